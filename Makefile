@@ -1,0 +1,47 @@
+# Every target explains itself: `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+INSTALLED := $(VENV)/.installed
+BUILT := build/protos/.built
+
+.PHONY: help install protos lock check test up down clean demo bench
+
+help: ## Show what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): requirements/all.lock pyproject.toml
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked packages into $(VENV) ..."
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/all.lock 2> >(grep -v '^WARNING: Location' >&2)
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(BUILT): $(INSTALLED) protos/build.py $(shell find protos -name '*.proto')
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/build.py
+	@touch $@
+
+install: $(BUILT) ## Install the locked packages and build the protos.
+
+protos: ## Build the Python messages and Envoy's descriptor set anew.
+	@rm -f $(BUILT)
+	@$(MAKE) --no-print-directory $(BUILT)
+
+lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv).
+	uv pip compile --quiet --all-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements/all.lock pyproject.toml
+	uv pip compile --quiet --constraint requirements/all.lock --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements/runtime.lock pyproject.toml
+
+check: install ## Lint protos and code, check types and the walls between the rooms.
+	$(BIN)/buf lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install ## Run all tests: unit, integration and the line end to end.
+	$(BIN)/pytest
