@@ -1,0 +1,1 @@
+"""A Pinecone-compatible vector index for machines that have no Pinecone account."""
