@@ -4,7 +4,7 @@ Everything lands in ``build/`` and is never committed. The proto folder equals t
 import (``protos/vectorline/v1`` is ``vectorline.v1``), so nothing rewrites imports.
 """
 
-import importlib.resources
+import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -22,7 +22,10 @@ ERROR_DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
 
 def copy_googleapis() -> pathlib.Path:
     """Copy google/api and google/rpc out of the locked package, for buf, and return the folder they came from."""
-    installed = pathlib.Path(str(importlib.resources.files("google.api"))).parent.parent
+    spec = importlib.util.find_spec("google.api.http_pb2")
+    if spec is None or spec.origin is None:
+        sys.exit("googleapis-common-protos is not installed; run `make install`")
+    installed = pathlib.Path(spec.origin).parent.parent.parent
     for package in ("api", "rpc"):
         target = GOOGLEAPIS / "google" / package
         target.mkdir(parents=True, exist_ok=True)
