@@ -4,13 +4,14 @@ Written by hand because protobuf-python is slow at `repeated float`: here a vect
 which is already what numpy and the disk want. The field tables are in `messages.py`.
 """
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _CONTINUES = 0x80
+# The tags in a Vector: id, values (packed), metadata, sparse_values, and values that are not packed.
+_ID, _VALUES, _METADATA, _SPARSE, _ONE_VALUE = 0x0A, 0x12, 0x1A, 0x22, 0x15
+_UPSERT_VECTORS, _UPSERT_NAMESPACE = 1, 2
 
 Buffer = bytes | memoryview
 
@@ -95,11 +96,11 @@ def parse_upsert(body: bytes) -> Upsert:
     view = memoryview(body)
     try:
         for number, kind, start, end in fields(body, 0, len(body)):
-            if number == 1 and kind == _BYTES:
+            if number == _UPSERT_VECTORS and kind == _BYTES:
                 _parse_vector(upsert, body, view, start, end)
-            elif number == 2 and kind == _BYTES:  # noqa: PLR2004 - a field number
+            elif number == _UPSERT_NAMESPACE and kind == _BYTES
                 upsert.namespace = str(view[start:end], "utf-8")
-    except (IndexError, UnicodeDecodeError, struct.error) as error:
+    except (IndexError, UnicodeDecodeError) as error:
         raise WireError(str(error)) from error
     return upsert
 
@@ -111,22 +112,22 @@ def _parse_vector(upsert: Upsert, body: bytes, view: memoryview, at: int, end: i
     values: Buffer = b""
     while at < end:
         tag = body[at]
+        if tag == _ONE_VALUE:  # not packed: legal, but no client does it
+            values = bytes(values) + body[at + 1 : at + 5]
+            at += 5
+            continue
+        if tag & 7 != _BYTES:
+            raise WireError(f"unknown tag {tag} in a vector")
         size, start = read_varint(body, at + 1)
         at = start + size
-        if tag == 0x12:  # noqa: PLR2004 - field 2, packed floats; may come in pieces
-            values = bytes(values) + bytes(view[start:at]) if len(values) else view[start:at]
-        elif tag == 0x0A:  # noqa: PLR2004 - field 1, the id
+        if tag == _VALUES:  # packed floats may come in pieces
+            values = bytes(values) + body[start:at] if values else view[start:at]
+        elif tag == _ID:
             name = body[start:at].decode()
-        elif tag == 0x1A:  # noqa: PLR2004 - field 3, the metadata
+        elif tag == _METADATA:
             metadata = body[start:at]
-        elif tag == 0x15:  # noqa: PLR2004 - field 2, one unpacked float
-            at += 5 - (start - (at - size)) if False else 0
-            at = start - _varint_size(size) + 4
-            values = bytes(values) + body[at - 4 : at]
-        elif tag == 0x22:  # noqa: PLR2004 - field 4, sparse values
-            upsert.has_sparse = upsert.has_sparse or size > 0
-        else:
-            raise WireError(f"unknown tag {tag} in a vector")
+        elif tag == _SPARSE and size:
+            upsert.has_sparse = True
     if at != end:
         raise WireError("truncated vector")
     upsert.ids.append(name)

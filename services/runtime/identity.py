@@ -1,0 +1,40 @@
+"""Who is calling: set by the auth interceptor, read by servicers."""
+
+import contextvars
+import dataclasses
+
+from services.runtime import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """A caller of the line. `key_id` names the API key (never the key); internal callers are other services."""
+
+    key_id: str
+    scopes: frozenset[str]
+    internal: bool = False
+
+    @property
+    def admin(self) -> bool:
+        """Sees every task."""
+        return self.internal or "admin" in self.scopes
+
+
+_caller: contextvars.ContextVar[Caller | None] = contextvars.ContextVar("caller", default=None)
+
+
+def bind(caller: Caller) -> contextvars.Token[Caller | None]:
+    """Set the caller of this call."""
+    return _caller.set(caller)
+
+
+def current() -> Caller:
+    """The caller of this call.
+
+    Raises:
+        errors.Unauthenticated: Nobody was bound: the method was reached around the interceptor.
+    """
+    caller = _caller.get()
+    if caller is None:
+        raise errors.Unauthenticated("No caller is known for this call.")
+    return caller
