@@ -103,3 +103,10 @@ class Unavailable(ServiceError):
 
     code = "UNAVAILABLE"
     default_reason = "UNAVAILABLE"
+
+
+class Internal(ServiceError):
+    """A defect of ours; the message names only an incident number (500)."""
+
+    code = "INTERNAL"
+    default_reason = "INTERNAL"

@@ -20,6 +20,9 @@ class Caller:
         return self.internal or "admin" in self.scopes
 
 
+ANYBODY = Caller("anybody", frozenset())
+INTERNAL = Caller("internal", frozenset({"read", "ingest", "admin"}), internal=True)
+
 _caller: contextvars.ContextVar[Caller | None] = contextvars.ContextVar("caller", default=None)
 
 
@@ -38,3 +41,8 @@ def current() -> Caller:
     if caller is None:
         raise errors.Unauthenticated("No caller is known for this call.")
     return caller
+
+
+def unbind(token: contextvars.Token[Caller | None]) -> None:
+    """Forget the caller that `bind` set."""
+    _caller.reset(token)

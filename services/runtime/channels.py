@@ -1,0 +1,92 @@
+"""gRPC channels to the other services of the line: identity, deadlines, one retry layer, keepalive, sizes."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from services.runtime.interceptors import auth
+
+# One message: a batch of vectors of about 2 MB with its metadata (40 KB a row at most).
+MESSAGE_BYTES = 16 * 1024 * 1024
+UNARY_TIMEOUT_SECONDS = 10.0
+
+KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+SIZES = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+)
+
+# AIP-194: only UNAVAILABLE is retried. IndexChunk is left out: its caller holds the chunk and decides.
+SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "vectorline.v1.LedgerService"},
+                {"service": "vectorline.v1.IndexerService", "method": "Query"},
+            ],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+
+
+def internal_metadata(internal_token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata that proves this process to be of the line."""
+    return ((auth.INTERNAL_TOKEN, internal_token),) if internal_token else ()
+
+
+class Identity(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):
+    """Adds the internal identity to every call, and a deadline to those unary ones that have none."""
+
+    def __init__(self, internal_token: str) -> None:
+        self._metadata = internal_metadata(internal_token)
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        """Identity and deadline."""
+        timeout = client_call_details.timeout or UNARY_TIMEOUT_SECONDS
+        return await continuation(self._signed(client_call_details, timeout), request)
+
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        """Identity; a stream's length is its caller's business."""
+        return await continuation(self._signed(client_call_details, client_call_details.timeout), request)
+
+    def _signed(self, details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
+        metadata = grpc.aio.Metadata(*(details.metadata or ()), *self._metadata)
+        return grpc.aio.ClientCallDetails(
+            method=details.method,
+            timeout=timeout,
+            metadata=metadata,
+            credentials=details.credentials,
+            wait_for_ready=details.wait_for_ready,
+        )
+
+
+def target(addresses: str) -> str:
+    """A gRPC target from "host:port" or "host:port,host:port" (IPv4 only where there are several)."""
+    if "," not in addresses:
+        return addresses
+    return "ipv4:" + ",".join(address.strip() for address in addresses.split(","))
+
+
+def connect(addresses: str, internal_token: str) -> grpc.aio.Channel:
+    """A channel to another service; round robin over what the name resolves to."""
+    options = (*KEEPALIVE, *SIZES, ("grpc.service_config", json.dumps(SERVICE_CONFIG)), ("grpc.enable_retries", 1))
+    return grpc.aio.insecure_channel(target(addresses), options=options, interceptors=[Identity(internal_token)])

@@ -1,0 +1,85 @@
+"""The one place where errors become a google.rpc.Status, and where everything else is hidden."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import NoReturn
+
+import grpc
+import structlog
+from google.protobuf import any_pb2, duration_pb2, message
+from google.rpc import error_details_pb2, status_pb2
+
+from services.runtime import errors
+from services.runtime.interceptors import around
+
+log = structlog.get_logger()
+
+STATUS_DETAILS = "grpc-status-details-bin"
+
+
+def status_of(error: errors.ServiceError) -> status_pb2.Status:
+    """The error as google.rpc.Status (AIP-193): ErrorInfo always, BadRequest and RetryInfo where they apply."""
+    details: list[message.Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=errors.DOMAIN, metadata=error.metadata)
+    ]
+    if error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description)
+            for each in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if error.retry_seconds is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(error.retry_seconds * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=grpc.StatusCode[error.code].value[0], message=error.message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+class Failures(around.Around):
+    """Turns ServiceErrors into statuses, passes on those of services called, and hides the rest behind an id."""
+
+    @contextlib.asynccontextmanager
+    async def around(self, method: str, context: around.Context) -> AsyncIterator[None]:
+        """Catch what the call raises."""
+        try:
+            yield
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except errors.ServiceError as error:
+            await _abort(context, error)
+        except grpc.aio.AioRpcError as error:
+            await _pass_on(context, error, method)
+        except Exception:
+            incident = secrets.token_hex(8)
+            log.exception("A call failed inside.", action="internal_error", method=method, incident=incident)
+            words = f"Internal error. The log holds it under incident {incident}."
+            await _abort(context, errors.Internal(words, metadata={"incident": incident}))
+
+
+async def _abort(context: around.Context, error: errors.ServiceError) -> NoReturn:
+    trailing: list[tuple[str, str | bytes]] = [(STATUS_DETAILS, status_of(error).SerializeToString())]
+    if error.retry_seconds is not None:
+        trailing.append(("retry-after", str(max(1, round(error.retry_seconds)))))
+    await context.abort(grpc.StatusCode[error.code], error.message, tuple(trailing))
+
+
+async def _pass_on(context: around.Context, error: grpc.aio.AioRpcError, method: str) -> NoReturn:
+    """A service behind this one refused: its own words if it spoke our form, else that it does not answer."""
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_DETAILS and isinstance(value, bytes):
+            await context.abort(error.code(), error.details() or "", ((STATUS_DETAILS, value),))
+    log.warning(
+        "A service behind this one did not answer.",
+        action="upstream_failed",
+        method=method,
+        code=error.code().name,
+        details=error.details(),
+    )
+    await _abort(context, errors.Unavailable("A part of the line does not answer now.", retry_seconds=1.0))

@@ -1,0 +1,116 @@
+"""Runs a service: listens, follows its dependencies' health, and drains on SIGTERM.
+
+One function owns the signals and the order of closing: NOT_SERVING first, so that load balancers turn away; then the
+service stops taking work and finishes or hands back what it holds; then calls get the rest of the grace period; then
+whatever start-up opened is closed, last opened first.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+
+import grpc
+import prometheus_client
+import structlog
+import uvloop
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.runtime import channels, health, logs, settings
+from services.runtime.interceptors import auth, failures, journal
+
+log = structlog.get_logger()
+
+SERVER_OPTIONS = (
+    *channels.KEEPALIVE,
+    *channels.SIZES,
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Two processes on one port would share it silently; a second one is to fail.
+    ("grpc.so_reuseport", 0),
+)
+
+
+async def _nothing() -> None:
+    """A service that holds no work has nothing to drain."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """What a room hands to the runtime."""
+
+    # Full service names, as health reports them.
+    names: tuple[str, ...]
+    # Adds the servicers to the server.
+    register: Callable[[grpc.aio.Server], None]
+    dependencies: Mapping[str, health.Dependency]
+    # Stops taking work, finishes or hands back what is held.
+    drain: Callable[[], Awaitable[None]] = _nothing
+
+
+Opener = Callable[[], contextlib.AbstractAsyncContextManager[Service]]
+
+
+def run(name: str, process: settings.ProcessSettings, opener: Opener) -> None:
+    """Run the service until SIGTERM or SIGINT."""
+    _require_identity(process)
+    logs.configure(process, name)
+    uvloop.run(_serve(name, process, opener))
+
+
+def _require_identity(process: settings.ProcessSettings) -> None:
+    if process.production and not process.internal_token.get_secret_value():
+        settings.refuse("INTERNAL_TOKEN: production needs it, or anybody who reaches a port is a service of the line")
+    if process.production and not process.api_key.get_secret_value():
+        settings.refuse("API_KEY: production needs at least one key")
+
+
+def _interceptors(process: settings.ProcessSettings) -> list[grpc.aio.ServerInterceptor]:
+    secret = process.api_key.get_secret_value()
+    keys = (auth.key("default", secret, ("read", "ingest", "admin")),) if secret else ()
+    return [
+        journal.Journal(),
+        failures.Failures(),
+        auth.Auth(keys, process.internal_token.get_secret_value()),
+    ]
+
+
+async def _serve(name: str, process: settings.ProcessSettings, opener: Opener) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
+    if process.metrics_port:
+        prometheus_client.start_http_server(process.metrics_port)
+    async with opener() as service:
+        server = grpc.aio.server(interceptors=_interceptors(process), options=SERVER_OPTIONS)
+        service.register(server)
+        watcher = health.Health(service.names, service.dependencies)
+        await watcher.begin()
+        health_pb2_grpc.add_HealthServicer_to_server(watcher.servicer, server)
+        if process.grpc_reflection:
+            reflection.enable_server_reflection([*service.names, reflection.SERVICE_NAME], server)
+        port = server.add_insecure_port(f"{process.grpc_host}:{process.grpc_port}")
+        await server.start()
+        log.info("Listening.", action="started", name=name, port=port)
+        probing = asyncio.create_task(watcher.watch())
+        await stopping.wait()
+        await _stop(process, service, watcher, server)
+        probing.cancel()
+    log.info("Stopped.", action="stopped", name=name)
+
+
+async def _stop(
+    process: settings.ProcessSettings, service: Service, watcher: health.Health, server: grpc.aio.Server
+) -> None:
+    log.info("Draining.", action="draining", grace_seconds=process.grace_seconds)
+    deadline = asyncio.get_running_loop().time() + process.grace_seconds
+    await watcher.leave()
+    try:
+        async with asyncio.timeout_at(deadline):
+            await service.drain()
+    except TimeoutError:
+        log.warning("The grace period ended before all work was handed back.", action="drain_cut")
+    left = max(0.5, deadline - asyncio.get_running_loop().time())
+    await server.stop(left)

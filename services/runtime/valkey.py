@@ -1,0 +1,42 @@
+"""The Valkey (or Redis) client."""
+
+import urllib.parse
+
+import pydantic
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from services.runtime import settings
+
+
+class ValkeySettings(settings.Section):
+    """Where Valkey is. REDIS_URL wins over the parts; rediss:// is TLS."""
+
+    redis_url: pydantic.SecretStr = pydantic.Field(pydantic.SecretStr(""), description="redis://… or rediss://…")
+    redis_host: str = pydantic.Field("127.0.0.1", description="Host, when there is no REDIS_URL.")
+    redis_port: settings.Port = pydantic.Field(6379, description="Port, when there is no REDIS_URL.")
+    redis_db: int = pydantic.Field(0, ge=0, description="Database number, when there is no REDIS_URL.")
+    redis_password: pydantic.SecretStr = pydantic.Field(pydantic.SecretStr(""), description="Password, if any.")
+
+    @property
+    def url(self) -> str:
+        """One URL, with the password if there is one."""
+        if self.redis_url.get_secret_value():
+            return self.redis_url.get_secret_value()
+        password = urllib.parse.quote(self.redis_password.get_secret_value(), safe="")
+        return f"redis://{f':{password}@' if password else ''}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+
+def connect(where: ValkeySettings) -> redis.asyncio.Redis:
+    """A client with pooled connections. It does not retry by itself: the callers' loops do, in one place each."""
+    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+        where.url,
+        socket_connect_timeout=2.0,
+        socket_timeout=5.0,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return client
