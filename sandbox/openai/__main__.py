@@ -13,7 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import uvloop
 from aiohttp import web
 
-from sandbox.openai import app, settings
+from sandbox.openai import app, embeddings, settings
 
 SHUTDOWN_SECONDS = 2.0  # for requests under way when the signal comes
 
@@ -23,7 +23,7 @@ async def serve(config: settings.Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    service = app.Service(config)
+    service = app.Service(config, embeddings.Embedder.load())
     runner = web.AppRunner(
         service.application(), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
     )
@@ -31,7 +31,7 @@ async def serve(config: settings.Settings) -> None:
     try:
         await web.TCPSite(runner, config.host, config.port).start()
         port = runner.addresses[0][1]
-        print(f"openai stand-in listening on http://{config.host}:{port}", flush=True)
+        print(f"openai stand-in listening on http://{config.host}:{port}", flush=True)  # noqa: T201 - the ready line is its interface
         await stop.wait()
     finally:
         await runner.cleanup()

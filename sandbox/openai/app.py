@@ -27,7 +27,6 @@ from sandbox.openai import (
     rates,
     settings,
     tokens,
-    words,
 )
 
 SMALL_BODY_BYTES: Final = 8_192  # served on the event loop: a thread would cost more than the work
@@ -41,13 +40,11 @@ class _CutError(Exception):
 
 
 class Service:
-    """The handlers and what they share. Reads 16 MB of weights when made; ``close`` ends its threads and its hangs."""
+    """The handlers and what they share. The shutdown of its application ends its threads and its hanging requests."""
 
-    def __init__(self, config: settings.Settings) -> None:
+    def __init__(self, config: settings.Settings, embedder: embeddings.Embedder) -> None:
         self._config = config
-        self._embedder = embeddings.Embedder(words.Words.load())
-        for model in catalogue.MODELS.values():
-            embeddings.projection(model.name, model.dimensions)
+        self._embedder = embedder
         tokens.encoding()
         self._gate = rates.Gate(config.rate_limits)
         self._journal = journal.Journal()
@@ -113,7 +110,7 @@ class Service:
 
     async def _serve(self, request: web.Request, visit: journal.Visit) -> web.StreamResponse:
         refusal = self._refused_key(request)
-        # Decided in the order of arrival, before the body is read: the width of the pipe must not tell who is too early.
+        # Decided in the order of arrival, before the body is read: a narrow pipe must not make a request late.
         wait = 0.0 if refusal else self._gate.admit_request(visit.monotonic)
         try:
             body = await request.read()
@@ -130,7 +127,7 @@ class Service:
         rule = self._script.pick(order.texts)
         if rule:
             visit.fault = rule.kind
-            early = await self._fail_early(rule, request)
+            early = await self._fail_early(rule)
             if early:
                 return early
         answer = await self._run(lambda: self._embed(order, rule), small=small)
@@ -145,7 +142,7 @@ class Service:
             return await self._truncate(request, response, answer, visit)
         return response
 
-    async def _fail_early(self, rule: faults.Rule, request: web.Request) -> web.StreamResponse | None:
+    async def _fail_early(self, rule: faults.Rule) -> web.StreamResponse | None:
         """Carry out what happens in place of the work; None: the work goes on."""
         if rule.kind is faults.Kind.HANG and not rule.delay_ms:
             await self._closing.wait()

@@ -26,6 +26,13 @@ class Embedder:
     def __init__(self, vocabulary: words.Words) -> None:
         self._words = vocabulary
 
+    @classmethod
+    def load(cls) -> Embedder:
+        """Read the word vectors (0.2 s) and lay out the projections of all models."""
+        for model in catalogue.MODELS.values():
+            projection(model.name, model.dimensions)
+        return cls(words.Words.load())
+
     def embed(self, texts: Sequence[str], model: catalogue.Model, dimensions: int) -> words.Floats:
         """Return float32 of shape (len(texts), dimensions), each row finite and of length 1.
 
@@ -39,7 +46,7 @@ class Embedder:
             sums[position] = _drawn(texts[position])
             peaks[position] = np.abs(sums[position]).max()
         grid = np.rint(sums / peaks[:, None] * np.float32(GRID))
-        vectors = grid @ projection(model.name, model.dimensions)[:, :dimensions]
+        vectors: words.Floats = grid @ projection(model.name, model.dimensions)[:, :dimensions]
         # Squares are whole numbers below 2**53, so these sums are exact too.
         if dimensions % words.WIDTH == 0:
             squares = np.einsum("ij,ij->i", grid, grid, dtype=np.float64) * dimensions
@@ -65,7 +72,8 @@ def projection(model_name: str, dimensions: int) -> words.Floats:
         drawn = hashlib.shake_256(f"{model_name}/{block}".encode()).digest(words.WIDTH // 8)
         signs = np.unpackbits(np.frombuffer(drawn, np.uint8)).astype(np.float32) * 2 - 1
         blocks.append(signs[:, None] * hadamard)
-    return np.ascontiguousarray(np.concatenate(blocks, axis=1))
+    whole: words.Floats = np.ascontiguousarray(np.concatenate(blocks, axis=1))
+    return whole
 
 
 def _drawn(text: str) -> words.Floats:

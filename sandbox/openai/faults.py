@@ -136,7 +136,8 @@ class Rule:
             return None
         error = BODIES[self.body]()
         error.status = self.code or error.status
-        if self.retry_after is not RetryAfter.ABSENT and error.code != "insufficient_quota":
+        may_wait = error.status in (429, 503) and error.code != "insufficient_quota"
+        if may_wait and self.retry_after is not RetryAfter.ABSENT:
             absurd = self.retry_after is RetryAfter.ABSURD
             seconds = ABSURD_SECONDS if absurd else self.retry_after_seconds
             error.headers |= rates.retry_headers(seconds)

@@ -54,6 +54,7 @@ class Journal:
     """
 
     def __init__(self) -> None:
+        self._running = 0
         self.reset()
 
     def reset(self) -> None:
@@ -62,8 +63,7 @@ class Journal:
         self._count = 0
         self._by_status: collections.Counter[int] = collections.Counter()
         self._by_fault: collections.Counter[str] = collections.Counter()
-        self._running = 0
-        self._most_running = 0
+        self._most_running = self._running
         self._requests = Peak(1.0)
         self._tokens = Peak(60.0)
         self._inputs_bought = 0
@@ -102,7 +102,7 @@ class Journal:
         self._by_status[status] += 1
         if visit.fault:
             self._by_fault[visit.fault] += 1
-        self._running = max(0, self._running - 1)
+        self._running -= 1
 
     def summary(self) -> dict[str, Any]:
         """Return the sums; times are in seconds."""

@@ -31,7 +31,7 @@ class Counting(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Order:
-    """A request that may be served: n ``texts`` of ``token_count`` tokens in all, as vectors of ``dimensions`` floats."""
+    """A request that may be served: n ``texts`` of ``token_count`` tokens in all, ``dimensions`` floats a vector."""
 
     model: catalogue.Model
     texts: list[str]

@@ -165,9 +165,9 @@ def retry_headers(seconds: float) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as OpenAI's headers do (Go's form: ``17ms``, ``8.64s``, ``6m0s``, ``1h0m3s``), rounded up to 1 ms."""
+    """Write a duration as OpenAI's headers do (Go's form: ``17ms``, ``8.64s``, ``6m0s``), rounded up to 1 ms."""
     milliseconds = math.ceil(round(seconds * 1000, 6))
-    if 0 < milliseconds < 1000:  # noqa: PLR2004 - a second
+    if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)

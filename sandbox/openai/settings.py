@@ -1,4 +1,4 @@
-"""The stand-in's settings: flags, and an environment variable for each (``--latency-ms``: SANDBOX_OPENAI_LATENCY_MS)."""
+"""The stand-in's settings: flags, each with an environment variable (``--latency-ms``: SANDBOX_OPENAI_LATENCY_MS)."""
 
 from __future__ import annotations
 

@@ -92,11 +92,22 @@ class Words:
                 page = self._page = _blank(max(self._capacity, len(vocabulary)))
                 unknown = list(vocabulary)
             first = len(page.index)
-            found = self._tokenizer.encode_batch_fast(unknown, add_special_tokens=False)
-            for position, encoded in enumerate(found, start=first):
-                np.add.reduce(self._weights.take(encoded.ids, axis=0), axis=0, out=page.vectors[position])
+            page.vectors[first : first + len(unknown)] = self._tokenised(unknown)
             page.index.update(zip(unknown, range(first, first + len(unknown)), strict=True))
             return page
+
+    def _tokenised(self, vocabulary: Sequence[str]) -> Floats:
+        """Return the sum of the token rows of each word; words of equally many tokens go together, token by token."""
+        found = [encoded.ids for encoded in self._tokenizer.encode_batch_fast(vocabulary, add_special_tokens=False)]
+        positions_by_length: dict[int, list[int]] = {}
+        for position, ids in enumerate(found):
+            positions_by_length.setdefault(len(ids), []).append(position)
+        sums = np.zeros((len(found), WIDTH), np.float32)
+        for length, positions in positions_by_length.items():
+            ids_by_place = np.array([found[position] for position in positions], np.intp).reshape(-1, length).T
+            for ids_here in ids_by_place:
+                sums[positions] += self._weights.take(ids_here, axis=0)
+        return sums
 
 
 def _blank(capacity: int) -> _Page:

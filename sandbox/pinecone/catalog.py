@@ -38,15 +38,21 @@ class Index:
         self.folder = folder
         self.settings = settings
         self.namespaces: dict[str, store.Namespace] = {}
+        latest: dict[str, Path] = {}
         for path in sorted(folder.glob("namespaces/*")):
+            stem = path.name.partition("-")[0]
+            # What a kill may leave: an unfinished rewrite or removal (.tmp), and the generation before a finished rewrite.
+            leftover = path if path.suffix else latest.get(stem)
+            if leftover is not None:
+                shutil.rmtree(leftover)
+            if not path.suffix:
+                latest[stem] = path
+        for path in latest.values():
             self._open(path)
 
     def _open(self, path: Path) -> None:
-        if path.suffix:  # a rewrite that was killed; the finished one has no suffix
-            shutil.rmtree(path)
-            return
         name = store.Namespace.stored_name(path)
-        if name is None:
+        if name is None:  # killed before its first write
             shutil.rmtree(path)
             return
         namespace = store.Namespace(path, name, self.settings.dimension)
@@ -55,11 +61,7 @@ class Index:
         self.namespaces[name] = namespace
 
     def _rewrite(self, namespace: store.Namespace) -> store.Namespace:
-        """Copy the live vectors to a folder of the next generation, then drop the old one.
-
-        A kill between the two leaves both: the later generation, which sorts after the earlier, replaces it at the next
-        start with the same content.
-        """
+        """Copy the live vectors to a folder of the next generation, then drop the old one."""
         path = namespace.folder
         stem, _, generation = path.name.partition("-")
         fresh = path.with_name(f"{stem}-{int(generation) + 1:06d}")
@@ -106,7 +108,7 @@ class Index:
         """Delete a namespace and all that is in it."""
         namespace = self.get(name)
         del self.namespaces[namespace.name]
-        shutil.rmtree(namespace.folder)
+        _remove(namespace.folder)
 
     def clear(self, name: str) -> None:
         """Delete all vectors of a namespace and leave it in place."""
@@ -127,6 +129,8 @@ class Catalog:
         self._folder = folder / "indexes"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._indexes: dict[str, Index] = {}
+        for path in self._folder.glob("*.tmp"):  # a removal that was killed
+            shutil.rmtree(path)
         for path in sorted(self._folder.glob("*/index.json")):
             self._indexes[path.parent.name] = Index(path.parent, Settings(**orjson.loads(path.read_bytes())))
 
@@ -193,9 +197,15 @@ class Catalog:
                 "Deletion protection is enabled for this index. Disable deletion protection before retrying.",
             )
         del self._indexes[name]
-        (index.folder / "index.json").unlink()
-        shutil.rmtree(index.folder)
+        _remove(index.folder)
         return index
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; a kill in the middle leaves nothing that looks whole."""
+    doomed = folder.with_name(f"{folder.name}.tmp")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def canonical(name: str) -> str:

@@ -44,7 +44,7 @@ def key(key_id: str, secret: str, scopes: Iterable[str]) -> Key:
     return Key(key_id, hashlib.sha256(secret.encode()).digest(), frozenset(scopes))
 
 
-def access_of(method: str) -> access_pb2.Access:
+def access_of(method: str) -> "access_pb2.Access.ValueType":
     """The access that the proto gives "/package.Service/Method"; ACCESS_UNSPECIFIED when it gives none."""
     if method.startswith(OPEN_PACKAGES):
         return access_pb2.ACCESS_PUBLIC
@@ -53,7 +53,7 @@ def access_of(method: str) -> access_pb2.Access:
         descriptor = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
     except KeyError:
         return access_pb2.ACCESS_UNSPECIFIED
-    access: access_pb2.Access = descriptor.GetOptions().Extensions[access_pb2.access]
+    access: "access_pb2.Access.ValueType" = descriptor.GetOptions().Extensions[access_pb2.access]
     return access
 
 
@@ -63,7 +63,7 @@ class Auth(around.Around):
     def __init__(self, keys: tuple[Key, ...], internal_token: str) -> None:
         self._keys = keys
         self._internal_token = internal_token.encode()
-        self._access: dict[str, access_pb2.Access] = {}
+        self._access: dict[str, "access_pb2.Access.ValueType"] = {}
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: around.Context) -> AsyncIterator[None]:
@@ -80,7 +80,7 @@ class Auth(around.Around):
                 with contextlib.suppress(ValueError):  # a stream closed by the server is finished in another context
                     identity.unbind(token)
 
-    def _admit(self, access: access_pb2.Access, metadata: dict[str, str | bytes]) -> identity.Caller:
+    def _admit(self, access: "access_pb2.Access.ValueType", metadata: dict[str, str | bytes]) -> identity.Caller:
         if access == access_pb2.ACCESS_PUBLIC:
             return identity.ANYBODY
         if self._is_internal(metadata.get(INTERNAL_TOKEN)):
