@@ -126,7 +126,7 @@ class Service:
         self._gate.admit_tokens(order.model.name, order.token_count, time.monotonic())
         rule = self._script.pick(order.texts)
         if rule:
-            visit.fault = rule.kind
+            visit.fault = rule.kind.value
             early = await self._fail_early(rule)
             if early:
                 return early
