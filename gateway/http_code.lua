@@ -1,0 +1,39 @@
+-- Runs in front of the transcoder: sees requests before it and answers after it.
+
+local function is_grpc(content_type)
+  return content_type ~= nil and content_type:sub(1, 16) == "application/grpc"
+end
+
+-- Says who called by gRPC, so that Envoy's own errors stay gRPC for them (local_reply_config).
+function envoy_on_request(request)
+  if is_grpc(request:headers():get("content-type")) then
+    request:streamInfo():dynamicMetadata():set("vectorline", "rest", false)
+  end
+end
+
+-- A servicer names another HTTP status than 200 in its initial metadata `x-http-code`. A gRPC caller always gets 200.
+function envoy_on_response(response)
+  local headers = response:headers()
+  local code = headers:get("x-http-code")
+  headers:remove("x-http-code")
+  if is_grpc(headers:get("content-type")) then
+    return
+  end
+  headers:remove("grpc-status")
+  headers:remove("grpc-message")
+  headers:remove("grpc-status-details-bin")
+  headers:remove("grpc-accept-encoding")
+  if code == nil or not code:match("^[2-5]%d%d$") or headers:get(":status") ~= "200" then
+    return
+  end
+  headers:replace(":status", code)
+  if code == "204" then
+    headers:remove("content-type")
+    headers:remove("content-length")
+    local body = response:body() -- waits for it; what was taken from `response` before is no longer valid
+    if body ~= nil then
+      body:setBytes("")
+    end
+    response:headers():remove("content-length")
+  end
+end

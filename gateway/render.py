@@ -1,0 +1,100 @@
+"""Fill ``envoy.yaml`` from the environment: ``python gateway/render.py > envoy.json``.
+
+Only the standard library is used, so that any container with Python can run this file alone. ``DEFAULTS`` is the list
+of everything that can be set.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import string
+import sys
+from collections.abc import Mapping
+
+HERE = pathlib.Path(__file__).resolve().parent
+TEMPLATE = HERE / "envoy.yaml"
+
+# Each service: the variable with its addresses, `host:port` separated by commas. A name that resolves to several
+# addresses (a compose service that is scaled) gives one endpoint for each.
+ADDRESSES = {
+    "INGEST_ADDRS": "127.0.0.1:7101",
+    "EMBEDDER_ADDRS": "127.0.0.1:7201",
+    "INDEXER_ADDRS": "127.0.0.1:7301",
+}
+
+DEFAULTS = {
+    **ADDRESSES,
+    "API_HOST": "0.0.0.0",  # noqa: S104 - the gateway is the door to the outside
+    "API_PORT": "8000",
+    "ENVOY_ADMIN_PORT": "9901",  # on 127.0.0.1 only, whatever API_HOST says
+    "ENVOY_DESCRIPTORS": str(HERE.parent / "build" / "protos" / "vectorline.binpb"),
+    "ENVOY_LUA": str(HERE / "http_code.lua"),
+    "ENVOY_MAX_CONNECTIONS": "20000",
+    "ENVOY_MAX_REQUESTS": "10000",  # under way at once, to each service
+    "ENVOY_TRUSTED_HOPS": "0",  # proxies in front (an ALB is one) whose x-forwarded-for is believed
+    "ENVOY_HEALTH_SECONDS": "1",  # between two health checks of a replica
+    "ENVOY_UNARY_SECONDS": "300",
+    "ENVOY_STREAM_IDLE_SECONDS": "300",  # silence in an upload or a rejects file that ends it
+    "ENVOY_WATCH_IDLE_SECONDS": "75",  # a watch has an event at least every 15 s
+    "ENVOY_HEADERS_SECONDS": "10",  # for the whole head of a request to arrive
+}
+
+_TEXT = ("API_HOST", "ENVOY_DESCRIPTORS", "ENVOY_LUA")
+
+
+class WrongValueError(ValueError):
+    """A variable holds something that the gateway cannot use; the message names it."""
+
+
+def _endpoints(variable: str, addresses: str) -> str:
+    """``host:port,host:port`` as Envoy's ``lb_endpoints``, in JSON (which YAML contains)."""
+    endpoints = []
+    for address in filter(None, (part.strip() for part in addresses.split(","))):
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise WrongValueError(f"{variable}: {address!r} is not host:port")
+        endpoints.append({"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}})
+    if not endpoints:
+        raise WrongValueError(f"{variable}: name at least one host:port")
+    return json.dumps(endpoints)
+
+
+def render(environment: Mapping[str, str]) -> str:
+    """Return Envoy's configuration for this environment; an empty variable counts as unset.
+
+    Raises:
+        WrongValueError: A variable is not what it should be.
+    """
+    values = {name: environment.get(name, "").strip() or default for name, default in DEFAULTS.items()}
+    filled = {}
+    for name, value in values.items():
+        if name in ADDRESSES:
+            filled[name.replace("_ADDRS", "_ENDPOINTS")] = _endpoints(name, value)
+        elif name in _TEXT:
+            filled[name] = json.dumps(value)
+        elif value.isascii() and value.isdigit():
+            filled[name] = value
+        else:
+            raise WrongValueError(f"{name}: {value!r} is not a whole number")
+    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(filled)
+
+
+def main() -> None:
+    """Write the configuration where ``--output`` says, or to standard output."""
+    parser = argparse.ArgumentParser(description="Fill gateway/envoy.yaml from the environment.")
+    parser.add_argument("--output", type=pathlib.Path, help="a file (default: standard output)")
+    arguments = parser.parse_args()
+    try:
+        text = render(os.environ)
+    except WrongValueError as error:
+        sys.exit(str(error))
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
