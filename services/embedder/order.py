@@ -1,0 +1,105 @@
+"""An order: the texts that one chunk wants bought, and what has come of them so far."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+# The gate's answer is asked again when it is older than this.
+GATE_SECONDS = 2.0
+
+
+class Dropped(Exception):
+    """The order is void: its task is cancelled, blocked or no longer holds its turn, or the chunk is settled."""
+
+
+class Order:
+    """Unique texts of a chunk in a line with others; `packing` moves the cursor, `purchasing` delivers.
+
+    Args:
+        texts: Unique texts, in row order.
+        tokens: Tokens of each, exact or an upper bound.
+        on_progress: Called when something happened, so that the lease goes on.
+    """
+
+    def __init__(self, texts: list[str], tokens: list[int], on_progress: Callable[[], None]) -> None:
+        self.texts = texts
+        self.tokens = tokens
+        self.cursor = 0
+        self.vectors: list[bytes | None] = [None] * len(texts)
+        self.refusals: dict[int, str] = {}
+        self.on_progress = on_progress
+        self._open = len(texts)
+        self._gone_at = 0.0
+        self._dropped: Exception | None = None
+        self._changed = asyncio.Event()
+        self._admitted = asyncio.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Every text has a vector or a refusal."""
+        return self._open == 0
+
+    @property
+    def untouched(self) -> bool:
+        """No request has taken any of its texts: handing it back loses nothing."""
+        return self.cursor == 0
+
+    @property
+    def dropped(self) -> Exception | None:
+        """Why the order is void, or None."""
+        return self._dropped
+
+    def admit(self, asked_at: float) -> None:
+        """The gate said GO to a question asked at that monotonic time."""
+        self._gone_at = asked_at
+        self._admitted.set()
+
+    def fresh(self) -> bool:
+        """The gate's GO is recent enough to buy on."""
+        return self._dropped is None and time.monotonic() - self._gone_at < GATE_SECONDS
+
+    async def admission(self) -> None:
+        """Wait until it may be bought.
+
+        Raises:
+            Dropped: It is void.
+        """
+        while not self.fresh():
+            if self._dropped is not None:
+                raise Dropped from self._dropped
+            self._admitted.clear()
+            self.on_progress()
+            try:
+                async with asyncio.timeout(GATE_SECONDS):
+                    await self._admitted.wait()
+            except TimeoutError:
+                continue
+
+    def drop(self, why: Exception) -> None:
+        """Make it void; nothing more is bought for it."""
+        if self._dropped is None:
+            self._dropped = why
+        self._admitted.set()
+        self._changed.set()
+
+    def deliver(self, index: int, vector: bytes) -> None:
+        """A vector came."""
+        if self.vectors[index] is None and index not in self.refusals:
+            self.vectors[index] = vector
+            self._settle_one()
+
+    def refuse(self, index: int, why: str) -> None:
+        """The provider refuses this text for its content."""
+        if self.vectors[index] is None and index not in self.refusals:
+            self.refusals[index] = why
+            self._settle_one()
+
+    async def change(self) -> None:
+        """Wait until something was delivered, refused or dropped since the last call."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def _settle_one(self) -> None:
+        self._open -= 1
+        self.on_progress()
+        self._changed.set()

@@ -1,0 +1,74 @@
+"""Packing: which texts make the next request. Pure; order is kept, no limit is passed, no request is empty.
+
+Orders (one a chunk) stand in a line, first come first served; a request takes texts from the front and may end in
+the middle of an order, so that every request but the last is as full as the provider allows.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
+
+# https://platform.openai.com/docs/api-reference/embeddings/create
+REQUEST_INPUTS = 2_048
+REQUEST_TOKENS = 300_000
+# A bulk request holds at most this much of the token limit, so that a search never waits longer for its turn.
+REQUEST_SECONDS = 2.0
+
+
+class Order(Protocol):
+    """Texts to buy for one chunk."""
+
+    # Tokens of each text, exact or an upper bound.
+    tokens: list[int]
+    # The first text that no request holds yet.
+    cursor: int
+
+
+OrderT = TypeVar("OrderT", bound=Order)
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice(Generic[OrderT]):
+    """Texts start..stop-1 of an order."""
+
+    order: OrderT
+    start: int
+    stop: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What one request may hold."""
+
+    inputs: int = REQUEST_INPUTS
+    tokens: int = REQUEST_TOKENS
+
+
+def limits(tokens_per_minute: float) -> Limits:
+    """The provider's limits, tightened so that one request is at most two seconds of the token limit."""
+    if tokens_per_minute <= 0:
+        return Limits()
+    return Limits(tokens=max(1, min(REQUEST_TOKENS, int(tokens_per_minute / 60 * REQUEST_SECONDS))))
+
+
+def pack(orders: Iterable[OrderT], limit: Limits) -> tuple[list[Slice[OrderT]], int]:
+    """The slices of the next request and its tokens; nothing is moved. Empty only when no text waits.
+
+    A single text over the token limit still goes, alone: the provider's answer decides about it.
+    """
+    slices: list[Slice[OrderT]] = []
+    inputs_left, tokens_left = limit.inputs, limit.tokens
+    for order in orders:
+        stop = order.cursor
+        while stop < len(order.tokens) and inputs_left:
+            cost = order.tokens[stop]
+            if cost > tokens_left and inputs_left < limit.inputs:
+                break
+            inputs_left -= 1
+            tokens_left -= cost
+            stop += 1
+        if stop > order.cursor:
+            slices.append(Slice(order, order.cursor, stop))
+        if not inputs_left or stop < len(order.tokens) or tokens_left <= 0:
+            break
+    return slices, limit.tokens - tokens_left

@@ -1,0 +1,45 @@
+"""What OpenAI's headers say about the quota. Absurd values are bounded: a header never stops the line for good."""
+
+import re
+from collections.abc import Mapping
+
+DEFAULT_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 120.0
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration_seconds(text: str) -> float | None:
+    """A Go-style duration such as "1m30.5s" or "120ms", or a plain number of seconds; None when it is neither."""
+    text = text.strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        parts = _PART.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            return None
+        return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """retry-after-ms or retry-after in seconds, bounded; None when neither is usable."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = duration_seconds(headers.get(name, "")) if headers.get(name) else None
+        if value is not None:
+            return min(value * unit, LONGEST_PAUSE_SECONDS)
+    return None
+
+
+def pause_seconds(headers: Mapping[str, str]) -> float:
+    """How long everybody pauses after a 429: retry-after, else the reset of what is used up, else a second."""
+    told = retry_after_seconds(headers)
+    if told is not None:
+        return told
+    for kind in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0":
+            reset = duration_seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
+            if reset is not None:
+                return min(reset, LONGEST_PAUSE_SECONDS)
+    return DEFAULT_PAUSE_SECONDS

@@ -1,0 +1,32 @@
+"""What the embedder is told."""
+
+import pydantic
+
+from services.runtime import settings
+
+
+class EmbeddingSettings(settings.Section):
+    """The account, the model and its quota."""
+
+    openai_api_key: pydantic.SecretStr = pydantic.Field(description="Key of the account that pays.")
+    openai_base_url: str | None = pydantic.Field(None, description="Any server with OpenAI's API; default OpenAI's.")
+    openai_model: str = pydantic.Field("text-embedding-3-small", description="Embedding model.")
+    openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
+    openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
+    openai_timeout_seconds: float = pydantic.Field(60.0, gt=0, description="Deadline of one request.")
+    embedding_dimensions: int = pydantic.Field(
+        1536, ge=1, le=20_000, description="Values a vector; the index must have the same."
+    )
+
+
+class WorkSettings(settings.Section):
+    """How much is in work at once."""
+
+    max_workers: int = pydantic.Field(8, ge=1, le=256, description="Chunks in work at once in an embedder.")
+    lease_seconds: float = pydantic.Field(30.0, gt=0, description="A chunk without heartbeat goes to another then.")
+    heartbeat_seconds: float = pydantic.Field(10.0, gt=0, description="Between two heartbeats of a lease.")
+    reclaim_seconds: float = pydantic.Field(10.0, gt=0, description="Between two looks for chunks of the dead.")
+    task_timeout: float = pydantic.Field(1800.0, gt=0, description="Seconds of work on a chunk without any progress.")
+    probe_seconds: float = pydantic.Field(60.0, gt=0, description="Between two probes of a refused account.")
+    pinecone_namespace: str = pydantic.Field("v2", description="Namespace searched when none is named.")
+    indexer_addr: str = pydantic.Field("127.0.0.1:50053", description="host:port of the indexer, or several by comma.")
