@@ -1,0 +1,119 @@
+"""The template against the environment and against the protos."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+from google.api import annotations_pb2
+from vectorline.v1 import access_pb2, embedder_pb2, indexer_pb2, ingest_pb2, ledger_pb2
+
+from gateway import render
+
+PUBLIC = [
+    service
+    for module in (ingest_pb2, embedder_pb2, indexer_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+]
+SERVICES = [*PUBLIC, *ledger_pb2.DESCRIPTOR.services_by_name.values()]
+
+
+def methods() -> list[Any]:
+    return [method for service in SERVICES for method in service.methods]
+
+
+def rendered(**environment: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(render.render(environment))
+    return loaded
+
+
+def routes() -> list[dict[str, Any]]:
+    listener = rendered()["static_resources"]["listeners"][0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    found: list[dict[str, Any]] = manager["route_config"]["virtual_hosts"][0]["routes"]
+    return found
+
+
+def grpc_route(path: str) -> dict[str, Any] | None:
+    for route in routes():
+        if "grpc" in route["match"] and re.fullmatch(route["match"]["safe_regex"]["regex"], path):
+            return route
+    return None
+
+
+def clusters(config: dict[str, Any]) -> dict[str, Any]:
+    return {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda method: method.full_name)
+def test_a_method_has_a_route_exactly_if_outsiders_may_call_it(method: Any) -> None:
+    route = grpc_route(f"/{method.containing_service.full_name}/{method.name}")
+
+    if method.GetOptions().Extensions[access_pb2.access] == access_pb2.ACCESS_INTERNAL:
+        assert route is None
+    else:
+        assert route is not None, "name the method in gateway/envoy.yaml"
+        service = method.containing_service.name.removesuffix("Service").lower()
+        assert route["route"]["cluster"] == service
+        if method.client_streaming:
+            assert route["typed_per_filter_config"]["envoy.filters.http.buffer"]["disabled"], "a body must not be held"
+            assert route["route"]["timeout"] == "0s"
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda method: method.full_name)
+def test_every_rest_path_answers_405_to_other_methods(method: Any) -> None:
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    for verb, path in ((verb, getattr(rule, verb)) for verb in ("get", "post", "delete") if getattr(rule, verb)):
+        plain = re.sub(r"\{\w+\}", "x", path)
+        route = next(
+            route
+            for route in routes()
+            if "direct_response" in route and re.fullmatch(route["match"]["safe_regex"]["regex"], plain)
+        )
+        assert route["response_headers_to_add"][0]["header"] == {"key": "allow", "value": verb.upper()}
+
+
+def test_only_watch_is_sent_as_events() -> None:
+    watch = [route["name"] for route in routes() if "stream_sse_style_delimited" in json.dumps(route)]
+
+    assert watch == ["watch"]
+
+
+def test_each_address_becomes_an_endpoint() -> None:
+    config = rendered(INDEXER_ADDRS="127.0.0.1:7301, indexer.internal:7000,[::1]:9")
+    endpoints = clusters(config)["indexer"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+
+    assert [
+        (place["address"], place["port_value"])
+        for place in (endpoint["endpoint"]["address"]["socket_address"] for endpoint in endpoints)
+    ] == [("127.0.0.1", 7301), ("indexer.internal", 7000), ("::1", 9)]
+
+
+def test_each_cluster_asks_for_the_health_of_its_own_service() -> None:
+    for name, cluster in clusters(rendered()).items():
+        assert cluster["health_checks"][0]["grpc_health_check"]["service_name"] == (
+            f"vectorline.v1.{name.capitalize()}Service"
+        )
+
+
+def test_the_admin_page_stays_on_loopback_wherever_the_gateway_listens() -> None:
+    config = rendered(API_HOST="10.0.0.1", ENVOY_ADMIN_PORT="19901")
+
+    assert config["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 19901}
+    assert config["static_resources"]["listeners"][0]["address"]["socket_address"]["address"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("API_PORT", "many"), ("INGEST_ADDRS", "nowhere"), ("INGEST_ADDRS", "host:0"), ("EMBEDDER_ADDRS", ",")],
+)
+def test_a_wrong_value_is_named(variable: str, value: str) -> None:
+    with pytest.raises(render.WrongValueError, match=variable):
+        render.render({variable: value})
+
+
+def test_a_value_cannot_break_out_of_its_place() -> None:
+    config = rendered(API_HOST='x"}}, evil: {a: "b')
+
+    assert config["static_resources"]["listeners"][0]["address"]["socket_address"]["address"] == 'x"}}, evil: {a: "b'
