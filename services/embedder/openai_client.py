@@ -15,7 +15,6 @@ import pybase64
 
 from services.embedder import quota, settings
 
-
 # A 400 about one of these is about our configuration: bisecting would fail every row for it.
 OUR_PARAMETERS = frozenset({"dimensions", "model", "encoding_format"})
 

@@ -48,8 +48,9 @@ class Permits:
         self._arrived = asyncio.Event()
 
     async def take(self, cost: Callable[[], int | None], *, search: bool = False) -> None:
-        """Wait for a permit to start one request. `cost` answers the request's tokens, asked at each attempt;
-        None means that there is nothing to start at this moment.
+        """Wait for a permit to start one request.
+
+        `cost` answers the request's tokens and is asked at each attempt; None: nothing could start at this moment.
 
         Raises:
             AccountBlocked: The account refuses (bulk and search alike).

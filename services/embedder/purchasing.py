@@ -16,8 +16,9 @@ import prometheus_client
 import structlog
 import tenacity
 
-from services.embedder import breaker, limiter, openai_client, packing, permits
+from services.embedder import limiter, openai_client, packing, permits
 from services.embedder.order import Dropped, Order
+from services.runtime import breaker
 
 log = structlog.get_logger()
 
@@ -114,13 +115,13 @@ class Purchasing:
             while not self._line:
                 self._arrived.clear()
                 await self._arrived.wait()
-            async with self._breaker.passage():
-                await self._linger()
-                try:
-                    await self._permits.take(self._cost)
-                except permits.AccountBlocked:
-                    self._refuse_account(list(self._line), openai_client.AccountRefused(await self._reason()))
-                    continue
+            await self._breaker.passage()
+            await self._linger()
+            try:
+                await self._permits.take(self._cost)
+            except permits.AccountBlocked:
+                self._refuse_account(list(self._line), openai_client.AccountRefused(await self._reason()))
+                continue
             pieces = self._pop()
             if pieces:
                 return pieces
@@ -182,6 +183,7 @@ class Purchasing:
                 continue
             wanted += group
         if wanted:
+            await self._breaker.passage()
             await self._permits.take(lambda: sum(piece.order.tokens[piece.index] for piece in wanted))
         return wanted
 
@@ -189,8 +191,7 @@ class Purchasing:
         texts = [piece.order.texts[piece.index] for piece in pieces]
         began = time.monotonic()
         try:
-            async with self._breaker.passage():
-                vectors = await self._source.embed(texts)
+            vectors = await self._source.embed(texts)
         except openai_client.Throttled as throttled:
             REQUESTS.labels("throttled").inc()
             await self._slow_down(throttled)

@@ -1,0 +1,110 @@
+"""Pinecone through its own SDK: what index there is, and nearest neighbours. The hot path is `pinecone_writer`."""
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pinecone
+import pinecone.errors
+
+from services.indexer import settings
+from services.runtime import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """An index as the control plane describes it."""
+
+    name: str
+    # Where its data plane is: http://host:port (plaintext) or https://host.
+    host: str
+    dimension: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbour:
+    """A match: higher scores are nearer."""
+
+    vector_id: str
+    score: float
+    metadata: dict[str, Any]
+
+
+def data_plane_url(host: str, controller_host: str | None) -> str:
+    """The data plane's URL: a bare host is spoken to as the controller is, in plaintext only when that is http://."""
+    if "://" in host:
+        return host
+    plaintext = (controller_host or "").startswith("http://")
+    return f"{'http' if plaintext else 'https'}://{host}"
+
+
+class Pinecone:
+    """A client for one index. The SDK retries reads by itself; that is the only retry here."""
+
+    def __init__(self, where: settings.PineconeSettings) -> None:
+        self._where = where
+        self._client = pinecone.AsyncPinecone(
+            api_key=where.pinecone_api_key.get_secret_value(),
+            host=where.pinecone_controller_host,
+            timeout=10.0,
+        )
+        self._index: Index | None = None
+        self._data: Any = None
+        self._opening = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._data is not None:
+            await self._data.close()
+        await self._client.close()
+
+    async def index(self) -> Index:
+        """The configured index, described once.
+
+        Raises:
+            errors.Unavailable: It does not exist, or the control plane does not answer.
+        """
+        async with self._opening:
+            if self._index is None:
+                self._index = await self._describe()
+            return self._index
+
+    async def _describe(self) -> Index:
+        name = self._where.pinecone_index_name
+        try:
+            found = await self._client.indexes.describe(name)
+        except pinecone.errors.NotFoundError as error:
+            words = f"The index {name!r} does not exist; `vectorline init` creates it."
+            raise errors.Unavailable(words, reason="INDEX_MISSING") from error
+        except pinecone.errors.PineconeError as error:
+            raise errors.Unavailable(f"Pinecone does not answer: {error}", reason="PINECONE_UNAVAILABLE") from error
+        host = data_plane_url(str(found.host), self._where.pinecone_controller_host)
+        return Index(name=name, host=host, dimension=int(found.dimension or 0))
+
+    async def query(
+        self, vector: list[float], *, namespace: str, top_k: int, metadata_filter: Mapping[str, Any] | None
+    ) -> list[Neighbour]:
+        """The vectors nearest to `vector` in a namespace, best first.
+
+        Raises:
+            errors.InvalidArgument: Pinecone refuses the question, e.g. its filter.
+            errors.Unavailable: Pinecone does not answer.
+        """
+        index = await self.index()
+        async with self._opening:
+            if self._data is None:
+                self._data = await self._client.index(host=index.host)
+        try:
+            answer = await self._data.query(
+                vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter or None, include_metadata=True
+            )
+        except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
+            raise errors.InvalidArgument(f"The index refuses the question: {error}") from error
+        except pinecone.errors.ApiError as error:
+            if error.status_code == 400:
+                raise errors.InvalidArgument(f"The index refuses the question: {error}") from error
+            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+        except pinecone.errors.PineconeError as error:
+            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+        return [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]

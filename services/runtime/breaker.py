@@ -1,0 +1,45 @@
+"""A circuit breaker: after several failures in a row nobody tries for a while, ever longer."""
+
+import asyncio
+import time
+
+import structlog
+
+log = structlog.get_logger()
+
+FAILURES_TO_OPEN = 5
+FIRST_SECONDS = 1.0
+LONGEST_SECONDS = 30.0
+
+
+class Breaker:
+    """Closed: everybody passes. Open: callers wait for the next time to try; success closes it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._failures = 0
+        self._open_until = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether it is not yet time to try again."""
+        return time.monotonic() < self._open_until
+
+    async def passage(self) -> None:
+        """Wait until trying is worth it. To be passed before a permit is taken: a permit does not keep."""
+        await asyncio.sleep(max(0.0, self._open_until - time.monotonic()))
+
+    def succeed(self) -> None:
+        """It answered."""
+        if self._failures >= FAILURES_TO_OPEN:
+            log.info("It answers again.", action="circuit_closed", circuit=self._name)
+        self._failures = 0
+        self._open_until = 0.0
+
+    def fail(self) -> None:
+        """It failed."""
+        self._failures += 1
+        if self._failures >= FAILURES_TO_OPEN and not self.open:
+            seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._failures - FAILURES_TO_OPEN, 10))
+            self._open_until = time.monotonic() + seconds
+            log.warning("It does not answer.", action="circuit_open", circuit=self._name, seconds=seconds)
