@@ -41,7 +41,7 @@ class Index:
         latest: dict[str, Path] = {}
         for path in sorted(folder.glob("namespaces/*")):
             stem = path.name.partition("-")[0]
-            # What a kill may leave: an unfinished rewrite or removal (.tmp), and the generation before a finished rewrite.
+            # A kill may leave an unfinished rewrite or removal (.tmp), or the generation before a finished rewrite.
             leftover = path if path.suffix else latest.get(stem)
             if leftover is not None:
                 shutil.rmtree(leftover)
@@ -120,8 +120,8 @@ class Index:
 class Catalog:
     """All indexes of the process.
 
-    Real Pinecone gives each index a host of its own. Here the first index is dialled on the port of the process and every
-    further one on a port of its own, which survives restarts.
+    Real Pinecone gives each index a host of its own. Here the first index is dialled on the port of the process and
+    every further one on a port of its own, which survives restarts.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Pinecone's metadata filter language, compiled to a predicate over a metadata dict.
 
-A field that holds a list of strings matches `$eq` and `$in` if any of its items does; `$ne` and `$nin` are their negations
-(so they also match records that lack the field).
+A field that holds a list of strings matches `$eq` and `$in` if any of its items does; `$ne` and `$nin` are their
+negations (so they also match records that lack the field).
 """
 
 import operator

@@ -60,7 +60,7 @@ def to_matrix(ids: Sequence[str], values: Sequence[wire.Buffer], dimension: int)
     matrix = np.frombuffer(b"".join(values), dtype="<f4").reshape(-1, dimension)
     squares = np.einsum("ij,ij->i", matrix, matrix)
     # A zero, infinite or NaN sum of squares may also come from tiny or huge values: such rows are looked at one by one.
-    for row in np.flatnonzero(~np.isfinite(squares) | (squares == 0)):
+    for row in np.flatnonzero(~np.isfinite(squares) | (squares == 0)).tolist():
         _check_row(ids[row], matrix[row])
     return matrix
 
@@ -106,7 +106,9 @@ def check_ids(ids: Any) -> list[str]:
 def check_namespace(name: str) -> None:
     """Refuse a namespace of over 512 characters, not ASCII or with a NUL."""
     if len(name) > MAX_NAMESPACE_CHARACTERS or not name.isascii() or "\0" in name:
-        raise errors.invalid(f"Namespace must be at most {MAX_NAMESPACE_CHARACTERS} ASCII characters, got '{name[:64]}'")
+        raise errors.invalid(
+            f"Namespace must be at most {MAX_NAMESPACE_CHARACTERS} ASCII characters, got '{name[:40]}'"
+        )
 
 
 def check_range(name: str, value: Any, low: int, high: int) -> int:

@@ -14,8 +14,8 @@ _HEADER = struct.Struct("<2sBxII")  # magic, kind of frame, payload bytes, CRC-3
 class Log:
     """Frames appended with one write() each.
 
-    A kill leaves at most one torn frame at the end; `replay` cuts it off. There is no fsync: the death of the machine is
-    out of scope.
+    A kill leaves at most one torn frame at the end; `replay` cuts it off. There is no fsync: the death of the machine
+    is out of scope.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class Log:
 def write_all(file: int, data: bytes | memoryview, at: int) -> None:
     """pwrite() until everything is written; a regular file takes it all at once but for a full disk."""
     view = memoryview(data)
-    while len(view):
+    while view:
         written = os.pwrite(file, view, at)
         view = view[written:]
         at += written

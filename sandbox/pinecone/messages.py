@@ -1,7 +1,7 @@
 """The messages of Pinecone's VectorService: field numbers and kinds, and the codec that follows them.
 
-The facts are those of Pinecone's public API `2025-10` and what its SDK 10 sends. Keys are the JSON names of the REST API,
-so that REST and gRPC share one dict per request and one per answer.
+The facts are those of Pinecone's public API `2025-10` and what its SDK 10 sends. Keys are the JSON names of the REST
+API, so that REST and gRPC share one dict per request and one per answer.
 """
 
 import struct
@@ -158,7 +158,7 @@ def decode(schema: Schema, body: bytes) -> dict[str, Any]:
     return out
 
 
-def _value(field: Field, body: bytes, start: int, end: int, before: Any) -> Any:
+def _value(field: Field, body: bytes, start: int, end: int, before: Any) -> Any:  # noqa: PLR0911 - one per kind
     payload = start if end < 0 else body[start:end]
     if isinstance(payload, int):
         return bool(payload) if field.kind == "bool" else payload
@@ -191,7 +191,7 @@ def encode(schema: Schema, answer: Mapping[str, Any]) -> bytes:
     return b"".join(parts)
 
 
-def _parts(field: Field, value: Any) -> list[bytes]:
+def _parts(field: Field, value: Any) -> list[bytes]:  # noqa: PLR0911 - one per kind
     match field.kind:
         case "uint" | "bool":
             return [wire.varint(field.number << 3), wire.varint(int(value))]
@@ -200,7 +200,9 @@ def _parts(field: Field, value: Any) -> list[bytes]:
         case "map":
             entry: Schema = {"key": Field(1, "string"), "value": Field(2, "message", field.message)}
             return [
-                part for key, item in value.items() for part in _sized(field, encode(entry, {"key": key, "value": item}))
+                part
+                for key, item in value.items()
+                for part in _sized(field, encode(entry, {"key": key, "value": item}))
             ]
         case "strings":
             return [part for item in value for part in _sized(field, item.encode())]

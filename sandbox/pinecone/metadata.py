@@ -15,7 +15,12 @@ _SHOWN_CHARACTERS = 16
 
 
 def decode(raw: bytes) -> dict[str, Any]:
-    """Return a serialized Struct as a dict; whole numbers come out as int, as Pinecone's REST API prints them."""
+    """Return a serialized Struct as a dict; whole numbers come out as int, as Pinecone's REST API prints them.
+
+    Raises:
+        wire.WireError: If the bytes are not a Struct.
+
+    """
     try:
         message = struct_pb2.Struct.FromString(raw)
     except Exception as error:
@@ -78,8 +83,17 @@ def _all_strings(values: list[Any]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
+def _with_floats(value: Any) -> Any:
+    """Show numbers as the doubles that they are on the wire, like Pinecone's own message does."""
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _wrong_type(name: str, value: Any) -> str:
-    shown = orjson.dumps(value).decode()
+    shown = orjson.dumps(_with_floats(value)).decode()
     if len(shown) > _SHOWN_CHARACTERS:
         shown = f"{shown[:_SHOWN_CHARACTERS]}..."
     return f"Metadata value must be a string, number, boolean or list of strings, got '{shown}' for field '{name}'"
@@ -92,13 +106,13 @@ def _all_scalars(raw: bytes) -> bool:
         while at < end:
             size = raw[at + 1]
             at += 2
-            if size >= 0x80:  # noqa: PLR2004 - a varint of more than one byte
+            if size >= 0x80:
                 size, at = wire.read_varint(raw, at - 1)
             key_size = raw[at + 1]
             value_at = at + 2 + key_size
-            if key_size >= 0x80 or raw[at] != 0x0A or raw[value_at] != 0x12:  # noqa: PLR2004 - key, then value
+            if key_size >= 0x80 or raw[at] != 0x0A or raw[value_at] != 0x12:
                 return False
-            kind_at = value_at + 2 if raw[value_at + 1] < 0x80 else wire.read_varint(raw, value_at + 1)[1]  # noqa: PLR2004
+            kind_at = value_at + 2 if raw[value_at + 1] < 0x80 else wire.read_varint(raw, value_at + 1)[1]
             at += size
             if kind_at >= at or raw[kind_at] not in (_STRING, _NUMBER, _BOOL):
                 return False

@@ -46,7 +46,7 @@ def _score(snapshot: store.Snapshot, metric: str, query: Matrix) -> Matrix:
     return scores
 
 
-def _best_first(rows: npt.NDArray[np.intp], costs: Matrix, top_k: int, unfiltered: bool) -> Iterator[int]:  # noqa: FBT001
+def _best_first(rows: npt.NDArray[np.intp], costs: Matrix, top_k: int, unfiltered: bool) -> Iterator[int]:
     """Yield rows by cost; without a filter only the best need sorting."""
     if unfiltered and top_k < len(rows):
         limit = np.partition(costs, top_k - 1)[top_k - 1]

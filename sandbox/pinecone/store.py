@@ -46,9 +46,9 @@ class Snapshot:
 class Namespace:
     """Vectors by id.
 
-    Rows are only ever appended: an overwritten or deleted one is dead until the namespace is rewritten at a start. The log
-    frame commits: rows are written before it, and rows that no frame names do not exist. In RAM are the ids and about
-    20 bytes a row; vectors and metadata stay in the page cache.
+    Rows are only ever appended: an overwritten or deleted one is dead until the namespace is rewritten at a start. The
+    log frame commits: rows are written before it, and rows that no frame names do not exist. In RAM are the ids and
+    about 20 bytes a row; vectors and metadata stay in the page cache.
     """
 
     def __init__(self, folder: Path, name: str, dimension: int, schema: dict[str, Any] | None = None) -> None:
@@ -103,15 +103,12 @@ class Namespace:
         """
         first_row = len(self._ids)
         norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
-        log.write_all(self._rows, memoryview(np.ascontiguousarray(matrix)).cast("B"), first_row * self._stride)
+        log.write_all(self._rows, np.ascontiguousarray(matrix).data.cast("B"), first_row * self._stride)
         raw_ids = [name.encode() for name in ids]
-        head = b"".join((
-            _COUNT_AND_ROW.pack(len(ids), first_row),
-            np.fromiter(map(len, raw_ids), "<u2", len(ids)).tobytes(),
-            (metadata_bytes := np.fromiter(map(len, metadata), "<u4", len(ids))).tobytes(),
-            norms.astype("<f4").tobytes(),
-            *raw_ids,
-        ))
+        metadata_bytes = np.fromiter(map(len, metadata), "<u4", len(ids))
+        id_bytes = np.fromiter(map(len, raw_ids), "<u2", len(ids))
+        parts = [_COUNT_AND_ROW.pack(len(ids), first_row), id_bytes.tobytes(), metadata_bytes.tobytes()]
+        head = b"".join((*parts, norms.astype("<f4").tobytes(), *raw_ids))
         at = self._log.append(_UPSERT, b"".join((head, *metadata)))
         self._index(ids, norms, at + len(head), metadata_bytes)
 

@@ -1,7 +1,7 @@
 """Protobuf's wire format, as far as Pinecone's messages need it.
 
-Written by hand because protobuf-python is slow at `repeated float`: here a vector stays the slice of bytes that arrived,
-which is already what numpy and the disk want. The field tables are in `messages.py`.
+Written by hand because protobuf-python is slow at `repeated float`: here a vector stays the slice of bytes that
+arrived, which is already what numpy and the disk want. The field tables are in `messages.py`.
 """
 
 from collections.abc import Iterator
@@ -98,7 +98,7 @@ def parse_upsert(body: bytes) -> Upsert:
         for number, kind, start, end in fields(body, 0, len(body)):
             if number == _UPSERT_VECTORS and kind == _BYTES:
                 _parse_vector(upsert, body, view, start, end)
-            elif number == _UPSERT_NAMESPACE and kind == _BYTES
+            elif number == _UPSERT_NAMESPACE and kind == _BYTES:
                 upsert.namespace = str(view[start:end], "utf-8")
     except (IndexError, UnicodeDecodeError) as error:
         raise WireError(str(error)) from error
