@@ -1,0 +1,1 @@
+"""The ``vectorline`` command: a gRPC client for people. It uses nothing but the public API."""

@@ -1,0 +1,1 @@
+"""One file a command. Each has `register`, which adds it to the application."""

@@ -1,0 +1,100 @@
+"""Where the command writes: results on stdout, errors on stderr, as people, pipes and programs each need it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final, TextIO
+
+import typer
+from google.protobuf import json_format, message
+from rich import console, text
+
+from cli import failures
+
+_PIPE_WIDTH: Final = 10_000  # columns: nothing that a program reads is ever wrapped or cut
+
+
+@dataclasses.dataclass(frozen=True)
+class Screen:
+    """Stdout and stderr of one run.
+
+    Attributes:
+        out: Results and progress.
+        err: Errors.
+        json: Stdout carries JSON lines only.
+        moving: A bar may move on stdout: it is a terminal and nobody set NO_COLOR.
+    """
+
+    out: console.Console
+    err: console.Console
+    json: bool
+    moving: bool
+
+    def say(self, line: str, style: str = "") -> None:
+        """One line for people; nothing under --json."""
+        if not self.json:
+            self.out.print(text.Text(printable(line), style), soft_wrap=True)
+
+    def show(self, *what: console.RenderableType) -> None:
+        """Something larger for people; nothing under --json."""
+        if not self.json:
+            for renderable in what:
+                self.out.print(renderable)
+
+    def emit(self, answer: message.Message) -> None:
+        """One JSON line as REST would print it; nothing without --json."""
+        if self.json:
+            document = json_format.MessageToDict(
+                answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            )
+            typer.echo(json.dumps(document, ensure_ascii=False))
+
+    def fail(self, failure: failures.CommandError) -> None:
+        """The red line, the bad fields and the hint; under --json one line in the form of a REST error."""
+        if self.json:
+            typer.echo(json.dumps(failures.as_json(failure), ensure_ascii=False), err=True)
+            return
+        self.err.print(text.Text(f"✗ {printable(failure.message)}", "bold red"), soft_wrap=True)
+        for bad in failure.bad_fields:
+            line = text.Text.assemble(("  ", ""), (printable(bad.field), "bold"), f": {printable(bad.description)}")
+            self.err.print(line, soft_wrap=True)
+        if failure.hint:
+            self.err.print(text.Text(f"  {printable(failure.hint)}", "dim"), soft_wrap=True)
+
+
+def open_screen(environ: Mapping[str, str] | None = None, *, as_json: bool = False) -> Screen:
+    """The screen of this process."""
+    environ = os.environ if environ is None else environ
+    return Screen(
+        out=_console(sys.stdout, environ),
+        err=_console(sys.stderr, environ),
+        json=as_json,
+        moving=not as_json and _lively(sys.stdout, environ),
+    )
+
+
+def printable(untrusted: str) -> str:
+    """Text from a file or a server without control characters: none of it may steer the terminal."""
+    return "".join(character if character.isprintable() else " " for character in untrusted)
+
+
+def _lively(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Colour and movement are welcome there (https://no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def _console(stream: TextIO, environ: Mapping[str, str]) -> console.Console:
+    lively = _lively(stream, environ)
+    return console.Console(
+        file=stream,
+        force_terminal=lively,
+        color_system="auto" if lively else None,
+        width=None if stream.isatty() else _PIPE_WIDTH,
+        markup=False,  # what is printed comes from files and servers
+        emoji=False,
+        highlight=False,
+    )
