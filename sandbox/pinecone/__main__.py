@@ -48,7 +48,7 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run; exit 1 with one line if the port is taken."""
+    """Run; exit 1 with one line if the port or the folder is taken."""
     try:
         uvloop.run(_run(_arguments()))
     except OSError as error:

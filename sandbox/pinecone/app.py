@@ -1,6 +1,8 @@
 """Puts the parts together and takes them apart again."""
 
 import asyncio
+import fcntl
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ class StandIn:
     _splice: splice.Splice
     _http: web.AppRunner
     _grpc: grpc.aio.Server
+    _lock: int
 
     @property
     def port(self) -> int:
@@ -36,6 +39,7 @@ class StandIn:
         """Stop accepting, give calls under way a moment, close."""
         self._splice.close_all()
         await asyncio.gather(self._grpc.stop(_GRACE_SECONDS), self._http.cleanup())
+        os.close(self._lock)
 
 
 async def start(
@@ -44,9 +48,10 @@ async def start(
     """Start on 127.0.0.1; port 0 takes any free one.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port or the folder is taken.
 
     """
+    lock = _lock(data_dir)
     backend = service.Service(catalog.Catalog(data_dir), limits or rates.Rates(), api_key)
     handler = rpc.VectorService(backend)
     grpc_server, grpc_port = await rpc.start(handler)
@@ -61,7 +66,7 @@ async def start(
     app.add_routes(rest.DataPlane(backend, connections.door_of_port).routes())
     app.add_routes(scripting.Scripting(backend).routes())
     await runner.setup()
-    stand_in = StandIn(connections, runner, grpc_server)
+    stand_in = StandIn(connections, runner, grpc_server, lock)
     try:
         connections.open_main(port)
     except OSError:
@@ -69,3 +74,15 @@ async def start(
         raise
     plane.open_ports()
     return stand_in
+
+
+def _lock(data_dir: Path) -> int:
+    """Hold the folder for this process alone; the system lets go of it when the process dies."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise OSError(f"{data_dir} is in use by another stand-in") from error
+    return lock

@@ -1,5 +1,6 @@
 """The REST side of the data plane: JSON in, JSON out, Pinecone's error bodies."""
 
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from sandbox.pinecone import errors, faults, metadata, service, splice, wire
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+_LOG = logging.getLogger(__name__)
 _INT_PARAMETERS = ("limit",)
 # Protobuf spends about this much on the tags and lengths of one vector; Pinecone measures requests as protobuf.
 _VECTOR_OVERHEAD_BYTES = 16
@@ -78,6 +80,7 @@ class DataPlane:
         return handle
 
     async def _call(self, request: web.Request, method: str, body: dict[str, Any]) -> web.Response:
+        _check_shape(body)
         size = request.content_length or 0
         return _json(await self._backend.call(self._door(request), method, body, "rest", size))
 
@@ -96,11 +99,22 @@ async def read_json(request: web.Request) -> dict[str, Any]:
         raise errors.invalid(f"Invalid JSON: {error}") from error
     if not isinstance(body, dict):
         raise errors.invalid("The body must be a JSON object")
-    return body
+    return {name: value for name, value in body.items() if value is not None}  # null is absent, as in protobuf's JSON
+
+
+def _check_shape(body: dict[str, Any]) -> None:
+    """Refuse what a protobuf message could not have held."""
+    for name in ("namespace", "id", "name", "prefix", "paginationToken"):
+        if not isinstance(body.get(name, ""), str):
+            raise errors.invalid(f"{name} must be a string")
+    ids = body.get("ids", [])
+    if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
+        raise errors.invalid("ids must be a list of strings")
 
 
 def _batch(body: dict[str, Any]) -> wire.Upsert:
     """Turn an upsert in JSON into the form in which gRPC brings it."""
+    _check_shape(body)
     batch = wire.Upsert(namespace=body.get("namespace") or "")
     vectors = body.get("vectors")
     for vector in vectors if isinstance(vectors, list) else []:
@@ -180,6 +194,9 @@ def middleware(backend: service.Service) -> Any:
         except web.HTTPException as error:
             code = errors.CODE_OF_HTTP_STATUS.get(error.status, errors.Code.UNIMPLEMENTED)
             response = _refusal(errors.ApiError(code, error.reason), is_control=is_control, status=error.status)
+        except Exception:
+            _LOG.exception("A request failed in a way that nobody planned: %s %s", request.method, request.path)
+            response = _refusal(errors.ApiError(errors.Code.INTERNAL, "Internal error"), is_control=is_control)
         if not response.prepared:
             response.headers["x-pinecone-request-id"] = request.headers.get("x-request-id") or uuid.uuid4().hex
             response.headers["x-pinecone-request-latency-ms"] = str(int((time.perf_counter() - started) * 1000))

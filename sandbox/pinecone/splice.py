@@ -14,6 +14,7 @@ from typing import cast
 _PREFACE = b"PRI"  # no HTTP/1.1 method begins like this
 _HIGH_WATER_BYTES = 4 * 1024 * 1024
 _BACKLOG = 512
+_ACCEPT_PAUSE_SECONDS = 0.05
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends RST
 
 HOST = "127.0.0.1"
@@ -129,7 +130,11 @@ class Splice:
     async def _accept(self, listener: socket.socket, door: int) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            connection, _ = await loop.sock_accept(listener)
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError:  # out of file descriptors, or the caller left the queue
+                await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
+                continue
             task = loop.create_task(self._serve(connection, door))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

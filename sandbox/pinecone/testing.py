@@ -32,6 +32,7 @@ class Process:
         )
         line = self._process.stdout.readline() if self._process.stdout else ""
         if "listening on" not in line:
+            self._end(signal.SIGTERM)
             raise RuntimeError(f"the stand-in did not start: {line!r}")
         self.url = line.rsplit(" ", 1)[1].strip()
 

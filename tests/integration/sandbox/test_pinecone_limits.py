@@ -116,6 +116,12 @@ def test_a_bad_request_has_the_error_body_of_google_rpc_status(
     assert answer.json()["details"] == []
 
 
+def test_a_request_of_the_wrong_shape_is_answered_and_the_next_one_too(server: testing.Process) -> None:
+    for body in ({"ids": [1]}, {"ids": {"a": 1}}, {"filter": []}, [1], {"namespace": 7, "ids": ["a"]}):
+        answer = httpx.post(f"{server.url}/vectors/delete", json=body, headers=KEY)
+        assert (answer.status_code, sorted(answer.json())) == (400, ["code", "details", "message"])
+
+
 def test_control_plane_errors_have_a_body_of_their_own(server: testing.Process) -> None:
     answer = httpx.get(f"{server.url}/indexes/absent", headers=KEY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")

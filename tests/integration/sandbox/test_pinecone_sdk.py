@@ -254,6 +254,11 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
             assert {name: client.describe_index(name).host for name in hosts} == hosts
 
 
+def test_a_folder_serves_one_process_at_a_time(tmp_path: Path) -> None:
+    with testing.running(tmp_path), pytest.raises(RuntimeError, match="did not start"):
+        testing.Process(tmp_path)
+
+
 def test_sigterm_exits_cleanly_with_connections_open(tmp_path: Path) -> None:
     server = testing.Process(tmp_path)
     client = Pinecone(api_key="any", host=server.url, grpc_scheme="http")
