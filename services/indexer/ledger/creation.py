@@ -1,0 +1,149 @@
+"""Stores a task once for each (client, request_id)."""
+
+import dataclasses
+import hashlib
+import uuid
+from typing import Any
+
+import structlog
+
+from services.indexer import clock, table
+from services.indexer.ledger import items
+from services.indexer.ledger.items import Status
+from services.runtime import errors
+
+log = structlog.get_logger()
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """A task to store.
+
+    Args:
+        client: The key id of who submits it.
+        request_id: The idempotency key; empty: none.
+        request: The serialised ProcessRequest.
+        body: The same without its request_id, serialised deterministically.
+        task_type: Its data_source.
+        namespace: Its Pinecone namespace.
+        question_id: Its question, if any.
+        source: The serialised PinnedSource; empty: not pinned yet.
+        task_id: A UUID; empty: one is made.
+    """
+
+    client: str
+    request_id: str
+    request: bytes
+    body: bytes
+    task_type: str
+    namespace: str
+    question_id: int | None = None
+    source: bytes = b""
+    task_id: str = ""
+
+
+class Creation:
+    """Creates tasks. A caller that repeats a call that broke finds its own task."""
+
+    def __init__(self, storage: table.Table, watch: clock.Clock) -> None:
+        self._table = storage
+        self._clock = watch
+
+    async def create(self, order: Order) -> tuple[table.Item, bool]:
+        """Store a task.
+
+        Returns:
+            The task, and whether another call had stored it before.
+
+        Raises:
+            errors.InvalidArgument: task_id is no UUID.
+            errors.AlreadyExists: The key was used with another body (IDEMPOTENCY_KEY_REUSED), or the id is taken.
+            errors.Unavailable: The table does not answer. Either nothing was stored, or repeating finds it.
+        """
+        task = self._new(order)
+        try:
+            if order.request_id:
+                await self._put_both(order, task)
+            else:
+                await self._table.put(table.Put(task, when=(table.Missing(table.KEY),)))
+        except (table.Cancelled, table.ConditionFailed):
+            stored = await self._stored(order, task)
+            return stored, stored["token"] != task["token"]
+        log.info("A task was stored.", action="task_created", task_id=task[table.KEY], client=order.client)
+        return task, False
+
+    async def _put_both(self, order: Order, task: table.Item) -> None:
+        request = {
+            table.KEY: items.request_key(order.client, order.request_id),
+            "kind": "request",
+            "task": task[table.KEY],
+            "body": task["body"],
+            "created_at": clock.text(self._clock.now()),
+        }
+        await self._table.transact([table.Put(one, when=(table.Missing(table.KEY),)) for one in (request, task)])
+
+    async def _stored(self, order: Order, task: table.Item) -> table.Item:
+        """The task that stands where this one was to go."""
+        task_id = str(task[table.KEY])
+        if order.request_id:
+            request = await self._table.get(items.request_key(order.client, order.request_id))
+            if request is not None:
+                if request["body"] != task["body"]:
+                    raise errors.AlreadyExists(
+                        "This idempotency key was used with another request. Use a new key, or repeat that request.",
+                        reason="IDEMPOTENCY_KEY_REUSED",
+                        metadata={"task_id": str(request["task"])},
+                    )
+                task_id = str(request["task"])
+        stored = await self._table.get(task_id)
+        if stored is None:
+            raise errors.Unavailable("The task was stored and is gone again; try once more.", retry_seconds=1.0)
+        if stored.get("client") != task["client"] or stored.get("body") != task["body"]:
+            raise errors.AlreadyExists("This task id is taken. Use a new one.", reason="TASK_ID_TAKEN")
+        return stored
+
+    def _new(self, order: Order) -> table.Item:
+        task_id = _canonical(order.task_id) if order.task_id else str(uuid.uuid4())
+        now = clock.text(self._clock.now())
+        optional: dict[str, Any] = {}
+        if order.question_id is not None:
+            optional["question_id"] = order.question_id
+        if order.source:
+            optional["source"] = order.source
+        token = uuid.uuid4().hex
+        return {
+            table.KEY: task_id,
+            "kind": "task",
+            "token": token,
+            "client": order.client,
+            "request": order.request,
+            "body": hashlib.sha256(order.body).hexdigest(),
+            "task_type": order.task_type,
+            "namespace": order.namespace,
+            "status": str(Status.PENDING),
+            "status_at": now,
+            "status_token": token,
+            table.INDEX_PARTITION: str(items.Listing.OPEN),
+            table.INDEX_SORT: f"{now}#{task_id}",
+            "created_at": now,
+            "sealed": False,
+            "s": {},
+            "shards_opened": 0,
+            "shards_settled": 0,
+            "indexed": 0,
+            "skipped": 0,
+            "failed": 0,
+            **optional,
+        }
+
+
+def _canonical(task_id: str) -> str:
+    try:
+        if str(uuid.UUID(task_id)) == task_id:
+            return task_id
+    except ValueError:
+        pass
+    raise errors.InvalidArgument(
+        "The request has a bad field.",
+        violations=(errors.FieldViolation("task_id", "A UUID in lower case with hyphens, or empty."),),
+    )

@@ -1,0 +1,104 @@
+"""The gate before every purchase and every write."""
+
+import enum
+from collections.abc import Callable
+
+import structlog
+
+from services.indexer import table
+from services.indexer.ledger import closing, items, lifecycle, namespaces, shards
+from services.indexer.ledger.items import Status
+
+log = structlog.get_logger()
+
+
+class Answer(enum.StrEnum):
+    """What to do with a chunk. Anything but GO and WAIT: ack it without settling."""
+
+    GO = "go"
+    SETTLED = "settled"
+    CANCELLED = "cancelled"
+    BLOCKED = "blocked"
+    STALE = "stale"
+    WAIT = "wait"
+
+
+class Gate:
+    """Says whether a chunk may be bought or written. Every answer is read consistently.
+
+    Args:
+        storage: The table.
+        tasks: Blocks a task whose namespace refuses it.
+        ends: Closes what a crashed settler left open.
+        claims: Claims namespaces.
+        circuit_open: Whether Pinecone is known not to take vectors now.
+    """
+
+    def __init__(
+        self,
+        storage: table.Table,
+        tasks: lifecycle.Lifecycle,
+        ends: closing.Closing,
+        claims: namespaces.Namespaces,
+        circuit_open: Callable[[], bool],
+    ) -> None:
+        self._table = storage
+        self._tasks = tasks
+        self._closing = ends
+        self._namespaces = claims
+        self._circuit_open = circuit_open
+
+    async def begin(self, task_id: str, chunk: int, fence: int, model: str, dimension: int) -> Answer:
+        """May this chunk be bought with this model?"""
+        answer, task = await self._look(task_id, chunk, fence)
+        if answer != Answer.GO or task is None:
+            return answer
+        try:
+            await self._namespaces.claim(task["namespace"], model, dimension)
+        except namespaces.NamespaceRefused as refused:
+            blocked = await self._tasks.block(task_id, refused.reason, refused.message)
+            return _standing(blocked, fence)
+        if task.get("model") != model:
+            await self._table.update(
+                table.Update(items.task_key(task_id), set={"model": model}, when=(table.Equals("kind", "task"),))
+            )
+        return Answer.WAIT if self._circuit_open() else Answer.GO
+
+    async def check_chunk(self, task_id: str, chunk: int, fence: int) -> Answer:
+        """May this chunk be settled by its header? Like `begin`, without a model and whatever Pinecone does."""
+        answer, _ = await self._look(task_id, chunk, fence)
+        return answer
+
+    async def check_write(self, task_id: str, fence: int) -> Answer:
+        """May this task write into the index now? GO, CANCELLED, BLOCKED or STALE."""
+        found = await self._table.get_many([items.task_key(task_id)], ("status", "fence"))
+        return _standing(found.get(task_id), fence)
+
+    async def _look(self, task_id: str, chunk: int, fence: int) -> tuple[Answer, table.Item | None]:
+        name, number = str(chunk), items.shard_of(chunk)
+        shard_key = items.shard_key(task_id, number)
+        found = await self._table.get_many(
+            [items.task_key(task_id), shard_key],
+            ("status", "fence", "namespace", "model", ("s", str(number)), ("c", name), "settled", "exp"),
+        )
+        task, shard = found.get(task_id), found.get(shard_key)
+        if shard is not None and name in shard.get("c", {}):
+            if task is not None and shards.full(shard) and _unfinished(task, number):
+                await self._closing.heal(task_id)  # whoever settled the last chunk may have died before this
+            return Answer.SETTLED, task
+        standing = _standing(task, fence)
+        if standing == Answer.GO and shard is None:
+            return Answer.STALE, task  # nobody opened its book, so it could not be settled: dropped, and split again
+        return standing, task
+
+
+def _unfinished(task: table.Item, shard: int) -> bool:
+    return str(shard) not in task.get("s", {}) or task["status"] in items.OPEN
+
+
+def _standing(task: table.Item | None, fence: int) -> Answer:
+    if task is None or task["status"] in items.TERMINAL:
+        return Answer.CANCELLED
+    if task["status"] == Status.BLOCKED:
+        return Answer.BLOCKED
+    return Answer.GO if fence and task.get("fence") == fence else Answer.STALE

@@ -1,0 +1,112 @@
+"""What the ledger's items are called and what is in them.
+
+task: kind, client, request (ProcessRequest), body (its hash), token, task_type, namespace, question_id, status,
+status_at, status_token, listing, created, created_at, source (PinnedSource), plan_uri, rows_total, encoding, delimiter,
+columns, chunks_planned, started_at, scanned_at, stopped_at, completed_at, fence, model, error_reason, error,
+parent_task_id, sealed, chunks_total, shards_total, shards_opened, shards_settled, s (sums by shard), indexed, skipped,
+failed.
+
+shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, chunks_failed, reasons, settled_at.
+"""
+
+import enum
+import re
+import urllib.parse
+from typing import Final
+
+from services.indexer import table
+from services.runtime import errors
+
+CHUNKS_PER_SHARD: Final = 256
+# DynamoDB's limit of a partition key.
+KEY_BYTES: Final = 2048
+_TASK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+class Status(enum.StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    PROCESSING_CHUNKS = "processing_chunks"
+    BLOCKED = "blocked"
+    COMPLETED = "completed"
+    PARTIALLY_COMPLETED = "partially_completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Listing(enum.StrEnum):
+    """The partitions of the listing index."""
+
+    OPEN = "open"
+    BLOCKED = "blocked"
+    CLOSED = "closed"
+
+
+OPEN: Final = (Status.PENDING, Status.QUEUED, Status.PROCESSING, Status.PROCESSING_CHUNKS)
+TERMINAL: Final = (Status.COMPLETED, Status.PARTIALLY_COMPLETED, Status.FAILED, Status.CANCELLED)
+# A task that may not write now.
+STOPPED: Final = (Status.BLOCKED, *TERMINAL)
+
+
+def listing(status: Status) -> Listing:
+    """The partition that tasks of a status are listed in."""
+    if status in OPEN:
+        return Listing.OPEN
+    return Listing.BLOCKED if status == Status.BLOCKED else Listing.CLOSED
+
+
+def task_key(task_id: str) -> str:
+    """The key of a task.
+
+    Raises:
+        errors.NotFound: No task can have this id.
+    """
+    if not _TASK_ID.fullmatch(task_id):
+        raise unknown(task_id)
+    return task_id
+
+
+def unknown(task_id: str) -> errors.NotFound:
+    """The error for a task that is not there, or not the caller's."""
+    return errors.NotFound(f"There is no task {task_id[:64]!r}.", reason="TASK_NOT_FOUND")
+
+
+def shard_of(chunk: int) -> int:
+    """The shard that a chunk belongs to."""
+    return chunk // CHUNKS_PER_SHARD
+
+
+def shard_key(task_id: str, shard: int) -> str:
+    """The key of a shard."""
+    return f"{task_key(task_id)}#shard#{shard}"
+
+
+def request_key(client: str, request_id: str) -> str:
+    """The key of an idempotency key."""
+    return _key("request", client, request_id)
+
+
+def turn_key(index: str, namespace: str, question_id: int | None) -> str:
+    """The key of a turn."""
+    return _key("turn", index, namespace, "" if question_id is None else str(question_id))
+
+
+def namespace_key(index: str, namespace: str) -> str:
+    """The key of a namespace's claim."""
+    return _key("namespace", index, namespace)
+
+
+def _key(kind: str, *names: str) -> str:
+    # Quoted, or ("a#b", "c") and ("a", "b#c") would share an item.
+    key = "#".join((kind, *(urllib.parse.quote(name, safe="") for name in names)))
+    if len(key) > KEY_BYTES:
+        raise errors.InvalidArgument(f"The name of this {kind} is longer than {KEY_BYTES} bytes.")
+    return key
+
+
+def is_task(item: table.Item | None) -> bool:
+    """Whether an item is a task."""
+    return item is not None and item.get("kind") == "task"

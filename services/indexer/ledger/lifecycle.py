@@ -1,0 +1,175 @@
+"""A task's status: who may change it to what. Every change is one conditional update, so exactly one caller wins."""
+
+import dataclasses
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from services.indexer import clock, table
+from services.indexer.ledger import items
+from services.indexer.ledger.items import Status
+from services.runtime import errors
+
+log = structlog.get_logger()
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What a scan found. `chunks` is 0 when the scan did not count them."""
+
+    source: bytes
+    plan_uri: str
+    rows: int
+    encoding: str
+    delimiter: str
+    columns: tuple[str, ...]
+    chunks: int = 0
+
+
+class Lifecycle:
+    """Reads tasks and moves them between statuses. All methods raise errors.NotFound for an unknown task."""
+
+    def __init__(self, storage: table.Table, watch: clock.Clock) -> None:
+        self._table = storage
+        self._clock = watch
+
+    async def get(self, task_id: str) -> table.Item:
+        """A task, read consistently."""
+        item = await self._table.get(items.task_key(task_id))
+        if item is None or not items.is_task(item):
+            raise items.unknown(task_id)
+        return item
+
+    async def begin_scan(self, task_id: str, source: bytes) -> table.Item:
+        """From pending or queued to processing; a scan that died is begun again. No effect on any other task."""
+        item, _ = await self.move(
+            task_id,
+            Status.PROCESSING,
+            since=(Status.PENDING, Status.QUEUED, Status.PROCESSING),
+            set={"source": source} if source else {},
+            keep={"started_at": clock.text(self._clock.now())},
+        )
+        return item
+
+    async def end_scan(self, task_id: str, scan: Scan) -> table.Item:
+        """From processing to processing_chunks. The first scan that ends is the one that counts.
+
+        Raises:
+            errors.Conflict: No scan was begun.
+        """
+        found: dict[table.Path, Any] = {
+            "source": scan.source,
+            "plan_uri": scan.plan_uri,
+            "rows_total": scan.rows,
+            "encoding": scan.encoding,
+            "delimiter": scan.delimiter,
+            "columns": list(scan.columns),
+            "chunks_planned": scan.chunks,
+            "scanned_at": clock.text(self._clock.now()),
+        }
+        item, moved = await self.move(task_id, Status.PROCESSING_CHUNKS, since=(Status.PROCESSING,), set=found)
+        if not moved and item["status"] in (Status.PENDING, Status.QUEUED):
+            raise wrong_status(item, "A scan ends after it began")
+        return item
+
+    async def fail(self, task_id: str, reason: str, message: str) -> table.Item:
+        """An open task becomes failed. No effect on a terminal or blocked one."""
+        item, _ = await self.move(
+            task_id, Status.FAILED, since=items.OPEN, set={"error_reason": reason, "error": message}
+        )
+        return item
+
+    async def cancel(self, task_id: str) -> table.Item:
+        """A task that is not finished becomes cancelled.
+
+        Raises:
+            errors.Conflict: It is finished; reason TASK_FINISHED.
+        """
+        item, moved = await self.move(task_id, Status.CANCELLED, since=(*items.OPEN, Status.BLOCKED))
+        if not moved:
+            raise errors.Conflict(
+                f"The task is {item['status']} already; only an unfinished task can be cancelled.",
+                reason="TASK_FINISHED",
+                metadata={"task_id": task_id, "status": str(item["status"])},
+            )
+        return item
+
+    async def block(self, task_id: str, reason: str, message: str) -> table.Item:
+        """An open task becomes blocked. No effect on a terminal or blocked one."""
+        item, _ = await self.move(
+            task_id, Status.BLOCKED, since=items.OPEN, set={"error_reason": reason, "error": message}
+        )
+        return item
+
+    async def resume(self, task_id: str) -> table.Item:
+        """From blocked to processing_chunks, or to queued if it was not scanned. No effect on any other task.
+
+        Its fence is void: it queues for its turn again.
+        """
+        item = await self.get(task_id)
+        scanned = "scanned_at" in item
+        resumed, _ = await self.move(
+            task_id,
+            Status.PROCESSING_CHUNKS if scanned else Status.QUEUED,
+            since=(Status.BLOCKED,),
+            remove=("fence", "error_reason", "error"),
+            # What a blocked task was scanned as never changes while it is blocked; this only makes it plain.
+            when=(table.Exists("scanned_at") if scanned else table.Missing("scanned_at"),),
+        )
+        return resumed
+
+    async def move(
+        self,
+        task_id: str,
+        status: Status,
+        *,
+        since: Sequence[Status],
+        set: Mapping[table.Path, Any] | None = None,  # noqa: A002 (the word of the update)
+        keep: Mapping[table.Path, Any] | None = None,
+        remove: Sequence[table.Path] = (),
+        when: Sequence[table.Condition] = (),
+    ) -> tuple[table.Item, bool]:
+        """Change the status if it is one of `since`.
+
+        Returns:
+            The task as it is now, and whether this call changed it: also when its answer was lost and it was repeated.
+        """
+        token = uuid.uuid4().hex
+        now = clock.text(self._clock.now())
+        changes: dict[table.Path, Any] = {
+            "status": status,
+            "status_at": now,
+            "status_token": token,
+            table.INDEX_PARTITION: items.listing(status),
+        }
+        if status in items.STOPPED:
+            changes["stopped_at"] = now  # its turn passes on some time after this
+        if status in items.TERMINAL:
+            changes["completed_at"] = now
+        try:
+            item = await self._table.update(
+                table.Update(
+                    items.task_key(task_id),
+                    set={**changes, **(set or {})},
+                    keep=keep or {},
+                    remove=remove,
+                    when=(table.Equals("kind", "task"), table.OneOf("status", since), *when),
+                )
+            )
+        except table.ConditionFailed as failed:
+            if failed.item is None or not items.is_task(failed.item):
+                raise items.unknown(task_id) from failed
+            return failed.item, failed.item["status_token"] == token
+        log.info("A task changed its status.", action="task_status", task_id=task_id, status=str(status))
+        return item, True
+
+
+def wrong_status(item: table.Item, rule: str) -> errors.Conflict:
+    """The error for a step that the task's status does not allow."""
+    return errors.Conflict(
+        f"{rule}; the task is {item['status']}.",
+        reason="WRONG_STATUS",
+        metadata={"task_id": str(item[table.KEY]), "status": str(item["status"])},
+    )

@@ -1,0 +1,93 @@
+"""Which model and dimension a namespace holds: the first task that writes to it decides.
+
+Pinecone would mix ada-002 and text-embedding-3-small silently: both are 1536 wide.
+"""
+
+import dataclasses
+
+import structlog
+
+from services.indexer import clock, table
+from services.indexer.ledger import items
+from services.runtime import errors
+
+log = structlog.get_logger()
+
+
+class NamespaceRefused(errors.Conflict):
+    """The namespace holds vectors of another model or dimension."""
+
+    default_reason = "NAMESPACE_REFUSED"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What vectors a namespace holds."""
+
+    model: str
+    dimension: int
+
+    def __str__(self) -> str:
+        """As people read it."""
+        return f"{self.model} ({self.dimension} values)"
+
+
+class Namespaces:
+    """Claims namespaces. What was claimed once is remembered: it never changes."""
+
+    def __init__(self, storage: table.Table, watch: clock.Clock, *, index: str) -> None:
+        self._table = storage
+        self._clock = watch
+        self._index = index
+        self._known: dict[str, Kind] = {}
+
+    async def claim(self, namespace: str, model: str, dimension: int) -> None:
+        """Claim the namespace for a model and dimension, or find that it holds just these.
+
+        Raises:
+            NamespaceRefused: It holds another's.
+        """
+        wanted = Kind(model, dimension)
+        if self._known.get(namespace) == wanted:
+            return
+        item = {
+            table.KEY: items.namespace_key(self._index, namespace),
+            "kind": "namespace",
+            "model": model,
+            "dimension": dimension,
+            "claimed_at": clock.text(self._clock.now()),
+        }
+        try:
+            await self._table.put(table.Put(item, when=(table.Missing(table.KEY),)))
+            log.info("A namespace was claimed.", action="namespace_claimed", namespace=namespace, model=model)
+        except table.ConditionFailed as failed:
+            if failed.item is not None:
+                _compare(namespace, _kind(failed.item), wanted)
+        self._known[namespace] = wanted
+
+    async def check(self, namespace: str, model: str, dimension: int) -> None:
+        """Whether a question with this model's vector makes sense there; an unclaimed namespace refuses nobody.
+
+        Raises:
+            NamespaceRefused: It holds another's.
+        """
+        held = self._known.get(namespace)
+        if held is None:
+            item = await self._table.get(items.namespace_key(self._index, namespace))
+            if item is None:
+                return
+            held = self._known[namespace] = _kind(item)
+        _compare(namespace, held, Kind(model, dimension))
+
+
+def _kind(item: table.Item) -> Kind:
+    return Kind(item["model"], item["dimension"])
+
+
+def _compare(namespace: str, held: Kind, wanted: Kind) -> None:
+    if held != wanted:
+        raise NamespaceRefused(
+            f"Namespace {namespace!r} holds vectors of {held}, not of {wanted}. Use another namespace, or set "
+            f"OPENAI_MODEL and EMBEDDING_DIMENSIONS to what it holds and retry the task.",
+            metadata={"namespace": namespace, "holds": str(held), "wanted": str(wanted)},
+        )

@@ -1,0 +1,177 @@
+"""The books of a task's chunks, 256 a shard: each chunk gets one outcome, once."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from services.indexer import clock, table
+from services.indexer.ledger import items
+from services.runtime import errors
+
+_COUNTS: Final = ("settled", "indexed", "skipped", "failed", "chunks_failed")
+# A shard but for its outcomes, which are most of its bytes.
+WITHOUT_OUTCOMES: Final = ("kind", "task", "shard", "exp", "reasons", "settled_at", *_COUNTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a chunk's rows: indexed + skipped + failed are all of them.
+
+    Args:
+        indexed: Rows whose vector is in the index.
+        skipped: Rows left out on purpose.
+        failed: Rows rejected.
+        reasons: Failed rows by reject reason; they add up to `failed`.
+        rejects_key: The S3 object that holds the rejects, written before; empty: none.
+        reason: Set when the chunk failed by its header alone; then nobody decoded its rows.
+        first_row: Of such a chunk, the number of its first row.
+    """
+
+    indexed: int
+    skipped: int
+    failed: int
+    reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rejects_key: str = ""
+    reason: str = ""
+    first_row: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that do not add up: what is settled can never be corrected."""
+        if min(self.indexed, self.skipped, self.failed) < 0 or sum(self.reasons.values()) != self.failed:
+            raise ValueError(f"The outcome does not add up: {self}")
+
+    @property
+    def rows(self) -> int:
+        """All rows of the chunk."""
+        return self.indexed + self.skipped + self.failed
+
+    def stored(self) -> dict[str, Any]:
+        """As it lies in the shard: short names, since DynamoDB counts the bytes of the whole shard on each settle."""
+        kept: dict[str, Any] = {"i": self.indexed, "s": self.skipped, "f": self.failed}
+        if self.rejects_key:
+            kept["rejects"] = self.rejects_key
+        if self.reason:
+            kept["reason"] = self.reason
+            kept["first_row"] = self.first_row
+        return kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """A chunk's outcome as the ledger holds it. `already`: another call had settled it; this one changed nothing."""
+
+    indexed: int
+    skipped: int
+    failed: int
+    already: bool
+    # The shard afterwards.
+    shard: table.Item = dataclasses.field(repr=False)
+
+
+class Shards:
+    """Opens and reads shards and settles chunks in them."""
+
+    def __init__(self, storage: table.Table, watch: clock.Clock) -> None:
+        self._table = storage
+        self._clock = watch
+
+    async def open(self, task_id: str, shard: int) -> None:
+        """Open a shard's book, once. To be called before the first of its chunks is published.
+
+        Raises:
+            errors.NotFound: No such task.
+        """
+        # The task learns of it first: a shard that progress looks for and does not find counts as empty, but one
+        # that nobody looks for would hide its chunks.
+        opened = table.Update(
+            items.task_key(task_id),
+            set={"shards_opened": shard + 1},
+            when=(table.Equals("kind", "task"), table.Below("shards_opened", shard + 1)),
+        )
+        try:
+            await self._table.update(opened)
+        except table.ConditionFailed as failed:
+            if not items.is_task(failed.item):
+                raise items.unknown(task_id) from failed
+        try:
+            await self._table.put(table.Put(_empty(task_id, shard), when=(table.Missing(table.KEY),)))
+        except table.ConditionFailed:
+            return  # opened before
+
+    async def get(self, task_id: str, shard: int) -> table.Item | None:
+        """A shard, read consistently; None if it was never opened."""
+        return await self._table.get(items.shard_key(task_id, shard))
+
+    async def settle(self, task_id: str, chunk: int, outcome: Outcome) -> Settled:
+        """Write a chunk's outcome if it has none: one update, counted exactly once whoever repeats it.
+
+        Raises:
+            errors.Conflict: The shard was never opened (SHARD_NOT_OPEN): nothing is settled.
+        """
+        name = str(chunk)
+        changes = table.Update(
+            items.shard_key(task_id, items.shard_of(chunk)),
+            set={("c", name): outcome.stored(), "settled_at": clock.text(self._clock.now())},
+            add={
+                "settled": 1,
+                "indexed": outcome.indexed,
+                "skipped": outcome.skipped,
+                "failed": outcome.failed,
+                "chunks_failed": int(outcome.failed > 0 and outcome.indexed == 0),
+                **{("reasons", reason): rows for reason, rows in outcome.reasons.items()},
+            },
+            when=(table.Exists(table.KEY), table.Missing(("c", name))),
+        )
+        try:
+            shard, already = await self._table.update(changes), False
+        except table.ConditionFailed as failed:
+            if failed.item is None:
+                # Not "settled before": believing so would lose the chunk.
+                raise errors.Conflict(
+                    f"Shard {items.shard_of(chunk)} of task {task_id} was not opened; the chunk stays unsettled.",
+                    reason="SHARD_NOT_OPEN",
+                ) from failed
+            shard, already = failed.item, True
+        kept = shard["c"][name]
+        return Settled(indexed=kept["i"], skipped=kept["s"], failed=kept["f"], already=already, shard=shard)
+
+    async def expect(self, task_id: str, shard: int, chunks: int) -> None:
+        """Say how many chunks the last shard has."""
+        changes = table.Update(items.shard_key(task_id, shard), set={"exp": chunks}, when=(table.Exists(table.KEY),))
+        try:
+            await self._table.update(changes)
+        except table.ConditionFailed:
+            await self.open(task_id, shard)
+            await self._table.update(changes)
+
+
+def settled_chunks(shard: table.Item) -> list[int]:
+    """Numbers of a shard's settled chunks, ascending."""
+    return sorted(int(name) for name in shard["c"])
+
+
+def sums(shard: table.Item) -> dict[str, Any]:
+    """What a shard comes to; final once `settled` = `exp`."""
+    return {
+        **{name: shard[name] for name in _COUNTS},
+        "reasons": shard["reasons"],
+        "settled_at": shard.get("settled_at", ""),
+    }
+
+
+def full(shard: table.Item) -> bool:
+    """Whether every chunk of a shard is settled."""
+    return bool(shard["settled"] == shard["exp"])
+
+
+def _empty(task_id: str, shard: int) -> table.Item:
+    return {
+        table.KEY: items.shard_key(task_id, shard),
+        "kind": "shard",
+        "task": task_id,
+        "shard": shard,
+        "exp": items.CHUNKS_PER_SHARD,
+        "c": {},
+        "reasons": {},
+        **dict.fromkeys(_COUNTS, 0),
+    }

@@ -1,0 +1,60 @@
+"""What the indexer is told: AWS, the ledger, rejects, Pinecone."""
+
+from typing import Literal
+
+import pydantic
+
+from services.runtime import aws, settings
+
+
+class AwsSettings(aws.AwsSettings):
+    """How boto3 is called."""
+
+    aws_threads: int = pydantic.Field(
+        32, ge=1, description="Calls to DynamoDB at once; also to S3. Each has a connection of its own."
+    )
+    aws_connect_timeout_seconds: float = pydantic.Field(2.0, gt=0, description="Time to connect.")
+    aws_read_timeout_seconds: float = pydantic.Field(5.0, gt=0, description="Time for an answer.")
+    aws_retry_seconds: float = pydantic.Field(
+        8.0, ge=0, description="How long a throttled or broken call is tried again before the caller hears UNAVAILABLE."
+    )
+
+
+class LedgerSettings(settings.Section):
+    """The ledger and its rules of time."""
+
+    dynamodb_table_name: str = pydantic.Field("vectorline", min_length=3, description="Table of the ledger.")
+    upsert_deadline_seconds: float = pydantic.Field(
+        30.0, gt=0, description="Longest that one upsert may take; a turn passes on 3 s after it."
+    )
+    stall_seconds: float = pydantic.Field(
+        120.0, gt=0, description="A task without a settled chunk for this long shows stalled_since."
+    )
+    watch_poll_seconds: float = pydantic.Field(0.7, gt=0, description="How often WatchTask looks at the ledger.")
+    watch_beat_seconds: float = pydantic.Field(15.0, gt=0, description="WatchTask says something at least this often.")
+
+
+class RejectSettings(settings.Section):
+    """Where rejected rows are kept."""
+
+    s3_bucket_name: str = pydantic.Field(
+        "vectorline", min_length=3, description="Bucket of sources, plans and rejects."
+    )
+
+
+class PineconeSettings(settings.Section):
+    """The index, and what a new one is like."""
+
+    pinecone_api_key: pydantic.SecretStr = pydantic.Field(pydantic.SecretStr(""), description="Key of the account.")
+    pinecone_index_name: str = pydantic.Field("vectorline", min_length=1, description="Index that vectors go to.")
+    pinecone_controller_host: str | None = pydantic.Field(
+        None, description="A Pinecone-compatible control plane; http:// means plaintext, for gRPC too."
+    )
+    pinecone_cloud: str = pydantic.Field("aws", description="Cloud of an index that init creates.")
+    pinecone_region: str = pydantic.Field("us-east-1", description="Region of an index that init creates.")
+    pinecone_metric: Literal["cosine", "dotproduct", "euclidean"] = pydantic.Field(
+        "cosine", description="Metric of an index that init creates."
+    )
+    embedding_dimensions: int | None = pydantic.Field(
+        None, ge=1, le=20_000, description="Values a vector; default: the index's, 1536 for an index that init creates."
+    )

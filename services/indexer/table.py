@@ -1,0 +1,172 @@
+"""What the ledger needs of a table: items by key, conditional writes, transactions, one sparse index.
+
+Writes are data, not expression strings, so that `dynamodb.DynamoTable` and `memory.MemoryTable` give them one meaning
+and reserved words (``status``, ``total``) never matter.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+# None, bool, int, str, bytes, and lists and dicts of them. Times are RFC 3339 texts.
+Value = Any
+Item = dict[str, Value]
+# An attribute, or the way into nested maps.
+Path = str | tuple[str, ...]
+
+KEY = "task_id"
+# The sparse index: partition and sort attribute. Items without them are not in it.
+INDEX = "listing"
+INDEX_PARTITION = "listing"
+INDEX_SORT = "created"
+
+
+@dataclasses.dataclass(frozen=True)
+class Exists:
+    """The attribute is there; of the key: the item is there."""
+
+    path: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """The attribute is not there; of the key: the item is not there."""
+
+    path: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Equals:
+    """The attribute has this value."""
+
+    path: Path
+    value: Value
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """The attribute has one of these values."""
+
+    path: Path
+    values: Sequence[Value]
+
+
+@dataclasses.dataclass(frozen=True)
+class Below:
+    """The number is smaller than this."""
+
+    path: Path
+    value: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Lacks:
+    """The list does not hold this value."""
+
+    path: Path
+    value: Value
+
+
+@dataclasses.dataclass(frozen=True)
+class Same:
+    """Both attributes are there and equal."""
+
+    path: Path
+    other: Path
+
+
+Condition = Exists | Missing | Equals | OneOf | Below | Lacks | Same
+
+
+@dataclasses.dataclass(frozen=True)
+class Put:
+    """Writes a whole item if all conditions hold on the one that is there."""
+
+    item: Item
+    when: Sequence[Condition] = ()
+
+    @property
+    def key(self) -> str:
+        """The item's key."""
+        return str(self.item[KEY])
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """Changes an item if all conditions hold.
+
+    Args:
+        key: The item.
+        set: Values to write.
+        keep: Values to write where there is none yet.
+        add: Numbers to add; what is absent counts as 0.
+        append: Values to put at the end of lists; an absent list is empty.
+        remove: Attributes to take away.
+        when: Conditions, all of which must hold.
+    """
+
+    key: str
+    set: Mapping[Path, Value] = dataclasses.field(default_factory=dict)
+    keep: Mapping[Path, Value] = dataclasses.field(default_factory=dict)
+    add: Mapping[Path, int] = dataclasses.field(default_factory=dict)
+    append: Mapping[Path, Value] = dataclasses.field(default_factory=dict)
+    remove: Sequence[Path] = ()
+    when: Sequence[Condition] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """Items of the index; `next` is the sort value to go on after, empty at the end."""
+
+    items: list[Item]
+    next: str
+
+
+class ConditionFailed(Exception):
+    """A condition did not hold. `item` is what was there, None for nothing."""
+
+    def __init__(self, item: Item | None) -> None:
+        super().__init__("A condition did not hold.")
+        self.item = item
+
+
+class Cancelled(Exception):
+    """A condition of a transaction did not hold; nothing was written."""
+
+
+class Table(Protocol):
+    """A table. Every write may have been applied although it raised errors.Unavailable: callers repeat it safely.
+
+    All methods raise errors.Unavailable when the table does not answer.
+    """
+
+    async def get(self, key: str) -> Item | None:
+        """Read an item, consistently."""
+        ...
+
+    async def get_many(self, keys: Sequence[str], paths: Sequence[Path] = ()) -> dict[str, Item]:
+        """Read items, each consistently; only these paths if any are named. Absent ones are left out."""
+        ...
+
+    async def put(self, write: Put) -> None:
+        """Put an item; raises ConditionFailed."""
+        ...
+
+    async def update(self, write: Update) -> Item:
+        """Change an item and return all of it as it is now; raises ConditionFailed."""
+        ...
+
+    async def transact(self, writes: Sequence[Put | Update]) -> None:
+        """Apply all writes or none; raises Cancelled."""
+        ...
+
+    async def query(
+        self, partition: str, *, after: str = "", newest_first: bool, equal: Mapping[str, Value], limit: int
+    ) -> Page:
+        """Read up to `limit` items of an index partition beyond `after`, and of those return the ones that match."""
+        ...
+
+
+def parts(path: Path) -> tuple[str, ...]:
+    """The steps of a path."""
+    return (path,) if isinstance(path, str) else path
