@@ -1,0 +1,141 @@
+"""What travels through the queue: a header in plain stream fields and a payload of compressed bytes.
+
+The header is readable without touching the payload, so that a chunk whose payload kills a process can be failed by
+its header alone.
+"""
+
+import dataclasses
+import io
+from collections.abc import Mapping
+
+import zstandard
+
+from services.chunks import errors, keys
+
+SCHEMA_VERSION = 1
+PAYLOAD_FIELD = b"payload"
+FIRST_CHUNKS = 2
+"""So many chunks of every task go to lane ``first``: a small task never waits for a big one."""
+MOST_PAYLOAD_BYTES = 64 * 1024 * 1024
+"""No payload unpacks to more: a chunk closes at 4 MiB encoded, only a single huge row is larger."""
+_ZSTD_LEVEL = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What is known about a chunk without decoding it.
+
+    Attributes:
+        task_id: The task.
+        chunk: Number of the chunk in its task, from 0.
+        first_row: 1-based number of its first row in the source.
+        rows: Rows read into it: good, rejected and skipped.
+        skipped: Of these, skipped.
+        rejected: Of these, travelling as rejects.
+        fence: The fence of the task's turn that it was published under.
+        priority: The task's lane: high, normal or low.
+        traceparent: W3C trace context, empty for none.
+        payload_bytes: Size of the payload once unpacked; set by publishing.
+        schema_version: Of this header and of the payload.
+    """
+
+    task_id: str
+    chunk: int
+    first_row: int
+    rows: int
+    skipped: int = 0
+    rejected: int = 0
+    fence: int = 0
+    priority: keys.Lane = keys.Lane.NORMAL
+    traceparent: str = ""
+    payload_bytes: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def lane(self) -> keys.Lane:
+        """The stream that this chunk travels in."""
+        return keys.Lane.FIRST if self.chunk < FIRST_CHUNKS else self.priority
+
+    def to_fields(self) -> dict[str, str]:
+        """The header as stream fields."""
+        return {name: str(value) for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[bytes, bytes]) -> "Header":
+        """Read a header from stream fields. Unknown fields are ignored, so that one can be added.
+
+        Raises:
+            errors.CorruptEntryError: A field is missing or no number, or the schema is another one.
+        """
+        try:
+            version = int(fields[b"schema_version"])
+            if version != SCHEMA_VERSION:
+                raise errors.CorruptEntryError(f"The entry's schema is {version}; this version reads {SCHEMA_VERSION}.")
+            return cls(
+                task_id=fields[b"task_id"].decode(),
+                chunk=int(fields[b"chunk"]),
+                first_row=int(fields[b"first_row"]),
+                rows=int(fields[b"rows"]),
+                skipped=int(fields[b"skipped"]),
+                rejected=int(fields[b"rejected"]),
+                fence=int(fields[b"fence"]),
+                priority=keys.Lane(fields[b"priority"].decode()),
+                traceparent=fields[b"traceparent"].decode(),
+                payload_bytes=int(fields[b"payload_bytes"]),
+                schema_version=version,
+            )
+        except (KeyError, ValueError) as error:
+            if isinstance(error, errors.CorruptEntryError):
+                raise
+            raise errors.CorruptEntryError(f"The entry's header cannot be read: {error!r}.") from error
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Ref:
+    """Where an entry is: its stream and its id there. ``str()`` is the form that Valkey stores."""
+
+    lane: keys.Lane
+    entry_id: str
+
+    def __str__(self) -> str:
+        return f"{self.lane.value}:{self.entry_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Ref":
+        """Read what ``str()`` wrote."""
+        lane, _, entry_id = text.partition(":")
+        return cls(keys.Lane(lane), entry_id)
+
+
+def size_of(header: Header, payload: bytes) -> int:
+    """Bytes that an entry counts for in the queue's budget: its field names and values."""
+    fields = sum(len(name) + len(value.encode()) for name, value in header.to_fields().items())
+    return fields + len(PAYLOAD_FIELD) + len(payload)
+
+
+def pack(payload: bytes) -> bytes:
+    """Compress a payload (zstd level 1: about 500 MB/s on one core)."""
+    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(payload)
+
+
+def unpack(packed: bytes, *, most_bytes: int = MOST_PAYLOAD_BYTES) -> bytes:
+    """Decompress a payload; never allocates more than ``most_bytes`` and a bit.
+
+    This is CPU work on a chunk's own bytes: count a strike around it (``strikes.Strikes.guard``).
+
+    Raises:
+        errors.CorruptEntryError: Not zstd, cut short, or larger than ``most_bytes``.
+    """
+    out = io.BytesIO()
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+            while part := reader.read(1024 * 1024):
+                out.write(part)
+                if out.tell() > most_bytes:
+                    raise errors.CorruptEntryError(f"The payload unpacks to more than {most_bytes} bytes.")
+        size = zstandard.frame_content_size(packed)
+    except zstandard.ZstdError as error:
+        raise errors.CorruptEntryError(f"The payload does not unpack: {error}.") from error
+    if size != out.tell():
+        raise errors.CorruptEntryError(f"The payload is cut short: {out.tell()} of {size} bytes.")
+    return out.getvalue()

@@ -1,0 +1,109 @@
+"""Keeps what a process holds: heartbeats, presence and owed strikes, by a task that is independent of the work."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+
+import structlog
+
+from services.chunks import entry, errors, metrics, presence, store, strikes
+from services.chunks.delivery import Delivery
+
+_log = structlog.get_logger(__name__)
+
+NOT_OWNER = "not_owner"
+NO_PROGRESS = "no_progress"
+_RETRY_SECONDS = 1.0
+
+
+class Keeper:
+    """Renews every lease of a consumer each ``timing.heartbeat_seconds``, in one script call.
+
+    A delivery that the queue says is not ours, or that made no progress for ``timing.task_timeout_seconds``, is marked
+    lost. An outage marks nothing: ownership is asked again when Valkey is back.
+    """
+
+    def __init__(
+        self,
+        queue: store.Store,
+        name: str,
+        slots: int,
+        held: Mapping[entry.Ref, Delivery],
+        book: strikes.Strikes,
+    ) -> None:
+        self._store = queue
+        self._name = name
+        self._slots = slots
+        self._held = held
+        self._book = book
+        self._reap_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="chunks-keeper")
+
+    async def stop(self) -> None:
+        """End; leases are no longer renewed."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        while True:
+            pause_seconds = self._store.timing.heartbeat_seconds
+            try:
+                await self._round()
+            except errors.QueueUnavailable:
+                pause_seconds = min(pause_seconds / 4, _RETRY_SECONDS)
+            except Exception:  # a heartbeat that ends silently would lose every chunk in hand
+                _log.exception("A heartbeat failed.", action="heartbeat_failed", consumer=self._name)
+                pause_seconds = min(pause_seconds / 4, _RETRY_SECONDS)
+            await asyncio.sleep(pause_seconds)
+
+    async def _round(self) -> None:
+        await self.beat(self._held.values())
+        await self._store.announce(presence.EMBEDDERS, self._name, self._slots)
+        await self._book.settle_debts()
+        now = asyncio.get_running_loop().time()
+        if now >= self._reap_at:
+            gone = await self._store.reap()
+            self._reap_at = now + self._store.timing.reclaim_seconds
+            if gone:
+                _log.info("Dead consumers were removed.", action="consumers_removed", consumers=gone)
+
+    async def beat(self, deliveries: Iterable[Delivery]) -> None:
+        """Renew the leases of deliveries; mark those lost that are.
+
+        Raises:
+            errors.QueueUnavailable: Nothing is known, nothing is marked.
+        """
+        oldest = asyncio.get_running_loop().time() - self._store.timing.task_timeout_seconds
+        asked = []
+        for delivery in list(deliveries):
+            if delivery.lost.is_set():
+                continue
+            if delivery.progressed_at < oldest:
+                self._lose(delivery, NO_PROGRESS)
+            else:
+                asked.append((delivery, delivery.claim))
+        answers = await self._store.heartbeat(self._name, [claim for _, claim in asked])
+        for (delivery, claim), owned in zip(asked, answers, strict=True):
+            # In the meantime it may have ended, or been handed to this very process again.
+            if not owned and delivery.claim == claim and self._held.get(delivery.ref) is delivery:
+                self._lose(delivery, NOT_OWNER)
+
+    def _lose(self, delivery: Delivery, because: str) -> None:
+        delivery.lose(because)
+        metrics.LEASES_LOST.labels(because).inc()
+        _log.warning(
+            "A chunk in work was lost.",
+            action="lease_lost",
+            because=because,
+            task_id=delivery.header.task_id,
+            chunk=delivery.header.chunk,
+            delivery_count=delivery.delivery_count,
+        )

@@ -1,0 +1,79 @@
+"""Publishing chunks: ingest's way into the queue."""
+
+import asyncio
+import dataclasses
+import random
+
+import structlog
+
+from services.chunks import entry, errors, metrics, store
+from services.chunks.store import Outcome
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 0.5
+_OUTAGE_WAIT_SECONDS = 1.0
+
+
+class Publisher:
+    """Publishes chunks under a splitting lease (``splitting.SplitLease``).
+
+    Promises: a chunk is in flight at most once, no task has more in flight than its window, the queue holds no more
+    than its byte budget (or one larger entry), and a splitter that lost its lease publishes nothing.
+    """
+
+    def __init__(self, queue: store.Store) -> None:
+        self._store = queue
+
+    async def publish(self, header: entry.Header, payload: bytes, split_token: str) -> Outcome:
+        """Publish one chunk now, or say why not. Renews the splitting lease unless that is lost.
+
+        Args:
+            header: The chunk; ``payload_bytes`` is set here.
+            payload: The rows, uncompressed.
+            split_token: From ``SplitLease.token``.
+
+        Raises:
+            errors.QueueUnavailable: Valkey does not serve; the chunk may have been published: repeat (then ALREADY).
+        """
+        return await self._publish(*_packed(header, payload), split_token)
+
+    async def publish_waiting(self, header: entry.Header, payload: bytes, split_token: str) -> Outcome:
+        """Publish one chunk, waiting while the window or the queue is full, or Valkey is out of memory or away.
+
+        While it waits it drops in-flight chunks whose entry is gone, so that a lost entry never blocks its task, and
+        it sends no payloads. Cancel it to stop. Returns PUBLISHED, ALREADY or LEASE_LOST.
+        """
+        header, packed = _packed(header, payload)
+        wait_seconds = _FIRST_WAIT_SECONDS
+        outcome = Outcome.PUBLISHED
+        while True:
+            try:
+                if outcome is Outcome.FULL:
+                    await self._store.prune(header.task_id)
+                    outcome = await self._store.has_room(header, packed, split_token)
+                if outcome is Outcome.PUBLISHED:
+                    outcome = await self._publish(header, packed, split_token)
+                if outcome is not Outcome.FULL:
+                    return outcome
+            except errors.QueueUnavailable as error:
+                _log.warning(
+                    "Publishing waits for Valkey.",
+                    action="publish_waits",
+                    task_id=header.task_id,
+                    chunk=header.chunk,
+                    error=str(error),
+                )
+                wait_seconds = _OUTAGE_WAIT_SECONDS
+            await asyncio.sleep(wait_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+            wait_seconds = min(wait_seconds * 1.5, _LONGEST_WAIT_SECONDS)
+
+    async def _publish(self, header: entry.Header, packed: bytes, split_token: str) -> Outcome:
+        outcome = await self._store.publish(header, packed, split_token)
+        metrics.PUBLISHED.labels(outcome.value).inc()
+        return outcome
+
+
+def _packed(header: entry.Header, payload: bytes) -> tuple[entry.Header, bytes]:
+    return dataclasses.replace(header, payload_bytes=len(payload)), entry.pack(payload)

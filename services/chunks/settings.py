@@ -1,0 +1,63 @@
+"""How long and how much: the queue's times and limits."""
+
+import dataclasses
+
+MIB = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Times of the queue, in seconds.
+
+    A lease must outlast two missed heartbeats; a test may divide everything by a hundred.
+
+    Attributes:
+        lease_seconds: A chunk whose owner was silent for so long may be claimed by anyone.
+        heartbeat_seconds: How often an owner renews its leases.
+        reclaim_seconds: How often a consumer looks for leases that ran out.
+        task_timeout_seconds: Working on a chunk for so long without any progress ends its heartbeat.
+        split_seconds: The splitting lease of a task.
+        presence_seconds: An embedder that did not announce itself for so long is dead; 0: three heartbeats.
+        block_seconds: The longest that ``take`` waits for work.
+        reap_seconds: A consumer that holds nothing and was not seen for so long is removed; 0: twice the lease.
+        strike_seconds: A strike is forgotten after so long.
+    """
+
+    lease_seconds: float = 30
+    heartbeat_seconds: float = 10
+    reclaim_seconds: float = 10
+    task_timeout_seconds: float = 1800
+    split_seconds: float = 30
+    presence_seconds: float = 0
+    block_seconds: float = 1
+    reap_seconds: float = 0
+    strike_seconds: float = 7 * 24 * 3600
+
+    @property
+    def presence_ttl_seconds(self) -> float:
+        """How long one announcement lasts."""
+        return self.presence_seconds or 3 * self.heartbeat_seconds
+
+    @property
+    def reap_idle_seconds(self) -> float:
+        """How long a consumer is unseen before it is removed."""
+        return self.reap_seconds or 2 * self.lease_seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Limits of the queue.
+
+    Attributes:
+        queue_bytes: All entries together; one larger entry is admitted to an empty queue only.
+        window_per_slot: Chunks in flight of one task for each live slot of all embedders.
+        window_floor: The least window, also while no embedder is alive.
+        suspect_strikes: From so many on a chunk is taken only by an embedder that holds nothing else.
+        poison_strikes: From so many on a chunk is failed by its header alone.
+    """
+
+    queue_bytes: int = 256 * MIB
+    window_per_slot: int = 2
+    window_floor: int = 4
+    suspect_strikes: int = 2
+    poison_strikes: int = 5
