@@ -81,6 +81,9 @@ class Limiter(Protocol):
     async def blocked(self) -> str:
         """Why the account is blocked; empty when it is not."""
 
+    async def claim_probe(self, seconds: float) -> bool:
+        """Whether this process may probe the account: one a `seconds` for the whole line."""
+
 
 @contextlib.contextmanager
 def _fail_closed() -> Iterator[None]:
@@ -102,6 +105,7 @@ class ValkeyLimiter:
         self._limits = limits
         self._state = f"{prefix}:limiter:{model}"
         self._block = f"{prefix}:blocked:{model}"
+        self._probe = f"{prefix}:probe:{model}"
         self._acquire = client.register_script(_script("acquire"))
         self._pause = client.register_script(_script("pause"))
 
@@ -168,3 +172,8 @@ class ValkeyLimiter:
         with _fail_closed():
             reason = await self._client.get(self._block)
         return reason.decode() if isinstance(reason, bytes) else (reason or "")
+
+    async def claim_probe(self, seconds: float) -> bool:
+        """Whether this process may probe the account: one a `seconds` for the whole line."""
+        with _fail_closed():
+            return bool(await self._client.set(self._probe, 1, nx=True, px=max(1, int(seconds * 1000))))

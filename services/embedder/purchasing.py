@@ -5,11 +5,12 @@ bisecting has pinned the refusal on it.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import prometheus_client
@@ -82,9 +83,14 @@ class Purchasing:
         if order in self._line:
             self._line.remove(order)
 
-    def expect(self, change: int) -> None:
-        """`change` (+1, -1) chunks are about to place orders: a request that is not full waits for them a moment."""
-        self._arriving += change
+    @contextlib.contextmanager
+    def arriving(self) -> Iterator[None]:
+        """A chunk is about to place its order: a request that is not full waits for it a moment."""
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
 
     async def run(self) -> None:
         """Buy for ever."""

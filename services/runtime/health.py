@@ -4,8 +4,9 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 
+import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 log = structlog.get_logger()
 
@@ -85,3 +86,16 @@ class Health:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self.servicer.set(name, status)
+
+
+async def ask(channel: grpc.aio.Channel, name: str) -> None:
+    """Ask another service for its health.
+
+    Raises:
+        ConnectionError: It is there and says NOT_SERVING.
+        grpc.aio.AioRpcError: It does not answer.
+    """
+    stub = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=PROBE_TIMEOUT_SECONDS)
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise ConnectionError(f"{name} is not serving")

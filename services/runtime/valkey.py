@@ -1,11 +1,8 @@
-"""The Valkey (or Redis) client."""
+"""Where Valkey (or Redis) is."""
 
 import urllib.parse
 
 import pydantic
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from services.runtime import settings
 
@@ -26,17 +23,3 @@ class ValkeySettings(settings.Section):
             return self.redis_url.get_secret_value()
         password = urllib.parse.quote(self.redis_password.get_secret_value(), safe="")
         return f"redis://{f':{password}@' if password else ''}{self.redis_host}:{self.redis_port}/{self.redis_db}"
-
-
-def connect(where: ValkeySettings) -> redis.asyncio.Redis:
-    """A client with pooled connections. It does not retry by itself: the callers' loops do, in one place each."""
-    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
-        where.url,
-        socket_connect_timeout=2.0,
-        socket_timeout=5.0,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
-    return client

@@ -53,7 +53,7 @@ def access_of(method: str) -> "access_pb2.Access.ValueType":
         descriptor = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
     except KeyError:
         return access_pb2.ACCESS_UNSPECIFIED
-    access: "access_pb2.Access.ValueType" = descriptor.GetOptions().Extensions[access_pb2.access]
+    access: access_pb2.Access.ValueType = descriptor.GetOptions().Extensions[access_pb2.access]
     return access
 
 
@@ -63,7 +63,7 @@ class Auth(around.Around):
     def __init__(self, keys: tuple[Key, ...], internal_token: str) -> None:
         self._keys = keys
         self._internal_token = internal_token.encode()
-        self._access: dict[str, "access_pb2.Access.ValueType"] = {}
+        self._access: dict[str, access_pb2.Access.ValueType] = {}
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: around.Context) -> AsyncIterator[None]:

@@ -1,0 +1,56 @@
+"""The loop that keeps an embedder's slots full of chunks."""
+
+import asyncio
+
+import structlog
+
+from services.chunks import consumer as consumers
+from services.chunks.delivery import Delivery
+from services.embedder import worker
+
+log = structlog.get_logger()
+
+
+class Consuming:
+    """Takes as many chunks as there are free slots and works each in a task of its own."""
+
+    def __init__(self, consumer: consumers.Consumer, work: worker.Worker) -> None:
+        self._consumer = consumer
+        self._worker = work
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.Task[None] | None = None
+        self._draining = False
+
+    async def start(self) -> None:
+        """Begin."""
+        await self._consumer.start()
+        self._loop = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while not self._draining:
+            for delivery in await self._consumer.take(self._consumer.slots - len(self._tasks)):
+                self._begin(delivery)
+
+    def _begin(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._worker.work(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Take nothing more, hand back what is not bought, finish what is."""
+        self._draining = True
+        self._consumer.stop_taking()
+        if self._loop is not None:
+            await self._loop
+        self._worker.drain()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """Stop at once; what is still held goes back to the queue."""
+        if self._loop is not None:
+            self._loop.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._consumer.close()

@@ -1,0 +1,171 @@
+"""The indexer as the embedder sees it. gRPC ends here: above are only the words of the domain."""
+
+import asyncio
+import contextlib
+import enum
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf import struct_pb2
+from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
+
+from services.chunks import entry, strikes
+
+SEND_SECONDS = 60.0
+SETTLE_SECONDS = 180.0
+ANSWER_SECONDS = 10.0
+
+
+class Gate(enum.Enum):
+    """May a chunk be bought? See `BeginChunk`."""
+
+    GO = ledger_pb2.GATE_GO
+    SETTLED = ledger_pb2.GATE_SETTLED
+    CANCELLED = ledger_pb2.GATE_CANCELLED
+    BLOCKED = ledger_pb2.GATE_BLOCKED
+    STALE = ledger_pb2.GATE_STALE
+    WAIT = ledger_pb2.GATE_WAIT
+
+
+class IndexerUnavailable(Exception):
+    """It does not answer, or broke off: the same call may succeed later."""
+
+
+class ChunkRefused(Exception):
+    """The indexer stops writing this chunk: its task is terminal, blocked, or has lost its turn."""
+
+
+class ChunkCall:
+    """One IndexChunk call: send what is bought, then ask for the settlement."""
+
+    def __init__(self, call: Any, header: entry.Header, counter: strikes.Strikes) -> None:
+        self._call = call
+        self._header = header
+        self._strikes = counter
+        self._reading = asyncio.create_task(self._read())
+
+    async def send(self, **part: Any) -> None:
+        """Send a part: header=, vectors= or rejects=."""
+        async with _translated(), asyncio.timeout(SEND_SECONDS):
+            await self._call.write(indexer_pb2.IndexChunkRequest(**part))
+
+    async def settle(self) -> indexer_pb2.ChunkSettled:
+        """Say that all was sent; wait for the settled counts."""
+        async with _translated(), asyncio.timeout(SETTLE_SECONDS):
+            await self._call.done_writing()
+            return await asyncio.shield(self._reading)
+
+    async def close(self) -> None:
+        """End the call, whatever its state."""
+        self._call.cancel()
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self) -> indexer_pb2.ChunkSettled:
+        """Follow the decoding marks: a call that breaks between two of them leaves its strike behind."""
+        token = ""
+        async for event in self._call:
+            kind = event.WhichOneof("event")
+            if kind == "decoding":
+                token = await self._strikes.add(self._header)
+            elif kind == "decoded":
+                await self._strikes.remove(self._header, token)
+            elif kind == "settled":
+                settled: indexer_pb2.ChunkSettled = event.settled
+                return settled
+        raise IndexerUnavailable("The call ended without a settlement.")
+
+
+class Indexer:
+    """The indexer's methods that the embedder calls."""
+
+    def __init__(self, channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._ledger: ledger_pb2_grpc.LedgerServiceAsyncStub = ledger_pb2_grpc.LedgerServiceStub(channel)
+        self._index: indexer_pb2_grpc.IndexerServiceAsyncStub = indexer_pb2_grpc.IndexerServiceStub(channel)
+        self._metadata = metadata
+
+    async def begin_chunk(self, header: entry.Header, model: str, dimension: int) -> Gate:
+        """Ask the gate.
+
+        Raises:
+            IndexerUnavailable: No answer.
+        """
+        question = ledger_pb2.BeginChunkRequest(
+            task_id=header.task_id, chunk=header.chunk, fence=header.fence, model=model, dimension=dimension
+        )
+        async with _translated():
+            answer = await self._ledger.BeginChunk(question, timeout=ANSWER_SECONDS)
+        return Gate(answer.gate)
+
+    async def fail_chunk(self, header: entry.Header, reason: str) -> Gate:
+        """Settle a chunk as failed by its header alone."""
+        request = ledger_pb2.FailChunkRequest(
+            task_id=header.task_id,
+            chunk=header.chunk,
+            fence=header.fence,
+            rows=header.rows,
+            skipped=header.skipped,
+            first_row=header.first_row,
+            reason=reason,
+        )
+        async with _translated():
+            answer = await self._ledger.FailChunk(request, timeout=ANSWER_SECONDS)
+        return Gate(answer.gate)
+
+    async def block_task(self, task_id: str, reason: str, message: str) -> None:
+        """The task waits for an account or a namespace."""
+        async with _translated():
+            await self._ledger.BlockTask(
+                ledger_pb2.BlockTaskRequest(task_id=task_id, reason=reason, message=message), timeout=ANSWER_SECONDS
+            )
+
+    async def blocked_tasks(self, reason: str) -> list[str]:
+        """Tasks that are blocked for this reason."""
+        async with _translated():
+            answer = await self._ledger.ListBlockedTasks(
+                ledger_pb2.ListBlockedTasksRequest(reason=reason), timeout=ANSWER_SECONDS
+            )
+        return list(answer.task_ids)
+
+    async def resume_task(self, task_id: str) -> None:
+        """A blocked task goes on."""
+        async with _translated():
+            await self._ledger.ResumeTask(ledger_pb2.ResumeTaskRequest(task_id=task_id), timeout=ANSWER_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def index_chunk(self, header: entry.Header, counter: strikes.Strikes) -> AsyncIterator[ChunkCall]:
+        """Open an IndexChunk call.
+
+        Raises:
+            ChunkRefused, IndexerUnavailable: From the call's methods.
+        """
+        call = ChunkCall(self._index.IndexChunk(metadata=self._metadata), header, counter)
+        try:
+            yield call
+        finally:
+            await call.close()
+
+    async def query(
+        self, vector: bytes, *, namespace: str, top_k: int, metadata_filter: struct_pb2.Struct, model: str
+    ) -> Sequence[embedder_pb2.Match]:
+        """The nearest rows; errors of the indexer pass through as they are."""
+        answer = await self._index.Query(
+            indexer_pb2.QueryRequest(
+                vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter, model=model
+            ),
+            timeout=30.0,
+        )
+        return answer.matches
+
+
+@contextlib.asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.ABORTED:
+            raise ChunkRefused(error.details() or "") from error
+        raise IndexerUnavailable(f"{error.code().name}: {error.details()}") from error
+    except (TimeoutError, asyncio.InvalidStateError) as error:
+        raise IndexerUnavailable(str(error) or "No answer in time.") from error

@@ -1,0 +1,68 @@
+"""EmbedderService: RPC in, domain out."""
+
+import datetime
+
+import numpy as np
+from vectorline.v1 import embedder_pb2, embedder_pb2_grpc
+
+from services.embedder import health_view, indexer_client, interactive
+from services.runtime import errors
+from services.runtime.interceptors.around import Context
+
+MOST_MATCHES = 1_000
+DEFAULT_MATCHES = 10
+
+
+class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
+    """Embed, Search and the line's health."""
+
+    def __init__(
+        self,
+        buyer: interactive.Interactive,
+        indexer: indexer_client.Indexer,
+        health: health_view.HealthView,
+        *,
+        model: str,
+        default_namespace: str,
+    ) -> None:
+        self._buyer = buyer
+        self._indexer = indexer
+        self._health = health
+        self._model = model
+        self._default_namespace = default_namespace
+
+    async def Embed(self, request: embedder_pb2.EmbedRequest, context: Context) -> embedder_pb2.EmbedResponse:
+        """Embed texts at search priority."""
+        vectors, cost = await self._buyer.embed(list(request.texts))
+        embeddings = [embedder_pb2.Embedding(values=np.frombuffer(vector, "<f4").tolist()) for vector in vectors]
+        return embedder_pb2.EmbedResponse(embeddings=embeddings, model=self._model, tokens=cost)
+
+    async def Search(self, request: embedder_pb2.SearchRequest, context: Context) -> embedder_pb2.SearchResponse:
+        """Find the rows nearest in meaning."""
+        top_k = request.top_k if request.HasField("top_k") else DEFAULT_MATCHES
+        violations = []
+        if not request.text.strip():
+            violations.append(errors.FieldViolation("text", "Say what to search for."))
+        if not 1 <= top_k <= MOST_MATCHES:
+            violations.append(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."))
+        if violations:
+            raise errors.InvalidArgument("The search is not possible as asked.", violations=tuple(violations))
+        vectors, _ = await self._buyer.embed([request.text])
+        matches = await self._indexer.query(
+            vectors[0],
+            namespace=request.namespace or self._default_namespace,
+            top_k=top_k,
+            metadata_filter=request.filter,
+            model=self._model,
+        )
+        return embedder_pb2.SearchResponse(matches=matches)
+
+    async def GetHealth(
+        self, request: embedder_pb2.GetHealthRequest, context: Context
+    ) -> embedder_pb2.GetHealthResponse:
+        """The line's health as one answer; 503 over REST when it is unhealthy."""
+        answer = await self._health.look()
+        if answer.status == "unhealthy":
+            await context.send_initial_metadata((("x-http-code", "503"),))
+        answer.timestamp.FromDatetime(datetime.datetime.now(datetime.UTC))
+        return answer

@@ -1,0 +1,294 @@
+"""The work on one chunk: decode, buy, index, acknowledge. Everything that may go wrong ends in one of four ways.
+
+settled: acknowledged. Void (cancelled, blocked, stale, settled by another): acknowledged without settling, which is
+safe because missing chunks are split again. Drained: handed back. Lost: dropped without a word.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import google.protobuf.message
+import prometheus_client
+import structlog
+import tenacity
+from vectorline.v1 import chunk_pb2, indexer_pb2
+
+from services.chunks import consumer as consumers
+from services.chunks import errors as queue_errors
+from services.chunks.delivery import Delivery
+from services.embedder import indexer_client, openai_client, purchasing, rows, tokens
+from services.embedder.order import Dropped, Order
+
+log = structlog.get_logger()
+
+# Well under the age at which the gate's answer is stale.
+GATE_REFRESH_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+ACKS = 5
+REJECTS_A_MESSAGE = 200
+
+CHUNKS = prometheus_client.Counter("vectorline_chunks", "Deliveries worked, by how they ended.", ["end"])
+
+
+class GateClosed(Exception):
+    """The gate answered something final other than GO."""
+
+
+class LeaseLost(Exception):
+    """Another embedder may have the chunk."""
+
+
+class Draining(Exception):
+    """This process is about to stop and has bought nothing of the chunk yet."""
+
+
+class Worker:
+    """Works deliveries; one instance a process."""
+
+    def __init__(
+        self,
+        consumer: consumers.Consumer,
+        indexer: indexer_client.Indexer,
+        purchases: purchasing.Purchasing,
+        *,
+        model: str,
+        dimension: int,
+        exact_tokens: bool,
+    ) -> None:
+        self._consumer = consumer
+        self._indexer = indexer
+        self._purchases = purchases
+        self._model = model
+        self._dimension = dimension
+        self._exact_tokens = exact_tokens
+        self._orders: dict[Order, Delivery] = {}
+        self._draining = False
+
+    def drain(self) -> None:
+        """Give up the chunks of which nothing is bought; the others are finished."""
+        self._draining = True
+        for order in list(self._orders):
+            if order.untouched:
+                order.drop(Draining())
+                self._purchases.withdraw(order)
+
+    async def work(self, delivery: Delivery) -> None:
+        """Work one delivery to one of its ends. Never raises but for a cancel."""
+        header = delivery.header
+        with structlog.contextvars.bound_contextvars(task_id=header.task_id, chunk=header.chunk):
+            try:
+                end = await self._end_of(delivery)
+            except Exception:
+                # A defect of ours must not lose the chunk: its lease runs out and another try follows.
+                log.exception("Work on a chunk failed inside.", action="chunk_defect")
+                self._consumer.drop(delivery)
+                end = "defect"
+            CHUNKS.labels(end).inc()
+
+    async def _end_of(self, delivery: Delivery) -> str:
+        try:
+            if delivery.poison:
+                await self._fail_poison(delivery)
+            else:
+                await self._work(delivery)
+        except (Dropped, indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as why:
+            return await self._leave(delivery, why.__cause__ or why)
+        await self._ack(delivery)
+        return "settled"
+
+    async def _leave(self, delivery: Delivery, why: BaseException) -> str:
+        """End a delivery whose chunk is void, drained or lost."""
+        if delivery.lost.is_set() or isinstance(why, LeaseLost):
+            log.warning("The lease is lost; the chunk is dropped.", action="lease_lost", why=delivery.lost_because)
+            self._consumer.drop(delivery)
+            return "lost"
+        if isinstance(why, Draining):
+            with contextlib.suppress(queue_errors.QueueUnavailable):
+                await self._consumer.hand_back(delivery)
+            return "handed_back"
+        if isinstance(why, openai_client.AccountRefused):
+            await self._block(delivery, str(why))
+        log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=str(why) or repr(why))
+        await self._ack(delivery)
+        return "void"
+
+    async def _block(self, delivery: Delivery, words: str) -> None:
+        message = f"The embedding account refuses: {words or 'no reason given'} It goes on by itself when it is good."
+        try:
+            await self._indexer.block_task(delivery.header.task_id, "ACCOUNT_REFUSED", message)
+        except (indexer_client.IndexerUnavailable, indexer_client.ChunkRefused) as error:
+            log.warning("The task could not be marked blocked.", action="block_failed", error=str(error))
+
+    async def _fail_poison(self, delivery: Delivery) -> None:
+        log.error("The chunk killed its process too often; it fails by its header.", action="chunk_poison")
+        async for attempt in self._patiently(delivery):
+            with attempt:
+                await self._indexer.fail_chunk(delivery.header, "poison")
+
+    async def _work(self, delivery: Delivery) -> None:
+        with self._purchases.arriving():
+            content = await self._decode(delivery)
+            order = Order(content.texts, await self._count(content.texts), delivery.progress)
+        async with self._guarded(delivery, order):
+            await order.admission()
+            if content.texts:
+                self._purchases.place(order)
+            await self._index(delivery, content, order)
+
+    @contextlib.asynccontextmanager
+    async def _guarded(self, delivery: Delivery, order: Order) -> AsyncIterator[None]:
+        """While an order is open: ask the gate, and watch for a lost lease and for the drain."""
+        self._orders[order] = delivery
+        guards = [asyncio.create_task(each) for each in (self._keep_gate(delivery, order), _lost(delivery, order))]
+        if self._draining:
+            order.drop(Draining())
+        try:
+            yield
+        finally:
+            self._purchases.withdraw(order)
+            del self._orders[order]
+            for guard in guards:
+                guard.cancel()
+
+    async def _decode(self, delivery: Delivery) -> rows.Rows:
+        """Decode under a strike: a chunk that kills its decoder is found by it."""
+        while not delivery.lost.is_set():
+            try:
+                async with self._consumer.strikes.guard(delivery.header):
+                    return await asyncio.to_thread(rows.decode, delivery.payload)
+            except queue_errors.QueueUnavailable:
+                delivery.progress()
+                await asyncio.sleep(RETRY_SECONDS)
+            except google.protobuf.message.DecodeError as error:
+                raise queue_errors.CorruptEntryError("The payload holds no rows.") from error
+        raise Dropped from LeaseLost()
+
+    async def _count(self, texts: list[str]) -> list[int]:
+        if self._exact_tokens:
+            return await asyncio.to_thread(tokens.count, texts)
+        return tokens.bound(texts)
+
+    async def _keep_gate(self, delivery: Delivery, order: Order) -> None:
+        """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
+        while not order.finished or order.untouched:
+            asked_at = time.monotonic()
+            try:
+                gate = await self._indexer.begin_chunk(delivery.header, self._model, self._dimension)
+            except indexer_client.IndexerUnavailable as error:
+                log.warning("The gate does not answer, so nothing is bought.", action="gate_down", error=str(error))
+            except indexer_client.ChunkRefused as error:
+                order.drop(GateClosed(str(error)))
+            else:
+                if gate is indexer_client.Gate.GO:
+                    order.admit(asked_at)
+                elif gate is indexer_client.Gate.WAIT:
+                    delivery.progress()  # an open circuit is waited for, not worked at
+                else:
+                    order.drop(GateClosed(gate.name))
+            await asyncio.sleep(GATE_REFRESH_SECONDS)
+
+    async def _index(self, delivery: Delivery, content: rows.Rows, order: Order) -> None:
+        """Send what is bought until the indexer has settled it. Bought vectors are kept: nothing is paid twice."""
+        await _something(order)
+        async for attempt in self._patiently(delivery, order):
+            with attempt:
+                settled = await self._send(delivery, content, order)
+                log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)
+
+    async def _send(self, delivery: Delivery, content: rows.Rows, order: Order) -> indexer_pb2.ChunkSettled:
+        header = delivery.header
+        async with self._indexer.index_chunk(header, self._consumer.strikes) as call:
+            await call.send(
+                header=indexer_pb2.IndexChunkHeader(
+                    task_id=header.task_id,
+                    chunk=header.chunk,
+                    fence=header.fence,
+                    rows=header.rows,
+                    skipped=header.skipped,
+                    namespace=content.content.namespace,
+                    model=self._model,
+                    dimension=self._dimension,
+                )
+            )
+            await _send_rejects(call, list(content.content.rejects))
+            sent: set[int] = set()
+            while len(sent) < len(content.text_of):
+                await self._send_bought(call, content, order, sent)
+                delivery.progress()
+                if not order.finished:
+                    await _something(order)
+            return await call.settle()
+
+    async def _send_bought(
+        self, call: indexer_client.ChunkCall, content: rows.Rows, order: Order, sent: set[int]
+    ) -> None:
+        """Send the rows whose texts have a vector or a refusal by now."""
+        left = [position for position in range(len(content.text_of)) if position not in sent]
+        bought = [position for position in left if order.vectors[content.text_of[position]] is not None]
+        refused = [position for position in left if content.text_of[position] in order.refusals]
+        for batch in rows.batches(content, bought, order.vectors):
+            await call.send(vectors=batch)
+        await _send_rejects(call, list(rows.refusals(content, refused, order.refusals)))
+        sent.update(bought, refused)
+
+    async def _patiently(
+        self, delivery: Delivery, order: Order | None = None
+    ) -> AsyncIterator[tenacity.AttemptManager]:
+        """Try for as long as the indexer is away and the chunk is ours and wanted."""
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(indexer_client.IndexerUnavailable),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=15.0),
+            before_sleep=_tell,
+        )
+        async for attempt in retrying:
+            if delivery.lost.is_set():
+                raise Dropped from LeaseLost()
+            if order is not None and order.dropped is not None:
+                raise Dropped from order.dropped
+            delivery.progress()
+            yield attempt
+
+    async def _ack(self, delivery: Delivery) -> None:
+        """Take the chunk off the queue; a Valkey that is away gives it to another, who finds it settled."""
+        for _ in range(ACKS):
+            try:
+                await self._consumer.ack(delivery)
+            except queue_errors.QueueUnavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+        self._consumer.drop(delivery)
+
+
+async def _something(order: Order) -> None:
+    """Wait until the order has anything new to send.
+
+    Raises:
+        Dropped: It is void.
+    """
+    if order.texts and not order.finished:
+        await order.change()
+    if order.dropped is not None and not order.finished:
+        raise Dropped from order.dropped
+
+
+async def _lost(delivery: Delivery, order: Order) -> None:
+    await delivery.lost.wait()
+    order.drop(LeaseLost())
+
+
+async def _send_rejects(call: indexer_client.ChunkCall, rejects: list[chunk_pb2.Reject]) -> None:
+    for start in range(0, len(rejects), REJECTS_A_MESSAGE):
+        await call.send(rejects=indexer_pb2.RejectBatch(rejects=rejects[start : start + REJECTS_A_MESSAGE]))
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning(
+        "The indexer did not take the chunk; it is kept.",
+        action="indexer_retry",
+        attempt=state.attempt_number,
+        error=str(error)[:200],
+    )
