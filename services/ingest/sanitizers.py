@@ -1,0 +1,111 @@
+"""What becomes of a text before it is embedded: clean, legacy or none (API.md §2)."""
+
+import datetime
+import html
+import re
+from collections.abc import Callable
+
+Sanitizer = Callable[[str], str]
+
+# A tag as HTML knows it, so that "5 < 6" and "<3" stay; [^<>] keeps the search linear.
+_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]*)(?:[\s/][^<>]*)?>|<![A-Za-z][^<>]*>")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# With its semicolon only: "?a=1&copy=2" is a URL.
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# Invisible and without meaning; the joiners U+200C and U+200D are kept (Persian, Indic scripts, emoji).
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufffe\uffff]"
+)
+# Tags that end a word for the eye.
+_BREAKING = re.compile(
+    "address|article|aside|blockquote|br|caption|center|d[dlt]|div|fieldset|figcaption|figure|footer|form|h[1-6r]|header|li|"
+    "main|nav|ol|option|p|pre|section|t[dhr]|table|tbody|tfoot|thead|title|ul",
+    re.IGNORECASE,
+)
+
+_LEGACY_TAG = re.compile(r"<[^>]+>")
+_LEGACY_DELETED = re.compile(r"[^\w\s\-.,!?;:()\[\]{}$]")
+_LEGACY_DATES = (
+    re.compile(
+        r"\b(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})[T ](?P<H>\d{2}):(?P<M>\d{2}):(?P<S>\d{2})"
+        r"(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?\b"
+    ),
+    re.compile(r"\b(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})\b"),
+    re.compile(r"\b(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})\b"),
+    re.compile(r"\b(?P<m>\d{1,2})-(?P<d>\d{1,2})-(?P<y>\d{4})\b"),
+)
+# Every date that is rewritten has one of these; a text without is spared four searches.
+_LEGACY_DATE_HINT = re.compile(r"\d[-/]\d")
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_SUFFIXES = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
+
+
+def of(name: str) -> Sanitizer:
+    """Return the sanitizer of a request's ``sanitizer``."""
+    return {"clean": clean, "legacy": legacy, "none": none}[name]
+
+
+def none(text: str) -> str:
+    """Return the text as it is."""
+    return text
+
+
+def clean(text: str) -> str:
+    """Strip markup, unescape entities, drop invisible characters, collapse white space; all else stays as written."""
+    if "<" in text:
+        text = _without_markup(text)
+    if "&" in text:
+        text = _ENTITY.sub(_unescaped, text)
+    # Invisible characters and all white space but the blank are what isprintable() rules out.
+    if not text.isprintable():
+        text = _INVISIBLE.sub("", text)
+        return " ".join(text.split())
+    if "  " in text or text[:1] == " " or text[-1:] == " ":
+        return " ".join(text.split())
+    return text
+
+
+def legacy(text: str) -> str:
+    """Do exactly what the predecessor did, its losses included, so that an existing index can be continued."""
+    if "<" in text:
+        text = _LEGACY_TAG.sub("", text)
+    if "&" in text:
+        text = html.unescape(text)
+    if _LEGACY_DATE_HINT.search(text):
+        for pattern in _LEGACY_DATES:
+            text = pattern.sub(_spelled_out, text)
+    # White space first and single characters after it: their neighbours' blanks stay two.
+    return _LEGACY_DELETED.sub("", " ".join(text.split()))
+
+
+def _without_markup(text: str) -> str:
+    end = text.rfind("-->") + 3
+    if end > 2 and "<!--" in text:
+        # Cut at the last end of a comment, lest each opening without one searches the whole rest.
+        text = _COMMENT.sub(" ", text[:end]) + text[end:]
+    return _TAG.sub(_tag, text)
+
+
+def _tag(match: re.Match[str]) -> str:
+    return " " if _BREAKING.fullmatch(match[1] or "") else ""
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return html.unescape(match[0])
+
+
+def _spelled_out(match: re.Match[str]) -> str:
+    """January 1st, 2025 12:00:00 AM; what is no date stays as it is. The time zone is dropped, not applied."""
+    parts = match.groupdict(default="0")
+    try:
+        moment = datetime.datetime(  # noqa: DTZ001 - a date of a text has no zone that is known
+            int(parts["y"]), int(parts["m"]), int(parts["d"]),
+            int(parts.get("H", 0)), int(parts.get("M", 0)), int(parts.get("S", 0)),
+        )  # fmt: skip
+    except ValueError:
+        return match[0]
+    day = f"{_MONTHS[moment.month - 1]} {moment.day}{_SUFFIXES.get(moment.day, 'th')}, {moment.year}"
+    return f"{day} {moment:%I:%M:%S} {'AM' if moment.hour < 12 else 'PM'}"
