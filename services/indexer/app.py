@@ -1,0 +1,72 @@
+"""Wires the indexer."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+from vectorline.v1 import ledger_pb2_grpc
+
+from services.indexer import (
+    aws,
+    clock,
+    dynamodb,
+    ledger,
+    ledger_servicer,
+    pinecone_client,
+    pinecone_writer,
+    rejects,
+    servicer,
+    settings,
+    task_servicer,
+)
+from services.runtime import health, server
+
+NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService")
+
+
+@contextlib.asynccontextmanager
+async def application(
+    where: settings.AwsSettings,
+    rules: settings.LedgerSettings,
+    kept: settings.RejectSettings,
+    pinecone: settings.PineconeSettings,
+) -> AsyncIterator[server.Service]:
+    """Everything that an indexer process is, closed again at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        watch = clock.Clock()
+        tables = aws.Caller("DynamoDB", where, watch)
+        stack.callback(tables.close)
+        objects = aws.Caller("S3", where)
+        stack.callback(objects.close)
+        store = rejects.RejectStore(aws.s3(where), kept.s3_bucket_name, objects)
+
+        index = pinecone_client.Pinecone(pinecone)
+        stack.push_async_callback(index.close)
+        upserts = pinecone_writer.Upserts(
+            index, pinecone.pinecone_api_key.get_secret_value(), rules.upsert_deadline_seconds
+        )
+        stack.push_async_callback(upserts.close)
+
+        book = ledger.Ledger(
+            dynamodb.DynamoTable(aws.dynamodb(where), rules.dynamodb_table_name, tables),
+            watch,
+            index=pinecone.pinecone_index_name,
+            upsert_deadline_seconds=rules.upsert_deadline_seconds,
+            circuit_open=lambda: upserts.circuit.open,
+        )
+        api = servicer.IndexerServicer(task_servicer.TaskServicer(book, rules), book, index, upserts, store)
+        internal = ledger_servicer.LedgerServicer(book, store)
+
+        def register(grpc_server: grpc.aio.Server) -> None:
+            servicer.register(api, grpc_server)
+            ledger_pb2_grpc.add_LedgerServiceServicer_to_server(internal, grpc_server)
+
+        yield server.Service(
+            names=NAMES,
+            register=register,
+            dependencies={
+                "dynamodb": health.Dependency(book.probe),
+                # Needed to start; an outage later stops the buying through the gate, not the status answers.
+                "pinecone": health.Dependency(index.index, vital=False),
+            },
+        )

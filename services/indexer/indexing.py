@@ -1,0 +1,172 @@
+"""Indexing one chunk: write its vectors as they come, then settle it once, with exact counts.
+
+Nothing settles on hope: indexed rows are those that Pinecone confirmed, and indexed + skipped + failed must be the
+chunk's rows, or the chunk stays unsettled and is sent again.
+"""
+
+import asyncio
+import collections
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import structlog
+from vectorline.v1 import chunk_pb2, indexer_pb2
+
+from services.indexer import ledger, pinecone_writer, rejects
+from services.indexer.ledger import gate, shards
+from services.runtime import errors
+
+log = structlog.get_logger()
+
+# The ledger's word that a task may write is asked again when it is older than this.
+CHECK_SECONDS = 2.0
+# Upserts of one chunk under way at once: bounds its memory to a few batches of 2 MB.
+UPSERTS_A_CHUNK = 4
+BYTES_A_FLOAT = 4
+REFUSED = "index_refused"
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What became of one upsert's rows."""
+
+    indexed: int
+    rejects: list[chunk_pb2.Reject]
+
+
+class Permission:
+    """The ledger's word that a task may write, not older than two seconds."""
+
+    def __init__(self, book: ledger.Ledger, task_id: str, fence: int) -> None:
+        self._ledger = book
+        self._task_id = task_id
+        self._fence = fence
+        self._asked_at = -CHECK_SECONDS
+
+    async def check(self) -> None:
+        """Ask if need be.
+
+        Raises:
+            errors.Conflict: The task is terminal, blocked, or has lost its turn; the reason says which.
+        """
+        if time.monotonic() - self._asked_at < CHECK_SECONDS:
+            return
+        asked_at = time.monotonic()
+        answer = await self._ledger.gate.check_write(self._task_id, self._fence)
+        if answer is not gate.Answer.GO:
+            raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
+        self._asked_at = asked_at
+
+
+class Chunk:
+    """One chunk on its way into the index. Closed by `settle`, or by `abandon`."""
+
+    def __init__(
+        self,
+        header: indexer_pb2.IndexChunkHeader,
+        book: ledger.Ledger,
+        upserts: pinecone_writer.Upserts,
+        store: rejects.RejectStore,
+    ) -> None:
+        self._header = header
+        self._ledger = book
+        self._upserts = upserts
+        self._store = store
+        self._permission = Permission(book, header.task_id, header.fence)
+        self._slots = asyncio.Semaphore(UPSERTS_A_CHUNK)
+        self._writing: list[asyncio.Task[Written]] = []
+        self._rejects: list[chunk_pb2.Reject] = []
+
+    def reject(self, found: Sequence[chunk_pb2.Reject]) -> None:
+        """Rows that failed before the index."""
+        self._rejects += found
+
+    async def write(self, vectors: Sequence[pinecone_writer.Vector], row_numbers: Sequence[int]) -> None:
+        """Begin to write a batch; waits while enough of this chunk is under way.
+
+        Raises:
+            What an earlier batch of the chunk failed with.
+        """
+        for start, batch in pinecone_writer.batches(vectors):
+            await self._slots.acquire()
+            for task in self._writing:
+                if task.done():
+                    task.result()
+            numbers = row_numbers[start : start + len(batch)]
+            self._writing.append(asyncio.create_task(self._write(batch, numbers)))
+
+    async def _write(self, vectors: Sequence[pinecone_writer.Vector], row_numbers: Sequence[int]) -> Written:
+        try:
+            refused = await self._upserts.write(self._header.namespace, vectors, self._permission.check)
+        finally:
+            self._slots.release()
+        found = [
+            chunk_pb2.Reject(
+                row_number=row_numbers[position], reason=REFUSED, message=f"The index refuses this row: {words}"
+            )
+            for position, words in refused.items()
+        ]
+        return Written(len(vectors) - len(found), found)
+
+    async def settle(self) -> indexer_pb2.ChunkSettled:
+        """All was sent: wait for the writes, store the rejects, settle.
+
+        Raises:
+            errors.InvalidArgument: The rows do not add up to the header's.
+            errors.Conflict: The task may not write any more.
+            pinecone_writer.IndexUnavailable: The index did not take everything.
+        """
+        written = await asyncio.gather(*self._writing)
+        indexed = sum(each.indexed for each in written)
+        found = sorted(
+            [*self._rejects, *(reject for each in written for reject in each.rejects)],
+            key=lambda reject: reject.row_number,
+        )
+        self._check_sum(indexed, len(found))
+        key = await self._store.write(self._header.task_id, self._header.chunk, found)
+        outcome = shards.Outcome(
+            indexed=indexed,
+            skipped=self._header.skipped,
+            failed=len(found),
+            reasons=collections.Counter(reject.reason for reject in found),
+            rejects_key=key,
+        )
+        settled = await self._ledger.closing.settle(self._header.task_id, self._header.chunk, outcome)
+        return indexer_pb2.ChunkSettled(
+            indexed=settled.indexed,
+            skipped=settled.skipped,
+            failed=settled.failed,
+            already_settled=settled.already,
+        )
+
+    async def abandon(self) -> None:
+        """Stop writing; nothing settles."""
+        for task in self._writing:
+            task.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    def _check_sum(self, indexed: int, failed: int) -> None:
+        rows = indexed + self._header.skipped + failed
+        if rows != self._header.rows:
+            raise errors.InvalidArgument(
+                f"The chunk has {self._header.rows} rows, but {rows} were accounted for; nothing is settled.",
+                reason="ROWS_UNACCOUNTED",
+            )
+
+
+def vectors_of(batch: indexer_pb2.VectorBatch, dimension: int) -> list[pinecone_writer.Vector]:
+    """The vectors of a batch, their values still the bytes that came.
+
+    Raises:
+        errors.InvalidArgument: The batch's fields do not belong together.
+    """
+    size = dimension * BYTES_A_FLOAT
+    count = len(batch.ids)
+    if not size or len(batch.values) != count * size or not count == len(batch.metadata) == len(batch.row_numbers):
+        raise errors.InvalidArgument("The batch's ids, values, metadata and row numbers do not belong together.")
+    values = batch.values
+    return [
+        pinecone_writer.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
+        for vector_id, metadata, start in zip(batch.ids, batch.metadata, range(0, count * size, size), strict=True)
+    ]
