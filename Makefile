@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 INSTALLED := $(VENV)/.installed
 BUILT := build/protos/.built
 
-.PHONY: help install protos lock check test up down clean demo bench
+.PHONY: help install protos lock check test up down status clean demo bench
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,3 +45,19 @@ check: install ## Lint protos and code, check types and the walls between the ro
 
 test: install ## Run all tests: unit, integration and the line end to end.
 	$(BIN)/pytest
+
+# Variables given on the command line (make up EMBEDDERS=2 OPENAI_RATE_LIMIT=0) reach the line through the environment.
+up: install ## Start the line in the background; INGESTS= EMBEDDERS= INDEXERS= set how many of each.
+	@$(BIN)/python -m sandbox up
+
+down: ## Stop the line; what it has stored is kept.
+	@test ! -x $(BIN)/python || $(BIN)/python -m sandbox down
+
+status: ## Show what runs.
+	@$(BIN)/python -m sandbox status
+
+clean: ## Stop the line and drop what it has stored.
+	@test ! -x $(BIN)/python || $(BIN)/python -m sandbox clean
+
+demo: install ## Start the line, take a sample catalogue through it, search it, stop what was started.
+	@$(BIN)/python -m sandbox.demo.whole

@@ -49,8 +49,8 @@ SERVICE_CONFIG: Final = {
 CHANNEL_OPTIONS: Final = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.enable_retries", 1),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_time_ms", 20_000),  # the services allow one every 5 s (services/runtime/server.py)
+    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_send_message_length", 4 * 2**20),
     ("grpc.max_receive_message_length", 64 * 2**20),  # 1,000 matches with 40 KB of metadata each
     ("grpc.primary_user_agent", "vectorline-cli"),

@@ -28,6 +28,8 @@ MARKS: Final = {"completed": "✓", "partially_completed": "!", "blocked": "!", 
 _ORIGIN_FIELDS: Final = frozenset(
     {"text", "source", "s3_key", "chunk_id", "record_index", "task_id", "question_id", "row_id", "processed_at"}
 )
+_ID_LENGTH: Final = 36  # characters of a UUID
+_WIDE: Final = 120  # columns: from here on there is room for everything about a task
 _SNIPPET_LENGTH: Final = 160  # characters
 _FACTS_LENGTH: Final = 160  # characters
 
@@ -90,28 +92,30 @@ def task_summary(task: task_pb2.Task) -> console.RenderableType:
     return console.Group(title, padding.Padding(grid, (0, 0, 0, 2)))
 
 
-def tasks_table(tasks: Sequence[task_pb2.Task], now: datetime.datetime) -> console.RenderableType:
-    """One line a task, newest first."""
-    listing = table.Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("task", "status"):
-        listing.add_column(name, no_wrap=True)
-    for name in ("rows", "failed"):
-        listing.add_column(name, justify="right", no_wrap=True)
-    listing.add_column("namespace", no_wrap=True)
-    listing.add_column("created", no_wrap=True)
-    listing.add_column("source", no_wrap=True, overflow="ellipsis", min_width=8)
+def tasks_table(tasks: Sequence[task_pb2.Task], now: datetime.datetime, width: int) -> console.RenderableType:
+    """One line a task, newest first. A narrow terminal loses the last columns, never a part of an id."""
+    listing = table.Table(box=None, header_style="dim", padding=(0, 2 if width >= _WIDE else 1, 0, 0))
+    listing.add_column("task", no_wrap=True, min_width=_ID_LENGTH)
+    listing.add_column("status", no_wrap=True)
+    listing.add_column("rows", no_wrap=True, justify="right")
+    listing.add_column("failed", no_wrap=True, justify="right")
+    if width >= _WIDE:
+        listing.add_column("created", no_wrap=True)
+        listing.add_column("namespace", no_wrap=True)
+        listing.add_column("source", no_wrap=True, overflow="ellipsis", max_width=max(8, width - _WIDE + 12))
     for task in tasks:
         done, total = outcome.rows_with_outcome(task), task.progress.total_records
         failed = task.progress.failed_records
-        listing.add_row(
+        cells: list[console.RenderableType] = [
             task.task_id,
             status(task.status),
             f"{total:,}" if done == total else f"{done:,}/{total:,}",
             text.Text(f"{failed:,}", "red" if failed else "dim"),
-            screen.printable(task.metadata.namespace),
             _ago(task.metadata.created_at, now),
+            screen.printable(task.metadata.namespace),
             screen.printable(task.metadata.source),
-        )
+        ]
+        listing.add_row(*cells[: len(listing.columns)])
     return listing
 
 

@@ -37,7 +37,7 @@ class Screen:
     def say(self, line: str, style: str = "") -> None:
         """One line for people; nothing under --json."""
         if not self.json:
-            self.out.print(text.Text(printable(line), style), soft_wrap=True)
+            self.out.print(text.Text(printable(line), style))
 
     def show(self, *what: console.RenderableType) -> None:
         """Something larger for people; nothing under --json."""
@@ -58,12 +58,12 @@ class Screen:
         if self.json:
             typer.echo(json.dumps(failures.as_json(failure), ensure_ascii=False), err=True)
             return
-        self.err.print(text.Text(f"✗ {printable(failure.message)}", "bold red"), soft_wrap=True)
+        self.err.print(text.Text(f"✗ {printable(failure.message)}", "bold red"))
         for bad in failure.bad_fields:
             line = text.Text.assemble(("  ", ""), (printable(bad.field), "bold"), f": {printable(bad.description)}")
-            self.err.print(line, soft_wrap=True)
+            self.err.print(line)
         if failure.hint:
-            self.err.print(text.Text(f"  {printable(failure.hint)}", "dim"), soft_wrap=True)
+            self.err.print(text.Text(f"  {printable(failure.hint)}", "dim"))
 
 
 def open_screen(environ: Mapping[str, str] | None = None, *, as_json: bool = False) -> Screen:

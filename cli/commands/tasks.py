@@ -47,7 +47,8 @@ def tasks(
     for task in listed:
         here.screen.emit(task)
     if listed:
-        here.screen.show(render.tasks_table(listed, datetime.datetime.now(datetime.UTC)))
+        now = datetime.datetime.now(datetime.UTC)
+        here.screen.show(render.tasks_table(listed, now, here.screen.out.width))
     else:
         here.screen.say("No tasks.")
 

@@ -1,0 +1,1 @@
+"""A believable catalogue, and the program that takes it through the line before your eyes."""
