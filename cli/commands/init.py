@@ -27,4 +27,4 @@ def init() -> None:
             f"{missing.name} is not installed: `init` needs the services beside the command.",
             exit_code=failures.ExitCode.USAGE,
         ) from missing
-    provision.main()
+    raise typer.Exit(provision.main())

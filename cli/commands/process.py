@@ -132,7 +132,7 @@ def _upload(
                     raise _unreadable(file, sending.read_error) from failure
                 raise
     except KeyboardInterrupt:
-        here.screen.say("Upload stopped; no task was made.", "yellow")
+        here.screen.say("Upload stopped before its end; the line drops what it got.", "yellow")
         raise
 
 

@@ -83,7 +83,7 @@ def run(out: console.Console, line: gateway.Gateway, rows: int) -> None:
     stage.outcome(out, task, want)
     check_counts(task, want)
 
-    stage.step(out, 3, "Rows that were skipped or rejected, by name")
+    stage.step(out, 3, "The rows that were made odd on purpose, each by name")
     rejects = line.rejects(task["task_id"])
     stage.rejects(out, rejects)
     if len(rejects) != want.skipped + want.failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -55,7 +56,7 @@ def task_bar(out: console.Console, rows: int) -> Iterator[Show]:
         return
     bar = progress.Progress(
         progress.SpinnerColumn(style="cyan", finished_text="[green]✓"),
-        progress.TextColumn("{task.description:<16}"),
+        progress.TextColumn("{task.description:<19}"),
         progress.BarColumn(BAR_COLUMNS),
         progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
         progress.TextColumn("[cyan]{task.fields[rate]}[/]"),
@@ -103,9 +104,9 @@ def rejects(out: console.Console, rows: Sequence[dict[str, str]]) -> None:
 
 def matches(out: console.Console, question: gateway.Document, found: Sequence[gateway.Document]) -> None:
     """A question and the rows that answer it."""
-    asked = text.Text.assemble((f"“{question['text']}”", "bold cyan"))
+    asked = text.Text(f"“{question['text']}”", "bold cyan")
     if "filter" in question:
-        asked.append(f"  {question['filter']}", "dim")
+        asked.append(f"  filter {json.dumps(question['filter'])}", "dim")
     out.print(asked)
     grid = table.Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim")

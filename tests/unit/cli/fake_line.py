@@ -90,6 +90,7 @@ class FakeLine(
         self.deadlines: list[float | None] = []
         self.upload_sizes: list[int] = []
         self.upload_sha256 = ""
+        self.on_upload: Callable[[], object] = lambda: None  # after the first message
         self.released = threading.Event()  # lets a call go on that a test holds
         self._server = grpc.server(futures.ThreadPoolExecutor(8))
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(self, self._server)
@@ -148,6 +149,7 @@ class FakeLine(
         self._take("Upload", first, context)
         digest = hashlib.sha256(first.body.data)
         self.upload_sizes = [len(first.body.data)]
+        self.on_upload()
         for part in request_iterator:
             digest.update(part.body.data)
             self.upload_sizes.append(len(part.body.data))

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import datetime
+import io
 import json
 import types
 
 import grpc
 import pytest
 from google.protobuf import json_format, struct_pb2
+from rich import console
 from vectorline.v1 import embedder_pb2, indexer_pb2
 
-from cli import main
+from cli import main, render
 from tests.unit.cli import fake_line
 
 
@@ -50,6 +53,17 @@ def test_tasks_shows_whole_ids_in_a_pipe(run, line):
     assert fake_line.TASK_ID in result.stdout
     assert "1,200" in result.stdout
     assert "catalogue.csv" in result.stdout
+
+
+def test_a_narrow_terminal_shows_whole_ids_too():
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    running = fake_line.task("partially_completed", total=100_000, indexed=45_000, failed=123)
+    narrow = console.Console(file=io.StringIO(), width=80)
+
+    narrow.print(render.tasks_table([running], now, 80))
+
+    shown = narrow.file.getvalue().splitlines()[1]
+    assert all(word in shown for word in (fake_line.TASK_ID, "partially_completed", "45,123/100,000", "123"))
 
 
 def test_cancel_says_where_the_task_stands(run, line):
@@ -140,13 +154,12 @@ def test_health_exits_1_unless_healthy(run, line, status, code):
     assert status in result.stdout
 
 
-def test_init_runs_the_provisioning(run, monkeypatch):
-    ran = []
-    module = types.SimpleNamespace(main=lambda: ran.append(True))
+@pytest.mark.parametrize("code", [0, 1])
+def test_init_runs_the_provisioning_and_keeps_its_exit_code(run, monkeypatch, code):
+    module = types.SimpleNamespace(main=lambda: code)
     monkeypatch.setattr("importlib.import_module", {"services.indexer.provision": module}.__getitem__)
 
-    assert run("init").exit_code == 0
-    assert ran == [True]
+    assert run("init").exit_code == code
 
 
 def test_root_flags_are_understood_after_the_command_and_only_before_a_double_dash(run, line):

@@ -116,6 +116,27 @@ def test_ctrl_c_during_a_watch_detaches_and_says_how_to_go_on(line, environment)
     assert "CancelTask" not in line.calls
 
 
+def test_ctrl_c_during_an_upload_stops_it(line, environment, tmp_path):
+    holding = threading.Event()
+    (tmp_path / "big.csv").write_bytes(b"x" * 2**23)
+    line.on_upload = lambda: (holding.set(), line.released.wait(30))
+    with subprocess.Popen(
+        [*COMMAND, "process", str(tmp_path / "big.csv")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert holding.wait(20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert "Upload stopped" in out
+    assert err == ""
+    assert line.upload_sha256 == ""
+
+
 def test_a_reader_that_goes_away_is_no_traceback(line, environment):
     line.rejects = [b"x" * 2**20] * 8
     process = subprocess.Popen(
