@@ -66,7 +66,7 @@ def test_a_refusal_keeps_its_code_and_details(channel: grpc.Channel) -> None:
         )
 
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-    assert "grpc-status-details-bin" in [key for key, _ in refused.value.trailing_metadata()]
+    assert "grpc-status-details-bin" in [entry.key for entry in refused.value.trailing_metadata()]
 
 
 def internal_methods() -> list[str]:

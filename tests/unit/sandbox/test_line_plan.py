@@ -1,0 +1,200 @@
+"""What a line is made of: ports, variables, whose dependencies, and what counts as a change."""
+
+import dataclasses
+import pathlib
+import shlex
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.line import dependencies, environment, orphans, plan, ports, run_dir, specs
+
+
+@pytest.fixture
+def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> run_dir.RunDir:
+    monkeypatch.setattr(ports.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = run_dir.RunDir(tmp_path / "run")
+    folder.create()
+    return folder
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield int(server.getsockname()[1])
+
+
+def names(line: plan.Line) -> list[str]:
+    return [process.name for process in line.plan.processes]
+
+
+def process(line: plan.Line, name: str) -> specs.Process:
+    return next(each for each in line.plan.processes if each.name == name)
+
+
+# --- ports
+
+
+def test_ports_are_kept(run: run_dir.RunDir) -> None:
+    first = ports.Ports(run, running=False).choose({"a": 20000, "b": 20000})
+
+    assert len(set(first.values())) == 2
+    assert ports.Ports(run, running=False).choose({"a": 25000, "b": 25000}) == first
+
+
+def test_a_port_in_use_is_passed_over(run: run_dir.RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_free", lambda port: port != 20000)
+
+    assert ports.Ports(run, running=False).choose({"a": 20000}) == {"a": 20001}
+
+
+def test_a_kept_port_that_was_taken_meanwhile_moves_and_says_so(run: run_dir.RunDir, taken: int) -> None:
+    run.write_json("ports.json", {"a": taken})
+    chooser = ports.Ports(run, running=False)
+
+    assert chooser.choose({"a": 20000})["a"] != taken
+    assert str(taken) in chooser.moved[0]
+
+
+def test_a_running_line_keeps_the_ports_that_it_holds(run: run_dir.RunDir, taken: int) -> None:
+    run.write_json("ports.json", {"a": taken})
+
+    assert ports.Ports(run, running=True).choose({"a": 20000}) == {"a": taken}
+
+
+def test_a_port_asked_for_by_name_is_never_replaced(run: run_dir.RunDir, taken: int) -> None:
+    with pytest.raises(ports.PortTakenError, match=str(taken)):
+        ports.Ports(run, running=False).choose({"gateway": 8000}, {"gateway": taken})
+
+
+def test_lines_that_start_at_once_do_not_choose_the_same_port(run: run_dir.RunDir, tmp_path: pathlib.Path) -> None:
+    other = run_dir.RunDir(tmp_path / "other")
+    other.create()
+
+    here = ports.Ports(run, running=False).choose({"a": 20000})
+    there = ports.Ports(other, running=False).choose({"a": 20000})
+
+    assert here != there
+
+
+# --- variables
+
+
+def test_keys_are_made_once(run: run_dir.RunDir) -> None:
+    first = environment.generated(run)
+
+    assert environment.generated(run) == first
+    assert len(set(first.values())) == 2
+    assert (run.path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_callers_key_wins(run: run_dir.RunDir) -> None:
+    line = plan.make({"API_KEY": "mine"}, run, running=False)
+
+    assert line.plan.environment["API_KEY"] == "mine"
+    assert "API_KEY=mine\n" in line.endpoints
+
+
+def test_other_variables_pass_through_but_for_makes_own(run: run_dir.RunDir) -> None:
+    given = {"OPENAI_RATE_LIMIT": "0", "SANDBOX_OPENAI_LATENCY_MS": "5", "MAKEFLAGS": "w", "EMBEDDERS": "2"}
+    shared = plan.make(given, run, running=False).plan.environment
+
+    assert shared["OPENAI_RATE_LIMIT"] == "0"
+    assert shared["SANDBOX_OPENAI_LATENCY_MS"] == "5"
+    assert not {"MAKEFLAGS", "EMBEDDERS"} & set(shared)
+    assert shared[orphans.MARK] == str(run.path)
+
+
+def test_endpoints_can_be_sourced_by_a_shell(run: run_dir.RunDir) -> None:
+    line = plan.make({"API_KEY": "it's $HOME"}, run, running=False)
+    found = dict(part.split("=", 1) for part in shlex.split(line.endpoints))
+
+    assert found["API_KEY"] == "it's $HOME"
+    wanted = "GATEWAY_URL INGEST_ADDR EMBEDDER_ADDR INDEXER_ADDR REDIS_URL AWS_ENDPOINT_URL OPENAI_BASE_URL"
+    assert {*wanted.split(), "PINECONE_CONTROLLER_HOST", "API_KEY"} <= set(found)
+
+
+# --- whose dependencies
+
+
+def test_with_nothing_configured_everything_has_a_stand_in(run: run_dir.RunDir) -> None:
+    line = plan.make({}, run, running=False)
+
+    assert names(line) == [
+        *("valkey", "aws", "openai", "pinecone", "provision", "indexer-1", "embedder-1", "ingest-1", "envoy")
+    ]
+    assert line.plan.environment["AWS_ACCESS_KEY_ID"] == dependencies.STAND_IN_KEY
+    assert line.plan.environment["S3_BUCKET_NAME"] == "vectorline"
+
+
+@pytest.mark.parametrize(
+    ("variables", "left_out"),
+    [
+        ({"REDIS_URL": "redis://r:1/0"}, "valkey"),
+        ({"REDIS_HOST": "r"}, "valkey"),
+        ({"AWS_ENDPOINT_URL": "http://a"}, "aws"),
+        ({"S3_BUCKET_NAME": "b", "AWS_PROFILE": "p"}, "aws"),
+        ({"S3_BUCKET_NAME": "b", "AWS_ACCESS_KEY_ID": "i"}, "aws"),
+        ({"OPENAI_API_KEY": "sk"}, "openai"),
+        ({"OPENAI_BASE_URL": "http://o/v1"}, "openai"),
+        ({"PINECONE_API_KEY": "pc"}, "pinecone"),
+        ({"PINECONE_CONTROLLER_HOST": "http://p"}, "pinecone"),
+    ],
+)
+def test_a_dependency_that_is_configured_is_used_and_named(
+    run: run_dir.RunDir, variables: dict[str, str], left_out: str
+) -> None:
+    line = plan.make(variables, run, running=False)
+
+    assert left_out not in names(line)
+    assert len(names(line)) == 8
+    assert any(name in note for note in line.notes for name in variables)
+    assert variables.items() <= line.plan.environment.items()
+
+
+@pytest.mark.parametrize("variables", [{"AWS_PROFILE": "work"}, {"S3_BUCKET_NAME": "b"}])
+def test_the_stand_in_for_aws_never_sees_an_account(run: run_dir.RunDir, variables: dict[str, str]) -> None:
+    line = plan.make({**variables, "AWS_SESSION_TOKEN": "secret"}, run, running=False)
+
+    assert "aws" in names(line)
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN"} & set(line.plan.environment)
+
+
+# --- processes
+
+
+def test_each_replica_has_a_name_and_a_port_and_knows_all_indexers(run: run_dir.RunDir) -> None:
+    line = plan.make({"INDEXERS": "2", "EMBEDDERS": "3"}, run, running=False)
+    told = [process(line, f"embedder-{number}").environment for number in (1, 2, 3)]
+
+    assert [each["PROCESS_NAME"] for each in told] == ["embedder-1", "embedder-2", "embedder-3"]
+    assert len({each["GRPC_PORT"] for each in told}) == 3
+    assert len(told[0]["INDEXER_ADDR"].split(",")) == 2
+    assert all(f'"port_value": {each["GRPC_PORT"]}' in line.gateway_config for each in told)
+
+
+def test_a_plan_survives_being_written_down(run: run_dir.RunDir) -> None:
+    made = plan.make({}, run, running=False).plan
+
+    assert specs.load(made.dump()) == made
+    assert specs.load(made.dump()).fingerprints == made.fingerprints
+
+
+def test_what_differs_between_two_shells_changes_nothing(run: run_dir.RunDir) -> None:
+    one = plan.make({"TERM": "xterm", "PATH": "/bin", "SSH_TTY": "1"}, run, running=False).plan
+    other = plan.make({"TERM": "dumb", "PATH": "/usr/bin"}, run, running=False).plan
+
+    assert one.fingerprints == other.fingerprints
+
+
+def test_a_setting_changes_the_processes_that_are_told_of_it(run: run_dir.RunDir) -> None:
+    one = plan.make({}, run, running=False).plan
+    more = plan.make({"EMBEDDERS": "2"}, run, running=False).plan
+    changed = {name for name in more.fingerprints if one.fingerprints.get(name) != more.fingerprints[name]}
+
+    assert changed == {"embedder-2", "envoy"}
+    other = dataclasses.replace(one, environment={**one.environment, "CHUNK_SIZE": "5"})
+    assert not set(other.fingerprints.values()) & set(one.fingerprints.values())
