@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import grpc
 import structlog
@@ -95,7 +96,7 @@ async def ask(channel: grpc.aio.Channel, name: str) -> None:
         ConnectionError: It is there and says NOT_SERVING.
         grpc.aio.AioRpcError: It does not answer.
     """
-    stub: health_pb2_grpc.HealthAsyncStub = health_pb2_grpc.HealthStub(channel)  # type: ignore[assignment]
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # the stubs do not type its methods
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=PROBE_TIMEOUT_SECONDS)
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise ConnectionError(f"{name} is not serving")

@@ -1,0 +1,87 @@
+"""Wires ingest."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import boto3
+import grpc
+from botocore import config
+from vectorline.v1 import ingest_pb2_grpc
+
+from services.chunks import connection, inflight, presence, valkey_store
+from services.chunks import settings as queue_settings
+from services.ingest import driver, finding, ledger_client, resubmitter, servicer, settings, staging
+from services.runtime import aws, channels, health, server, valkey
+from services.runtime import settings as runtime_settings
+
+NAME = "vectorline.v1.IngestService"
+LEDGER = "vectorline.v1.LedgerService"
+S3_CONNECTIONS = 32
+
+
+@contextlib.asynccontextmanager
+async def application(
+    process: runtime_settings.ProcessSettings,
+    allowed: settings.SourceSettings,
+    requests: settings.RequestSettings,
+    splits: settings.SplitSettings,
+    where: valkey.ValkeySettings,
+    cloud: aws.AwsSettings,
+) -> AsyncIterator[server.Service]:
+    """Everything that an ingest process is, closed again at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        client = connection.connect(where.url)
+        stack.push_async_callback(client.aclose)
+        channel = channels.connect(splits.indexer_addr, process.internal_token.get_secret_value())
+        stack.push_async_callback(channel.close)
+        objects = boto3.client(
+            "s3",
+            region_name=cloud.aws_region,
+            endpoint_url=cloud.aws_endpoint_url,
+            config=config.Config(
+                connect_timeout=3.0,
+                read_timeout=20.0,
+                max_pool_connections=S3_CONNECTIONS,
+                retries={"mode": "standard", "total_max_attempts": 4},
+                s3={"addressing_style": "path" if cloud.aws_endpoint_url else "auto"},
+            ),
+        )
+
+        ledger = ledger_client.Ledger(channel)
+        queue = valkey_store.ValkeyStore(
+            client,
+            queue_settings.Timing(
+                split_seconds=splits.lease_seconds,
+                lease_seconds=splits.lease_seconds,
+                heartbeat_seconds=splits.heartbeat_seconds,
+            ),
+        )
+        find = finding.Sources(objects, allowed)
+        stage = staging.Staging(objects, allowed.s3_bucket_name)
+        drive = driver.Driver(ledger, queue, find, stage, requests.defaults, allowed.scratch_folder)
+        tasks = resubmitter.Resubmitter(
+            drive,
+            ledger,
+            inflight.InFlight(queue),
+            presence.Presence(queue, resubmitter.PRESENCE),
+            splitters=splits.splitters,
+            resubmit_seconds=splits.resubmit_seconds,
+            presence_seconds=splits.heartbeat_seconds,
+        )
+        tasks.start()
+        stack.push_async_callback(tasks.drain)
+        api = servicer.IngestServicer(ledger, find, stage, tasks, requests.defaults)
+
+        def register(grpc_server: grpc.aio.Server) -> None:
+            ingest_pb2_grpc.add_IngestServiceServicer_to_server(api, grpc_server)
+
+        yield server.Service(
+            names=(NAME,),
+            register=register,
+            dependencies={
+                "indexer": health.Dependency(lambda: health.ask(channel, LEDGER)),
+                # Tasks are taken while Valkey is away; they are published when it is back.
+                "valkey": health.Dependency(client.ping, vital=False),
+            },
+            drain=tasks.drain,
+        )

@@ -1,0 +1,182 @@
+"""Drives a task from wherever it stands: turn, scan, split, publish, seal.
+
+There is one way to begin and to recover: whoever holds the task's splitting lease reads what is in flight and what is
+settled, and publishes the rest. Everything may be repeated, and may die at any point.
+"""
+
+import asyncio
+import contextlib
+import enum
+import pathlib
+import tempfile
+
+import structlog
+
+from services.chunks import entry, inflight, keys, publisher, splitting, store
+from services.chunks import errors as queue_errors
+from services.ingest import (
+    failures,
+    finding,
+    ledger_client,
+    opening,
+    options,
+    plan,
+    scan,
+    sources,
+    split,
+    staging,
+    standing,
+    threads,
+)
+from services.runtime import errors
+
+log = structlog.get_logger()
+
+
+# Things that do not answer now: the task stays where it is, and is driven again.
+WAITS = (
+    failures.SourceUnavailable,
+    ledger_client.LedgerUnavailable,
+    queue_errors.QueueUnavailable,
+    errors.Unavailable,
+)
+
+
+class End(enum.Enum):
+    """How a drive ended."""
+
+    DONE = "done"  # nothing is left to publish
+    ELSEWHERE = "elsewhere"  # another process drives it
+    WAITING = "waiting"  # another task holds its turn
+    LATER = "later"  # something it needs does not answer
+    OVER = "over"  # terminal or blocked
+
+
+class Driver:
+    """Drives tasks; see the module's docstring."""
+
+    def __init__(
+        self,
+        ledger: ledger_client.Ledger,
+        queue: store.Store,
+        find: finding.Sources,
+        stage: staging.Staging,
+        defaults: options.Defaults,
+        scratch: pathlib.Path | None,
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher.Publisher(queue)
+        self._splitting = splitting.Splitting(queue)
+        self._inflight = inflight.InFlight(queue)
+        self._sources = find
+        self._staging = stage
+        self._defaults = defaults
+        self._scratch = scratch
+
+    async def drive(self, task_id: str) -> End:
+        """Drive a task as far as it goes now. Never raises but for a cancel or a defect."""
+        with structlog.contextvars.bound_contextvars(task_id=task_id):
+            try:
+                lease = await self._splitting.acquire(task_id)
+                if lease is None:
+                    return End.ELSEWHERE
+                try:
+                    return await self._advance(task_id, lease)
+                finally:
+                    with contextlib.suppress(queue_errors.QueueUnavailable):
+                        await lease.release()
+            except failures.Failure as failure:
+                return await self._fail(task_id, failure)
+            except WAITS as error:
+                log.warning("The task waits.", action="drive_later", error=str(error))
+                return End.LATER
+            except (ledger_client.LedgerRefused, standing.Stopped) as why:
+                log.info("The task needs no driving here.", action="drive_over", why=str(why))
+                return End.OVER
+
+    async def _fail(self, task_id: str, failure: failures.Failure) -> End:
+        log.warning("The task fails.", action="task_failed", reason=failure.reason, why=failure.message)
+        try:
+            await self._ledger.fail(task_id, failure.reason, failure.message)
+        except ledger_client.LedgerUnavailable:
+            return End.LATER  # the next drive finds the same failure
+        return End.OVER
+
+    async def _advance(self, task_id: str, lease: splitting.SplitLease) -> End:
+        record = await self._ledger.get(task_id)
+        if ledger_client.over(record):
+            return End.OVER
+        fence = await self._ledger.acquire_turn(task_id)
+        if not fence:
+            return End.WAITING
+        stand = standing.Standing(self._ledger, lease, fence)
+        async with stand.watched():
+            if record.status != ledger_client.SPLITTING:
+                record = await self._scan(record, stand)
+            return await self._split(record, fence, lease, stand)
+
+    async def _scan(self, record: ledger_client.Record, stand: standing.Standing) -> ledger_client.Record:
+        """Pin and scan the source; whole-file errors end the task here, before a cent is spent."""
+        chosen = options.Options.from_request(record.request, self._defaults)
+        pinned = sources.Pinned.from_proto(record.source) if record.source.uri else None
+        source = self._sources.of_pin(pinned) if pinned else self._sources.of_request(chosen)
+        if pinned is None:
+            pinned = await asyncio.to_thread(source.pin)
+        await self._ledger.begin_scan(record.task_id, pinned)
+        with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
+            scanned = await asyncio.to_thread(
+                scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check
+            )
+            plan_uri = await self._staging.keep_plan(record.task_id, scanned)
+        log.info("Scanned.", action="scanned", rows=scanned.plan.rows_total, chunks=scanned.plan.chunks_total)
+        return await self._ledger.end_scan(record.task_id, scanned.pinned, scanned.plan, plan_uri)
+
+    async def _split(
+        self, record: ledger_client.Record, fence: int, lease: splitting.SplitLease, stand: standing.Standing
+    ) -> End:
+        """Publish every chunk that is neither settled nor in flight; then seal."""
+        made = await self._staging.plan(record.plan_uri)
+        missing = await self._missing(record.task_id, made)
+        if missing:
+            opened = opening.opened(record, made, self._sources, self._staging, self._defaults)
+            chunks = opened.chunks(missing)
+            async with contextlib.aclosing(threads.iterate(chunks)) as ready:
+                async for chunk in ready:
+                    await self._publish(record, chunk, fence, lease, stand)
+            log.info("Published.", action="published", chunks=len(missing))
+        await self._ledger.seal(record.task_id, made)
+        return End.DONE
+
+    async def _missing(self, task_id: str, made: plan.Plan) -> frozenset[int]:
+        """Chunks to publish. What is in flight is read before what is settled: an ack lies between the two."""
+        alive = await self._inflight.alive(task_id)
+        missing: set[int] = set()
+        for index, shard in enumerate(made.shards):
+            numbers = range(shard.first_chunk, made.shard_end(index)[0])
+            settled = await self._ledger.settled_chunks(task_id, index)
+            missing.update(number for number in numbers if number not in alive and number not in settled)
+        return frozenset(missing)
+
+    async def _publish(
+        self,
+        record: ledger_client.Record,
+        chunk: split.Chunk,
+        fence: int,
+        lease: splitting.SplitLease,
+        stand: standing.Standing,
+    ) -> None:
+        shard = chunk.number // plan.SHARD_CHUNKS
+        await self._ledger.open_shard(record.task_id, shard)
+        header = entry.Header(
+            task_id=record.task_id,
+            chunk=chunk.number,
+            first_row=chunk.first_row,
+            rows=chunk.rows,
+            skipped=chunk.skipped,
+            rejected=chunk.rejected,
+            fence=fence,
+            priority=keys.Lane(record.request.priority),
+        )
+        outcome = await stand.during(self._publisher.publish_waiting(header, chunk.payload, lease.token))
+        if outcome is store.Outcome.LEASE_LOST:
+            raise standing.Stopped("another splitter has the task")

@@ -1,0 +1,57 @@
+"""From what a request or a pin says to the source itself."""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+from services.ingest import options, settings, sources
+from services.ingest.sources import local, s3
+from services.runtime import errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Sources:
+    """Finds sources, within what the deployment allows."""
+
+    def __init__(self, client: "S3Client", allowed: settings.SourceSettings) -> None:
+        self._client = client
+        self._allowed = allowed
+
+    def check(self, chosen: options.Options) -> None:
+        """Refuse what no task could ever read.
+
+        Raises:
+            errors.InvalidArgument: Another bucket than the allowed ones, or local files while they are off.
+        """
+        problem = ""
+        if chosen.data_source == "local_csv" and not self._allowed.use_local_files:
+            problem = "Local files are off here; USE_LOCAL_FILES=true turns them on."
+        elif chosen.data_source == "s3_csv":
+            bucket = self._uri(chosen).removeprefix("s3://").partition("/")[0]
+            if bucket not in (self._allowed.s3_bucket_name, *self._allowed.s3_allowed_buckets):
+                problem = f"The bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names those that are."
+        if problem:
+            field = "data_source" if chosen.data_source == "local_csv" else "s3_key"
+            raise errors.InvalidArgument(problem, violations=(errors.FieldViolation(field, problem),))
+
+    def of_request(self, chosen: options.Options) -> sources.Source:
+        """The source that a request names."""
+        if chosen.data_source == "local_csv":
+            return self._local(chosen.s3_key)
+        return s3.S3Source(self._client, self._uri(chosen))
+
+    def of_pin(self, pinned: sources.Pinned) -> sources.Source:
+        """The source that was pinned."""
+        if pinned.uri.startswith(local.URI_PREFIX):
+            return self._local(pinned.uri)
+        return s3.S3Source(self._client, pinned.uri)
+
+    def _local(self, path: str) -> local.LocalSource:
+        folder: pathlib.Path | None = self._allowed.local_csv_folder if self._allowed.use_local_files else None
+        return local.LocalSource(folder, path)
+
+    def _uri(self, chosen: options.Options) -> str:
+        if chosen.s3_key.startswith("s3://"):
+            return chosen.s3_key
+        return f"s3://{self._allowed.s3_bucket_name}/{chosen.s3_key}"

@@ -1,0 +1,131 @@
+"""The ledger as ingest sees it. gRPC ends here: above are only the words of the domain."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+from vectorline.v1 import ingest_pb2, ledger_pb2, ledger_pb2_grpc
+
+from services.ingest import plan, sources
+
+Record = ledger_pb2.TaskRecord
+
+TERMINAL = frozenset({"completed", "partially_completed", "failed", "cancelled"})
+BLOCKED = "blocked"
+SPLITTING = "processing_chunks"
+
+
+def over(record: Record) -> bool:
+    """Nothing is to be driven: the task is terminal or blocked."""
+    return record.status in TERMINAL or record.status == BLOCKED
+
+
+class LedgerUnavailable(Exception):
+    """The indexer does not answer: the same call may succeed later."""
+
+
+class LedgerRefused(Exception):
+    """The ledger refuses a step: the task is not where its driver thought it is."""
+
+
+class Ledger:
+    """The ledger's methods that ingest calls. Those that a caller waits for let gRPC errors through as they are."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: ledger_pb2_grpc.LedgerServiceAsyncStub = ledger_pb2_grpc.LedgerServiceStub(channel)
+
+    async def create(
+        self, client: str, request: ingest_pb2.ProcessRequest, pinned: sources.Pinned | None, task_id: str
+    ) -> Record:
+        """Store a task; errors pass through to the caller of the API."""
+        source = pinned.to_proto() if pinned else None
+        return await self._stub.CreateTask(
+            ledger_pb2.CreateTaskRequest(client=client, request=request, source=source, task_id=task_id)
+        )
+
+    async def find(self, task_id: str) -> Record:
+        """A task; errors pass through to the caller of the API."""
+        return await self._stub.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id=task_id))
+
+    async def get(self, task_id: str) -> Record:
+        """A task, read consistently."""
+        with _translated():
+            return await self._stub.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id=task_id))
+
+    async def open_tasks(self) -> AsyncIterator[Record]:
+        """Tasks that are neither terminal nor blocked, oldest first."""
+        token = ""
+        while True:
+            with _translated():
+                page = await self._stub.ListOpenTasks(ledger_pb2.ListOpenTasksRequest(page_token=token))
+            for task in page.tasks:
+                yield task
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def acquire_turn(self, task_id: str) -> int:
+        """The fence of the task's turn; 0 while another task holds it."""
+        with _translated():
+            turn = await self._stub.AcquireTurn(ledger_pb2.AcquireTurnRequest(task_id=task_id))
+        return turn.fence if turn.held else 0
+
+    async def begin_scan(self, task_id: str, pinned: sources.Pinned) -> Record:
+        """The scan begins."""
+        with _translated():
+            return await self._stub.BeginScan(ledger_pb2.BeginScanRequest(task_id=task_id, source=pinned.to_proto()))
+
+    async def end_scan(self, task_id: str, pinned: sources.Pinned, made: plan.Plan, plan_uri: str) -> Record:
+        """The scan ended."""
+        request = ledger_pb2.EndScanRequest(
+            task_id=task_id,
+            source=pinned.to_proto(),
+            plan_uri=plan_uri,
+            rows_total=made.rows_total,
+            encoding=made.dialect.encoding,
+            delimiter=made.dialect.delimiter,
+            columns=made.columns,
+        )
+        with _translated():
+            return await self._stub.EndScan(request)
+
+    async def open_shard(self, task_id: str, shard: int) -> None:
+        """Open a shard's book."""
+        with _translated():
+            await self._stub.OpenShard(ledger_pb2.OpenShardRequest(task_id=task_id, shard=shard))
+
+    async def settled_chunks(self, task_id: str, shard: int) -> frozenset[int]:
+        """Chunks of a shard that are settled, read consistently."""
+        with _translated():
+            answer = await self._stub.GetShard(ledger_pb2.GetShardRequest(task_id=task_id, shard=shard))
+        return frozenset(answer.settled_chunks)
+
+    async def seal(self, task_id: str, made: plan.Plan) -> Record:
+        """All chunks are published or settled."""
+        request = ledger_pb2.SealTaskRequest(
+            task_id=task_id, chunks_total=made.chunks_total, rows_total=made.rows_total
+        )
+        with _translated():
+            return await self._stub.SealTask(request)
+
+    async def fail(self, task_id: str, reason: str, message: str) -> Record:
+        """The whole task cannot go on."""
+        with _translated():
+            return await self._stub.FailTask(
+                ledger_pb2.FailTaskRequest(task_id=task_id, reason=reason, message=message)
+            )
+
+    def rejects(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
+        """The stored rejects, chunk by chunk; errors pass through to the caller of the API."""
+        return aiter(self._stub.ReadRejects(ledger_pb2.ReadRejectsRequest(task_id=task_id)))
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        words = f"{error.code().name}: {error.details()}"
+        if error.code() in {grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND}:
+            raise LedgerRefused(words) from error
+        raise LedgerUnavailable(words) from error

@@ -1,0 +1,160 @@
+"""IngestService: RPC in, domain out."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+from google.api import httpbody_pb2
+from vectorline.v1 import ingest_pb2, ingest_pb2_grpc
+
+from services.ingest import (
+    export,
+    finding,
+    ledger_client,
+    opening,
+    options,
+    resubmitter,
+    sources,
+    staging,
+)
+from services.runtime import errors, identity
+from services.runtime.interceptors.around import Context
+
+FORMATS = ("", "csv", "jsonl")
+ACCEPTED = (("x-http-code", "202"),)
+
+
+class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
+    """Takes tasks and hands out what became of their bad rows."""
+
+    def __init__(
+        self,
+        ledger: ledger_client.Ledger,
+        find: finding.Sources,
+        stage: staging.Staging,
+        tasks: resubmitter.Resubmitter,
+        defaults: options.Defaults,
+    ) -> None:
+        self._ledger = ledger
+        self._sources = find
+        self._staging = stage
+        self._tasks = tasks
+        self._defaults = defaults
+
+    async def Process(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.ProcessResponse:
+        """Store a task over a source that is somewhere already."""
+        _add_key(request, context)
+        chosen = options.Options.from_request(request, self._defaults)
+        self._sources.check(chosen)
+        record = await self._ledger.create(identity.current().key_id, chosen.to_request(), None, "")
+        return await self._accepted(record, context)
+
+    async def Upload(
+        self, request: AsyncIterator[ingest_pb2.UploadRequest], context: Context
+    ) -> ingest_pb2.ProcessResponse:
+        """Store a file that the caller streams, and a task over it."""
+        first = await anext(aiter(request), None)
+        if first is None:
+            raise errors.InvalidArgument("The upload holds nothing, not even a file name.")
+        chosen = self._upload_options(first, context)
+        task_id = str(uuid.uuid4())
+        upload = self._staging.upload(task_id, _safe_name(first.filename))
+        try:
+            await upload.write(first.body.data)
+            async for part in request:
+                await upload.write(part.body.data)
+            pinned = await upload.finish(first.filename)
+        except BaseException:
+            await upload.abandon()
+            raise
+        record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned, task_id)
+        if record.existed and record.task_id != task_id:
+            await self._staging.remove(pinned)
+            _same_content(record, pinned)
+        return await self._accepted(record, context)
+
+    async def GetRejects(
+        self, request: ingest_pb2.GetRejectsRequest, context: Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """Stream the rejected rows of a task."""
+        _check_rejects(request)
+        record = await self._ledger.find(request.task_id)
+        caller = identity.current()
+        if not caller.admin and record.client != caller.key_id:
+            raise errors.NotFound(f"There is no task {request.task_id[:64]!r}.", reason="TASK_NOT_FOUND")
+        source = await self._opened(record)
+        out = export.Export(request.format, source.plan.columns if source else ())
+        async for line in self._lines(record, source, with_skipped=request.include == "skipped"):
+            out.add(line)
+            if out.full():
+                yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
+        yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
+
+    async def _lines(
+        self, record: ledger_client.Record, source: opening.Opened | None, *, with_skipped: bool
+    ) -> AsyncIterator[export.Line]:
+        async for line in export.lines(self._ledger.rejects(record.task_id), source):
+            yield line
+        if with_skipped and source is not None:
+            async for line in export.skipped(source):
+                yield line
+
+    async def _opened(self, record: ledger_client.Record) -> opening.Opened | None:
+        """The task's source; None before its scan ended: then there are no rejects either."""
+        if not record.plan_uri:
+            return None
+        made = await self._staging.plan(record.plan_uri)
+        return opening.opened(record, made, self._sources, self._staging, self._defaults)
+
+    def _upload_options(self, first: ingest_pb2.UploadRequest, context: Context) -> options.Options:
+        request = ingest_pb2.ProcessRequest()
+        for field, value in first.ListFields():
+            if field.name in ingest_pb2.ProcessRequest.DESCRIPTOR.fields_by_name:
+                if field.is_repeated:
+                    getattr(request, field.name).extend(value)
+                else:
+                    setattr(request, field.name, value)
+        request.data_source = "upload"
+        request.s3_key = ""
+        request.upload_id = _safe_name(first.filename)
+        _add_key(request, context)
+        return options.Options.from_request(request, self._defaults)
+
+    async def _accepted(self, record: ledger_client.Record, context: Context) -> ingest_pb2.ProcessResponse:
+        self._tasks.begin(record.task_id)
+        await context.send_initial_metadata(ACCEPTED)
+        words = "This key was used before; this is its task." if record.existed else "The task is stored and will run."
+        return ingest_pb2.ProcessResponse(
+            task_id=record.task_id, status=record.status, message=words, created_at=record.created_at
+        )
+
+
+def _add_key(request: ingest_pb2.ProcessRequest, context: Context) -> None:
+    """The header Idempotency-Key counts when the body names no request_id."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "idempotency-key" and isinstance(value, str) and not request.request_id:
+            request.request_id = value
+
+
+def _safe_name(filename: str) -> str:
+    """The last part of the name, in characters that every object store and shell bears."""
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    kept = "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
+    return kept[-200:].lstrip(".") or "upload.csv"
+
+
+def _same_content(record: ledger_client.Record, pinned: sources.Pinned) -> None:
+    if record.source.sha256 and record.source.sha256 != pinned.sha256:
+        raise errors.AlreadyExists(
+            f"The idempotency key was used for task {record.task_id} with another file; use a new key.",
+            reason="IDEMPOTENCY_KEY_REUSED",
+        )
+
+
+def _check_rejects(request: ingest_pb2.GetRejectsRequest) -> None:
+    violations = []
+    if request.format not in FORMATS:
+        violations.append(errors.FieldViolation("format", "csv or jsonl."))
+    if request.include not in {"", "skipped"}:
+        violations.append(errors.FieldViolation("include", "skipped, or nothing."))
+    if violations:
+        raise errors.InvalidArgument("The rejects cannot be given like that.", violations=tuple(violations))

@@ -1,0 +1,181 @@
+"""What ingest keeps in S3: uploads, streamed in parts while they are hashed, and plans beside their sidecars."""
+
+import asyncio
+import hashlib
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from botocore import exceptions as aws
+
+from services.ingest import plan, scan, sources, split
+from services.runtime import errors
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = structlog.get_logger()
+
+# S3 wants parts of 5 MiB to 5 GiB, and at most 10,000 of them: parts grow so that an upload may have 5 TiB.
+PART_BYTES = 8 << 20
+PARTS_BEFORE_GROWTH = 1_000
+MOST_PART_BYTES = 512 << 20
+
+
+class Upload:
+    """One file on its way into the bucket; at most one part is under way while the next one gathers."""
+
+    def __init__(self, client: "S3Client", bucket: str, key: str) -> None:
+        self._client = client
+        self._where = {"Bucket": bucket, "Key": key}
+        self._upload_id = ""
+        self._gathered = bytearray()
+        self._parts: list[dict[str, Any]] = []
+        self._sending: asyncio.Task[dict[str, Any]] | None = None
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    async def write(self, data: bytes) -> None:
+        """Add the next bytes.
+
+        Raises:
+            errors.Unavailable: S3 does not take them.
+        """
+        self._gathered += data
+        if len(self._gathered) >= min(PART_BYTES << (len(self._parts) // PARTS_BEFORE_GROWTH), MOST_PART_BYTES):
+            await self._send()
+
+    async def finish(self, display_name: str) -> sources.Pinned:
+        """All bytes are there: the stored object, pinned.
+
+        Raises:
+            errors.Unavailable: S3 did not take it.
+        """
+        if not self._upload_id:
+            body = bytes(self._gathered)
+            self._hash(body)
+            stored = await _call(self._client.put_object, **self._where, Body=body)
+        else:
+            if self._gathered:
+                await self._send()
+            await self._sent()
+            stored = await _call(
+                self._client.complete_multipart_upload,
+                **self._where,
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": self._parts},
+            )
+        return sources.Pinned(
+            uri=f"s3://{self._where['Bucket']}/{self._where['Key']}",
+            version_id="" if stored.get("VersionId", "null") == "null" else stored["VersionId"],
+            etag=stored["ETag"],
+            size_bytes=self._size,
+            sha256=self._sha256.hexdigest(),
+            display_name=display_name,
+        )
+
+    async def abandon(self) -> None:
+        """Leave nothing of it behind, as far as S3 answers."""
+        if self._sending is not None:
+            self._sending.cancel()
+        if self._upload_id:
+            try:
+                await _call(self._client.abort_multipart_upload, **self._where, UploadId=self._upload_id)
+            except errors.Unavailable as error:
+                log.warning("An upload was left half done in S3.", action="upload_orphan", error=str(error))
+
+    async def _send(self) -> None:
+        if not self._upload_id:
+            begun = await _call(self._client.create_multipart_upload, **self._where)
+            self._upload_id = begun["UploadId"]
+        await self._sent()
+        body, self._gathered = bytes(self._gathered), bytearray()
+        self._sending = asyncio.create_task(self._send_part(len(self._parts) + 1, body))
+
+    async def _send_part(self, number: int, body: bytes) -> dict[str, Any]:
+        await asyncio.to_thread(self._hash, body)
+        answer = await _call(
+            self._client.upload_part, **self._where, UploadId=self._upload_id, PartNumber=number, Body=body
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    async def _sent(self) -> None:
+        if self._sending is not None:
+            self._parts.append(await self._sending)
+            self._sending = None
+
+    def _hash(self, body: bytes) -> None:
+        self._sha256.update(body)
+        self._size += len(body)
+
+
+class Staging:
+    """The bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def upload(self, task_id: str, filename: str) -> Upload:
+        """Begin to store an uploaded file."""
+        return Upload(self._client, self._bucket, f"uploads/{task_id}/{filename}")
+
+    async def remove(self, pinned: sources.Pinned) -> None:
+        """Take an upload away that no task came to own."""
+        key = pinned.uri.removeprefix(f"s3://{self._bucket}/")
+        try:
+            await _call(self._client.delete_object, Bucket=self._bucket, Key=key)
+        except errors.Unavailable as error:
+            log.warning("An upload that no task owns was left in S3.", action="upload_orphan", error=str(error))
+
+    async def keep_plan(self, task_id: str, scanned: scan.Scan) -> str:
+        """Store a plan and its sidecar; answers the plan's URI."""
+        folder = f"plans/{task_id}"
+        if scanned.plan.duplicates_total:
+            await _call(self._put_file, key=f"{folder}/duplicates.bin", path=scanned.duplicates)
+        await _call(
+            self._client.put_object, Bucket=self._bucket, Key=f"{folder}/plan.json", Body=scanned.plan.to_json()
+        )
+        return f"s3://{self._bucket}/{folder}/plan.json"
+
+    async def plan(self, plan_uri: str) -> plan.Plan:
+        """Read a plan.
+
+        Raises:
+            failures.FileFailure: It is of another splitter's version.
+            errors.Unavailable: S3 does not answer.
+        """
+        return plan.Plan.from_json(await _call(self._get, key=self._key(plan_uri)))
+
+    def pairs(self, plan_uri: str) -> split.Pairs:
+        """Reads slices of a plan's sidecar, in the splitting thread."""
+        key = self._key(plan_uri).replace("plan.json", "duplicates.bin")
+
+        def read(start: int, count: int) -> bytes:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-{start + count - 1}")
+            with answer["Body"] as body:
+                data: bytes = body.read()
+            partial = answer["ResponseMetadata"]["HTTPStatusCode"] == 206
+            return data if partial else data[start : start + count]
+
+        return read
+
+    def _key(self, uri: str) -> str:
+        return uri.removeprefix(f"s3://{self._bucket}/")
+
+    def _put_file(self, key: str, path: pathlib.Path) -> None:
+        self._client.upload_file(str(path), self._bucket, key)
+
+    def _get(self, key: str) -> bytes:
+        with self._client.get_object(Bucket=self._bucket, Key=key)["Body"] as body:
+            data: bytes = body.read()
+        return data
+
+
+async def _call(method: Any, **arguments: Any) -> Any:
+    """Call boto3 in a thread; what S3 does not do is UNAVAILABLE to callers, and nothing is lost by it."""
+    try:
+        return await asyncio.to_thread(method, **arguments)
+    except (aws.ClientError, aws.BotoCoreError, aws.HTTPClientError, OSError) as error:
+        log.warning("S3 did not do as asked.", action="s3_failed", error=str(error))
+        raise errors.Unavailable("The object store does not answer now; try again.", retry_seconds=2.0) from error
