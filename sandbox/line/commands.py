@@ -188,7 +188,8 @@ def _tell(run: run_dir.RunDir, line: plan.Line) -> None:
     for name, value in shown.items():
         out.print(f"  {name:<14} {value}", markup=False)
     out.print("\nTry it:")
-    out.print(f"  source {os.path.relpath(run.path / 'endpoints.env')}")
+    file = run.path / "endpoints.env"
+    out.print(f"  source {min(os.path.relpath(file), str(file), key=len)}", markup=False)
     out.print('  curl -H "X-API-Key: $API_KEY" $GATEWAY_URL/api/v1/health')
     out.print("  make status · make down · make clean", markup=False)
 

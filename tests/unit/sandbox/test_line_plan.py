@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import shlex
 import socket
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from sandbox.line import dependencies, environment, orphans, plan, ports, run_di
 
 @pytest.fixture
 def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> run_dir.RunDir:
-    monkeypatch.setattr(ports.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     folder = run_dir.RunDir(tmp_path / "run")
     folder.create()
     return folder
