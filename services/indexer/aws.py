@@ -5,17 +5,20 @@ import concurrent.futures
 import contextvars
 import functools
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import boto3
 import structlog
 import tenacity
 from botocore import config, exceptions
-from mypy_boto3_dynamodb import DynamoDBClient
-from mypy_boto3_s3 import S3Client
 
 from services.indexer import clock, settings
 from services.runtime import errors
+
+if TYPE_CHECKING:  # the stubs are there for mypy only
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
 
 log = structlog.get_logger()
 
@@ -140,12 +143,12 @@ class Caller:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def dynamodb(aws: settings.AwsSettings) -> DynamoDBClient:
+def dynamodb(aws: settings.AwsSettings) -> "DynamoDBClient":
     """A DynamoDB client that neither waits for ever nor retries by itself."""
     return boto3.client("dynamodb", config=_config(aws), endpoint_url=aws.aws_endpoint_url, region_name=aws.aws_region)
 
 
-def s3(aws: settings.AwsSettings) -> S3Client:
+def s3(aws: settings.AwsSettings) -> "S3Client":
     """An S3 client that neither waits for ever nor retries by itself."""
     return boto3.client("s3", config=_config(aws), endpoint_url=aws.aws_endpoint_url, region_name=aws.aws_region)
 

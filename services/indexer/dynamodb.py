@@ -4,13 +4,16 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore import exceptions
-from mypy_boto3_dynamodb import DynamoDBClient
 
 from services.indexer import aws, table
 from services.runtime import errors
+
+if TYPE_CHECKING:  # the stubs are there for mypy only
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 
 # DynamoDB's limit of BatchGetItem.
 BATCH_KEYS: Final = 100
@@ -21,7 +24,7 @@ BATCH_ATTEMPTS: Final = 8
 class DynamoTable:
     """A `table.Table` in DynamoDB. Every write is conditional or carries a token, so that repeating it is safe."""
 
-    def __init__(self, client: DynamoDBClient, name: str, caller: aws.Caller) -> None:
+    def __init__(self, client: "DynamoDBClient", name: str, caller: aws.Caller) -> None:
         self._client = client
         self._name = name
         self._caller = caller

@@ -5,6 +5,7 @@ values as bytes. Nothing settles on hope: an upsert counts when Pinecone says ho
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import NoReturn
 
 import grpc
 import prometheus_client
@@ -112,7 +113,7 @@ class Upserts:
         self.circuit.succeed()
         return answer.upserted_count
 
-    def _sort(self, error: grpc.aio.AioRpcError) -> None:
+    def _sort(self, error: grpc.aio.AioRpcError) -> NoReturn:
         """What is to be done about a failed call."""
         words = (error.details() or error.code().name)[:300]
         if error.code() in REFUSED:

@@ -2,17 +2,20 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
 from botocore import exceptions
-from mypy_boto3_s3 import S3Client
 from vectorline.v1 import chunk_pb2
 
 from services.indexer import aws
 from services.indexer.ledger import items
 from services.runtime import errors
+
+if TYPE_CHECKING:  # the stubs are there for mypy only
+    from mypy_boto3_s3 import S3Client
+
 
 log = structlog.get_logger()
 
@@ -24,7 +27,7 @@ class RejectStore:
     its own, so that a zombie never replaces what the outcome names.
     """
 
-    def __init__(self, client: S3Client, bucket: str, caller: aws.Caller) -> None:
+    def __init__(self, client: "S3Client", bucket: str, caller: aws.Caller) -> None:
         self._client = client
         self._bucket = bucket
         self._caller = caller

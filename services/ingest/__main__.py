@@ -13,7 +13,11 @@ def main() -> None:
     splits = runtime_settings.load(settings.SplitSettings)
     where = runtime_settings.load(valkey.ValkeySettings)
     cloud = runtime_settings.load(aws.AwsSettings)
-    server.run("ingest", process, lambda: app.application(process, allowed, requests, splits, where, cloud))
+    server.run(
+        "ingest",
+        process,
+        lambda: app.application(process, allowed=allowed, requests=requests, splits=splits, where=where, cloud=cloud),
+    )
 
 
 if __name__ == "__main__":

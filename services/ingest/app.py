@@ -22,6 +22,7 @@ S3_CONNECTIONS = 32
 @contextlib.asynccontextmanager
 async def application(
     process: runtime_settings.ProcessSettings,
+    *,
     allowed: settings.SourceSettings,
     requests: settings.RequestSettings,
     splits: settings.SplitSettings,
@@ -58,7 +59,9 @@ async def application(
         )
         find = finding.Sources(objects, allowed)
         stage = staging.Staging(objects, allowed.s3_bucket_name)
-        drive = driver.Driver(ledger, queue, find, stage, requests.defaults, allowed.scratch_folder)
+        drive = driver.Driver(
+            ledger, queue, find=find, stage=stage, defaults=requests.defaults, scratch=allowed.scratch_folder
+        )
         tasks = resubmitter.Resubmitter(
             drive,
             ledger,

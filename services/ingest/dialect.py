@@ -25,7 +25,7 @@ _BOMS = (
 # What text files outside UTF are really written in; a detector that may answer anything answers EBCDIC.
 DETECTABLE = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "iso8859_1", "iso8859_2",
-    "iso8859_5",    "iso8859_7", "iso8859_9", "iso8859_15", "koi8_r", "koi8_u", "shift_jis", "cp932", "euc_jp", "gb18030",
+    "iso8859_5", "iso8859_7", "iso8859_9", "iso8859_15", "koi8_r", "koi8_u", "shift_jis", "cp932", "euc_jp", "gb18030",
     "gbk", "euc_kr", "cp949", "big5", "cp437", "cp850", "cp866", "mac_roman",
 )  # fmt: skip
 # latin-1 has invisible controls where Windows, which wrote nearly all such files, has curly quotes and the euro.

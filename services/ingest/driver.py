@@ -59,6 +59,7 @@ class Driver:
         self,
         ledger: ledger_client.Ledger,
         queue: store.Store,
+        *,
         find: finding.Sources,
         stage: staging.Staging,
         defaults: options.Defaults,

@@ -71,7 +71,9 @@ def clean(text: str) -> str:
 def legacy(text: str) -> str:
     """Do exactly what the predecessor did, its losses included, so that an existing index can be continued."""
     if "<" in text:
-        text = _LEGACY_TAG.sub("", text)
+        # No tag ends after the last ">"; searching on for one there would take quadratic time.
+        end = text.rfind(">") + 1
+        text = _LEGACY_TAG.sub("", text[:end]) + text[end:]
     if "&" in text:
         text = html.unescape(text)
     if _LEGACY_DATE_HINT.search(text):

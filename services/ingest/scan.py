@@ -155,7 +155,7 @@ class _Pass:
                 width = len(rows.header)
                 types = columns.Types(width)
             usable = block.rows
-            if block.flaws or any(len(row) != width for row in usable):
+            if block.flaws or set(map(len, usable)) != {width}:
                 usable = [r for i, r in enumerate(usable) if len(r) == width and i not in block.flaws]
                 self._ids(block, id_position, width)
             else:

@@ -1,5 +1,6 @@
 """A task's status: who may change it to what. Every change is one conditional update, so exactly one caller wins."""
 
+import contextlib
 import dataclasses
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,9 @@ from services.indexer.ledger.items import Status
 from services.runtime import errors
 
 log = structlog.get_logger()
+
+# Within the margin of `turns.MARGIN_SECONDS`.
+SLOW_WRITE_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +167,18 @@ class Lifecycle:
                 raise items.unknown(task_id) from failed
             return failed.item, failed.item["status_token"] == token
         log.info("A task changed its status.", action="task_status", task_id=task_id, status=str(status))
+        if "stopped_at" in changes:
+            await self._stamp_anew(task_id, token, now)
         return item, True
+
+    async def _stamp_anew(self, task_id: str, token: str, stamped: str) -> None:
+        """Correct the time of a stop whose write was slow: until it was written, the task could still begin an upsert."""
+        now = self._clock.now()
+        if (now - clock.parse(stamped)).total_seconds() <= SLOW_WRITE_SECONDS:
+            return
+        later = table.Update(task_id, set={"stopped_at": clock.text(now)}, when=(table.Equals("status_token", token),))
+        with contextlib.suppress(table.ConditionFailed):  # it goes on already
+            await self._table.update(later)
 
 
 def wrong_status(item: table.Item, rule: str) -> errors.Conflict:

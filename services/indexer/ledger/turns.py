@@ -148,8 +148,13 @@ class Turns:
         held = table.Update(
             task_id,
             set={"fence": fence, "status": status, "status_at": clock.text(self._clock.now())},
-            # The very status that was read: a task that was blocked or cancelled meanwhile gets no turn.
-            when=(table.Equals("status_token", task["status_token"]), table.Equals("status", task["status"])),
+            # The very task that was read: one that was blocked or cancelled meanwhile gets no turn, and one that got
+            # its turn meanwhile by another call keeps the fence of that.
+            when=(
+                table.Equals("status_token", task["status_token"]),
+                table.Equals("status", task["status"]),
+                table.Equals("fence", task["fence"]) if "fence" in task else table.Missing("fence"),
+            ),
         )
         await self._table.transact((taken, held))
         log.info("A task got its turn.", action="turn_taken", task_id=task_id, fence=fence)
