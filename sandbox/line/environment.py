@@ -14,6 +14,8 @@ OWN = frozenset(
 )
 DEFAULTS = {
     "ENVIRONMENT": "development",
+    # Envoy stops before the services: there is nobody who must turn away first.
+    "LEAVE_SECONDS": "0",
     "PINECONE_INDEX_NAME": "vectorline",
     "S3_BUCKET_NAME": "vectorline",
     "DYNAMODB_TABLE_NAME": "vectorline",

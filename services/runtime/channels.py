@@ -10,6 +10,7 @@ from services.runtime.interceptors import auth
 
 # One message: a batch of vectors of about 2 MB with its metadata (40 KB a row at most).
 MESSAGE_BYTES = 16 * 1024 * 1024
+METADATA_BYTES = 96 * 1024
 UNARY_TIMEOUT_SECONDS = 10.0
 
 KEEPALIVE = (
@@ -21,6 +22,9 @@ KEEPALIVE = (
 SIZES = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
+    # The gateway passes heads of up to 64 KB; gRPC's own default is 16 KB, and its refusal speaks of internals.
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
 )
 
 # AIP-194: only UNAVAILABLE is retried. IndexChunk is left out: its caller holds the chunk and decides.

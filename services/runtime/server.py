@@ -109,7 +109,7 @@ async def _stop(
     await watcher.leave()
     try:
         async with asyncio.timeout_at(deadline):
-            await service.drain()
+            await asyncio.gather(service.drain(), asyncio.sleep(process.leave_seconds))
     except TimeoutError:
         log.warning("The grace period ended before all work was handed back.", action="drain_cut")
     left = max(0.5, deadline - asyncio.get_running_loop().time())

@@ -27,6 +27,9 @@ class ProcessSettings(Section):
     grpc_port: Port = pydantic.Field(50051, description="Port that the gRPC server binds.")
     metrics_port: Port = pydantic.Field(0, description="Port of /metrics for Prometheus; 0: none.")
     grace_seconds: float = pydantic.Field(25.0, gt=0, description="Time to drain after SIGTERM before calls are cut.")
+    leave_seconds: float = pydantic.Field(
+        3.0, ge=0, description="After SIGTERM calls are served for so long, until load balancers have turned away."
+    )
     grpc_reflection: bool = pydantic.Field(False, description="Serve grpc.reflection.")
     api_key: pydantic.SecretStr = pydantic.Field(
         pydantic.SecretStr(""), description="The key that callers send as x-api-key."
