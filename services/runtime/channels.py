@@ -53,8 +53,8 @@ def internal_metadata(internal_token: str) -> tuple[tuple[str, str], ...]:
     return ((auth.INTERNAL_TOKEN, internal_token),) if internal_token else ()
 
 
-class Identity(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):
-    """Adds the internal identity to every call, and a deadline to those unary ones that have none."""
+class UnaryIdentity(grpc.aio.UnaryUnaryClientInterceptor):
+    """Adds the internal identity to every unary call, and a deadline to those that have none."""
 
     def __init__(self, internal_token: str) -> None:
         self._metadata = internal_metadata(internal_token)
@@ -64,23 +64,34 @@ class Identity(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientI
     ) -> Any:
         """Identity and deadline."""
         timeout = client_call_details.timeout or UNARY_TIMEOUT_SECONDS
-        return await continuation(self._signed(client_call_details, timeout), request)
+        return await continuation(_signed(client_call_details, self._metadata, timeout), request)
+
+
+class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
+    """Adds the internal identity to calls that answer with a stream. A class of its own: grpc.aio takes an
+    interceptor for one kind of call only, whatever else it could do.
+    """
+
+    def __init__(self, internal_token: str) -> None:
+        self._metadata = internal_metadata(internal_token)
 
     async def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         """Identity; a stream's length is its caller's business."""
-        return await continuation(self._signed(client_call_details, client_call_details.timeout), request)
+        return await continuation(_signed(client_call_details, self._metadata, client_call_details.timeout), request)
 
-    def _signed(self, details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
-        metadata = grpc.aio.Metadata(*(details.metadata or ()), *self._metadata)
-        return grpc.aio.ClientCallDetails(
-            method=details.method,
-            timeout=timeout,
-            metadata=metadata,
-            credentials=details.credentials,
-            wait_for_ready=details.wait_for_ready,
-        )
+
+def _signed(
+    details: grpc.aio.ClientCallDetails, identity: tuple[tuple[str, str], ...], timeout: float | None
+) -> grpc.aio.ClientCallDetails:
+    return grpc.aio.ClientCallDetails(
+        method=details.method,
+        timeout=timeout,
+        metadata=grpc.aio.Metadata(*(details.metadata or ()), *identity),
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+    )
 
 
 def target(addresses: str) -> str:
@@ -93,4 +104,6 @@ def target(addresses: str) -> str:
 def connect(addresses: str, internal_token: str) -> grpc.aio.Channel:
     """A channel to another service; round robin over what the name resolves to."""
     options = (*KEEPALIVE, *SIZES, ("grpc.service_config", json.dumps(SERVICE_CONFIG)), ("grpc.enable_retries", 1))
-    return grpc.aio.insecure_channel(target(addresses), options=options, interceptors=[Identity(internal_token)])
+    return grpc.aio.insecure_channel(
+        target(addresses), options=options, interceptors=[UnaryIdentity(internal_token), StreamIdentity(internal_token)]
+    )
