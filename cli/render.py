@@ -89,7 +89,7 @@ def task_summary(task: task_pb2.Task) -> console.RenderableType:
         grid.add_row("rejects", text.Text(f"vectorline rejects {task.task_id}", "cyan"))
     if task.status == "blocked":
         grid.add_row("watch", text.Text(f"vectorline watch {task.task_id}", "cyan"))
-    return console.Group(title, padding.Padding(grid, (0, 0, 0, 2)))
+    return console.Group(title, padding.Padding(grid, (0, 0, 0, 2), expand=False))
 
 
 def tasks_table(tasks: Sequence[task_pb2.Task], now: datetime.datetime, width: int) -> console.RenderableType:

@@ -42,8 +42,10 @@ class Screen:
     def show(self, *what: console.RenderableType) -> None:
         """Something larger for people; nothing under --json."""
         if not self.json:
-            for renderable in what:
-                self.out.print(renderable)
+            with self.out.capture() as laid_out:
+                for renderable in what:
+                    self.out.print(renderable)
+            self.out.file.writelines(f"{line.rstrip(' ')}\n" for line in laid_out.get().splitlines())
 
     def emit(self, answer: message.Message) -> None:
         """One JSON line as REST would print it; nothing without --json."""

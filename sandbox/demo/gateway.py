@@ -120,7 +120,10 @@ class Gateway:
             if (now := (task["status"], task["progress"])) != last:
                 last, changed = now, answered
             elif answered - changed > STALL_SECONDS:
-                raise problems.ProblemError(f"The task has not moved for {STALL_SECONDS:.0f} s: {now}.")
+                counts = ", ".join(f"{name} {count}" for name, count in task["progress"].items())
+                raise problems.ProblemError(
+                    f"The task has not moved for {STALL_SECONDS:.0f} s; it is {task['status']}: {counts}."
+                )
             self._sleep(POLL_SECONDS)
 
     def rejects(self, task_id: str) -> list[dict[str, str]]:

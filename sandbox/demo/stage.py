@@ -14,7 +14,7 @@ from rich import console, padding, progress, rule, table, text
 
 from sandbox.demo import gateway, sample
 
-LINE_SECONDS: Final = 3.0  # between two plain lines about a task
+LINE_SECONDS: Final = 5.0  # between two plain lines about a task
 BAR_COLUMNS: Final = 30
 
 Show = Callable[[gateway.Document], None]
@@ -160,4 +160,4 @@ def _table(*names: str, right: tuple[int, ...]) -> table.Table:
 
 
 def _indented(out: console.Console, what: console.RenderableType) -> None:
-    out.print(padding.Padding(what, (0, 0, 0, 2)))
+    out.print(padding.Padding(what, (0, 0, 0, 2), expand=False))

@@ -165,6 +165,7 @@ def test_with_watch_the_exit_code_is_the_task_s(run, line, big_file):
     assert result.exit_code == 1
     assert f"vectorline rejects {fake_line.TASK_ID}" in result.stdout
     assert "rows read" in result.stdout
+    assert all(line == line.rstrip() and len(line) < 120 for line in result.stdout.splitlines())
 
 
 def test_with_json_stdout_holds_one_document_a_line_and_nothing_else(run, line, big_file):
