@@ -220,6 +220,8 @@ class Consumer:
         Raises:
             errors.QueueUnavailable: Not known.
         """
+        if self._held.get(delivery.ref) is not delivery:
+            return False
         await self._keeper.beat([delivery])
         return not delivery.lost.is_set()
 

@@ -35,6 +35,7 @@ class Publisher:
             split_token: From ``SplitLease.token``.
 
         Raises:
+            ValueError: The payload is larger than ``entry.MOST_PAYLOAD_BYTES``: nobody would unpack it.
             errors.QueueUnavailable: Valkey does not serve; the chunk may have been published: repeat (then ALREADY).
         """
         return await self._publish(*_packed(header, payload), split_token)
@@ -44,6 +45,9 @@ class Publisher:
 
         While it waits it drops in-flight chunks whose entry is gone, so that a lost entry never blocks its task, and
         it sends no payloads. Cancel it to stop. Returns PUBLISHED, ALREADY or LEASE_LOST.
+
+        Raises:
+            ValueError: As ``publish``.
         """
         header, packed = _packed(header, payload)
         wait_seconds = _FIRST_WAIT_SECONDS
@@ -76,4 +80,8 @@ class Publisher:
 
 
 def _packed(header: entry.Header, payload: bytes) -> tuple[entry.Header, bytes]:
+    if len(payload) > entry.MOST_PAYLOAD_BYTES:
+        raise ValueError(
+            f"Chunk {header.chunk} has {len(payload)} bytes; the queue carries at most {entry.MOST_PAYLOAD_BYTES}."
+        )
     return dataclasses.replace(header, payload_bytes=len(payload)), entry.pack(payload)

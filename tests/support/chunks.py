@@ -1,0 +1,68 @@
+"""Helpers for tests of the chunk queue."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from services.chunks import entry, keys, settings, splitting, store
+
+QUICK = settings.Timing(
+    lease_seconds=0.4,
+    heartbeat_seconds=0.1,
+    reclaim_seconds=0.1,
+    split_seconds=5,
+    presence_seconds=2,
+    block_seconds=0.2,
+    reap_seconds=0.2,
+)
+"""Leases that run out while a test watches."""
+
+CALM = settings.Timing()
+"""Production's times: nothing runs out during a test."""
+
+T = TypeVar("T")
+_tasks = itertools.count(1)
+
+
+async def until(condition: Callable[[], Awaitable[T]], seconds: float = 10) -> T:
+    """Wait for an answer that is true; fail when none comes in time."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if answer := await condition():
+                return answer
+            await asyncio.sleep(0.01)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait for a condition; fail when it does not come true in time."""
+
+    async def ask() -> bool:
+        return condition()
+
+    await until(ask, seconds)
+
+
+def header(task_id: str, chunk: int, priority: keys.Lane = keys.Lane.NORMAL) -> entry.Header:
+    """A header of ten rows."""
+    return entry.Header(task_id, chunk, first_row=1 + chunk * 10, rows=10, priority=priority)
+
+
+async def publish(
+    queue: store.Store,
+    count: int,
+    *,
+    task_id: str = "",
+    first: int = 0,
+    priority: keys.Lane = keys.Lane.NORMAL,
+    payload: bytes = b"rows",
+) -> str:
+    """Publish chunks ``first`` … of one task (a new one unless named), each of them; returns the task."""
+    task_id = task_id or f"task-{next(_tasks)}"
+    lease = await splitting.Splitting(queue).acquire(task_id)
+    assert lease is not None
+    for chunk in range(first, first + count):
+        outcome = await queue.publish(header(task_id, chunk, priority), entry.pack(payload), lease.token)
+        assert outcome is store.Outcome.PUBLISHED
+    await lease.release()
+    return task_id

@@ -1,0 +1,142 @@
+"""Consumer, publisher and strikes on the queue in memory: what an outage does to them."""
+
+import asyncio
+
+import pytest
+
+from services.chunks import errors, keeper, keys, memory, publisher, settings, splitting, store, strikes
+from services.chunks.consumer import Consumer
+from tests.support import chunks
+
+TIMING = settings.Timing(lease_seconds=0.3, heartbeat_seconds=0.05, reclaim_seconds=0.05, block_seconds=0.05)
+
+
+@pytest.fixture
+def queue() -> memory.MemoryStore:
+    return memory.MemoryStore(TIMING, settings.Limits(window_floor=100))
+
+
+async def test_the_line_in_memory(queue) -> None:
+    """Given a task of 30 chunks, When one of two embedders dies, Then the other settles them all."""
+    task_id = await chunks.publish(queue, 30)
+    dead, worker = Consumer(queue, slots=4), Consumer(queue, slots=4)
+    await worker.start()
+    assert len(await dead.take(4)) == 4
+    settled = set()
+    async with asyncio.timeout(10):
+        while len(settled) < 30:
+            for delivery in await worker.take(4):
+                assert await worker.ack(delivery)
+                settled.add(delivery.header.chunk)
+    assert await queue.in_flight(task_id) == {}
+    assert (await queue.look()).bytes == 0
+    await worker.close()
+    assert await queue.live(keys.GROUP) == {}
+
+
+async def test_a_strike_that_could_not_be_taken_back_is_taken_back_later(queue) -> None:
+    book = strikes.Strikes(queue)
+    header = chunks.header("t", 0)
+    async with book.guard(header):
+        queue.down = True
+    with pytest.raises(errors.QueueUnavailable):
+        await book.settle_debts()
+    queue.down = False
+    assert await book.count(header) == 1
+    await book.settle_debts()
+    assert await book.count(header) == 0
+
+
+async def test_chunks_are_decoded_one_at_a_time(queue) -> None:
+    book = strikes.Strikes(queue)
+    inside = 0
+
+    async def decode(chunk: int) -> None:
+        nonlocal inside
+        async with book.guard(chunks.header("t", chunk)):
+            inside += 1
+            assert inside == 1
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(decode(chunk) for chunk in range(10)))
+
+
+async def test_an_outage_makes_take_wait_and_the_consumer_says_so(queue) -> None:
+    await chunks.publish(queue, 1)
+    consumer = Consumer(queue, slots=4)
+    queue.down = True
+    assert await consumer.take(4) == []
+    assert not consumer.available
+    queue.down = False
+    assert len(await consumer.take(4)) == 1
+    assert consumer.available
+
+
+async def test_a_stop_ends_the_wait_of_an_outage(queue) -> None:
+    consumer = Consumer(queue, slots=4)
+    queue.down = True
+    for _ in range(4):
+        await consumer.take(4)
+    taking = asyncio.create_task(consumer.take(4))
+    await asyncio.sleep(0.01)
+    consumer.stop_taking()
+    assert await asyncio.wait_for(taking, 0.3) == []
+    await consumer.close()
+
+
+async def test_a_heartbeat_that_fails_for_any_reason_goes_on(queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    await chunks.publish(queue, 1)
+    consumer = Consumer(queue, slots=1)
+    (delivery,) = await consumer.take(1)
+    calls = 0
+    beat = queue.heartbeat
+
+    async def fails_first(name: str, claims: list[store.Claim]) -> list[bool]:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise RuntimeError("a bug")
+        return await beat(name, claims)
+
+    monkeypatch.setattr(queue, "heartbeat", fails_first)
+    await consumer.start()
+    await chunks.eventually(lambda: calls > 5)
+    assert not delivery.lost.is_set()
+    await consumer.close()
+
+
+async def test_a_late_answer_to_a_heartbeat_does_not_lose_what_was_handed_out_again(queue) -> None:
+    """The heartbeat asked for the old delivery; meanwhile this process was handed the chunk again."""
+    await chunks.publish(queue, 1)
+    consumer = Consumer(queue, slots=1)
+    (delivery,) = await consumer.take(1)
+    row = (await queue.reclaim(store.Ask(consumer.name, 1, 1))).rows
+    assert row == []
+
+    async def late(name: str, claims: list[store.Claim]) -> list[bool]:
+        delivery.adopt(store.Row(store.Claim(delivery.ref, 2), delivery.header, b"", 0))
+        return [False for _ in claims]
+
+    queue.heartbeat = late
+    await keeper.Keeper(queue, consumer.name, 1, {delivery.ref: delivery}, consumer.strikes).beat([delivery])
+    assert not delivery.lost.is_set()
+
+
+async def test_publishing_waits_through_an_outage(queue) -> None:
+    lease = await splitting.Splitting(queue).acquire("t")
+    assert lease is not None
+    queue.down = True
+    waiting = asyncio.create_task(publisher.Publisher(queue).publish_waiting(chunks.header("t", 0), b"x", lease.token))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    queue.down = False
+    assert await asyncio.wait_for(waiting, 10) is store.Outcome.PUBLISHED
+
+
+def test_the_verdict_on_a_chunk() -> None:
+    limits = settings.Limits()
+    assert [strikes.judge(count, limits, alone=False).value for count in range(6)] == [
+        *("work", "work", "yield", "yield", "yield", "poison")
+    ]
+    assert [strikes.judge(count, limits, alone=True).value for count in range(6)] == [*["work"] * 5, "poison"]
