@@ -14,8 +14,8 @@ BOOLEANS = {"true": True, "false": False}
 _SEPARATOR = "\x1f"
 # A number as JSON writes it (RFC 8259 §6): no leading zeros, no plus, no blanks, no nan; or nothing.
 _NUMBERS = re.compile(r"(?>(?:-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)?\x1f)*+")
-# Whole numbers beyond this are not all doubles (IEEE 754): such a column holds keys and stays text.
-_EXACT_INTEGER = 2**53
+# Whole numbers from here on are not all doubles (IEEE 754): such a column holds keys and stays text.
+_INEXACT_INTEGER = 2**53
 _DIGITS_AT_RISK = re.compile(r"[0-9]{16}")
 
 
@@ -73,11 +73,11 @@ class Types:
         return "e" in joined or "E" in joined or bool(_DIGITS_AT_RISK.search(joined))
 
     def _check_range(self, columns: list[Sequence[str]], positions: list[int]) -> None:
-        """Keep the columns whose numbers are all finite doubles, and whole ones within ±2^53."""
+        """Keep the columns whose numbers are all finite doubles, and whole ones below ±2^53."""
         for position, cells in zip(positions, columns, strict=True):
             filled = pd.Series([cell for cell in cells if cell], dtype=object)
             values = pd.to_numeric(filled, errors="coerce").astype("float64")
             whole = ~filled.str.contains("[.eE]", regex=True)
-            too_big = whole & (values.abs() > _EXACT_INTEGER)
+            too_big = whole & (values.abs() >= _INEXACT_INTEGER)
             if not np.isfinite(values).all() or too_big.any():
                 self._numbers.discard(position)

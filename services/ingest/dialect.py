@@ -152,6 +152,7 @@ def _encoding(head: bytes, declared: str) -> tuple[str, int]:
     whole = lines[:-1] if len(lines) > 1 and len(head) >= HEAD_BYTES else lines
     if all(map(_is_utf8, whole)) or mostly_utf8(whole):
         return "utf-8", 0
+    _refuse_junk(head)
     return detect_legacy(b"".join(line for line in whole if not line.isascii())), 0
 
 
@@ -194,8 +195,11 @@ def _refuse_binary(head: bytes) -> None:
     for magic, what, remedy in _BINARY:
         if head.startswith(magic):
             raise failures.FileFailure("NOT_TEXT", f"The file is {what}, not text; {remedy}.")
-    utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if not utf16 and len(_CONTROLS.findall(head[:65_536])) > max(4, min(len(head), 65_536) // 20):
+
+
+def _refuse_junk(head: bytes) -> None:
+    """Refuse bytes that are neither UTF-8 nor, by their control characters, text of another encoding."""
+    if len(_CONTROLS.findall(head)) > max(4, len(head) // 20):
         raise failures.FileFailure("NOT_TEXT", "The file is full of control characters: binary, not text; send a CSV.")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from services.ingest import failures
 
 BEGINNING_BYTES = 64 << 10
-_QUOTE_OR_END = re.compile(rb'"|\r\n?|\n')
 
 
 def unbalanced(row: int, to_the_end: bool) -> failures.FileFailure:
@@ -24,7 +23,7 @@ def beginning(record: bytes, codec: str) -> str:
 
 
 class Skip:
-    """Finds the end of one record.
+    """Finds the end of one record, by csv's own rule: a quote opens a field only where the field begins.
 
     Args:
         more: Returns the next bytes, b"" at the end of the file.
@@ -34,8 +33,10 @@ class Skip:
 
     def __init__(self, more: Callable[[], bytes], delimiter: bytes, row: int) -> None:
         self._more = more
-        self._after_quote = (delimiter, b"\r", b"\n", b'"', b"")
+        self._delimiter = delimiter
+        self._opening_or_end = re.compile(re.escape(delimiter) + rb'"|\r\n?|\n')
         self._row = row
+        self._quoted = False
 
     def over(self, data: bytes, size: Callable[[bytes], int]) -> tuple[int, bytes]:
         """Return the record's source bytes, and the bytes after it that were read already.
@@ -47,40 +48,47 @@ class Skip:
         Raises:
             failures.FileFailure: UNBALANCED_QUOTE when the record never ends, or a quote closes in mid-text.
         """
-        total, quoted = 0, False
-        while data:
-            end, quoted, kept = self._scan(data, quoted)
+        self._quoted = data[:1] == b'"'
+        total, position = 0, int(self._quoted)
+        while True:
+            end, kept = self._scan(data, position)
             if end is not None:
                 return total + size(data[:end]), data[end:]
-            # A quote or CR as the last byte is judged together with what follows; so is a cut UTF-8 sequence.
-            kept = max(kept, 0)
             total += size(data[: len(data) - kept])
             following = self._more()
-            data = data[len(data) - kept :] + following
+            data, position = data[len(data) - kept :] + following, 0
             if not following:
-                total += size(data)
-                if quoted and data != b'"':
+                if self._quoted and data != b'"':
                     raise unbalanced(self._row, to_the_end=True)
-                break
-        return total, b""
+                return total + size(data), b""
 
-    def _scan(self, data: bytes, quoted: bool) -> tuple[int | None, bool, int]:
-        """Walk quotes and line ends: where the record ends (or None), quoted or not then, bytes to look at again."""
-        position = 0
-        while match := _QUOTE_OR_END.search(data, position):
-            start, position = match.span()
-            last = position == len(data)
-            if match[0] != b'"':
-                if not quoted:
-                    return (None, quoted, 1) if last and match[0] == b"\r" else (position, quoted, 0)
-            elif not quoted:
-                quoted = True
-            elif last:
-                return None, quoted, len(data) - start
-            elif data[position : position + 1] == b'"':
-                position += 1
-            elif data[position : position + 1] in self._after_quote:
-                quoted = False
+    def _scan(self, data: bytes, position: int) -> tuple[int | None, int]:
+        """Walk quotes and line ends; returns where the record ends, or None and how many bytes to look at again."""
+        while True:
+            if self._quoted:
+                quote = data.find(b'"', position)
+                if quote < 0:
+                    return None, 0
+                if quote + 1 == len(data):  # closing, or the first of two
+                    return None, 1
+                position = self._after_quote(data, quote + 1)
+                continue
+            match = self._opening_or_end.search(data, position)
+            if match is None:
+                return None, int(data.endswith(self._delimiter))
+            position = match.end()
+            if match[0].endswith(b'"'):
+                self._quoted = True
+            elif match[0] == b"\r" and position == len(data):  # may yet become CRLF
+                return None, 1
             else:
-                raise unbalanced(self._row, to_the_end=False)
-        return None, quoted, 0
+                return position, 0
+
+    def _after_quote(self, data: bytes, position: int) -> int:
+        following = data[position : position + 1]
+        if following == b'"':
+            return position + 1
+        if following not in (self._delimiter, b"\r", b"\n"):
+            raise unbalanced(self._row, to_the_end=False)
+        self._quoted = False
+        return position

@@ -29,6 +29,7 @@ FIELD_TOO_LONG = "field_too_long"
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 # What csv says at the end of the lines inside of a quoted field (Modules/_csv.c, Reader_iternext).
 _UNFINISHED = "unexpected end of data"
+_BLANK_LINES = (b"\n", b"\r\n", b"\r")
 
 
 @dataclasses.dataclass(slots=True)
@@ -162,7 +163,7 @@ class Reader:
                 break
             except csv.Error as error:
                 begun = ends[-1] if ends else 0
-                while begun < len(lines) and not lines[begun].strip(b"\r\n"):
+                while begun < len(lines) and lines[begun] in _BLANK_LINES:
                     begun += 1
                 if str(error) == _UNFINISHED and not at_end:
                     break
@@ -180,24 +181,37 @@ class Reader:
     def _block(self, lines: list[bytes], rows: list[list[str]], ends: list[int], flaws: dict[int, str]) -> Block:
         """Count bytes, find fields that are too long, keep the lines that no row used."""
         used = ends[-1] if ends else 0
-        bytes_until = [0, *itertools.accumulate(map(self._size, lines[:used]), initial=self._blank_bytes)][1:]
+        bytes_until = list(itertools.accumulate(map(self._size, lines[:used]), initial=self._blank_bytes))
         marks = [0, *[bytes_until[end] for end in ends]]
         sizes = [end - start for start, end in itertools.pairwise(marks)]
         self._keep(lines, used)
-        if sizes and max(sizes) > FIELD_LIMIT_BYTES:
-            for position, size in enumerate(sizes):
-                if size > FIELD_LIMIT_BYTES and _has_long_field(rows[position]):
-                    flaws.setdefault(position, FIELD_TOO_LONG)
         block = Block(self._row, self._offset, rows, sizes, flaws)
+        # Half: a record may be shorter in the source's UTF-16 than in the UTF-8 that the limit is about.
+        if sizes and max(sizes) > min(FIELD_LIMIT_BYTES, RECORD_LIMIT_BYTES) // 2:
+            for position, (start, end) in enumerate(itertools.pairwise((0, *ends))):
+                self._measure(block, position, lines[start:end])
         self._row += len(rows)
         self._offset += marks[-1]
         return block
+
+    def _measure(self, block: Block, position: int, lines: list[bytes]) -> None:
+        """Mark a row with a field that is too long; a record over the limit looks as if it had been skipped over.
+
+        Where a block happens to end must not show: chunks are the same wherever reading began.
+        """
+        while lines[0] in _BLANK_LINES:
+            lines = lines[1:]
+        if sum(map(len, lines)) > RECORD_LIMIT_BYTES:
+            block.rows[position] = [giants.beginning(b"".join(lines), self._codec)]
+            block.flaws[position] = FIELD_TOO_LONG
+        elif _has_long_field(block.rows[position]):
+            block.flaws.setdefault(position, FIELD_TOO_LONG)
 
     def _keep(self, lines: list[bytes], used: int) -> None:
         """Keep what no row used for the next block; of blank lines only how long they were."""
         if used:
             self._blank_bytes = 0
-        while used < len(lines) and lines[used] in (b"\n", b"\r\n", b"\r"):
+        while used < len(lines) and lines[used] in _BLANK_LINES:
             self._blank_bytes += self._size(lines[used])
             used += 1
         self._pending = lines[used:]
