@@ -116,14 +116,14 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
 
 
 def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
-    """Add the service; IndexChunk first, since the first handler of a name is the one that answers."""
+    """Add the service, with an IndexChunk that takes raw messages in place of the generated one."""
+    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(servicer, server)
     raw: Any = grpc.stream_stream_rpc_method_handler(
         servicer.IndexChunk,
         request_deserializer=None,
         response_serializer=indexer_pb2.IndexChunkResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"IndexChunk": raw}),))
-    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(servicer, server)
+    server.add_registered_method_handlers(SERVICE, {"IndexChunk": raw})
 
 
 def _parse(raw: bytes) -> indexer_pb2.IndexChunkRequest:
