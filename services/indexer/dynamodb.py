@@ -202,7 +202,7 @@ class _Words:
             case table.Lacks(value=value):
                 return f"NOT contains({path}, {self.value(value)})"
             case table.Same(other=other):
-                return f"{path} = {self.path(other)}"
+                return f"attribute_exists({path}) AND {path} = {self.path(other)}"
 
     def update(self, write: table.Update) -> str:
         """The update expression."""

@@ -1,7 +1,5 @@
 """LedgerService: RPC in, ledger out. Who may call is the auth interceptor's business."""
 
-# ruff: noqa: ARG002 (gRPC hands every method a context)
-
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 

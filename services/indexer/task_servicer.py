@@ -1,7 +1,5 @@
 """The task half of IndexerService: what callers ask about their tasks."""
 
-# ruff: noqa: ARG002 (gRPC hands every method a context)
-
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, TypeAlias

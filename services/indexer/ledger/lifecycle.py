@@ -64,7 +64,7 @@ class Lifecycle:
             errors.Conflict: No scan was begun.
         """
         found: dict[table.Path, Any] = {
-            "source": scan.source,
+            **({"source": scan.source} if scan.source else {}),
             "plan_uri": scan.plan_uri,
             "rows_total": scan.rows,
             "encoding": scan.encoding,
@@ -172,7 +172,7 @@ class Lifecycle:
         return item, True
 
     async def _stamp_anew(self, task_id: str, token: str, stamped: str) -> None:
-        """Correct the time of a stop whose write was slow: until it was written, the task could still begin an upsert."""
+        """Correct the time of a stop whose write was slow: until then the task could still begin an upsert."""
         now = self._clock.now()
         if (now - clock.parse(stamped)).total_seconds() <= SLOW_WRITE_SECONDS:
             return

@@ -1,0 +1,18 @@
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from tests.support import ledgers
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Thousands of examples print no log lines."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def line() -> ledgers.Line:
+    return ledgers.line()

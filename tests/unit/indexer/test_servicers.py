@@ -1,0 +1,239 @@
+"""RPC in, ledger out: an in-process gRPC server over a ledger in memory, with the line's own interceptors."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from vectorline.v1 import chunk_pb2, indexer_pb2, indexer_pb2_grpc, ingest_pb2, ledger_pb2, ledger_pb2_grpc
+
+from services.indexer import ledger_servicer, rejects, settings, task_servicer
+from services.runtime import identity
+from services.runtime.interceptors import failures
+from tests.support import ledgers
+from tests.support.ledgers import Line
+
+CALLER = identity.Caller("ann", frozenset({"read", "ingest"}))
+ADMIN = identity.Caller("root", frozenset({"read", "admin"}))
+
+
+class Tasks(task_servicer.TaskServicer, indexer_pb2_grpc.IndexerServiceServicer):
+    """The task half alone."""
+
+    async def IndexChunk(self, request_iterator: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def Query(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+
+class As(grpc.aio.ServerInterceptor):
+    """Binds the caller that the test chose, in place of the keys."""
+
+    def __init__(self) -> None:
+        self.caller = CALLER
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        identity.bind(self.caller)
+        return await continuation(details)
+
+
+class Store(rejects.RejectStore):
+    """Rejects in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[chunk_pb2.Reject]] = {}
+
+    async def read(self, key: str) -> list[chunk_pb2.Reject]:
+        return self.kept[key]
+
+
+class Served:
+    """What the tests call."""
+
+    def __init__(self, line: Line, port: int, channel: grpc.aio.Channel, door: As, store: Store) -> None:
+        self.line = line
+        self.port = port
+        self.door = door
+        self.store = store
+        self.tasks: Any = indexer_pb2_grpc.IndexerServiceStub(channel)
+        self.ledger: Any = ledger_pb2_grpc.LedgerServiceStub(channel)
+
+
+@pytest.fixture
+async def served(line: Line) -> AsyncIterator[Served]:
+    door, store = As(), Store()
+    server = grpc.aio.server(interceptors=[failures.Failures(), door])
+    rules = settings.LedgerSettings(watch_poll_seconds=0.01, watch_beat_seconds=0.05)
+    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(Tasks(line.book, rules), server)
+    ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_servicer.LedgerServicer(line.book, store), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Served(line, port, channel, door, store)
+    await server.stop(None)
+
+
+@contextlib.contextmanager
+def refused(code: grpc.StatusCode, *words: str) -> Any:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        yield
+    assert caught.value.code() == code
+    details = str(dict(caught.value.trailing_metadata() or ()))
+    for word in words:
+        assert word in f"{caught.value.details()} {details}"
+
+
+def creation(**changes: Any) -> ledger_pb2.CreateTaskRequest:
+    request = ingest_pb2.ProcessRequest(data_source="s3_csv", s3_key="a.csv", question_id=232, namespace="v2")
+    return ledger_pb2.CreateTaskRequest(client=changes.pop("client", "ann"), request=request, **changes)
+
+
+async def test_a_task_goes_from_create_to_completed_through_the_service(served: Served) -> None:
+    call = served.ledger
+    record = await call.CreateTask(creation())
+    task = {"task_id": record.task_id}
+    assert (record.status, record.client, record.existed) == ("pending", "ann", False)
+    turn = await call.AcquireTurn(ledger_pb2.AcquireTurnRequest(**task))
+    assert (turn.held, turn.fence, turn.holder_task_id, turn.status) == (True, 1, record.task_id, "queued")
+    source = ledger_pb2.PinnedSource(uri="s3://b/a.csv", version_id="1")
+    record = await call.BeginScan(ledger_pb2.BeginScanRequest(**task, source=source))
+    assert (record.status, record.source.version_id, record.fence) == ("processing", "1", 1)
+    scan = ledger_pb2.EndScanRequest(**task, source=source, plan_uri="s3://b/p", rows_total=3, chunks_total=2)
+    record = await call.EndScan(scan)
+    assert (record.status, record.plan_uri, record.rows_total) == ("processing_chunks", "s3://b/p", 3)
+    assert not (await call.GetShard(ledger_pb2.GetShardRequest(**task, shard=0))).exists
+    await call.OpenShard(ledger_pb2.OpenShardRequest(**task, shard=0))
+    asked = ledger_pb2.BeginChunkRequest(**task, chunk=0, fence=1, model="m", dimension=3)
+    assert (await call.BeginChunk(asked)).gate == ledger_pb2.GATE_GO
+    await served.line.book.closing.settle(record.task_id, 0, ledgers.good(1))
+    failed = ledger_pb2.FailChunkRequest(**task, chunk=1, fence=1, rows=2, first_row=2, reason="poison")
+    assert (await call.FailChunk(failed)).gate == ledger_pb2.GATE_GO
+    assert (await call.FailChunk(failed)).gate == ledger_pb2.GATE_SETTLED
+    shard = await call.GetShard(ledger_pb2.GetShardRequest(**task, shard=0))
+    assert list(shard.settled_chunks) == [0, 1]
+    listed = await call.ListOpenTasks(ledger_pb2.ListOpenTasksRequest())
+    assert [one.task_id for one in listed.tasks] == [record.task_id]
+    record = await call.SealTask(ledger_pb2.SealTaskRequest(**task, chunks_total=2, rows_total=3))
+    assert (record.status, record.sealed, record.chunks_total) == ("partially_completed", True, 2)
+    seen = await served.tasks.GetTask(indexer_pb2.GetTaskRequest(**task))
+    assert dict(seen.result.failed_by_reason) == {"poison": 2}
+    assert (await call.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(**task))).status == "partially_completed"
+
+
+async def test_block_list_resume_fail(served: Served) -> None:
+    call = served.ledger
+    record = await call.CreateTask(creation())
+    task = {"task_id": record.task_id}
+    record = await call.BlockTask(ledger_pb2.BlockTaskRequest(**task, reason="ACCOUNT_REFUSED", message="Pay."))
+    assert (record.status, record.error_reason, record.error) == ("blocked", "ACCOUNT_REFUSED", "Pay.")
+    blocked = await call.ListBlockedTasks(ledger_pb2.ListBlockedTasksRequest(reason="ACCOUNT_REFUSED"))
+    assert list(blocked.task_ids) == [record.task_id]
+    assert (await call.ResumeTask(ledger_pb2.ResumeTaskRequest(**task))).status == "queued"
+    record = await call.FailTask(ledger_pb2.FailTaskRequest(**task, reason="SOURCE_NOT_FOUND", message="Gone."))
+    assert (record.status, record.error_reason) == ("failed", "SOURCE_NOT_FOUND")
+    assert (await call.BlockTask(ledger_pb2.BlockTaskRequest(**task, reason="R", message="m"))).status == "failed"
+
+
+async def test_an_idempotency_key_covers_the_request_but_for_itself(served: Served) -> None:
+    one = creation()
+    one.request.request_id = "k"
+    first = await served.ledger.CreateTask(one)
+    again = await served.ledger.CreateTask(one)
+    assert (again.task_id, again.existed) == (first.task_id, True)
+    one.request.namespace = "v3"
+    with refused(grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED"):
+        await served.ledger.CreateTask(one)
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "client"):
+        await served.ledger.CreateTask(creation(client=""))
+
+
+async def test_rejects_are_read_in_the_order_of_chunks_and_in_parts(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_servicer, "REJECTS_MESSAGE_BYTES", 10)
+    book = served.line.book
+    task_id = await ledgers.scanned(book)
+    await book.turns.acquire(task_id)
+    await book.shards.open(task_id, 0)
+    rows = [chunk_pb2.Reject(row_number=number, reason="empty_text", message="m") for number in (1, 2)]
+    served.store.kept["key"] = rows
+    outcome = ledgers.shards.Outcome(0, 0, 2, {"empty_text": 2}, rejects_key="key")
+    await book.closing.settle(task_id, 10, outcome)
+    await book.closing.settle(task_id, 2, ledgers.good())
+    poison = ledger_pb2.FailChunkRequest(task_id=task_id, chunk=9, fence=1, rows=5, skipped=1, first_row=41)
+    await served.ledger.FailChunk(poison)
+    answer = [one async for one in served.ledger.ReadRejects(ledger_pb2.ReadRejectsRequest(task_id=task_id))]
+    assert answer == [
+        ledger_pb2.ReadRejectsResponse(chunk=9, first_row=41, rows=5, reason="poison"),
+        ledger_pb2.ReadRejectsResponse(chunk=10, rejects=rows[:1]),
+        ledger_pb2.ReadRejectsResponse(chunk=10, rejects=rows[1:]),
+    ]
+
+
+async def test_a_caller_sees_its_own_tasks_an_admin_all(served: Served) -> None:
+    mine = await ledgers.create(served.line.book, client="ann")
+    theirs = await ledgers.create(served.line.book, client="bob")
+    assert (await served.tasks.GetTask(indexer_pb2.GetTaskRequest(task_id=mine))).task_id == mine
+    for task_id in (theirs, "nobody", "turn#x", ""):
+        with refused(grpc.StatusCode.NOT_FOUND, "TASK_NOT_FOUND"):
+            await served.tasks.GetTask(indexer_pb2.GetTaskRequest(task_id=task_id))
+        with refused(grpc.StatusCode.NOT_FOUND):
+            await served.tasks.CancelTask(indexer_pb2.CancelTaskRequest(task_id=task_id))
+    assert [one.task_id for one in (await served.tasks.ListTasks(indexer_pb2.ListTasksRequest())).tasks] == [mine]
+    served.door.caller = ADMIN
+    assert (await served.tasks.GetTask(indexer_pb2.GetTaskRequest(task_id=theirs))).task_id == theirs
+    assert len((await served.tasks.ListTasks(indexer_pb2.ListTasksRequest())).tasks) == 2
+
+
+async def test_cancel_answers_204_once_and_then_409(served: Served) -> None:
+    task_id = await ledgers.create(served.line.book)
+    call = served.tasks.CancelTask(indexer_pb2.CancelTaskRequest(task_id=task_id))
+    assert ("x-http-code", "204") in tuple(await call.initial_metadata())
+    await call
+    with refused(grpc.StatusCode.ABORTED, "TASK_FINISHED"):
+        await served.tasks.CancelTask(indexer_pb2.CancelTaskRequest(task_id=task_id))
+
+
+async def test_tasks_are_streamed_with_the_next_token_in_the_metadata(served: Served) -> None:
+    made = []
+    for _ in range(5):
+        served.line.time.pass_by(1)
+        made.append(await ledgers.create(served.line.book))
+    call = served.tasks.StreamTasks(indexer_pb2.StreamTasksRequest(limit=2, offset=1))
+    token = dict(await call.initial_metadata()).get("x-next-page-token")
+    assert [one.task_id async for one in call] == [made[3], made[2]]
+    call = served.tasks.StreamTasks(indexer_pb2.StreamTasksRequest(page_token=token))
+    assert "x-next-page-token" not in dict(await call.initial_metadata())
+    assert [one.task_id async for one in call] == [made[1], made[0]]
+    page = await served.tasks.ListTasks(indexer_pb2.ListTasksRequest(page_size=3, status_filter="pending"))
+    assert [one.task_id for one in page.tasks] == made[:1:-1]
+    assert page.next_page_token
+
+
+async def test_every_bad_field_is_named_at_once(served: Served) -> None:
+    bad = indexer_pb2.StreamTasksRequest(status_filter="done", task_type="csv", limit=0, offset=10_001)
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "status_filter", "task_type", "limit", "offset"):
+        _ = [one async for one in served.tasks.StreamTasks(bad)]
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "page_size"):
+        await served.tasks.ListTasks(indexer_pb2.ListTasksRequest(page_size=1001))
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "page_token"):
+        await served.tasks.ListTasks(indexer_pb2.ListTasksRequest(page_token="?"))
+
+
+async def test_a_watcher_hears_every_change_and_a_beat_until_the_end(served: Served) -> None:
+    book = served.line.book
+    task_id = await ledgers.scanned(book)
+    watch = served.tasks.WatchTask(indexer_pb2.WatchTaskRequest(task_id=task_id)).__aiter__()
+    assert (await anext(watch)).status == "processing_chunks"
+    beat = await anext(watch)  # nothing changed
+    assert beat.status == "processing_chunks"
+    await book.tasks.cancel(task_id)
+    statuses = [one.status async for one in watch]
+    assert statuses[-1] == "cancelled"
+    assert statuses.count("cancelled") == 1
+    done = [one.status async for one in served.tasks.WatchTask(indexer_pb2.WatchTaskRequest(task_id=task_id))]
+    assert done == ["cancelled"]
+    with refused(grpc.StatusCode.NOT_FOUND):
+        _ = [one async for one in served.tasks.WatchTask(indexer_pb2.WatchTaskRequest(task_id="nobody"))]
