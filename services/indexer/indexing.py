@@ -22,7 +22,7 @@ log = structlog.get_logger()
 # The ledger's word that a task may write is asked again when it is older than this.
 CHECK_SECONDS = 2.0
 # Upserts of one chunk under way at once: bounds its memory to a few batches of 2 MB.
-UPSERTS_A_CHUNK = 4
+UPSERTS_A_CHUNK = 2
 BYTES_A_FLOAT = 4
 REFUSED = "index_refused"
 

@@ -18,7 +18,7 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.runtime import channels, health, logs, settings
+from services.runtime import channels, health, logs, memory, settings
 from services.runtime.interceptors import auth, failures, journal
 
 log = structlog.get_logger()
@@ -56,6 +56,7 @@ def run(name: str, process: settings.ProcessSettings, opener: Opener) -> None:
     """Run the service until SIGTERM or SIGINT."""
     _require_identity(process)
     logs.configure(process, name)
+    memory.tune()
     uvloop.run(_serve(name, process, opener))
 
 

@@ -1,0 +1,26 @@
+"""Memory that goes back to the system: a service handles messages of megabytes, and glibc would keep their room."""
+
+import ctypes
+import sys
+
+# <malloc.h>
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+
+# A buffer from this size on is mapped by itself and given back when it is freed.
+MAPPED_BYTES = 512 * 1024
+TRIM_BYTES = 4 * 1024 * 1024
+# One for the loop's thread and one for all others: each further arena holds its own peak for good.
+ARENAS = 2
+
+
+def tune() -> None:
+    """Tell glibc's malloc; does nothing where there is another one."""
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    for option, value in ((_M_ARENA_MAX, ARENAS), (_M_MMAP_THRESHOLD, MAPPED_BYTES), (_M_TRIM_THRESHOLD, TRIM_BYTES)):
+        mallopt(option, value)
