@@ -30,6 +30,11 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
                 "The request has a bad field.",
                 violations=(errors.FieldViolation("client", "The key id of who submits the task."),),
             )
+        if request.parent_task_id:
+            stored = await self._ledger.creation.find(records.order(request))
+            if stored is not None:
+                return records.record(stored, existed=True)
+            await self._ledger.turns.check_latest(request.parent_task_id)
         task, existed = await self._ledger.creation.create(records.order(request))
         return records.record(task, existed=existed)
 

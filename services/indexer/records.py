@@ -50,12 +50,13 @@ def order(message: ledger_pb2.CreateTaskRequest) -> creation.Order:
         client=message.client,
         request_id=asked.request_id,
         request=asked.SerializeToString(deterministic=True),
-        body=body.SerializeToString(deterministic=True),
+        body=body.SerializeToString(deterministic=True) + message.parent_task_id.encode(),
         task_type=asked.data_source,
         namespace=asked.namespace,
         question_id=asked.question_id if asked.HasField("question_id") else None,
         source=message.source.SerializeToString() if message.HasField("source") else b"",
         task_id=message.task_id,
+        parent_task_id=message.parent_task_id,
     )
 
 

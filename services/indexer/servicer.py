@@ -47,9 +47,10 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
             async for raw in request:
                 async with self._decoding:
                     yield DECODING
-                    part = _parse(raw)
-                    vectors = indexing.vectors_of(part.vectors, dimension) if part.HasField("vectors") else []
-                    yield DECODED
+                    part, vectors, flaw = _decode(raw, dimension)
+                    yield DECODED  # also of bad bytes: only a process that dies between the marks is a strike
+                if flaw is not None:
+                    raise flaw
                 if part.HasField("header"):
                     chunk = indexing.Chunk(part.header, self._ledger, self._upserts, self._store)
                     dimension = part.header.dimension
@@ -126,8 +127,15 @@ def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
     server.add_registered_method_handlers(SERVICE, {"IndexChunk": raw})
 
 
-def _parse(raw: bytes) -> indexer_pb2.IndexChunkRequest:
+def _decode(
+    raw: bytes, dimension: int
+) -> tuple[indexer_pb2.IndexChunkRequest, list[pinecone_writer.Vector], errors.ServiceError | None]:
+    """The part, its vectors, and what is wrong with it if anything is."""
+    part = indexer_pb2.IndexChunkRequest()
     try:
-        return indexer_pb2.IndexChunkRequest.FromString(raw)
-    except message.DecodeError as error:
-        raise errors.InvalidArgument("The message is no IndexChunkRequest.") from error
+        part.MergeFromString(raw)
+        return part, indexing.vectors_of(part.vectors, dimension) if part.HasField("vectors") else [], None
+    except message.DecodeError:
+        return part, [], errors.InvalidArgument("The message is no IndexChunkRequest.")
+    except errors.ServiceError as error:
+        return part, [], error

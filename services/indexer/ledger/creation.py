@@ -29,6 +29,7 @@ class Order:
         question_id: Its question, if any.
         source: The serialised PinnedSource; empty: not pinned yet.
         task_id: A UUID; empty: one is made.
+        parent_task_id: The task whose rejected rows it retries; empty: none.
     """
 
     client: str
@@ -40,6 +41,7 @@ class Order:
     question_id: int | None = None
     source: bytes = b""
     task_id: str = ""
+    parent_task_id: str = ""
 
 
 class Creation:
@@ -71,6 +73,16 @@ class Creation:
             return stored, stored["token"] != task["token"]
         log.info("A task was stored.", action="task_created", task_id=task[table.KEY], client=order.client)
         return task, False
+
+    async def find(self, order: Order) -> table.Item | None:
+        """The task that this idempotency key made before, if it did.
+
+        Raises:
+            errors.AlreadyExists: It was used with another body.
+        """
+        if not order.request_id or await self._table.get(items.request_key(order.client, order.request_id)) is None:
+            return None
+        return await self._stored(order, self._new(order))
 
     async def _put_both(self, order: Order, task: table.Item) -> None:
         request = {
@@ -110,6 +122,8 @@ class Creation:
             optional["question_id"] = order.question_id
         if order.source:
             optional["source"] = order.source
+        if order.parent_task_id:
+            optional["parent_task_id"] = order.parent_task_id
         token = uuid.uuid4().hex
         return {
             table.KEY: task_id,

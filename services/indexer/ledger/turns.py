@@ -80,6 +80,22 @@ class Turns:
                 return answer
         raise errors.Unavailable("Too many tasks ask for this turn at once; try again.", retry_seconds=1.0)
 
+    async def check_latest(self, task_id: str) -> None:
+        """Refuse when another task has had the turn since: what that wrote is newer.
+
+        Raises:
+            errors.NotFound: No such task.
+            errors.Conflict: SUPERSEDED.
+        """
+        task = await self._tasks.get(task_id)
+        turn = await self._table.get(items.turn_key(self._index, task["namespace"], task.get("question_id")))
+        if turn is not None and not _holds(task, turn):
+            raise errors.Conflict(
+                f"Task {turn['holder']} wrote the same source later; retry that one, or submit the file anew.",
+                reason="SUPERSEDED",
+                metadata={"task_id": task_id, "later_task_id": str(turn["holder"])},
+            )
+
     async def _advance(self, key: str, task: table.Item, turn: table.Item | None) -> Turn | None:
         """Take the turn or wait for it; None: read anew."""
         task_id = str(task[table.KEY])
