@@ -7,6 +7,7 @@ import structlog
 from services.chunks import consumer as consumers
 from services.chunks.delivery import Delivery
 from services.embedder import worker
+from services.runtime import failpoints
 
 log = structlog.get_logger()
 
@@ -29,6 +30,7 @@ class Consuming:
     async def _run(self) -> None:
         while not self._draining:
             for delivery in await self._consumer.take(self._consumer.slots - len(self._tasks)):
+                failpoints.hit("embedder.after_take")
                 self._begin(delivery)
 
     def _begin(self, delivery: Delivery) -> None:

@@ -19,7 +19,7 @@ import tenacity
 
 from services.embedder import limiter, openai_client, packing, permits
 from services.embedder.order import Dropped, Order
-from services.runtime import breaker
+from services.runtime import breaker, failpoints
 
 log = structlog.get_logger()
 
@@ -210,6 +210,7 @@ class Purchasing:
             REQUESTS.labels("refused").inc()
             self._breaker.succeed()
             raise
+        failpoints.hit("embedder.after_openai")
         SECONDS.observe(time.monotonic() - began)
         REQUESTS.labels("bought").inc()
         TEXTS.inc(len(texts))

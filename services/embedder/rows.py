@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.chunks import entry
+from services.runtime import failpoints
 
 # A batch stays near one upsert of the index, and far under the gRPC message limit.
 BATCH_BYTES = 1_900_000
@@ -30,6 +31,7 @@ def decode(payload: bytes) -> Rows:
         google.protobuf.message.DecodeError: It is no ChunkRows.
     """
     content = chunk_pb2.ChunkRows.FromString(entry.unpack(payload))
+    failpoints.hit("embedder.decode", lambda: "\n".join(row.text for row in content.rows))
     numbers: dict[str, int] = {}
     text_of = [numbers.setdefault(row.text, len(numbers)) for row in content.rows]
     return Rows(content, list(numbers), text_of)

@@ -20,6 +20,7 @@ from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client, openai_client, purchasing, rows, tokens
 from services.embedder.order import Dropped, Order
+from services.runtime import failpoints
 
 log = structlog.get_logger()
 
@@ -95,6 +96,7 @@ class Worker:
                 await self._work(delivery)
         except (Dropped, indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as why:
             return await self._leave(delivery, why.__cause__ or why)
+        failpoints.hit("embedder.before_ack")
         await self._ack(delivery)
         return "settled"
 
@@ -219,6 +221,7 @@ class Worker:
                 delivery.progress()
                 if not order.finished:
                     await _something(order)
+            failpoints.hit("embedder.after_index_sent")
             return await call.settle()
 
     async def _send_bought(

@@ -15,7 +15,7 @@ from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.indexer import ledger, pinecone_writer, rejects
 from services.indexer.ledger import gate, shards
-from services.runtime import errors
+from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
 
@@ -132,6 +132,7 @@ class Chunk:
             reasons=collections.Counter(reject.reason for reject in found),
             rejects_key=key,
         )
+        failpoints.hit("indexer.before_settle")
         settled = await self._ledger.closing.settle(self._header.task_id, self._header.chunk, outcome)
         return indexer_pb2.ChunkSettled(
             indexed=settled.indexed,

@@ -14,7 +14,7 @@ import tenacity
 from vectorline.v1 import pinecone_pb2
 
 from services.indexer import concurrency, pinecone_client
-from services.runtime import breaker, channels
+from services.runtime import breaker, channels, failpoints
 
 log = structlog.get_logger()
 
@@ -105,7 +105,9 @@ class Upserts:
         call = self._call or await self._connect()
         try:
             with SECONDS.time():
+                failpoints.hit("indexer.before_upsert")
                 answer = await call(request, timeout=self._deadline_seconds, metadata=self._metadata)
+                failpoints.hit("indexer.after_upsert")
         except grpc.aio.AioRpcError as error:
             self._sort(error)
         UPSERTS.labels("written").inc()

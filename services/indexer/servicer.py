@@ -10,7 +10,7 @@ from google.protobuf import empty_pb2, json_format, message
 from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
 from services.indexer import indexing, ledger, pinecone_client, pinecone_writer, rejects, task_servicer
-from services.runtime import errors
+from services.runtime import errors, failpoints
 from services.runtime.interceptors.around import Context
 
 SERVICE = "vectorline.v1.IndexerService"
@@ -62,7 +62,9 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
                     chunk.reject(part.rejects.rejects)
             if chunk is None:
                 raise errors.InvalidArgument("The stream held no header.")
-            yield indexer_pb2.IndexChunkResponse(settled=await chunk.settle())
+            settled = await chunk.settle()
+            failpoints.hit("indexer.before_reply")
+            yield indexer_pb2.IndexChunkResponse(settled=settled)
         except pinecone_writer.IndexUnavailable as error:
             raise errors.Unavailable(f"The index does not take the chunk now: {error}", retry_seconds=1.0) from error
         finally:
@@ -134,6 +136,7 @@ def _decode(
     part = indexer_pb2.IndexChunkRequest()
     try:
         part.MergeFromString(raw)
+        failpoints.hit("indexer.decode", lambda: "\n".join(part.vectors.ids))
         return part, indexing.vectors_of(part.vectors, dimension) if part.HasField("vectors") else [], None
     except message.DecodeError:
         return part, [], errors.InvalidArgument("The message is no IndexChunkRequest.")

@@ -9,7 +9,7 @@ import structlog
 from services.indexer import table
 from services.indexer.ledger import items, lifecycle, shards
 from services.indexer.ledger.items import Status
-from services.runtime import errors
+from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
 
@@ -29,6 +29,7 @@ class Closing:
             errors.Conflict: The shard was never opened.
         """
         settled = await self._shards.settle(task_id, chunk, outcome)
+        failpoints.hit("indexer.after_settle")
         if shards.full(settled.shard):  # also when settled before: whoever did it may have died here
             await self._roll_up(task_id, settled.shard)
         return settled
@@ -91,6 +92,7 @@ class Closing:
 
     async def _roll_up(self, task_id: str, shard: table.Item) -> table.Item:
         """Add a full shard's sums to the task, once, and close the task if that was the last."""
+        failpoints.hit("indexer.before_roll_up")
         sums = shards.sums(shard)
         number = str(shard["shard"])
         try:
@@ -112,6 +114,7 @@ class Closing:
         """Give a task its terminal status if it is open, sealed and all its shards are rolled up."""
         if not closable(task):
             return task
+        failpoints.hit("indexer.before_close")
         # The sums are final now: every shard is in them, and none is added twice.
         status = verdict(task["indexed"], task["failed"])
         reasons: dict[table.Path, str] = {}

@@ -10,7 +10,7 @@ import structlog
 from services.indexer import clock, table
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
-from services.runtime import errors
+from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
 
@@ -71,6 +71,7 @@ class Creation:
         except (table.Cancelled, table.ConditionFailed):
             stored = await self._stored(order, task)
             return stored, stored["token"] != task["token"]
+        failpoints.hit("indexer.after_create")
         log.info("A task was stored.", action="task_created", task_id=task[table.KEY], client=order.client)
         return task, False
 
