@@ -28,7 +28,7 @@ from services.ingest import (
     standing,
     threads,
 )
-from services.runtime import errors
+from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
 
@@ -118,6 +118,7 @@ class Driver:
 
     async def _scan(self, record: ledger_client.Record, stand: standing.Standing) -> ledger_client.Record:
         """Pin and scan the source; whole-file errors end the task here, before a cent is spent."""
+        failpoints.hit("ingest.before_scan")
         chosen = options.Options.from_request(record.request, self._defaults)
         pinned = sources.Pinned.from_proto(record.source) if record.source.uri else None
         source = self._sources.of_pin(pinned) if pinned else self._sources.of_request(chosen)
@@ -129,6 +130,7 @@ class Driver:
                 scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check
             )
             plan_uri = await self._staging.keep_plan(record.task_id, scanned)
+        failpoints.hit("ingest.before_end_scan")
         log.info("Scanned.", action="scanned", rows=scanned.plan.rows_total, chunks=scanned.plan.chunks_total)
         return await self._ledger.end_scan(record.task_id, scanned.pinned, scanned.plan, plan_uri)
 
@@ -144,8 +146,11 @@ class Driver:
             async with contextlib.aclosing(threads.iterate(chunks)) as ready:
                 async for chunk in ready:
                     await self._publish(record, chunk, fence, lease, stand)
+                    failpoints.hit("ingest.mid_publish")
             log.info("Published.", action="published", chunks=len(missing))
+        failpoints.hit("ingest.before_seal")
         await self._ledger.seal(record.task_id, made)
+        failpoints.hit("ingest.after_seal")
         return End.DONE
 
     async def _missing(self, task_id: str, made: plan.Plan) -> frozenset[int]:

@@ -16,7 +16,7 @@ from services.ingest import (
     sources,
     staging,
 )
-from services.runtime import errors, identity
+from services.runtime import errors, failpoints, identity
 from services.runtime.interceptors.around import Context
 
 FORMATS = ("", "csv", "jsonl")
@@ -45,6 +45,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         _add_key(request, context)
         chosen = options.Options.from_request(request, self._defaults)
         self._sources.check(chosen)
+        failpoints.hit("ingest.before_create")
         record = await self._ledger.create(identity.current().key_id, chosen.to_request(), None, "")
         return await self._accepted(record, context)
 
@@ -66,6 +67,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         except BaseException:
             await upload.abandon()
             raise
+        failpoints.hit("ingest.before_create")
         record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned, task_id)
         if record.existed and record.task_id != task_id:
             await self._staging.remove(pinned)
@@ -120,6 +122,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         return options.Options.from_request(request, self._defaults)
 
     async def _accepted(self, record: ledger_client.Record, context: Context) -> ingest_pb2.ProcessResponse:
+        failpoints.hit("ingest.after_create")
         self._tasks.begin(record.task_id)
         await context.send_initial_metadata(ACCEPTED)
         words = "This key was used before; this is its task." if record.existed else "The task is stored and will run."
