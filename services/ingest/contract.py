@@ -12,7 +12,10 @@ VECTOR_ID_BYTES = 512
 _FLAWS = {
     reader.BAD_ENCODING: "The row has bytes outside of the file's encoding (shown as \\x..); save the file as UTF-8.",
     reader.BAD_QUOTING: 'The row has text right after a closing quote; write quotes inside of a quoted field as "".',
-    reader.FIELD_TOO_LONG: f"The row has a field over {reader.FIELD_LIMIT_BYTES:,} bytes; shorten it.",
+    reader.FIELD_TOO_LONG: (
+        f"The row has a field over {reader.FIELD_LIMIT_BYTES:,} bytes, or over {reader.RECORD_LIMIT_BYTES:,} bytes in "
+        "all; shorten it."
+    ),
 }
 _ISO_DAY = re.compile(r"\s*(\d{4})-(\d{1,2})-(\d{1,2})(?:[T\s].*)?", re.ASCII | re.DOTALL)
 _US_DAY = re.compile(r"\s*(\d{1,2})([/-])(\d{1,2})\2(\d{4})(?:\s.*)?", re.ASCII | re.DOTALL)

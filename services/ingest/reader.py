@@ -17,7 +17,7 @@ from services.ingest import dialect, failures, giants, sources
 
 BLOCK_BYTES = 1 << 20
 # A record that is longer is not parsed but skipped over, and stands as one row with the flaw field_too_long.
-RECORD_LIMIT_BYTES = 16 << 20
+RECORD_LIMIT_BYTES = 4 << 20
 FIELD_LIMIT_BYTES = 1 << 20
 COLUMN_LIMIT = 20_000
 
@@ -199,10 +199,9 @@ class Reader:
 
         Where a block happens to end must not show: chunks are the same wherever reading began.
         """
-        while lines[0] in _BLANK_LINES:
-            lines = lines[1:]
-        if sum(map(len, lines)) > RECORD_LIMIT_BYTES:
-            block.rows[position] = [giants.beginning(b"".join(lines), self._codec)]
+        record = b"".join(lines).lstrip(b"\r\n")
+        if len(record) > RECORD_LIMIT_BYTES:
+            block.rows[position] = [giants.beginning(record, self._codec)]
             block.flaws[position] = FIELD_TOO_LONG
         elif _has_long_field(block.rows[position]):
             block.flaws.setdefault(position, FIELD_TOO_LONG)

@@ -10,8 +10,7 @@ HEAD = "id,formatted_text,created_at\n"
 
 def test_every_bad_row_is_a_named_reject_and_no_neighbour_suffers() -> None:
     long_id = "i" * 511
-    lines = [
-        "id,formatted_text",
+    rows = [
         "1,good",
         ",a",
         "  ,a",
@@ -23,9 +22,10 @@ def test_every_bad_row_is_a_named_reject_and_no_neighbour_suffers() -> None:
         '",a',
         "9,good",
     ]
-    loaded = support.load("\n".join(lines))
+    loaded = support.load("\n".join(["id,formatted_text", *rows]))
     assert loaded.reasons() == {
-        2: "missing_id", 3: "empty_id", 4: "empty_text", 5: "ragged_row", 6: "ragged_row", 7: "id_too_long", 8: "bad_id",
+        2: "missing_id", 3: "empty_id", 4: "empty_text", 5: "ragged_row", 6: "ragged_row", 7: "id_too_long",
+        8: "bad_id",
     }  # fmt: skip
     assert [(row.row_number, row.vector_id) for row in loaded.rows()] == [(1, "7.1"), (9, "7.9")]
     chunk = loaded.chunks()[0]
