@@ -125,6 +125,9 @@ class Driver:
         if pinned is None:
             pinned = await asyncio.to_thread(source.pin)
         await self._ledger.begin_scan(record.task_id, pinned)
+        if record.parent_task_id:  # a retry: its plan was made from its parent's when it was stored
+            plan_uri = self._staging.plan_uri(record.task_id)
+            return await self._ledger.end_scan(record.task_id, pinned, await self._staging.plan(plan_uri), plan_uri)
         with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
             scanned = await asyncio.to_thread(
                 scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check
@@ -157,9 +160,9 @@ class Driver:
         """Chunks to publish. What is in flight is read before what is settled: an ack lies between the two."""
         alive = await self._inflight.alive(task_id)
         missing: set[int] = set()
-        for index, shard in enumerate(made.shards):
-            numbers = range(shard.first_chunk, made.shard_end(index)[0])
-            settled = await self._ledger.settled_chunks(task_id, index)
+        for first in range(0, made.task_chunks, plan.SHARD_CHUNKS):
+            numbers = range(first, min(first + plan.SHARD_CHUNKS, made.task_chunks))
+            settled = await self._ledger.settled_chunks(task_id, first // plan.SHARD_CHUNKS)
             missing.update(number for number in numbers if number not in alive and number not in settled)
         return frozenset(missing)
 

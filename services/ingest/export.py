@@ -72,8 +72,12 @@ async def lines(
 
 async def skipped(source: opening.Opened) -> AsyncIterator[Line]:
     """The rows left out on purpose, read again from the source."""
+    chosen = source.plan.selected
+    wanted = None
+    if chosen is not None:
+        wanted = {row for number in range(len(chosen.chunks)) for row in chosen.rows_of(number)}
     async for row in threads.iterate(source.rows(1, source.plan.rows_total)):
-        if row.skipped:
+        if row.skipped and (wanted is None or row.row_number in wanted):
             yield row.row_number, row.reason, row.message, row.cells
 
 
@@ -84,8 +88,10 @@ async def _failed_chunk(part: ledger_pb2.ReadRejectsResponse, source: opening.Op
         for number in range(part.first_row, part.first_row + part.rows):
             yield number, part.reason, message, []
         return
-    async for row in threads.iterate(source.rows(part.first_row, part.rows)):
-        if not row.skipped:
+    numbers = list(source.rows_of_chunk(part.chunk, part.first_row, part.rows))
+    wanted = frozenset(numbers)
+    async for row in threads.iterate(source.rows(numbers[0], numbers[-1] - numbers[0] + 1)):
+        if not row.skipped and row.row_number in wanted:
             yield row.row_number, part.reason, message, row.cells
 
 

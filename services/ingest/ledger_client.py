@@ -35,13 +35,28 @@ class Ledger:
         self._stub: ledger_pb2_grpc.LedgerServiceAsyncStub = ledger_pb2_grpc.LedgerServiceStub(channel)
 
     async def create(
-        self, client: str, request: ingest_pb2.ProcessRequest, pinned: sources.Pinned | None, task_id: str
+        self,
+        client: str,
+        request: ingest_pb2.ProcessRequest,
+        pinned: sources.Pinned | None,
+        task_id: str,
+        *,
+        parent_task_id: str = "",
     ) -> Record:
         """Store a task; errors pass through to the caller of the API."""
-        source = pinned.to_proto() if pinned else None
         return await self._stub.CreateTask(
-            ledger_pb2.CreateTaskRequest(client=client, request=request, source=source, task_id=task_id)
+            ledger_pb2.CreateTaskRequest(
+                client=client,
+                request=request,
+                source=pinned.to_proto() if pinned else None,
+                task_id=task_id,
+                parent_task_id=parent_task_id,
+            )
         )
+
+    async def resume(self, task_id: str) -> Record:
+        """A blocked task goes on; errors pass through to the caller of the API."""
+        return await self._stub.ResumeTask(ledger_pb2.ResumeTaskRequest(task_id=task_id))
 
     async def find(self, task_id: str) -> Record:
         """A task; errors pass through to the caller of the API."""
@@ -81,7 +96,8 @@ class Ledger:
             task_id=task_id,
             source=pinned.to_proto(),
             plan_uri=plan_uri,
-            rows_total=made.rows_total,
+            rows_total=made.task_rows,
+            chunks_total=made.task_chunks,
             encoding=made.dialect.encoding,
             delimiter=made.dialect.delimiter,
             columns=made.columns,
@@ -102,9 +118,7 @@ class Ledger:
 
     async def seal(self, task_id: str, made: plan.Plan) -> Record:
         """All chunks are published or settled."""
-        request = ledger_pb2.SealTaskRequest(
-            task_id=task_id, chunks_total=made.chunks_total, rows_total=made.rows_total
-        )
+        request = ledger_pb2.SealTaskRequest(task_id=task_id, chunks_total=made.task_chunks, rows_total=made.task_rows)
         with _translated():
             return await self._stub.SealTask(request)
 

@@ -1,7 +1,7 @@
 """A task's source and plan, opened: to split it, or to read rows again."""
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from services.ingest import finding, ledger_client, options, plan, sources, split, staging
 
@@ -17,16 +17,31 @@ class Opened:
     pairs: split.Pairs
 
     def chunks(self, wanted: Collection[int]) -> Iterator[split.Chunk]:
-        """Split these chunks, in order. Blocking."""
-        return split.split(
+        """Split these chunks of the task, in order. Blocking."""
+        chosen = self.plan.selected
+        numbers = {self.source_chunk(number): number for number in wanted}
+        found = split.split(
             self.source,
             self.pinned,
             self.plan,
             self.context,
             self.pairs,
-            first_chunk=min(wanted),
-            only=wanted.__contains__,
+            first_chunk=min(numbers),
+            only=numbers.__contains__,
         )
+        if chosen is None:
+            return found
+        return (dataclasses.replace(chunk, number=numbers[chunk.number]) for chunk in found)
+
+    def source_chunk(self, number: int) -> int:
+        """The source's number of a chunk of the task."""
+        return number if self.plan.selected is None else self.plan.selected.source_chunk(number)
+
+    def rows_of_chunk(self, number: int, first_row: int, rows: int) -> Iterable[int]:
+        """The rows of a chunk of the task, which begins at `first_row`."""
+        if self.plan.selected is not None:
+            return self.plan.selected.rows_of(number)
+        return range(first_row, first_row + rows)
 
     def rows(self, first_row: int, count: int) -> Iterator[split.Rebuilt]:
         """Read rows again, with what became of them. Blocking."""

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 
-from services.ingest import dialect, failures
+from services.ingest import dialect, failures, selection
 
 SPLITTER_VERSION = 1
 SHARD_CHUNKS = 256
@@ -49,6 +49,18 @@ class Plan:
     duplicates_total: int
     shards: tuple[Shard, ...]
     splitter_version: int = SPLITTER_VERSION
+    # The rows that a retry takes; None: all.
+    selected: selection.Selection | None = None
+
+    @property
+    def task_rows(self) -> int:
+        """Rows of the task: of the source, or those that a retry takes."""
+        return self.rows_total if self.selected is None else self.selected.rows
+
+    @property
+    def task_chunks(self) -> int:
+        """Chunks of the task, numbered from 0."""
+        return self.chunks_total if self.selected is None else len(self.selected.chunks)
 
     def to_json(self) -> bytes:
         """Return the plan as UTF-8 JSON."""
@@ -74,6 +86,9 @@ class Plan:
         fields["dialect"] = dialect.Dialect(**fields["dialect"])
         fields["columns"], fields["types"] = tuple(fields["columns"]), tuple(fields["types"])
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
+        if fields.get("selected") is not None:
+            chunks = ((chunk, tuple(map(tuple, ranges))) for chunk, ranges in fields["selected"]["chunks"])
+            fields["selected"] = selection.Selection(tuple(chunks))
         return cls(**fields)
 
     def shard_of_chunk(self, chunk: int) -> int:

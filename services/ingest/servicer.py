@@ -12,7 +12,9 @@ from services.ingest import (
     ledger_client,
     opening,
     options,
+    plan,
     resubmitter,
+    retrying,
     sources,
     staging,
 )
@@ -74,15 +76,46 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             _same_content(record, pinned)
         return await self._accepted(record, context)
 
+    async def RetryTask(self, request: ingest_pb2.RetryTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
+        """Go on with a blocked task, or store a new one over the rejected rows of a finished one."""
+        record = await self._visible(request.task_id)
+        if record.status == ledger_client.BLOCKED:
+            return await self._accepted(await self._ledger.resume(record.task_id), context, "The task goes on.")
+        if record.status not in ledger_client.TERMINAL:
+            raise errors.Conflict(
+                f"The task is {record.status}; only a finished or a blocked task can be retried.",
+                reason="TASK_UNFINISHED",
+                metadata={"task_id": record.task_id, "status": record.status},
+            )
+        source = await self._opened(record)
+        made = None
+        if source is not None:
+            made = await retrying.restricted(self._ledger.rejects(record.task_id), source, every=request.all)
+        if made is None:
+            words = "none of the rejected rows may go through as they are; all=true takes them nevertheless"
+            raise errors.Conflict(
+                f"There is nothing to retry: {'the task has no rejected rows' if request.all else words}.",
+                reason="NOTHING_TO_RETRY",
+                metadata={"task_id": record.task_id},
+            )
+        return await self._accepted(await self._store_retry(record, made, every=request.all), context)
+
+    async def _store_retry(self, parent: ledger_client.Record, made: plan.Plan, *, every: bool) -> ledger_client.Record:
+        """One retry of a task for each kind: a repeated call answers the same one."""
+        task_id = str(uuid.uuid4())
+        await self._staging.keep_restricted(task_id, made, parent.plan_uri)
+        asked = ingest_pb2.ProcessRequest()
+        asked.CopyFrom(parent.request)
+        asked.request_id = f"retry:{'all:' if every else ''}{parent.task_id}"
+        pinned = sources.Pinned.from_proto(parent.source)
+        return await self._ledger.create(parent.client, asked, pinned, task_id, parent_task_id=parent.task_id)
+
     async def GetRejects(
         self, request: ingest_pb2.GetRejectsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Stream the rejected rows of a task."""
         _check_rejects(request)
-        record = await self._ledger.find(request.task_id)
-        caller = identity.current()
-        if not caller.admin and record.client != caller.key_id:
-            raise errors.NotFound(f"There is no task {request.task_id[:64]!r}.", reason="TASK_NOT_FOUND")
+        record = await self._visible(request.task_id)
         source = await self._opened(record)
         out = export.Export(request.format, source.plan.columns if source else ())
         async for line in self._lines(record, source, with_skipped=request.include == "skipped"):
@@ -90,6 +123,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             if out.full():
                 yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
         yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
+
+    async def _visible(self, task_id: str) -> ledger_client.Record:
+        """The task, if it is the caller's."""
+        record = await self._ledger.find(task_id)
+        caller = identity.current()
+        if not caller.admin and record.client != caller.key_id:
+            raise errors.NotFound(f"There is no task {task_id[:64]!r}.", reason="TASK_NOT_FOUND")
+        return record
 
     async def _lines(
         self, record: ledger_client.Record, source: opening.Opened | None, *, with_skipped: bool
@@ -121,11 +162,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         _add_key(request, context)
         return options.Options.from_request(request, self._defaults)
 
-    async def _accepted(self, record: ledger_client.Record, context: Context) -> ingest_pb2.ProcessResponse:
+    async def _accepted(
+        self, record: ledger_client.Record, context: Context, words: str = "The task is stored and will run."
+    ) -> ingest_pb2.ProcessResponse:
         failpoints.hit("ingest.after_create")
         self._tasks.begin(record.task_id)
         await context.send_initial_metadata(ACCEPTED)
-        words = "This key was used before; this is its task." if record.existed else "The task is stored and will run."
+        if record.existed:
+            words = "This was asked before; this is its task."
         return ingest_pb2.ProcessResponse(
             task_id=record.task_id, status=record.status, message=words, created_at=record.created_at
         )

@@ -140,6 +140,12 @@ class _Splitter:
         self._context = context
         self._pairs = pairs
         self._contract = contract.Contract(made.columns, made.types, context.options)
+        self._selected: dict[int, frozenset[int]] | None = None
+        if made.selected is not None:
+            self._selected = {
+                chunk: frozenset(made.selected.rows_of(number))
+                for number, (chunk, _) in enumerate(made.selected.chunks)
+            }
 
     def shard(self, index: int, blocks: Iterator[reader.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
         """Yield the wanted chunks of a shard, given its rows."""
@@ -187,18 +193,27 @@ class _Splitter:
         )
 
     def _builder(self, number: int, first_row: int, repeated: dict[int, int]) -> "_Builder":
-        return _Builder(number, first_row, self._contract, self._context, repeated)
+        selected = self._selected.get(number) if self._selected is not None else None
+        return _Builder(number, first_row, self._contract, self._context, repeated, selected=selected)
 
 
 class _Builder:
     """Packs the rows of one chunk."""
 
     def __init__(
-        self, number: int, first_row: int, judge: contract.Contract, context: Context, repeated: dict[int, int]
+        self,
+        number: int,
+        first_row: int,
+        judge: contract.Contract,
+        context: Context,
+        repeated: dict[int, int],
+        *,
+        selected: frozenset[int] | None,
     ) -> None:
         self.number = number
         self.duplicates = repeated
-        self._first_row = first_row
+        self._first_row = first_row if selected is None else min(selected)
+        self._selected = selected
         self._contract = judge
         self._common = judge.encoder.common(
             {
@@ -211,6 +226,8 @@ class _Builder:
             }
         )
         self._message = chunk_pb2.ChunkRows(namespace=context.options.namespace, common_metadata=self._common.entries)
+        # Rows of the source's chunk so far, selected or not: a row's place in its chunk stays.
+        self._position = 0
         self._rows = 0
         self._skipped = 0
 
@@ -218,9 +235,13 @@ class _Builder:
         """Add the block's rows ``start`` to ``end`` (exclusive)."""
         judge, first_of = self._contract.judge, self.duplicates.get
         flaw_of, usable, common = block.flaws.get, self._message.rows, self._common
+        selected = self._selected
         for position in range(start, end):
             row, cells = block.first_row + position, block.rows[position]
-            outcome = judge(cells, flaw_of(position, ""), first_of(row, 0), self._rows, common)
+            self._position += 1
+            if selected is not None and row not in selected:
+                continue
+            outcome = judge(cells, flaw_of(position, ""), first_of(row, 0), self._position - 1, common)
             self._rows += 1
             if type(outcome) is contract.Usable:
                 usable.add(row_number=row, vector_id=outcome.vector_id, text=outcome.text, metadata=outcome.metadata)

@@ -128,15 +128,30 @@ class Staging:
         except errors.Unavailable as error:
             log.warning("An upload that no task owns was left in S3.", action="upload_orphan", error=str(error))
 
+    def plan_uri(self, task_id: str) -> str:
+        """Where a task's plan lies."""
+        return f"s3://{self._bucket}/plans/{task_id}/plan.json"
+
+    async def keep_restricted(self, task_id: str, made: plan.Plan, parent_plan_uri: str) -> None:
+        """Store the plan of a retry, with its parent's sidecar beside it."""
+        if made.duplicates_total:
+            await _call(
+                self._client.copy_object,
+                Bucket=self._bucket,
+                Key=self._sidecar(self.plan_uri(task_id)),
+                CopySource={"Bucket": self._bucket, "Key": self._sidecar(parent_plan_uri)},
+            )
+        await _call(
+            self._client.put_object, Bucket=self._bucket, Key=self._key(self.plan_uri(task_id)), Body=made.to_json()
+        )
+
     async def keep_plan(self, task_id: str, scanned: scan.Scan) -> str:
         """Store a plan and its sidecar; answers the plan's URI."""
-        folder = f"plans/{task_id}"
+        uri = self.plan_uri(task_id)
         if scanned.plan.duplicates_total:
-            await _call(self._put_file, key=f"{folder}/duplicates.bin", path=scanned.duplicates)
-        await _call(
-            self._client.put_object, Bucket=self._bucket, Key=f"{folder}/plan.json", Body=scanned.plan.to_json()
-        )
-        return f"s3://{self._bucket}/{folder}/plan.json"
+            await _call(self._put_file, key=self._sidecar(uri), path=scanned.duplicates)
+        await _call(self._client.put_object, Bucket=self._bucket, Key=self._key(uri), Body=scanned.plan.to_json())
+        return uri
 
     async def plan(self, plan_uri: str) -> plan.Plan:
         """Read a plan.
@@ -149,7 +164,7 @@ class Staging:
 
     def pairs(self, plan_uri: str) -> split.Pairs:
         """Reads slices of a plan's sidecar, in the splitting thread."""
-        key = self._key(plan_uri).replace("plan.json", "duplicates.bin")
+        key = self._sidecar(plan_uri)
 
         def read(start: int, count: int) -> bytes:
             answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-{start + count - 1}")
@@ -159,6 +174,9 @@ class Staging:
             return data if partial else data[start : start + count]
 
         return read
+
+    def _sidecar(self, plan_uri: str) -> str:
+        return self._key(plan_uri).replace("plan.json", "duplicates.bin")
 
     def _key(self, uri: str) -> str:
         return uri.removeprefix(f"s3://{self._bucket}/")
