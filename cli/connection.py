@@ -124,6 +124,11 @@ class Line:
         request = indexer_pb2.CancelTaskRequest(task_id=task_id)
         self._answer("indexer", lambda: self._indexer.CancelTask(request, CALL_SECONDS, self._metadata))
 
+    def retry_task(self, task_id: str, *, every: bool) -> ingest_pb2.ProcessResponse:
+        """Take the rejected rows of a finished task again; let a blocked one go on."""
+        request = ingest_pb2.RetryTaskRequest(task_id=task_id, all=every)
+        return self._answer("ingest", lambda: self._ingest.RetryTask(request, CALL_SECONDS, self._metadata))
+
     def search(self, request: embedder_pb2.SearchRequest) -> embedder_pb2.SearchResponse:
         """The rows nearest in meaning to a text."""
         return self._answer("embedder", lambda: self._embedder.Search(request, SEARCH_SECONDS, self._metadata))

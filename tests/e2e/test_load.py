@@ -184,3 +184,36 @@ def test_without_a_key_nothing_but_health_answers(line: Line) -> None:
     assert line.rest.get("/api/v1/tasks", headers=stranger).status_code == 401
     assert line.rest.get("/api/v1/health", headers=stranger).json()["status"] == "healthy"
     assert line.rest.get("/healthz", headers=stranger).status_code == 200
+
+
+def test_a_retry_takes_only_the_rejected_rows_and_keeps_their_numbers(line: Line) -> None:
+    rows: list[tuple[str, ...]] = csvs.rows(2_500)
+    for number in (7, 8, 1_700):
+        rows[number - 1] = (f"i{number}", "", "1", "true", "1")
+    parent = line.upload(csvs.of(rows), namespace="retry")
+    line.finished(parent)
+
+    nothing = line.rest.post(f"/api/v1/task/{parent}/retry")
+    accepted = line.rest.post(f"/api/v1/task/{parent}/retry", params={"all": "true"})
+    again = line.rest.post(f"/api/v1/task/{parent}/retry", params={"all": "true"})
+    retry = line.finished(accepted.json()["task_id"])
+
+    assert (nothing.status_code, nothing.json()["details"][0]["reason"]) == (409, "NOTHING_TO_RETRY")
+    assert accepted.status_code == 202
+    assert again.json()["task_id"] == accepted.json()["task_id"]
+    assert retry["metadata"]["parent_task_id"] == parent
+    assert retry["progress"]["total_records"] == retry["progress"]["failed_records"] == 3
+    assert [each["row_number"] for each in line.rejects(retry["task_id"])] == [7, 8, 1_700]
+
+
+def test_a_retry_of_what_a_later_task_wrote_is_refused(line: Line) -> None:
+    rows: list[tuple[str, ...]] = [*csvs.rows(3), ("i4", "", "1", "true", "1")]
+    first = line.upload(csvs.of(rows), namespace="superseded")
+    line.finished(first)
+    second = line.upload(csvs.of(rows), namespace="superseded")
+    line.finished(second, 180)
+
+    refused = line.rest.post(f"/api/v1/task/{first}/retry", params={"all": "true"})
+
+    assert (refused.status_code, refused.json()["details"][0]["reason"]) == (409, "SUPERSEDED")
+    assert refused.json()["details"][0]["metadata"]["later_task_id"] == second

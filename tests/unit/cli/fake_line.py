@@ -135,6 +135,9 @@ class FakeLine(
     def ListTasks(self, request, context):
         return self._answer("ListTasks", request, context)
 
+    def RetryTask(self, request, context):
+        return self._answer("RetryTask", request, context)
+
     def CancelTask(self, request, context):
         return self._answer("CancelTask", request, context)
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf import json_format, struct_pb2
 from rich import console
-from vectorline.v1 import embedder_pb2, indexer_pb2
+from vectorline.v1 import embedder_pb2, indexer_pb2, ingest_pb2
 
 from cli import main, render
 from tests.unit.cli import fake_line
@@ -80,6 +80,16 @@ def test_cancelling_what_is_finished_is_refused(run, line):
     line.refusals["CancelTask"].append(fake_line.Refusal(grpc.StatusCode.ABORTED, "The task is finished."))
 
     assert run("cancel", fake_line.TASK_ID).exit_code == 2
+
+
+def test_retry_names_the_new_task(run, line):
+    line.answers["RetryTask"] = ingest_pb2.ProcessResponse(task_id="new", status="pending", message="It will run.")
+
+    result = run("retry", fake_line.TASK_ID, "--all")
+
+    assert result.exit_code == 0
+    assert line.requests[0].all
+    assert "Task new is pending." in result.stdout
 
 
 def test_rejects_go_to_stdout_byte_by_byte(run, line):
