@@ -61,3 +61,6 @@ clean: ## Stop the line and drop what it has stored.
 
 demo: install ## Start the line, take a sample catalogue through it, search it, stop what was started.
 	@$(BIN)/python -m sandbox.demo.whole
+
+bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH="cost quota --repeats 1" chooses).
+	@$(BIN)/python -m benchmarks $(BENCH)

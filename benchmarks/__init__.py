@@ -1,0 +1,1 @@
+"""`make bench`: what the line costs and how near to the quota it runs, measured side by side in one run."""

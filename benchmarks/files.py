@@ -1,0 +1,113 @@
+"""Files to load: rows of about 64 tokens, no two texts alike, made once a run."""
+
+import pathlib
+import random
+from collections.abc import Iterator
+
+SEED = 20261123
+WORDS_A_TEXT = 48
+VOCABULARY = [
+    "sturdy",
+    "oak",
+    "table",
+    "chair",
+    "lamp",
+    "brass",
+    "handle",
+    "garden",
+    "hose",
+    "summer",
+    "winter",
+    "copper",
+    "kettle",
+    "paper",
+    "note",
+    "blue",
+    "red",
+    "green",
+    "large",
+    "light",
+    "heavy",
+    "quiet",
+    "motor",
+    "river",
+    "stone",
+    "wall",
+    "window",
+    "door",
+    "floor",
+    "carpet",
+    "woven",
+    "cotton",
+    "linen",
+    "silk",
+    "leather",
+    "belt",
+    "buckle",
+    "clock",
+    "spring",
+    "steel",
+    "blade",
+    "knife",
+    "board",
+    "bread",
+    "oven",
+    "glass",
+    "bottle",
+    "cork",
+    "wine",
+    "salt",
+    "pepper",
+    "spice",
+    "rice",
+    "bean",
+    "apple",
+    "pear",
+    "bicycle",
+    "wheel",
+    "chain",
+    "pedal",
+    "saddle",
+    "helmet",
+    "tent",
+    "rope",
+    "map",
+    "compass",
+    "boat",
+    "oar",
+    "sail",
+    "anchor",
+    "harbour",
+    "bridge",
+    "tower",
+    "roof",
+]
+HEADER = "id,formatted_text,title,category,price,rating,in_stock,created_at,url\n"
+BLOCK_ROWS = 5_000
+
+
+def of(folder: pathlib.Path, rows: int) -> pathlib.Path:
+    """A file of so many rows, about 420 bytes each."""
+    path = folder / f"rows-{rows}.csv"
+    if not path.exists():
+        with path.open("w", encoding="utf-8") as file:
+            file.write(HEADER)
+            file.writelines(_blocks(rows))
+    return path
+
+
+def _blocks(rows: int) -> Iterator[str]:
+    choose = random.Random(SEED)
+    phrases = [" ".join(choose.choices(VOCABULARY, k=WORDS_A_TEXT // 4)) for _ in range(4_000)]
+    for first in range(1, rows + 1, BLOCK_ROWS):
+        yield "".join(
+            _row(number, choose.choices(phrases, k=4)) for number in range(first, min(first + BLOCK_ROWS, rows + 1))
+        )
+
+
+def _row(number: int, parts: list[str]) -> str:
+    text = f"Article {number}. {'. '.join(parts)}."
+    return (
+        f"{number},{text},{parts[0][:20]},c{number % 31},{number % 9973 / 100},{number % 50 / 10},"
+        f"{'true' if number % 3 else 'false'},2025-{number % 12 + 1:02}-{number % 28 + 1:02},https://shop.example/{number}\n"
+    )

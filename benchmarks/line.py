@@ -1,0 +1,128 @@
+"""A line of its own for the benchmarks, in a temporary folder; other servers may be named in the environment."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from benchmarks import processes
+
+# What the table counts as ours; the stand-ins' CPU is not.
+OURS = ("ingest", "embedder", "indexer", "valkey", "envoy")
+TERMINAL = frozenset({"completed", "partially_completed", "failed", "cancelled"})
+
+
+class BenchmarkFailed(Exception):
+    """The line did not do what is to be measured."""
+
+
+class Line:
+    """A running line."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self._settings: dict[str, str] = {}
+        self._endpoints: dict[str, str] = {}
+        self.rest = httpx.Client()
+
+    def up(self, **settings: str) -> None:
+        """Start it, or change it to these settings."""
+        self._settings = settings
+        self._sandbox("up")
+        lines = (self.folder / "endpoints.env").read_text().splitlines()
+        self._endpoints = {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
+        self.rest.close()
+        self.rest = httpx.Client(
+            base_url=self._endpoints["GATEWAY_URL"], headers={"X-API-Key": self._endpoints["API_KEY"]}, timeout=300.0
+        )
+
+    def down(self) -> None:
+        """Stop it."""
+        self.rest.close()
+        self._sandbox("down")
+
+    def _sandbox(self, command: str) -> None:
+        environment = {**os.environ, "SANDBOX_OPENAI_COUNT_TOKENS": "estimate", **self._settings}
+        environment["RUN_DIR"] = str(self.folder)
+        done = subprocess.run(
+            [sys.executable, "-m", "sandbox", command], env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise BenchmarkFailed(f"sandbox {command}:\n{done.stdout}\n{done.stderr}")
+
+    def upload(self, path: pathlib.Path, **options: Any) -> str:
+        """Upload a file; answers its task."""
+        with path.open("rb") as file:
+            answer = self.rest.post(
+                f"/api/v1/upload/{path.name}",
+                params={"question_id": 1, **options},
+                content=iter(lambda: file.read(1 << 20), b""),
+            )
+        if answer.status_code != 202:
+            raise BenchmarkFailed(answer.text)
+        return str(answer.json()["task_id"])
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """The task now."""
+        found: dict[str, Any] = self.rest.get(f"/api/v1/status/{task_id}").json()
+        return found
+
+    def finished(self, task_id: str, rows: int) -> dict[str, Any]:
+        """The task once it is over; it must have indexed every row."""
+        while True:
+            found = self.task(task_id)
+            if found["status"] in TERMINAL:
+                break
+            time.sleep(0.05)
+        if found["status"] != "completed" or found["progress"]["processed_records"] != rows:
+            raise BenchmarkFailed(f"The task did not index its {rows} rows: {found}")
+        return found
+
+    # ---- processes
+
+    def pids(self) -> dict[str, int]:
+        """Our processes by name, e.g. embedder-1."""
+        found = {path.stem: int(path.read_text()) for path in self.folder.glob("*.pid")}
+        return {name: pid for name, pid in found.items() if name.partition("-")[0] in OURS}
+
+    def usage(self) -> dict[str, processes.Usage]:
+        """What our processes used so far."""
+        return {name: processes.usage(pid) for name, pid in self.pids().items()}
+
+    # ---- the stand-in for OpenAI
+
+    def purchases(self) -> dict[str, Any] | None:
+        """What the stand-in saw; None when another server is used."""
+        with contextlib.suppress(httpx.HTTPError):
+            answer = httpx.get(self._journal(), params={"limit": 100_000}, timeout=30)
+            if answer.status_code == 200:
+                found: dict[str, Any] = answer.json()
+                return found
+        return None
+
+    def forget(self) -> None:
+        """Let it begin its journal anew."""
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.delete(self._journal())
+
+    def _journal(self) -> str:
+        return f"{self._endpoints['OPENAI_BASE_URL'].removesuffix('/v1')}/_sandbox/requests"
+
+
+@contextlib.contextmanager
+def running(**settings: str) -> Iterator[Line]:
+    """A line in a temporary folder, stopped and dropped at the end."""
+    with tempfile.TemporaryDirectory(prefix="vectorline-bench-") as folder:
+        line = Line(pathlib.Path(folder))
+        try:
+            line.up(**settings)
+            yield line
+        finally:
+            line.down()
