@@ -6,82 +6,12 @@ from collections.abc import Iterator
 
 SEED = 20261123
 WORDS_A_TEXT = 48
-VOCABULARY = [
-    "sturdy",
-    "oak",
-    "table",
-    "chair",
-    "lamp",
-    "brass",
-    "handle",
-    "garden",
-    "hose",
-    "summer",
-    "winter",
-    "copper",
-    "kettle",
-    "paper",
-    "note",
-    "blue",
-    "red",
-    "green",
-    "large",
-    "light",
-    "heavy",
-    "quiet",
-    "motor",
-    "river",
-    "stone",
-    "wall",
-    "window",
-    "door",
-    "floor",
-    "carpet",
-    "woven",
-    "cotton",
-    "linen",
-    "silk",
-    "leather",
-    "belt",
-    "buckle",
-    "clock",
-    "spring",
-    "steel",
-    "blade",
-    "knife",
-    "board",
-    "bread",
-    "oven",
-    "glass",
-    "bottle",
-    "cork",
-    "wine",
-    "salt",
-    "pepper",
-    "spice",
-    "rice",
-    "bean",
-    "apple",
-    "pear",
-    "bicycle",
-    "wheel",
-    "chain",
-    "pedal",
-    "saddle",
-    "helmet",
-    "tent",
-    "rope",
-    "map",
-    "compass",
-    "boat",
-    "oar",
-    "sail",
-    "anchor",
-    "harbour",
-    "bridge",
-    "tower",
-    "roof",
-]
+WORDS = (
+    "sturdy oak table chair lamp brass handle garden hose summer winter copper kettle paper note blue red green large "
+    "light heavy quiet motor river stone wall window door floor carpet woven cotton linen silk leather belt buckle "
+    "clock spring steel blade knife board bread oven glass bottle cork wine salt pepper spice rice bean apple pear "
+    "bicycle wheel chain pedal saddle helmet tent rope map compass boat oar sail anchor harbour bridge tower roof"
+)
 HEADER = "id,formatted_text,title,category,price,rating,in_stock,created_at,url\n"
 BLOCK_ROWS = 5_000
 
@@ -98,7 +28,7 @@ def of(folder: pathlib.Path, rows: int) -> pathlib.Path:
 
 def _blocks(rows: int) -> Iterator[str]:
     choose = random.Random(SEED)
-    phrases = [" ".join(choose.choices(VOCABULARY, k=WORDS_A_TEXT // 4)) for _ in range(4_000)]
+    phrases = [" ".join(choose.choices(WORDS.split(), k=WORDS_A_TEXT // 4)) for _ in range(4_000)]
     for first in range(1, rows + 1, BLOCK_ROWS):
         yield "".join(
             _row(number, choose.choices(phrases, k=4)) for number in range(first, min(first + BLOCK_ROWS, rows + 1))
