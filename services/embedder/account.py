@@ -4,12 +4,12 @@ import asyncio
 
 import structlog
 
-from services.embedder import indexer_client, limiter, openai_client, purchasing
+from services.embedder import fulfilment, indexer_client, limiter, openai_client, openai_errors
 
 log = structlog.get_logger()
 
 REASON = "ACCOUNT_REFUSED"
-PROBE_TEXT = "Is this account good again?"
+LOOKS_A_PROBE = 4
 
 
 class Account:
@@ -18,7 +18,7 @@ class Account:
     def __init__(
         self,
         limits: limiter.Limiter,
-        source: purchasing.Embeddings,
+        source: fulfilment.Embeddings,
         indexer: indexer_client.Indexer,
         probe_seconds: float,
     ) -> None:
@@ -34,7 +34,7 @@ class Account:
                 await self._round()
             except (limiter.LimiterUnavailable, indexer_client.IndexerUnavailable) as error:
                 log.warning("The account could not be looked at.", action="account_unknown", error=str(error))
-            await asyncio.sleep(self._probe_seconds / 4)
+            await asyncio.sleep(self._probe_seconds / LOOKS_A_PROBE)
 
     async def _round(self) -> None:
         blocked = await self._limiter.blocked()
@@ -42,15 +42,32 @@ class Account:
         if not (blocked or tasks) or not await self._limiter.claim_probe(self._probe_seconds):
             return
         try:
-            await self._source.embed([PROBE_TEXT])
-        except openai_client.AccountRefused as refusal:
+            await self._permit()
+            await self._source.embed([openai_client.PROBE_TEXT])
+        except openai_errors.AccountRefused as refusal:
             await self._limiter.block(str(refusal))
             log.warning("The account still refuses.", action="account_refused", why=str(refusal), tasks=len(tasks))
             return
-        except (openai_client.Failed, openai_client.Throttled, openai_client.Refused) as error:
+        except (openai_errors.Failed, openai_errors.Throttled, openai_errors.Refused) as error:
             log.warning("The probe came to nothing.", action="probe_failed", error=str(error))
             return
         await self._limiter.unblock()
-        for task_id in tasks:
+        resumed = [task_id for task_id in tasks if await self._resume(task_id)]
+        log.info("The account is good again.", action="account_good", resumed=len(resumed), blocked=len(tasks))
+
+    async def _permit(self) -> None:
+        """The probe is a request like others, only that the block does not hold it."""
+        while True:
+            answer = await self._limiter.acquire(openai_client.PROBE_TOKENS, limiter.Asker.PROBE)
+            if answer.verdict is limiter.Verdict.START:
+                return
+            await asyncio.sleep(max(answer.seconds, 0.001))
+
+    async def _resume(self, task_id: str) -> bool:
+        """One that cannot be resumed (cancelled meanwhile?) must not keep back the others; the next round sees it."""
+        try:
             await self._indexer.resume_task(task_id)
-        log.info("The account is good again.", action="account_good", resumed=len(tasks))
+        except (indexer_client.IndexerUnavailable, indexer_client.ChunkRefused) as error:
+            log.warning("A task could not be resumed.", action="resume_failed", task_id=task_id, error=str(error))
+            return False
+        return True

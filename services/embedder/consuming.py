@@ -6,8 +6,8 @@ import structlog
 
 from services.chunks import consumer as consumers
 from services.chunks.delivery import Delivery
-from services.embedder import worker
-from services.runtime import failpoints
+from services.embedder import purchasing, worker
+from services.runtime import background, failpoints
 
 log = structlog.get_logger()
 
@@ -15,9 +15,10 @@ log = structlog.get_logger()
 class Consuming:
     """Takes as many chunks as there are free slots and works each in a task of its own."""
 
-    def __init__(self, consumer: consumers.Consumer, work: worker.Worker) -> None:
+    def __init__(self, consumer: consumers.Consumer, work: worker.Worker, purchases: purchasing.Purchasing) -> None:
         self._consumer = consumer
         self._worker = work
+        self._purchases = purchases
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
         self._draining = False
@@ -25,13 +26,17 @@ class Consuming:
     async def start(self) -> None:
         """Begin."""
         await self._consumer.start()
-        self._loop = asyncio.create_task(self._run())
+        self._loop = asyncio.create_task(background.forever("consuming", self._run))
 
     async def _run(self) -> None:
         while not self._draining:
-            for delivery in await self._consumer.take(self._consumer.slots - len(self._tasks)):
+            free = self._consumer.slots - len(self._tasks)
+            deliveries = await self._consumer.take(free)
+            for delivery in deliveries:
                 failpoints.hit("embedder.after_take")
                 self._begin(delivery)
+            if free > 0:  # every slot filled: probably there are more where these came from
+                self._purchases.expect(more=len(deliveries) == free)
 
     def _begin(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._worker.work(delivery))
@@ -42,6 +47,7 @@ class Consuming:
         """Take nothing more, hand back what is not bought, finish what is."""
         self._draining = True
         self._consumer.stop_taking()
+        self._purchases.expect(more=False)
         if self._loop is not None:
             await self._loop
         self._worker.drain()

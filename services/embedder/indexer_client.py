@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2
 from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
 from services.chunks import entry, strikes
+from services.chunks import errors as queue_errors
 
 SEND_SECONDS = 60.0
 SETTLE_SECONDS = 180.0
@@ -43,12 +44,21 @@ class ChunkCall:
         self._call = call
         self._header = header
         self._strikes = counter
+        self._token = ""  # of the strike that stands while the indexer decodes
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, **part: Any) -> None:
-        """Send a part: header=, vectors= or rejects=."""
+        """Send a part: header=, vectors= or rejects=.
+
+        Raises:
+            ChunkRefused, IndexerUnavailable: The call has ended, or does not take it in time.
+        """
         async with _translated(), asyncio.timeout(SEND_SECONDS):
-            await self._call.write(indexer_pb2.IndexChunkRequest(**part))
+            try:
+                await self._call.write(indexer_pb2.IndexChunkRequest(**part))
+            except asyncio.InvalidStateError:
+                await asyncio.shield(self._reading)  # raises why the call has ended
+                raise
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
         """Say that all was sent; wait for the settled counts."""
@@ -57,24 +67,38 @@ class ChunkCall:
             return await asyncio.shield(self._reading)
 
     async def close(self) -> None:
-        """End the call, whatever its state."""
+        """End the call, whatever its state. One that we end ourselves leaves no strike, wherever it was."""
+        broken = self._call.done()
         self._call.cancel()
-        self._reading.cancel()
+        if not broken:
+            self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
+        if not broken:
+            await self._mark_decoded()
 
     async def _read(self) -> indexer_pb2.ChunkSettled:
         """Follow the decoding marks: a call that breaks between two of them leaves its strike behind."""
-        token = ""
         async for event in self._call:
             kind = event.WhichOneof("event")
             if kind == "decoding":
-                token = await self._strikes.add(self._header)
+                await self._mark_decoding()
             elif kind == "decoded":
-                await self._strikes.remove(self._header, token)
+                await self._mark_decoded()
             elif kind == "settled":
                 settled: indexer_pb2.ChunkSettled = event.settled
                 return settled
         raise IndexerUnavailable("The call ended without a settlement.")
+
+    async def _mark_decoding(self) -> None:
+        try:
+            self._token = await self._strikes.add(self._header)
+        except queue_errors.QueueUnavailable:
+            self._token = ""  # without Valkey nothing is handed out either; the chunk itself goes on
+
+    async def _mark_decoded(self) -> None:
+        token, self._token = self._token, ""
+        if token:
+            await self._strikes.remove(self._header, token)
 
 
 class Indexer:

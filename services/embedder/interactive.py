@@ -1,19 +1,25 @@
 """Embeddings that somebody waits for: they overtake bulk in the limiter, and fail soon rather than wait for ever."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 
-from services.embedder import limiter, openai_client, packing, permits, purchasing, tokens
+import structlog
+
+from services.embedder import fulfilment, limiter, openai_errors, packing, permits, tokens
 from services.runtime import errors
 
+log = structlog.get_logger()
+
 TRIES = 3
+RETRY_SECONDS = 1.0
 DEADLINE_SECONDS = 30.0
 
 
 class Interactive:
     """Embeds a few texts at search priority."""
 
-    def __init__(self, source: purchasing.Embeddings, permit: permits.Permits, limits: limiter.Limiter) -> None:
+    def __init__(self, source: fulfilment.Embeddings, permit: permits.Permits, limits: limiter.Limiter) -> None:
         self._source = source
         self._permits = permit
         self._limiter = limits
@@ -25,50 +31,86 @@ class Interactive:
             errors.InvalidArgument: No text, too many, or one that is empty or too long.
             errors.Unavailable: The quota, the account or the provider does not allow it in time.
         """
-        counts = await asyncio.to_thread(tokens.count, texts)
-        _check(texts, counts)
+        counts = await _count(texts)
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 return await self._buy(texts, sum(counts)), sum(counts)
         except TimeoutError as error:
-            raise errors.Unavailable("No embedding came in time; try again.", retry_seconds=5.0) from error
+            raise self._too_late() from error
+
+    def _too_late(self) -> errors.Unavailable:
+        if self._permits.limiter_down:
+            words = "The quota cannot be looked up (Valkey does not answer), and nothing is bought without it."
+            return errors.Unavailable(words, reason="LIMITER_UNAVAILABLE", retry_seconds=5.0)
+        return errors.Unavailable("No embedding came in time; try again.", retry_seconds=5.0)
 
     async def _buy(self, texts: Sequence[str], cost: int) -> list[bytes]:
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
             try:
                 await self._permits.take(lambda: cost, search=True)
                 return await self._source.embed(texts)
-            except openai_client.Throttled as throttled:
+            except openai_errors.Throttled as throttled:
                 await self._pause(throttled)
-            except openai_client.Failed as failed:
-                await asyncio.sleep(min(failed.seconds, 1.0))
-            except (permits.AccountBlocked, openai_client.AccountRefused) as refusal:
-                words = "The embedding account refuses; nothing can be embedded until it is good again."
-                raise errors.Unavailable(words, reason="ACCOUNT_REFUSED", retry_seconds=60.0) from refusal
-            except openai_client.Refused as refused:
+            except openai_errors.Failed as failed:
+                log.warning(
+                    "OpenAI did not deliver.", action="openai_retry", attempt=attempt + 1, error=str(failed)[:200]
+                )
+                await asyncio.sleep(min(failed.seconds, RETRY_SECONDS) or random.uniform(0.0, RETRY_SECONDS))  # noqa: S311 (jitter)
+            except openai_errors.AccountRefused as refusal:
+                await self._block(refusal)
+                raise _account_refuses() from refusal
+            except permits.AccountBlocked as refusal:
+                raise _account_refuses() from refusal
+            except openai_errors.Refused as refused:
                 raise errors.InvalidArgument(f"The embedding provider refuses the text: {refused}") from refused
         raise errors.Unavailable("The embedding provider does not answer now; try again.", retry_seconds=5.0)
 
-    async def _pause(self, throttled: openai_client.Throttled) -> None:
+    async def _pause(self, throttled: openai_errors.Throttled) -> None:
         try:
-            await self._limiter.pause(throttled.seconds, tokens_exceeded=throttled.tokens_exceeded)
+            await self._limiter.pause(
+                throttled.seconds,
+                tokens_exceeded=throttled.tokens_exceeded,
+                limit_per_minute=throttled.limit_per_minute,
+            )
         except limiter.LimiterUnavailable:
             return  # the next permit is not granted without it either
 
+    async def _block(self, refusal: openai_errors.AccountRefused) -> None:
+        """Spare bulk the same answer; the probe clears it."""
+        try:
+            await self._limiter.block(str(refusal))
+        except limiter.LimiterUnavailable as error:
+            log.warning("The block could not be shared.", action="block_unshared", error=str(error))
 
-def _check(texts: Sequence[str], counts: Sequence[int]) -> None:
-    """Name every bad text at once."""
-    violations = []
+
+def _account_refuses() -> errors.Unavailable:
+    words = "The embedding account refuses; nothing can be embedded until it is good again."
+    return errors.Unavailable(words, reason="ACCOUNT_REFUSED", retry_seconds=60.0)
+
+
+async def _count(texts: Sequence[str]) -> list[int]:
+    """Tokens of each text. Names every bad text at once; what is plainly too long is not counted first."""
     if not 1 <= len(texts) <= packing.REQUEST_INPUTS:
-        violations.append(errors.FieldViolation("texts", f"Between 1 and {packing.REQUEST_INPUTS} texts."))
+        raise _bad(errors.FieldViolation("texts", f"Between 1 and {packing.REQUEST_INPUTS} texts."))
+    too_long = {
+        number for number, text in enumerate(texts) if len(text) > tokens.INPUT_TOKENS * tokens.LONGEST_TOKEN_BYTES
+    }
+    counts = await asyncio.to_thread(tokens.count, ["" if n in too_long else text for n, text in enumerate(texts)])
+    violations = []
     for number, (text, count) in enumerate(zip(texts, counts, strict=True)):
-        if not text.strip():
-            violations.append(errors.FieldViolation(f"texts[{number}]", "The text is empty."))
-        elif count > tokens.INPUT_TOKENS:
-            words = f"The text has {count} tokens; at most {tokens.INPUT_TOKENS} are possible."
+        if number in too_long or count > tokens.INPUT_TOKENS:
+            size = f"{len(text):,} characters" if number in too_long else f"{count:,} tokens"
+            words = f"The text has {size}; at most {tokens.INPUT_TOKENS:,} tokens are possible."
             violations.append(errors.FieldViolation(f"texts[{number}]", words))
+        elif not text.strip():
+            violations.append(errors.FieldViolation(f"texts[{number}]", "The text is empty."))
     if sum(counts) > packing.REQUEST_TOKENS:
-        words = f"{sum(counts)} tokens in all; at most {packing.REQUEST_TOKENS} go in one request."
+        words = f"{sum(counts):,} tokens in all; at most {packing.REQUEST_TOKENS:,} go in one request."
         violations.append(errors.FieldViolation("texts", words))
     if violations:
-        raise errors.InvalidArgument("The texts cannot be embedded.", violations=tuple(violations))
+        raise _bad(*violations)
+    return counts
+
+
+def _bad(*violations: errors.FieldViolation) -> errors.InvalidArgument:
+    return errors.InvalidArgument("The texts cannot be embedded.", violations=violations)

@@ -1,9 +1,10 @@
 """OpenAI's embeddings, asked for as base64 and checked before they are used.
 
-The SDK's own retries are off: one place retries (`purchasing`). Every failure becomes one of five, by what is to be
-done about it.
+The SDK's own retries are off: one place retries (`fulfilment`). Every failure becomes one of five, by what is to be
+done about it; see `openai_errors` for the sorting.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,39 +14,16 @@ import openai
 import orjson
 import pybase64
 
-from services.embedder import quota, settings
+from services.embedder import openai_errors, settings
+from services.embedder.openai_errors import AccountRefused, Failed, Invalid
 
-# A 400 about one of these is about our configuration: bisecting would fail every row for it.
-OUR_PARAMETERS = frozenset({"dimensions", "model", "encoding_format"})
-
-
-class Refused(Exception):
-    """400: the provider refuses this content; bisecting finds the text."""
-
-
-class AccountRefused(Exception):
-    """401, 403, unknown model, insufficient_quota: it concerns the account, not the content."""
-
-
-class Throttled(Exception):
-    """429: too fast. `seconds` is how long to pause, `tokens_exceeded` which limit it was."""
-
-    def __init__(self, seconds: float, *, tokens_exceeded: bool) -> None:
-        super().__init__(f"asked to pause for {seconds:.1f} s")
-        self.seconds = seconds
-        self.tokens_exceeded = tokens_exceeded
-
-
-class Failed(Exception):
-    """5xx, a timeout, a dropped connection: the same request may succeed later. `seconds`: not before, if said."""
-
-    def __init__(self, message: str, seconds: float = 0.0) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
-class Invalid(Failed):
-    """A 200 that is no answer: not one embedding an input, a wrong dimension, NaN, zeros, no JSON."""
+# What is asked to learn whether an account, a model and their parameters are good; bought at most once a minute.
+PROBE_TEXT = "Is this account good again?"
+PROBE_TOKENS = 6
+# A larger answer is decoded in a thread: 2,048 embeddings of 1,536 values take 60 ms.
+INLINE_BYTES = 200_000
+# So many answers of another width in a row are no accident: each was paid for.
+WRONG_WIDTHS = 5
 
 
 class OpenAI:
@@ -54,11 +32,14 @@ class OpenAI:
     def __init__(self, embedding: settings.EmbeddingSettings, connections: int) -> None:
         self.model = embedding.openai_model
         self.dimension = embedding.embedding_dimensions
+        self._deadline_seconds = embedding.openai_timeout_seconds
+        self._key = embedding.openai_api_key.get_secret_value()
+        self._wrong_widths = 0
         self._client = openai.AsyncOpenAI(
-            api_key=embedding.openai_api_key.get_secret_value(),
+            api_key=self._key,
             base_url=embedding.openai_base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(embedding.openai_timeout_seconds, connect=5.0),
+            timeout=httpx2.Timeout(self._deadline_seconds, connect=min(5.0, self._deadline_seconds)),
             http_client=openai.DefaultAsyncHttpxClient(
                 limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
             ),
@@ -74,17 +55,36 @@ class OpenAI:
         Raises:
             Refused, AccountRefused, Throttled, Failed, Invalid: See there.
         """
+        body = await self._ask(texts)
+        try:
+            if len(body) > INLINE_BYTES:
+                vectors = await asyncio.to_thread(decode, body, len(texts), self.dimension)
+            else:
+                vectors = decode(body, len(texts), self.dimension)
+        except openai_errors.WrongWidth as wrong:
+            self._wrong_widths += 1
+            if self._wrong_widths >= WRONG_WIDTHS:
+                raise AccountRefused(f"{wrong} The model or EMBEDDING_DIMENSIONS is wrong.") from wrong
+            raise
+        self._wrong_widths = 0
+        return vectors
+
+    async def _ask(self, texts: Sequence[str]) -> bytes:
         extra: dict[str, Any] = {} if self.model.endswith("ada-002") else {"dimensions": self.dimension}
         try:
-            answer = await self._client.embeddings.with_raw_response.create(
-                model=self.model, input=list(texts), encoding_format="base64", **extra
-            )
-            body = answer.http_response.content
+            # The SDK's timeout is one between two bytes: a server that drips would hold the request for ever.
+            async with asyncio.timeout(self._deadline_seconds):
+                answer = await self._client.embeddings.with_raw_response.create(
+                    model=self.model, input=list(texts), encoding_format="base64", **extra
+                )
+                return answer.http_response.content
         except openai.APIStatusError as error:
-            raise _sort(error) from error
+            raise openai_errors.sort(error, texts, self._key) from None  # its words may quote the input
         except (openai.APIError, httpx2.HTTPError) as error:
-            raise Failed(f"{type(error).__name__}: {error}") from error
-        return decode(body, len(texts), self.dimension)
+            cause = error.__cause__ or error
+            raise Failed(f"{type(cause).__name__}: {openai_errors.without(str(cause), texts, self._key)}") from None
+        except TimeoutError:
+            raise Failed(f"No answer within {self._deadline_seconds:g} s.") from None
 
 
 def decode(body: bytes, count: int, dimension: int) -> list[bytes]:
@@ -102,10 +102,13 @@ def decode(body: bytes, count: int, dimension: int) -> list[bytes]:
         raise Invalid(f"{len(data)} embeddings came for {count} inputs.")
     try:
         vectors = [_vector(by_index[index]) for index in range(count)]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise Invalid("An embedding is neither base64 nor a list of numbers.") from error
-    if any(len(vector) != 4 * dimension for vector in vectors):
-        raise Invalid(f"Embeddings of {len(vectors[0]) // 4} values came where {dimension} were asked for.")
+    widths = {len(vector) for vector in vectors} - {4 * dimension}
+    if widths:
+        raise openai_errors.WrongWidth(
+            f"Embeddings of {widths.pop() / 4:g} values came where {dimension} were asked for."
+        )
     values = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(count, dimension)
     if not np.isfinite(values).all():
         raise Invalid("An embedding holds NaN or infinity.")
@@ -117,27 +120,7 @@ def decode(body: bytes, count: int, dimension: int) -> list[bytes]:
 def _vector(embedding: object) -> bytes:
     if isinstance(embedding, str):
         return pybase64.b64decode(embedding, validate=True)
-    return np.asarray(embedding, dtype="<f4").tobytes()  # a server that ignores encoding_format
-
-
-def _sort(error: openai.APIStatusError) -> Exception:
-    """What is to be done about an error status (platform.openai.com/docs/guides/error-codes)."""
-    status, words = error.status_code, _words(error)
-    if status in {401, 403} or (status == 404 and "model" in words.lower()) or error.code == "insufficient_quota":
-        return AccountRefused(words)
-    if status == 400 and error.param in OUR_PARAMETERS:
-        return AccountRefused(words)
-    headers = error.response.headers
-    if status == 429:
-        return Throttled(quota.pause_seconds(headers), tokens_exceeded=error.type == "tokens")
-    if status in {400, 413, 422}:
-        return Refused(words)
-    return Failed(f"HTTP {status}: {words}", quota.retry_after_seconds(headers) or 0.0)
-
-
-def _words(error: openai.APIStatusError) -> str:
-    """The provider's own sentence, cut: it may quote the input."""
-    body = error.body
-    if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])[:300]
-    return f"HTTP {error.status_code}"
+    if not isinstance(embedding, list):
+        raise TypeError(type(embedding).__name__)
+    with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+        return np.asarray(embedding, dtype="<f4").tobytes()  # a server that ignores encoding_format

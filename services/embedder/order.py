@@ -1,7 +1,6 @@
 """An order: the texts that one chunk wants bought, and what has come of them so far."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 # The gate's answer is asked again when it is older than this.
@@ -29,10 +28,11 @@ class Order:
         self.refusals: dict[int, str] = {}
         self.on_progress = on_progress
         self._open = len(texts)
-        self._gone_at = 0.0
+        self._gone_at = float("-inf")
         self._dropped: Exception | None = None
         self._changed = asyncio.Event()
         self._admitted = asyncio.Event()
+        self._on_admission: Callable[[], None] = _ignore
 
     @property
     def finished(self) -> bool:
@@ -50,13 +50,18 @@ class Order:
         return self._dropped
 
     def admit(self, asked_at: float) -> None:
-        """The gate said GO to a question asked at that monotonic time."""
+        """The gate said GO to a question asked at that time of the loop's clock."""
         self._gone_at = asked_at
         self._admitted.set()
+        self._on_admission()
+
+    def on_admission(self, call: Callable[[], None]) -> None:
+        """Call this whenever the gate says GO."""
+        self._on_admission = call
 
     def fresh(self) -> bool:
         """The gate's GO is recent enough to buy on."""
-        return self._dropped is None and time.monotonic() - self._gone_at < GATE_SECONDS
+        return self._dropped is None and asyncio.get_running_loop().time() - self._gone_at < GATE_SECONDS
 
     async def admission(self) -> None:
         """Wait until it may be bought.
@@ -103,3 +108,7 @@ class Order:
         self._open -= 1
         self.on_progress()
         self._changed.set()
+
+
+def _ignore() -> None:
+    """Nobody wants to know."""

@@ -1,12 +1,13 @@
 """Permits of one process: it asks the limiter for one at a time, for a search before bulk.
 
 Just in time and in order: the cost of a bulk request is looked up at the moment of asking, so that a request that
-waits for quota goes on filling, and nothing but the front of the queue ever bounces off the limiter.
+waits for quota goes on filling, and nothing but the front of the queue ever bounces off the limiter. Whoever has
+nothing to start at the moment is passed over and blocks nobody.
 """
 
 import asyncio
+import bisect
 import dataclasses
-import heapq
 import itertools
 import random
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from services.embedder import limiter as limiters
 log = structlog.get_logger()
 
 LIMITER_RETRY_SECONDS = 0.5
-NOTHING_TO_START_SECONDS = 0.01
+# When nobody can start anything, they are asked again so soon even if nobody calls `nudge`.
+IDLE_SECONDS = 0.05
 # The longest sleep between two questions; a pause may be cut short by an operator who clears it.
 LONGEST_SLEEP_SECONDS = 5.0
 
@@ -30,12 +32,18 @@ class AccountBlocked(Exception):
     """The account refuses; nothing is bought until it is good again."""
 
 
-@dataclasses.dataclass(order=True)
+@dataclasses.dataclass(eq=False)
 class _Waiter:
     rank: int
     number: int
-    cost: Callable[[], int | None] = dataclasses.field(compare=False)
-    granted: asyncio.Future[None] = dataclasses.field(compare=False)
+    cost: Callable[[], int | None]
+    # True: granted. False: the account is blocked. Or what `cost` raised.
+    granted: asyncio.Future[bool | Exception]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Searches first, then first come, first served."""
+        return self.rank, self.number
 
 
 class Permits:
@@ -45,66 +53,102 @@ class Permits:
         self._limiter = limiter
         self._waiters: list[_Waiter] = []
         self._numbers = itertools.count()
-        self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._search_came = asyncio.Event()
+        self.limiter_down = False
 
     async def take(self, cost: Callable[[], int | None], *, search: bool = False) -> None:
         """Wait for a permit to start one request.
 
         `cost` answers the request's tokens and is asked at each attempt; None: nothing could start at this moment.
+        What it raises ends the wait.
 
         Raises:
             AccountBlocked: The account refuses (bulk and search alike).
         """
         loop = asyncio.get_running_loop()
         waiter = _Waiter(SEARCH if search else BULK, next(self._numbers), cost, loop.create_future())
-        heapq.heappush(self._waiters, waiter)
-        self._arrived.set()
+        bisect.insort(self._waiters, waiter, key=lambda each: each.place)
+        if search:
+            self._search_came.set()
+        self.nudge()
         try:
-            await waiter.granted
+            outcome = await waiter.granted
         finally:
-            if not waiter.granted.done() or waiter.granted.cancelled():
-                self._forget(waiter)
+            # A grant for one who has just been cancelled is lost: one request fewer, never one too many.
+            self._forget(waiter)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if not outcome:
+            raise AccountBlocked
+
+    def nudge(self) -> None:
+        """Somebody's cost may have changed from None to something."""
+        self._changed.set()
 
     async def run(self) -> None:
         """Serve the queue for ever."""
         while True:
-            self._arrived.clear()
-            if not self._waiters:
-                await self._arrived.wait()
+            self._changed.clear()
+            self._search_came.clear()
+            front = self._front()
+            if front is None:
+                await _until(self._changed, IDLE_SECONDS if self._waiters else None)
                 continue
-            seconds = await self._ask(self._waiters[0])
+            waiter, tokens = front
+            seconds = await self._ask(waiter, tokens)
             if seconds > 0:
-                await self._sleep(seconds)
+                # A search that comes meanwhile asks at once: its question keeps bulk from overtaking it elsewhere.
+                newcomer = asyncio.Event() if waiter.rank == SEARCH else self._search_came
+                await _until(newcomer, min(seconds, LONGEST_SLEEP_SECONDS))
 
-    async def _ask(self, waiter: _Waiter) -> float:
-        """Ask for the first waiter; the seconds to wait before the next question."""
-        tokens = waiter.cost()
-        if tokens is None:
-            return NOTHING_TO_START_SECONDS
+    def _front(self) -> tuple[_Waiter, int] | None:
+        """The first who could start something now, and what it costs."""
+        for waiter in list(self._waiters):
+            try:
+                tokens = waiter.cost()
+            except Exception as error:  # whatever it is, it is the taker's to handle, and must not end this loop
+                self._end(waiter, error)
+                continue
+            if tokens is not None:
+                return waiter, tokens
+        return None
+
+    async def _ask(self, waiter: _Waiter, tokens: int) -> float:
+        """Ask for a waiter; the seconds to wait before the next question."""
+        asker = limiters.Asker.SEARCH if waiter.rank == SEARCH else limiters.Asker.BULK
         try:
-            answer = await self._limiter.acquire(tokens, search=waiter.rank == SEARCH)
+            answer = await self._limiter.acquire(tokens, asker)
         except limiters.LimiterUnavailable as error:
-            log.warning("The limiter does not answer, so nothing is bought.", action="limiter_down", error=str(error))
+            self._tell(error)
             return LIMITER_RETRY_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 (jitter)
+        self._tell(None)
         if answer.verdict is limiters.Verdict.WAIT:
             return max(answer.seconds, 0.001)
-        self._forget(waiter)
-        if not waiter.granted.done():
-            if answer.verdict is limiters.Verdict.BLOCKED:
-                waiter.granted.set_exception(AccountBlocked())
-            else:
-                waiter.granted.set_result(None)
+        self._end(waiter, answer.verdict is limiters.Verdict.START)
         return 0.0
 
-    async def _sleep(self, seconds: float) -> None:
-        """Until it is worth asking again: the time has come, or somebody new (a search?) arrived."""
-        try:
-            async with asyncio.timeout(min(seconds, LONGEST_SLEEP_SECONDS)):
-                await self._arrived.wait()
-        except TimeoutError:
-            pass
+    def _end(self, waiter: _Waiter, outcome: bool | Exception) -> None:
+        self._forget(waiter)
+        if not waiter.granted.done():
+            waiter.granted.set_result(outcome)
 
     def _forget(self, waiter: _Waiter) -> None:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
-            heapq.heapify(self._waiters)
+
+    def _tell(self, error: Exception | None) -> None:
+        """Say once that the limiter went away, and once that it is back."""
+        if error is not None and not self.limiter_down:
+            log.warning("The limiter does not answer, so nothing is bought.", action="limiter_down", error=str(error))
+        elif error is None and self.limiter_down:
+            log.info("The limiter answers again.", action="limiter_back")
+        self.limiter_down = error is not None
+
+
+async def _until(event: asyncio.Event, seconds: float | None) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

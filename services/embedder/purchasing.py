@@ -1,56 +1,38 @@
-"""Buying embeddings: orders stand in a line, requests are packed from its front the moment a permit comes.
-
-The one place that retries OpenAI. An outage never fails a text: it waits. A text fails only when OpenAI refuses it and
-bisecting has pinned the refusal on it.
-"""
+"""Buying embeddings: orders stand in a line, requests are packed from its front the moment a permit comes."""
 
 import asyncio
 import contextlib
-import dataclasses
-import itertools
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
 
-import prometheus_client
 import structlog
-import tenacity
 
-from services.embedder import limiter, openai_client, packing, permits
-from services.embedder.order import Dropped, Order
-from services.runtime import breaker, failpoints
+from services.embedder import limiter, openai_errors, packing, permits
+from services.embedder.fulfilment import Embeddings, Fulfilment, Piece
+from services.embedder.order import Order
 
 log = structlog.get_logger()
 
-REQUESTS = prometheus_client.Counter("vectorline_openai_requests", "Requests to OpenAI.", ["outcome"])
-TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts bought.")
-TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens of the texts bought (exact or upper bound).")
-SECONDS = prometheus_client.Histogram("vectorline_openai_seconds", "Seconds a request to OpenAI took.")
-
-# A request that is not full waits this long for chunks that are being decoded.
+# A request that is not full waits so long for chunks that are being decoded.
 LINGER_SECONDS = 0.05
-RETRY_FIRST_SECONDS = 0.5
-RETRY_LONGEST_SECONDS = 20.0
+# Under a limit on requests a small one costs as much as a full one: it waits for company so long in any case, and so
+# long while chunks are known to follow.
+GATHER_SECONDS = 0.1
+LIMITED_LINGER_SECONDS = 0.25
+# A request so full is not kept waiting for a text that just fits.
+FULL = 0.95
 
 
-class Embeddings(Protocol):
-    """Who is bought from; `openai_client.OpenAI`, or a fake."""
-
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
-        """One embedding a text; raises what `openai_client` documents."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """One text of a request: where it belongs."""
-
-    order: Order
-    index: int
+class _NobodyWaits(Exception):
+    """The line is empty: there is nothing to ask a permit for."""
 
 
 class Purchasing:
-    """The line of orders and the requests in flight."""
+    """The line of orders and the requests in flight.
+
+    Args:
+        request_limited: Requests are limited, so they are to be filled before they start.
+    """
 
     def __init__(
         self,
@@ -60,23 +42,27 @@ class Purchasing:
         packing_limits: packing.Limits,
         *,
         requests_in_flight: int,
+        request_limited: bool,
     ) -> None:
-        self._source = source
         self._permits = permit
-        self._limiter = limits
         self._packing = packing_limits
+        self._request_limited = request_limited
+        self._fulfilment = Fulfilment(source, permit, limits, self._refuse_account)
         self._line: deque[Order] = deque()
         self._arrived = asyncio.Event()
         self._arriving = 0
+        self._expecting = False
+        self._short_since: float | None = None
         self._slots = asyncio.Semaphore(requests_in_flight)
         self._packed: list[packing.Slice[Order]] = []
         self._requests: set[asyncio.Task[None]] = set()
-        self._breaker = breaker.Breaker("openai")
 
     def place(self, order: Order) -> None:
         """Put an order at the end of the line."""
+        order.on_admission(self._permits.nudge)
         self._line.append(order)
         self._arrived.set()
+        self._permits.nudge()
 
     def withdraw(self, order: Order) -> None:
         """Take an order out of the line; what a request holds of it already is still delivered."""
@@ -91,6 +77,11 @@ class Purchasing:
             yield
         finally:
             self._arriving -= 1
+            self._permits.nudge()
+
+    def expect(self, *, more: bool) -> None:
+        """Whether more chunks are known to follow, as soon as there is a slot for them."""
+        self._expecting = more
 
     async def run(self) -> None:
         """Buy for ever."""
@@ -102,18 +93,18 @@ class Purchasing:
                 except BaseException:
                     self._slots.release()
                     raise
-                task = asyncio.create_task(self._fulfil(pieces))
+                task = asyncio.create_task(self._fulfilment.fulfil(pieces))
                 self._requests.add(task)
                 task.add_done_callback(self._finished)
-        finally:
+        except asyncio.CancelledError:
             for task in self._requests:
                 task.cancel()
+            await asyncio.gather(*self._requests, return_exceptions=True)
+            raise
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._requests.discard(task)
         self._slots.release()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("A purchase ended in a defect.", action="purchase_defect", exc_info=task.exception())
 
     async def _next(self) -> list[Piece]:
         """The next request, with its permit."""
@@ -121,37 +112,53 @@ class Purchasing:
             while not self._line:
                 self._arrived.clear()
                 await self._arrived.wait()
-            await self._breaker.passage()
-            await self._linger()
+            await self._fulfilment.passage()
             try:
                 await self._permits.take(self._cost)
+            except _NobodyWaits:
+                continue
             except permits.AccountBlocked:
-                self._refuse_account(list(self._line), openai_client.AccountRefused(await self._reason()))
+                await self._fulfilment.blocked([])
                 continue
             pieces = self._pop()
             if pieces:
                 return pieces
 
-    async def _linger(self) -> None:
-        deadline = time.monotonic() + LINGER_SECONDS
-        while self._arriving and time.monotonic() < deadline:
-            waiting = sum(len(order.tokens) - order.cursor for order in self._line)
-            if waiting >= self._packing.inputs:
-                return
-            await asyncio.sleep(0.002)
-
     def _cost(self) -> int | None:
         """Pack what could start now. Orders whose gate is not fresh are passed over, not waited for."""
+        if not self._line:
+            raise _NobodyWaits
         fresh = [order for order in self._line if order.fresh()]
-        self._packed, tokens = packing.pack(fresh, self._packing)
         for order in self._line:
             order.on_progress()  # waiting for quota is progress
-        return tokens if self._packed else None
+        self._packed, tokens = packing.pack(fresh, self._packing)
+        if not self._packed:
+            self._short_since = None
+            return None
+        if not self._is_full(tokens, fresh) and self._still_waits():
+            return None
+        return tokens
+
+    def _is_full(self, tokens: int, fresh: list[Order]) -> bool:
+        taken = sum(each.stop - each.start for each in self._packed)
+        waiting = sum(len(order.tokens) - order.cursor for order in fresh)
+        return taken < waiting or taken >= FULL * self._packing.inputs or tokens >= FULL * self._packing.tokens
+
+    def _still_waits(self) -> bool:
+        """Whether a request that is not full waits for more texts. Meanwhile the quota is repaid, so little is lost."""
+        now = asyncio.get_running_loop().time()
+        if self._short_since is None:
+            self._short_since = now
+        patience = LINGER_SECONDS if self._arriving else 0.0
+        if self._request_limited:
+            patience = LIMITED_LINGER_SECONDS if self._arriving or self._expecting else GATHER_SECONDS
+        return now - self._short_since < patience
 
     def _pop(self) -> list[Piece]:
+        self._short_since = None
         pieces = []
         for piece in self._packed:
-            if piece.order.dropped is None and piece.order.cursor == piece.start:
+            if piece.order.fresh() and piece.order.cursor == piece.start:
                 piece.order.cursor = piece.stop
                 pieces += [Piece(piece.order, index) for index in range(piece.start, piece.stop)]
         self._packed = []
@@ -160,126 +167,8 @@ class Purchasing:
             self._line = deque(order for order in self._line if order not in done)
         return pieces
 
-    async def _fulfil(self, pieces: list[Piece]) -> None:
-        """Buy these pieces, holding a permit for the first attempt."""
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type((openai_client.Failed, openai_client.Throttled)),
-            wait=_wait,
-            before_sleep=_tell,
-        )
-        try:
-            async for attempt in retrying:
-                with attempt:
-                    if attempt.retry_state.attempt_number > 1:
-                        pieces = await self._again(pieces)
-                    if pieces:
-                        await self._attempt(pieces)
-        except openai_client.Refused as refusal:
-            await self._bisect(pieces, str(refusal))
-        except (openai_client.AccountRefused, permits.AccountBlocked) as refusal:
-            await self._block(pieces, str(refusal))
-
-    async def _again(self, pieces: list[Piece]) -> list[Piece]:
-        """Those still wanted, with a new permit and a fresh gate."""
-        wanted: list[Piece] = []
-        for order, group in itertools.groupby(pieces, key=lambda piece: piece.order):
-            try:
-                await order.admission()
-            except Dropped:
-                continue
-            wanted += group
-        if wanted:
-            await self._breaker.passage()
-            await self._permits.take(lambda: sum(piece.order.tokens[piece.index] for piece in wanted))
-        return wanted
-
-    async def _attempt(self, pieces: list[Piece]) -> None:
-        texts = [piece.order.texts[piece.index] for piece in pieces]
-        began = time.monotonic()
-        try:
-            vectors = await self._source.embed(texts)
-        except openai_client.Throttled as throttled:
-            REQUESTS.labels("throttled").inc()
-            await self._slow_down(throttled)
-            raise
-        except openai_client.Failed:
-            REQUESTS.labels("failed").inc()
-            self._breaker.fail()
-            raise
-        except (openai_client.Refused, openai_client.AccountRefused):
-            REQUESTS.labels("refused").inc()
-            self._breaker.succeed()
-            raise
-        failpoints.hit("embedder.after_openai")
-        SECONDS.observe(time.monotonic() - began)
-        REQUESTS.labels("bought").inc()
-        TEXTS.inc(len(texts))
-        TOKENS.inc(sum(piece.order.tokens[piece.index] for piece in pieces))
-        self._breaker.succeed()
-        for piece, vector in zip(pieces, vectors, strict=True):
-            piece.order.deliver(piece.index, vector)
-
-    async def _slow_down(self, throttled: openai_client.Throttled) -> None:
-        try:
-            await self._limiter.pause(throttled.seconds, tokens_exceeded=throttled.tokens_exceeded)
-        except limiter.LimiterUnavailable:
-            await asyncio.sleep(throttled.seconds)  # nothing starts without the limiter anyway
-
-    async def _bisect(self, pieces: list[Piece], why: str) -> None:
-        """Find the text that a refusal is about."""
-        if len(pieces) == 1:
-            pieces[0].order.refuse(pieces[0].index, why)
-            return
-        middle = len(pieces) // 2
-        for half in (pieces[:middle], pieces[middle:]):
-            try:
-                wanted = await self._again(half)
-            except permits.AccountBlocked as refusal:
-                await self._block(half, str(refusal))
-                continue
-            if wanted:
-                await self._fulfil(wanted)
-
-    async def _block(self, pieces: list[Piece], why: str) -> None:
-        """The account refuses: everybody stops, and the orders' tasks become blocked."""
-        try:
-            why = why or await self._reason()
-            await self._limiter.block(why)
-        except limiter.LimiterUnavailable as error:
-            log.warning("The block could not be shared.", action="block_unshared", error=str(error))
-        refusal = openai_client.AccountRefused(why)
-        self._refuse_account([piece.order for piece in pieces] + list(self._line), refusal)
-
-    def _refuse_account(self, orders: list[Order], refusal: openai_client.AccountRefused) -> None:
-        for order in orders:
+    def _refuse_account(self, orders: list[Order], refusal: openai_errors.AccountRefused) -> None:
+        """Those concerned and all that wait: none of them could be bought."""
+        for order in dict.fromkeys([*orders, *self._line]):
             order.drop(refusal)
             self.withdraw(order)
-
-    async def _reason(self) -> str:
-        try:
-            return await self._limiter.blocked()
-        except limiter.LimiterUnavailable:
-            return ""
-
-
-_backoff = tenacity.wait_random_exponential(multiplier=RETRY_FIRST_SECONDS, max=RETRY_LONGEST_SECONDS)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Full jitter, but not before the server said; after a 429 the limiter holds everybody, so not at all."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, openai_client.Throttled):
-        return 0.0
-    told = error.seconds if isinstance(error, openai_client.Failed) else 0.0
-    return max(told, _backoff(state))
-
-
-def _tell(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning(
-        "OpenAI did not deliver; the texts wait.",
-        action="openai_retry",
-        attempt=state.attempt_number,
-        kind=type(error).__name__,
-        error=str(error)[:200],
-    )

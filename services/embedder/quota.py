@@ -32,6 +32,15 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     return None
 
 
+def limit_per_minute(headers: Mapping[str, str], kind: str) -> float:
+    """The limit of a kind ("requests" or "tokens") that the provider names; 0 when it names none."""
+    try:
+        value = float(headers.get(f"x-ratelimit-limit-{kind}", ""))
+    except ValueError:
+        return 0.0
+    return value if 0 < value < float("inf") else 0.0
+
+
 def pause_seconds(headers: Mapping[str, str]) -> float:
     """How long everybody pauses after a 429: retry-after, else the reset of what is used up, else a second."""
     told = retry_after_seconds(headers)

@@ -6,19 +6,19 @@ safe because missing chunks are split again. Drained: handed back. Lost: dropped
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 import google.protobuf.message
 import prometheus_client
 import structlog
 import tenacity
-from vectorline.v1 import chunk_pb2, indexer_pb2
+from vectorline.v1 import indexer_pb2
 
 from services.chunks import consumer as consumers
+from services.chunks import entry
 from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
-from services.embedder import indexer_client, openai_client, purchasing, rows, tokens
+from services.embedder import indexer_client, openai_errors, purchasing, rows, sending
 from services.embedder.order import Dropped, Order
 from services.runtime import failpoints
 
@@ -28,7 +28,6 @@ log = structlog.get_logger()
 GATE_REFRESH_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 ACKS = 5
-REJECTS_A_MESSAGE = 200
 
 CHUNKS = prometheus_client.Counter("vectorline_chunks", "Deliveries worked, by how they ended.", ["end"])
 
@@ -45,6 +44,15 @@ class Draining(Exception):
     """This process is about to stop and has bought nothing of the chunk yet."""
 
 
+# Why a chunk leaves the queue unsettled; anything else is a defect of ours.
+VOID = (
+    GateClosed,
+    indexer_client.ChunkRefused,
+    openai_errors.AccountRefused,
+    queue_errors.CorruptEntryError,
+)
+
+
 class Worker:
     """Works deliveries; one instance a process."""
 
@@ -56,15 +64,15 @@ class Worker:
         *,
         model: str,
         dimension: int,
-        exact_tokens: bool,
+        count: Callable[[Sequence[str]], list[int]],
     ) -> None:
         self._consumer = consumer
         self._indexer = indexer
         self._purchases = purchases
         self._model = model
         self._dimension = dimension
-        self._exact_tokens = exact_tokens
-        self._orders: dict[Order, Delivery] = {}
+        self._count = count
+        self._orders: set[Order] = set()
         self._draining = False
 
     def drain(self) -> None:
@@ -82,7 +90,7 @@ class Worker:
             try:
                 end = await self._end_of(delivery)
             except Exception:
-                # A defect of ours must not lose the chunk: its lease runs out and another try follows.
+                # A defect of ours must not lose the chunk: we let go, its lease runs out, another try follows.
                 log.exception("Work on a chunk failed inside.", action="chunk_defect")
                 self._consumer.drop(delivery)
                 end = "defect"
@@ -110,7 +118,9 @@ class Worker:
             with contextlib.suppress(queue_errors.QueueUnavailable):
                 await self._consumer.hand_back(delivery)
             return "handed_back"
-        if isinstance(why, openai_client.AccountRefused):
+        if not isinstance(why, VOID):
+            raise why
+        if isinstance(why, openai_errors.AccountRefused):
             await self._block(delivery, str(why))
         log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=str(why) or repr(why))
         await self._ack(delivery)
@@ -132,7 +142,8 @@ class Worker:
     async def _work(self, delivery: Delivery) -> None:
         with self._purchases.arriving():
             content = await self._decode(delivery)
-            order = Order(content.texts, await self._count(content.texts), delivery.progress)
+            counts = await asyncio.to_thread(self._count, content.texts)
+            order = Order(content.texts, counts, delivery.progress)
         async with self._guarded(delivery, order):
             await order.admission()
             if content.texts:
@@ -142,15 +153,18 @@ class Worker:
     @contextlib.asynccontextmanager
     async def _guarded(self, delivery: Delivery, order: Order) -> AsyncIterator[None]:
         """While an order is open: ask the gate, and watch for a lost lease and for the drain."""
-        self._orders[order] = delivery
-        guards = [asyncio.create_task(each) for each in (self._keep_gate(delivery, order), _lost(delivery, order))]
+        self._orders.add(order)
+        guards = [
+            asyncio.create_task(_or_drop(order, each))
+            for each in (self._keep_gate(delivery, order), _lost(delivery, order))
+        ]
         if self._draining:
             order.drop(Draining())
         try:
             yield
         finally:
             self._purchases.withdraw(order)
-            del self._orders[order]
+            self._orders.discard(order)
             for guard in guards:
                 guard.cancel()
 
@@ -167,15 +181,10 @@ class Worker:
                 raise queue_errors.CorruptEntryError("The payload holds no rows.") from error
         raise Dropped from LeaseLost()
 
-    async def _count(self, texts: list[str]) -> list[int]:
-        if self._exact_tokens:
-            return await asyncio.to_thread(tokens.count, texts)
-        return tokens.bound(texts)
-
     async def _keep_gate(self, delivery: Delivery, order: Order) -> None:
         """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
         while not order.finished or order.untouched:
-            asked_at = time.monotonic()
+            asked_at = asyncio.get_running_loop().time()
             try:
                 gate = await self._indexer.begin_chunk(delivery.header, self._model, self._dimension)
             except indexer_client.IndexerUnavailable as error:
@@ -191,50 +200,27 @@ class Worker:
                     order.drop(GateClosed(gate.name))
             await asyncio.sleep(GATE_REFRESH_SECONDS)
 
+    def _head(self, header: entry.Header, content: rows.Rows) -> indexer_pb2.IndexChunkHeader:
+        return indexer_pb2.IndexChunkHeader(
+            task_id=header.task_id,
+            chunk=header.chunk,
+            fence=header.fence,
+            rows=header.rows,
+            skipped=header.skipped,
+            namespace=content.content.namespace,
+            model=self._model,
+            dimension=self._dimension,
+        )
+
     async def _index(self, delivery: Delivery, content: rows.Rows, order: Order) -> None:
         """Send what is bought until the indexer has settled it. Bought vectors are kept: nothing is paid twice."""
-        await _something(order)
+        await sending.something(order)
+        head = self._head(delivery.header, content)
         async for attempt in self._patiently(delivery, order):
             with attempt:
-                settled = await self._send(delivery, content, order)
+                async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
+                    settled = await sending.send(call, head, content, order, delivery.progress)
                 log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)
-
-    async def _send(self, delivery: Delivery, content: rows.Rows, order: Order) -> indexer_pb2.ChunkSettled:
-        header = delivery.header
-        async with self._indexer.index_chunk(header, self._consumer.strikes) as call:
-            await call.send(
-                header=indexer_pb2.IndexChunkHeader(
-                    task_id=header.task_id,
-                    chunk=header.chunk,
-                    fence=header.fence,
-                    rows=header.rows,
-                    skipped=header.skipped,
-                    namespace=content.content.namespace,
-                    model=self._model,
-                    dimension=self._dimension,
-                )
-            )
-            await _send_rejects(call, list(content.content.rejects))
-            sent: set[int] = set()
-            while len(sent) < len(content.text_of):
-                await self._send_bought(call, content, order, sent)
-                delivery.progress()
-                if not order.finished:
-                    await _something(order)
-            failpoints.hit("embedder.after_index_sent")
-            return await call.settle()
-
-    async def _send_bought(
-        self, call: indexer_client.ChunkCall, content: rows.Rows, order: Order, sent: set[int]
-    ) -> None:
-        """Send the rows whose texts have a vector or a refusal by now."""
-        left = [position for position in range(len(content.text_of)) if position not in sent]
-        bought = [position for position in left if order.vectors[content.text_of[position]] is not None]
-        refused = [position for position in left if content.text_of[position] in order.refusals]
-        for batch in rows.batches(content, bought, order.vectors):
-            await call.send(vectors=batch)
-        await _send_rejects(call, list(rows.refusals(content, refused, order.refusals)))
-        sent.update(bought, refused)
 
     async def _patiently(
         self, delivery: Delivery, order: Order | None = None
@@ -265,26 +251,17 @@ class Worker:
         self._consumer.drop(delivery)
 
 
-async def _something(order: Order) -> None:
-    """Wait until the order has anything new to send.
-
-    Raises:
-        Dropped: It is void.
-    """
-    if order.texts and not order.finished:
-        await order.change()
-    if order.dropped is not None and not order.finished:
-        raise Dropped from order.dropped
+async def _or_drop(order: Order, guard: Coroutine[object, object, None]) -> None:
+    """A guard that dies of a defect takes the order along: unguarded it would wait for ever."""
+    try:
+        await guard
+    except Exception as defect:
+        order.drop(defect)
 
 
 async def _lost(delivery: Delivery, order: Order) -> None:
     await delivery.lost.wait()
     order.drop(LeaseLost())
-
-
-async def _send_rejects(call: indexer_client.ChunkCall, rejects: list[chunk_pb2.Reject]) -> None:
-    for start in range(0, len(rejects), REJECTS_A_MESSAGE):
-        await call.send(rejects=indexer_pb2.RejectBatch(rejects=rejects[start : start + REJECTS_A_MESSAGE]))
 
 
 def _tell(state: tenacity.RetryCallState) -> None:

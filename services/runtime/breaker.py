@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -15,31 +16,35 @@ LONGEST_SECONDS = 30.0
 class Breaker:
     """Closed: everybody passes. Open: callers wait for the next time to try; success closes it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
+        self._clock = clock
         self._failures = 0
+        self._openings = 0
         self._open_until = 0.0
 
     @property
     def open(self) -> bool:
         """Whether it is not yet time to try again."""
-        return time.monotonic() < self._open_until
+        return self._clock() < self._open_until
 
     async def passage(self) -> None:
         """Wait until trying is worth it. To be passed before a permit is taken: a permit does not keep."""
-        await asyncio.sleep(max(0.0, self._open_until - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._open_until - self._clock()))
 
     def succeed(self) -> None:
         """It answered."""
         if self._failures >= FAILURES_TO_OPEN:
             log.info("It answers again.", action="circuit_closed", circuit=self._name)
-        self._failures = 0
+        self._failures = self._openings = 0
         self._open_until = 0.0
 
     def fail(self) -> None:
         """It failed."""
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN and not self.open:
-            seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._failures - FAILURES_TO_OPEN, 10))
-            self._open_until = time.monotonic() + seconds
+            # By openings, not by failures: calls under way at once fail together and are one sign, not many.
+            seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._openings, 10))
+            self._openings += 1
+            self._open_until = self._clock() + seconds
             log.warning("It does not answer.", action="circuit_open", circuit=self._name, seconds=seconds)

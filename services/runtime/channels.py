@@ -68,8 +68,9 @@ class UnaryIdentity(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
-    """Adds the internal identity to calls that answer with a stream. A class of its own: grpc.aio takes an
-    interceptor for one kind of call only, whatever else it could do.
+    """Adds the internal identity to calls that answer with a stream.
+
+    A class of its own: grpc.aio takes an interceptor for one kind of call only, whatever else it could do.
     """
 
     def __init__(self, internal_token: str) -> None:

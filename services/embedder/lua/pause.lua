@@ -1,29 +1,31 @@
 -- A 429 came: one pause for every replica, and a slower rate after it.
 --
--- KEYS[1] state (hash)
--- ARGV    seconds to pause, drop (0.7), seconds between drops (5), 1 when the configured rate is 0,
---         1 when the configured token limit is 0, requests or tokens: what was exceeded
-local seconds, drop, between = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local raw = redis.call('HMGET', KEYS[1], 'pause_until', 'factor', 'factor_at', 'second_requests', 'second_tokens',
-                       'learned_rate', 'learned_tokens', 'dropped_at')
+-- ARGV    seconds to pause, which limit was exceeded (requests or tokens), the limit a second that the provider named
+--         (0: none), drop (0.7), seconds between drops (5), for how long a named limit is taken at its word (s)
+local seconds, what, named = tonumber(ARGV[ASKED + 1]), ARGV[ASKED + 2], tonumber(ARGV[ASKED + 3])
+local drop, between, word_seconds = tonumber(ARGV[ASKED + 4]), tonumber(ARGV[ASKED + 5]), tonumber(ARGV[ASKED + 6])
 
-local until_ = math.max(tonumber(raw[1] or '0'), now + seconds)
-redis.call('HSET', KEYS[1], 'pause_until', string.format('%.6f', until_))
+local state = load()
+local until_ = math.max(state.pause_until or 0, now + math.min(math.max(seconds, 0), LONGEST_PAUSE))
+local changes = {pause_until = until_}
 
--- `factor_at` is when the last drop's pause ends, from where the climb back counts.
-local factor_at, dropped_at = tonumber(raw[3] or '0'), tonumber(raw[8] or '0')
-if now - dropped_at < between then return 0 end
-local factor = 1
-if raw[2] then factor = math.min(1, tonumber(raw[2]) + 0.02 * math.max(0, now - factor_at)) end
+-- Answers that were under way when the first 429 came are not further reasons to slow down.
+if not state.dropped_at or now - state.dropped_at >= between then
+  changes.factor = math.max(0.05, factor_of(state) * drop)
+  changes.factor_at, changes.dropped_at = until_, now -- the climb back begins when the pause ends
 
--- Without a configured limit the first 429 teaches one: what had started in that second.
-if ARGV[6] == 'tokens' and ARGV[5] == '1' and not raw[7] then
-  redis.call('HSET', KEYS[1], 'learned_tokens', math.max(1, tonumber(raw[5] or '1')), 'learned_at', now)
-elseif ARGV[6] ~= 'tokens' and ARGV[4] == '1' and not raw[6] then
-  redis.call('HSET', KEYS[1], 'learned_rate', math.max(1, tonumber(raw[4] or '1')), 'learned_at', now)
+  local by_tokens = what == 'tokens'
+  local name = by_tokens and 'learned_tokens' or 'learned_rate'
+  local configured = by_tokens and PER_SECOND or RATE
+  local started = math.max(1, state[by_tokens and 'second_tokens' or 'second_requests'] or 0,
+                           state[by_tokens and 'last_tokens' or 'last_requests'] or 0)
+  local limit = taught(configured, state[name], state[name .. '_at'])
+  if named > 0 then
+    changes[name], changes[name .. '_at'] = named, until_ + word_seconds
+  elseif configured == 0 then
+    -- Without any limit the 429 teaches one: what had started in a second.
+    changes[name], changes[name .. '_at'] = limit > 0 and math.min(limit, started) or started, until_
+  end
 end
-redis.call('HSET', KEYS[1], 'factor', math.max(0.05, factor * drop),
-           'factor_at', string.format('%.6f', until_), 'dropped_at', string.format('%.6f', now))
+save(changes)
 return 1

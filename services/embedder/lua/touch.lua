@@ -1,0 +1,3 @@
+-- Creates the state where it is absent, so that its starting debt is repaid before the first task comes.
+load()
+return 1
