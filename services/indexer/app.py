@@ -42,9 +42,7 @@ async def application(
 
         index = pinecone_client.Pinecone(pinecone)
         stack.push_async_callback(index.close)
-        upserts = pinecone_writer.Upserts(
-            index, pinecone.pinecone_api_key.get_secret_value(), rules.upsert_deadline_seconds
-        )
+        upserts = pinecone_writer.Upserts(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
         stack.push_async_callback(upserts.close)
 
         book = ledger.Ledger(
@@ -55,7 +53,7 @@ async def application(
             circuit_open=lambda: upserts.circuit.open,
         )
         api = servicer.IndexerServicer(task_servicer.TaskServicer(book, rules), book, index, upserts, store)
-        internal = ledger_servicer.LedgerServicer(book, store)
+        internal = ledger_servicer.LedgerServicer(book, store, index.index)
 
         def register(grpc_server: grpc.aio.Server) -> None:
             servicer.register(api, grpc_server)

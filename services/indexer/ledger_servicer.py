@@ -1,13 +1,13 @@
 """LedgerService: RPC in, ledger out. Who may call is the auth interceptor's business."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import grpc
 from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
 
-from services.indexer import ledger, records, rejects, table
-from services.indexer.ledger import gate, shards
+from services.indexer import ledger, pinecone_client, records, rejects, table
+from services.indexer.ledger import gate, namespaces, shards
 from services.runtime import errors
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -18,11 +18,23 @@ REJECTS_MESSAGE_BYTES: Final = 1024 * 1024
 
 
 class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
-    """The ledger to the other services."""
+    """The ledger to the other services.
 
-    def __init__(self, book: ledger.Ledger, store: rejects.RejectStore) -> None:
+    Args:
+        book: The ledger.
+        store: Where rejects are kept.
+        index: Describes the index that vectors go to; None: there is none to ask.
+    """
+
+    def __init__(
+        self,
+        book: ledger.Ledger,
+        store: rejects.RejectStore,
+        index: Callable[[], Awaitable[pinecone_client.Index]] | None = None,
+    ) -> None:
         self._ledger = book
         self._rejects = store
+        self._index = index
 
     async def CreateTask(self, request: ledger_pb2.CreateTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         if not request.client:
@@ -91,6 +103,31 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
 
     async def ResumeTask(self, request: ledger_pb2.ResumeTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         return records.record(await self._ledger.resume(request.task_id))
+
+    async def CheckNamespace(
+        self, request: ledger_pb2.CheckNamespaceRequest, context: Context
+    ) -> ledger_pb2.CheckNamespaceResponse:
+        held = await self._ledger.namespaces.holds(request.namespace)
+        answer = ledger_pb2.CheckNamespaceResponse(index_dimension=await self._index_dimension())
+        if held is not None:
+            answer.model, answer.dimension = held.model, held.dimension
+        if answer.index_dimension not in (0, request.dimension):
+            answer.problem = (
+                f"The index takes {answer.index_dimension} values a vector, not {request.dimension}. Set "
+                "EMBEDDING_DIMENSIONS to what it takes, or use another index."
+            )
+        try:
+            await self._ledger.namespaces.check(request.namespace, request.model, request.dimension)
+        except namespaces.NamespaceRefused as refused:
+            answer.problem = refused.message
+        return answer
+
+    async def _index_dimension(self) -> int:
+        """Values a vector of the index; 0: it cannot be asked now."""
+        try:
+            return (await self._index()).dimension if self._index is not None else 0
+        except errors.Unavailable:
+            return 0
 
     async def BeginChunk(
         self, request: ledger_pb2.BeginChunkRequest, context: Context

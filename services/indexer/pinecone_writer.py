@@ -9,12 +9,13 @@ from typing import NoReturn
 
 import grpc
 import prometheus_client
+import pydantic
 import structlog
 import tenacity
 from vectorline.v1 import pinecone_pb2
 
 from services.indexer import concurrency, pinecone_client
-from services.runtime import breaker, channels, failpoints
+from services.runtime import breaker, channels, failpoints, secrets
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ UPSERTS = prometheus_client.Counter("vectorline_pinecone_upserts", "Upserts to P
 SECONDS = prometheus_client.Histogram("vectorline_pinecone_seconds", "Seconds an upsert took.")
 
 REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
+KEY_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 PUSH_BACK = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 Vector = pinecone_pb2.PineconeVector
@@ -48,9 +50,9 @@ class IndexUnavailable(Exception):
 class Upserts:
     """Writes batches of vectors into one index."""
 
-    def __init__(self, index: pinecone_client.Pinecone, api_key: str, deadline_seconds: float) -> None:
+    def __init__(self, index: pinecone_client.Pinecone, api_key: pydantic.SecretStr, deadline_seconds: float) -> None:
         self._index = index
-        self._metadata = (("api-key", api_key), ("x-pinecone-api-version", API_VERSION))
+        self._key = api_key
         self._deadline_seconds = deadline_seconds
         self._channel: grpc.aio.Channel | None = None
         self._call: Callable[..., Awaitable[pinecone_pb2.PineconeUpsertResponse]] | None = None
@@ -103,12 +105,16 @@ class Upserts:
 
     async def _send(self, request: pinecone_pb2.PineconeUpsertRequest) -> int:
         call = self._call or await self._connect()
+        key = self._key.get_secret_value()
+        metadata = (("api-key", key), ("x-pinecone-api-version", API_VERSION))
         try:
             with SECONDS.time():
                 failpoints.hit("indexer.before_upsert")
-                answer = await call(request, timeout=self._deadline_seconds, metadata=self._metadata)
+                answer = await call(request, timeout=self._deadline_seconds, metadata=metadata)
                 failpoints.hit("indexer.after_upsert")
         except grpc.aio.AioRpcError as error:
+            if error.code() in KEY_REFUSED:
+                await secrets.renewed(self._key, key)  # the retry sends the new one, if there is one
             self._sort(error)
         UPSERTS.labels("written").inc()
         self._limit.succeed()

@@ -14,7 +14,7 @@ import pinecone.errors
 from botocore import exceptions
 
 from services.indexer import aws, settings, table
-from services.runtime import settings as runtime_settings
+from services.runtime import secrets
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -161,10 +161,11 @@ def _wait(what: str, ready: Callable[[], bool]) -> None:
 
 def main() -> int:
     """Create what is absent; the exit code is 1 if something cannot be used or does not answer."""
-    where = runtime_settings.load(settings.AwsSettings)
-    ledger = runtime_settings.load(settings.LedgerSettings)
-    kept = runtime_settings.load(settings.RejectSettings)
-    wanted = runtime_settings.load(settings.PineconeSettings)
+    vault = secrets.Vault()
+    where = vault.load(settings.AwsSettings)
+    ledger = vault.load(settings.LedgerSettings)
+    kept = vault.load(settings.RejectSettings)
+    wanted = vault.load(settings.PineconeSettings)
 
     def say(line: str) -> None:
         sys.stdout.write(f"{line}\n")

@@ -46,6 +46,9 @@ def order(message: ledger_pb2.CreateTaskRequest) -> creation.Order:
     body = ingest_pb2.ProcessRequest()
     body.CopyFrom(asked)
     body.ClearField("request_id")
+    if asked.data_source == "upload" and message.source.sha256:
+        # Every upload has an id of its own: a repeated one is known by its content.
+        body.upload_id = message.source.sha256
     return creation.Order(
         client=message.client,
         request_id=asked.request_id,

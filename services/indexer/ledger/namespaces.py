@@ -71,13 +71,18 @@ class Namespaces:
         Raises:
             NamespaceRefused: It holds another's.
         """
+        if held := await self.holds(namespace):
+            _compare(namespace, held, Kind(model, dimension))
+
+    async def holds(self, namespace: str) -> Kind | None:
+        """What the namespace was claimed for; None: nobody wrote to it yet."""
         held = self._known.get(namespace)
         if held is None:
             item = await self._table.get(items.namespace_key(self._index, namespace))
             if item is None:
-                return
+                return None
             held = self._known[namespace] = _kind(item)
-        _compare(namespace, held, Kind(model, dimension))
+        return held
 
 
 def _kind(item: table.Item) -> Kind:

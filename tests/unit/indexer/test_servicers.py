@@ -237,3 +237,29 @@ async def test_a_watcher_hears_every_change_and_a_beat_until_the_end(served: Ser
     assert done == ["cancelled"]
     with refused(grpc.StatusCode.NOT_FOUND):
         _ = [one async for one in served.tasks.WatchTask(indexer_pb2.WatchTaskRequest(task_id="nobody"))]
+
+
+async def test_a_namespace_is_checked_without_being_claimed(served: Served) -> None:
+    asked = ledger_pb2.CheckNamespaceRequest(namespace="v2", model="small", dimension=3)
+
+    empty = await served.ledger.CheckNamespace(asked)
+    await served.line.book.namespaces.claim("v2", "ada", 3)
+    held = await served.ledger.CheckNamespace(asked)
+
+    assert (empty.model, empty.dimension, empty.problem) == ("", 0, "")
+    assert (held.model, held.dimension) == ("ada", 3)
+    assert "holds vectors of ada (3 values), not of small (3 values)" in held.problem
+
+
+async def test_an_upload_is_known_again_by_its_content_and_not_by_its_id(served: Served) -> None:
+    def upload(upload_id: str, sha256: str) -> ledger_pb2.CreateTaskRequest:
+        request = ingest_pb2.ProcessRequest(data_source="upload", upload_id=upload_id, question_id=1, request_id="key")
+        source = ledger_pb2.PinnedSource(uri=f"s3://b/uploads/{upload_id}/a.csv", sha256=sha256)
+        return ledger_pb2.CreateTaskRequest(client="ann", request=request, source=source)
+
+    first = await served.ledger.CreateTask(upload("one", "aa"))
+    again = await served.ledger.CreateTask(upload("two", "aa"))
+
+    assert (again.task_id, again.existed, again.request.upload_id) == (first.task_id, True, "one")
+    with refused(grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED"):
+        await served.ledger.CreateTask(upload("three", "bb"))
