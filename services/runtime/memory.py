@@ -9,8 +9,8 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
 # A buffer from this size on is mapped by itself and given back when it is freed.
-MAPPED_BYTES = 512 * 1024
-TRIM_BYTES = 4 * 1024 * 1024
+MAPPED_BYTES = 4 * 1024 * 1024
+TRIM_BYTES = 16 * 1024 * 1024
 # One for the loop's thread and one for all others: each further arena holds its own peak for good.
 ARENAS = 2
 
