@@ -26,7 +26,7 @@ from services.embedder import (
     valkey_limiter,
     worker,
 )
-from services.runtime import background, channels, health, server, valkey
+from services.runtime import background, channels, health, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
 
 NAME = "vectorline.v1.EmbedderService"
@@ -44,13 +44,13 @@ async def application(
     async with contextlib.AsyncExitStack() as stack:
         client = connection.connect(where.url)
         stack.push_async_callback(client.aclose)
-        token = process.internal_token.get_secret_value()
-        channel = channels.connect(work.indexer_addr, token)
+        token = process.internal_token
+        channel = channels.connect(work.indexer_addr, token, name="indexer", files=tls.files(process))
         stack.push_async_callback(channel.close)
         source = openai_client.OpenAI(embedding, connections=work.max_workers + 4)
         stack.push_async_callback(source.close)
 
-        indexer = indexer_client.Indexer(channel, channels.internal_metadata(token))
+        indexer = indexer_client.Indexer(channel, lambda: channels.internal_metadata(token))
         requests = packing.limits(embedding.openai_tokens_per_minute)
         limits = valkey_limiter.ValkeyLimiter(
             client,
@@ -116,6 +116,7 @@ async def application(
                 "indexer": health.Dependency(lambda: health.ask(channel, INDEXER), vital=False),
             },
             drain=consumption.drain,
+            rate=quotas.ValkeyRate(client),
         )
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -104,7 +104,7 @@ class ChunkCall:
 class Indexer:
     """The indexer's methods that the embedder calls."""
 
-    def __init__(self, channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, channel: grpc.aio.Channel, metadata: Callable[[], tuple[tuple[str, str], ...]]) -> None:
         self._ledger: ledger_pb2_grpc.LedgerServiceAsyncStub = ledger_pb2_grpc.LedgerServiceStub(channel)
         self._index: indexer_pb2_grpc.IndexerServiceAsyncStub = indexer_pb2_grpc.IndexerServiceStub(channel)
         self._metadata = metadata
@@ -164,7 +164,7 @@ class Indexer:
         Raises:
             ChunkRefused, IndexerUnavailable: From the call's methods.
         """
-        call = ChunkCall(self._index.IndexChunk(metadata=self._metadata), header, counter)
+        call = ChunkCall(self._index.IndexChunk(metadata=self._metadata()), header, counter)
         try:
             yield call
         finally:

@@ -16,6 +16,7 @@ import pybase64
 
 from services.embedder import openai_errors, settings
 from services.embedder.openai_errors import AccountRefused, Failed, Invalid
+from services.runtime import secrets
 
 # What is asked to learn whether an account, a model and their parameters are good; bought at most once a minute.
 PROBE_TEXT = "Is this account good again?"
@@ -33,10 +34,10 @@ class OpenAI:
         self.model = embedding.openai_model
         self.dimension = embedding.embedding_dimensions
         self._deadline_seconds = embedding.openai_timeout_seconds
-        self._key = embedding.openai_api_key.get_secret_value()
+        self._key = embedding.openai_api_key
         self._wrong_widths = 0
         self._client = openai.AsyncOpenAI(
-            api_key=self._key,
+            api_key="sent with each request",  # since it may be rotated
             base_url=embedding.openai_base_url,
             max_retries=0,
             timeout=httpx2.Timeout(self._deadline_seconds, connect=min(5.0, self._deadline_seconds)),
@@ -71,18 +72,25 @@ class OpenAI:
 
     async def _ask(self, texts: Sequence[str]) -> bytes:
         extra: dict[str, Any] = {} if self.model.endswith("ada-002") else {"dimensions": self.dimension}
+        key = self._key.get_secret_value()
         try:
             # The SDK's timeout is one between two bytes: a server that drips would hold the request for ever.
             async with asyncio.timeout(self._deadline_seconds):
                 answer = await self._client.embeddings.with_raw_response.create(
-                    model=self.model, input=list(texts), encoding_format="base64", **extra
+                    model=self.model,
+                    input=list(texts),
+                    encoding_format="base64",
+                    extra_headers={"Authorization": f"Bearer {key}"},
+                    **extra,
                 )
                 return answer.http_response.content
         except openai.APIStatusError as error:
-            raise openai_errors.sort(error, texts, self._key) from None  # its words may quote the input
+            if error.status_code in {401, 403} and await secrets.renewed(self._key, key):
+                raise Failed("The key was rotated.") from None  # tried again, with the new one
+            raise openai_errors.sort(error, texts, key) from None  # its words may quote the input
         except (openai.APIError, httpx2.HTTPError) as error:
             cause = error.__cause__ or error
-            raise Failed(f"{type(cause).__name__}: {openai_errors.without(str(cause), texts, self._key)}") from None
+            raise Failed(f"{type(cause).__name__}: {openai_errors.without(str(cause), texts, key)}") from None
         except TimeoutError:
             raise Failed(f"No answer within {self._deadline_seconds:g} s.") from None
 

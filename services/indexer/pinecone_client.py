@@ -9,7 +9,7 @@ import pinecone
 import pinecone.errors
 
 from services.indexer import settings
-from services.runtime import errors
+from services.runtime import errors, secrets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +44,8 @@ class Pinecone:
 
     def __init__(self, where: settings.PineconeSettings) -> None:
         self._where = where
-        self._client = pinecone.AsyncPinecone(
-            api_key=where.pinecone_api_key.get_secret_value(),
-            host=where.pinecone_controller_host,
-            timeout=10.0,
-        )
+        self._client: pinecone.AsyncPinecone | None = None
+        self._key = ""  # of the client
         self._index: Index | None = None
         self._data: Any = None
         self._opening = asyncio.Lock()
@@ -57,7 +54,17 @@ class Pinecone:
         """Close the connections."""
         if self._data is not None:
             await self._data.close()
-        await self._client.close()
+        if self._client is not None:
+            await self._client.close()
+
+    async def _opened(self) -> pinecone.AsyncPinecone:
+        """A client with the key as it is now: the SDK holds the one that it was made with."""
+        key = self._where.pinecone_api_key.get_secret_value()
+        if self._client is None or key != self._key:
+            await self.close()
+            self._data, self._key = None, key
+            self._client = pinecone.AsyncPinecone(api_key=key, host=self._where.pinecone_controller_host, timeout=10.0)
+        return self._client
 
     async def index(self) -> Index:
         """The configured index, described once.
@@ -73,7 +80,7 @@ class Pinecone:
     async def _describe(self) -> Index:
         name = self._where.pinecone_index_name
         try:
-            found = await self._client.indexes.describe(name)
+            found = await (await self._opened()).indexes.describe(name)
         except pinecone.errors.NotFoundError as error:
             words = f"The index {name!r} does not exist; `vectorline init` creates it."
             raise errors.Unavailable(words, reason="INDEX_MISSING") from error
@@ -93,10 +100,12 @@ class Pinecone:
         """
         index = await self.index()
         async with self._opening:
+            client = await self._opened()
             if self._data is None:
-                self._data = await self._client.index(host=index.host)
+                self._data = await client.index(host=index.host)
+            data, key = self._data, self._key
         try:
-            answer = await self._data.query(
+            answer = await data.query(
                 vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter or None, include_metadata=True
             )
         except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
@@ -104,6 +113,8 @@ class Pinecone:
         except pinecone.errors.ApiError as error:
             if error.status_code == 400:
                 raise errors.InvalidArgument(f"The index refuses the question: {error}") from error
+            if error.status_code in {401, 403}:
+                await secrets.renewed(self._where.pinecone_api_key, key)  # for who asks again
             raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
         except pinecone.errors.PineconeError as error:
             raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error

@@ -11,7 +11,7 @@ from vectorline.v1 import ingest_pb2_grpc
 from services.chunks import connection, inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
 from services.ingest import driver, finding, ledger_client, resubmitter, servicer, settings, staging
-from services.runtime import aws, channels, health, server, valkey
+from services.runtime import aws, channels, health, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
 
 NAME = "vectorline.v1.IngestService"
@@ -33,7 +33,9 @@ async def application(
     async with contextlib.AsyncExitStack() as stack:
         client = connection.connect(where.url)
         stack.push_async_callback(client.aclose)
-        channel = channels.connect(splits.indexer_addr, process.internal_token.get_secret_value())
+        channel = channels.connect(
+            splits.indexer_addr, process.internal_token, name="indexer", files=tls.files(process)
+        )
         stack.push_async_callback(channel.close)
         objects = boto3.client(
             "s3",
@@ -87,4 +89,5 @@ async def application(
                 "valkey": health.Dependency(client.ping, vital=False),
             },
             drain=tasks.drain,
+            rate=quotas.ValkeyRate(client),
         )

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
+import pydantic
 
+from services.runtime import tls
 from services.runtime.interceptors import auth
 
 # One message: a batch of vectors of about 2 MB with its metadata (40 KB a row at most).
@@ -48,23 +50,24 @@ SERVICE_CONFIG = {
 }
 
 
-def internal_metadata(internal_token: str) -> tuple[tuple[str, str], ...]:
-    """The metadata that proves this process to be of the line."""
-    return ((auth.INTERNAL_TOKEN, internal_token),) if internal_token else ()
+def internal_metadata(internal_token: pydantic.SecretStr) -> tuple[tuple[str, str], ...]:
+    """The metadata that proves this process to be of the line now; made for each call, since the token may change."""
+    token = internal_token.get_secret_value()
+    return ((auth.INTERNAL_TOKEN, token),) if token else ()
 
 
 class UnaryIdentity(grpc.aio.UnaryUnaryClientInterceptor):
     """Adds the internal identity to every unary call, and a deadline to those that have none."""
 
-    def __init__(self, internal_token: str) -> None:
-        self._metadata = internal_metadata(internal_token)
+    def __init__(self, internal_token: pydantic.SecretStr) -> None:
+        self._token = internal_token
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         """Identity and deadline."""
         timeout = client_call_details.timeout or UNARY_TIMEOUT_SECONDS
-        return await continuation(_signed(client_call_details, self._metadata, timeout), request)
+        return await continuation(_signed(client_call_details, internal_metadata(self._token), timeout), request)
 
 
 class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
@@ -73,14 +76,16 @@ class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
     A class of its own: grpc.aio takes an interceptor for one kind of call only, whatever else it could do.
     """
 
-    def __init__(self, internal_token: str) -> None:
-        self._metadata = internal_metadata(internal_token)
+    def __init__(self, internal_token: pydantic.SecretStr) -> None:
+        self._token = internal_token
 
     async def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         """Identity; a stream's length is its caller's business."""
-        return await continuation(_signed(client_call_details, self._metadata, client_call_details.timeout), request)
+        return await continuation(
+            _signed(client_call_details, internal_metadata(self._token), client_call_details.timeout), request
+        )
 
 
 def _signed(
@@ -102,9 +107,24 @@ def target(addresses: str) -> str:
     return "ipv4:" + ",".join(address.strip() for address in addresses.split(","))
 
 
-def connect(addresses: str, internal_token: str) -> grpc.aio.Channel:
-    """A channel to another service; round robin over what the name resolves to."""
+def connect(
+    addresses: str, internal_token: pydantic.SecretStr, *, name: str, files: tls.Files | None = None
+) -> grpc.aio.Channel:
+    """A channel to another service; round robin over what the address resolves to.
+
+    Args:
+        addresses: host:port, or several by comma.
+        internal_token: Sent with each call.
+        name: What the other side's certificate must be for, wherever it is: the service's name.
+        files: This process's certificate; None: plaintext.
+    """
     options = (*KEEPALIVE, *SIZES, ("grpc.service_config", json.dumps(SERVICE_CONFIG)), ("grpc.enable_retries", 1))
-    return grpc.aio.insecure_channel(
-        target(addresses), options=options, interceptors=[UnaryIdentity(internal_token), StreamIdentity(internal_token)]
+    interceptors = [UnaryIdentity(internal_token), StreamIdentity(internal_token)]
+    if files is None:
+        return grpc.aio.insecure_channel(target(addresses), options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(
+        target(addresses),
+        tls.channel_credentials(files),
+        options=(*options, ("grpc.ssl_target_name_override", name)),
+        interceptors=interceptors,
     )

@@ -7,12 +7,31 @@ from services.runtime import errors
 
 
 @dataclasses.dataclass(frozen=True)
+class Limits:
+    """What one key may use; 0: no limit.
+
+    Attributes:
+        requests_per_second: Calls, over all replicas that share a Valkey.
+        open_tasks: Tasks at once that are neither terminal nor blocked.
+        rows_per_day: Rows of sources scanned in a day (UTC).
+    """
+
+    requests_per_second: float = 0.0
+    open_tasks: int = 0
+    rows_per_day: int = 0
+
+
+UNLIMITED = Limits()
+
+
+@dataclasses.dataclass(frozen=True)
 class Caller:
     """A caller of the line. `key_id` names the API key (never the key); internal callers are other services."""
 
     key_id: str
     scopes: frozenset[str]
     internal: bool = False
+    limits: Limits = UNLIMITED
 
     @property
     def admin(self) -> bool:

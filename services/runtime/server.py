@@ -18,7 +18,7 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.runtime import channels, health, logs, memory, settings
+from services.runtime import background, channels, health, keys, logs, memory, quotas, secrets, settings, tls
 from services.runtime.interceptors import auth, failures, journal
 
 log = structlog.get_logger()
@@ -47,37 +47,65 @@ class Service:
     dependencies: Mapping[str, health.Dependency]
     # Stops taking work, finishes or hands back what is held.
     drain: Callable[[], Awaitable[None]] = _nothing
+    # Counts requests by key; without Valkey each replica counts for itself.
+    rate: quotas.Rate = dataclasses.field(default_factory=quotas.LocalRate)
 
 
 Opener = Callable[[], contextlib.AbstractAsyncContextManager[Service]]
 
 
-def run(name: str, process: settings.ProcessSettings, opener: Opener) -> None:
+@dataclasses.dataclass(frozen=True)
+class Door:
+    """Who may come in, and over what: made once, before anything is opened."""
+
+    keys: keys.Keyring
+    files: tls.Files | None
+
+
+def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: secrets.Vault) -> None:
     """Run the service until SIGTERM or SIGINT."""
-    _require_identity(process)
+    door = _door(process)
     logs.configure(process, name)
     memory.tune()
-    uvloop.run(_serve(name, process, opener))
+    uvloop.run(_serve(name, process, opener, vault, door))
 
 
-def _require_identity(process: settings.ProcessSettings) -> None:
-    if process.production and not process.internal_token.get_secret_value():
-        settings.refuse("INTERNAL_TOKEN: production needs it, or anybody who reaches a port is a service of the line")
-    if process.production and not process.api_key.get_secret_value():
-        settings.refuse("API_KEY: production needs at least one key")
+def _door(process: settings.ProcessSettings) -> Door:
+    """Stops the process when the door would stand open, or could not be opened by anybody."""
+    files = tls.files(process)
+    if process.production and not process.internal_token.get_secret_value() and files is None:
+        settings.refuse(
+            "INTERNAL_TOKEN: production needs it, or mTLS by TLS_CERT_FILE, TLS_KEY_FILE and TLS_CA_FILE, or anybody "
+            "who reaches a port is a service of the line"
+        )
+    if process.production and not (process.api_key.get_secret_value() or process.api_keys.get_secret_value()):
+        settings.refuse("API_KEY: production needs at least one key, here or in API_KEYS")
+    try:
+        return Door(keys.Keyring(process), files)
+    except keys.WrongKeys as error:
+        settings.refuse(f"API_KEYS: {error}")
 
 
-def _interceptors(process: settings.ProcessSettings) -> list[grpc.aio.ServerInterceptor]:
-    secret = process.api_key.get_secret_value()
-    keys = (auth.key("default", secret, ("read", "ingest", "admin")),) if secret else ()
+def _interceptors(
+    process: settings.ProcessSettings, door: Door, rate: quotas.Rate, vault: secrets.Vault
+) -> list[grpc.aio.ServerInterceptor]:
     return [
         journal.Journal(),
         failures.Failures(),
-        auth.Auth(keys, process.internal_token.get_secret_value()),
+        auth.Auth(door.keys, process.internal_token, rate, vault.look),
     ]
 
 
-async def _serve(name: str, process: settings.ProcessSettings, opener: Opener) -> None:
+def _listen(server: grpc.aio.Server, process: settings.ProcessSettings, door: Door) -> int:
+    address = f"{process.grpc_host}:{process.grpc_port}"
+    if door.files is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, tls.server_credentials(door.files))
+
+
+async def _serve(
+    name: str, process: settings.ProcessSettings, opener: Opener, vault: secrets.Vault, door: Door
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,19 +113,20 @@ async def _serve(name: str, process: settings.ProcessSettings, opener: Opener) -
     if process.metrics_port:
         prometheus_client.start_http_server(process.metrics_port)
     async with opener() as service:
-        server = grpc.aio.server(interceptors=_interceptors(process), options=SERVER_OPTIONS)
+        server = grpc.aio.server(interceptors=_interceptors(process, door, service.rate, vault), options=SERVER_OPTIONS)
         service.register(server)
         watcher = health.Health(service.names, service.dependencies)
         await watcher.begin()
         health_pb2_grpc.add_HealthServicer_to_server(watcher.servicer, server)
         if process.grpc_reflection:
             reflection.enable_server_reflection([*service.names, reflection.SERVICE_NAME], server)
-        port = server.add_insecure_port(f"{process.grpc_host}:{process.grpc_port}")
+        port = _listen(server, process, door)
         await server.start()
         log.info("Listening.", action="started", name=name, port=port)
         probing = asyncio.create_task(watcher.watch())
-        await stopping.wait()
-        await _stop(process, service, watcher, server)
+        async with background.running("secrets", lambda: vault.run(process.secrets_refresh_seconds)):
+            await stopping.wait()
+            await _stop(process, service, watcher, server)
         probing.cancel()
     log.info("Stopped.", action="stopped", name=name)
 

@@ -1,7 +1,8 @@
 """Settings: one frozen class per concern, read from the environment once, handed in, never a global."""
 
+import pathlib
 import sys
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, NoReturn, Self, TypeVar
 
 import pydantic
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,7 +16,50 @@ class Section(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 
 
-class ProcessSettings(Section):
+class AccessSettings(Section):
+    """Who may call. Secrets of any section may be named by ARN: `arn:aws:secretsmanager:…[#field]`."""
+
+    api_key: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""), description="One key that callers send as x-api-key: id `default`, every scope."
+    )
+    api_keys: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""),
+        description="Several keys: a JSON list (`vectorline config new-key` makes an entry), or the path of a file.",
+    )
+    api_key_pepper: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""), description="What the hashes in API_KEYS are made with; 16 characters or more."
+    )
+    internal_token: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""), description="What the services prove their identity with to each other."
+    )
+    secrets_refresh_seconds: float = pydantic.Field(
+        300.0, gt=0, description="How often secrets named by ARN are fetched anew."
+    )
+
+
+class TlsSettings(Section):
+    """mTLS between the services: all three files, or none. See `services.runtime.tls`."""
+
+    tls_cert_file: pathlib.Path | None = pydantic.Field(
+        None, description="PEM certificate chain of this process; its SAN is the service's name, e.g. ingest."
+    )
+    tls_key_file: pathlib.Path | None = pydantic.Field(None, description="PEM key of the certificate.")
+    tls_ca_file: pathlib.Path | None = pydantic.Field(None, description="PEM certificate of the CA of all services.")
+
+    @pydantic.model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = {
+            "TLS_CERT_FILE": self.tls_cert_file,
+            "TLS_KEY_FILE": self.tls_key_file,
+            "TLS_CA_FILE": self.tls_ca_file,
+        }
+        missing = [name for name, path in given.items() if path is None]
+        if 0 < len(missing) < len(given):
+            raise ValueError(f"mTLS needs {', '.join(missing)} too")
+        return self
+
+
+class ProcessSettings(AccessSettings, TlsSettings):
     """What every service process is told."""
 
     environment: str = pydantic.Field("development", description="Name of the deployment; `production` is strict.")
@@ -31,12 +75,6 @@ class ProcessSettings(Section):
         3.0, ge=0, description="After SIGTERM calls are served for so long, until load balancers have turned away."
     )
     grpc_reflection: bool = pydantic.Field(False, description="Serve grpc.reflection.")
-    api_key: pydantic.SecretStr = pydantic.Field(
-        pydantic.SecretStr(""), description="The key that callers send as x-api-key."
-    )
-    internal_token: pydantic.SecretStr = pydantic.Field(
-        pydantic.SecretStr(""), description="What the services prove their identity with to each other."
-    )
 
     @property
     def production(self) -> bool:
@@ -53,7 +91,8 @@ def load(section: type[SectionT]) -> SectionT:
         return section()
     except pydantic.ValidationError as error:
         complaints = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}" for problem in error.errors()
+            ": ".join(filter(None, (".".join(str(part) for part in problem["loc"]).upper(), problem["msg"])))
+            for problem in error.errors()
         )
         refuse(complaints)
 

@@ -71,7 +71,9 @@ def server_credentials(source: Files) -> grpc.ServerCredentials:
     """Credentials that ask for a client certificate, and that follow the files."""
     watched = _Watched(source)
     return grpc.dynamic_ssl_server_credentials(
-        watched.configuration(), watched.changed, require_client_authentication=True
+        watched.configuration(),
+        watched.changed,  # type: ignore[arg-type]  # the stubs forget that None is allowed
+        require_client_authentication=True,
     )
 
 

@@ -4,17 +4,18 @@ Each method says in its proto who may call it (`option (access)`); a method that
 """
 
 import contextlib
-import dataclasses
-import hashlib
+import datetime
 import hmac
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import pydantic
 import structlog
 from google.protobuf import descriptor_pool
 from vectorline.v1 import access_pb2
 
-from services.runtime import errors, identity
+from services.runtime import errors, identity, keys, quotas, secrets, tls
 from services.runtime.interceptors import around
+from services.runtime.interceptors.around import Context  # `around` is a method in the class
 
 log = structlog.get_logger()
 
@@ -28,20 +29,8 @@ SCOPES = {
 }
 # Health and reflection are asked by load balancers and tools, which have no key.
 OPEN_PACKAGES = ("/grpc.health.v1.", "/grpc.reflection.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Key:
-    """An API key: its id for logs and ownership, the SHA-256 of the secret, what it may do."""
-
-    key_id: str
-    digest: bytes
-    scopes: frozenset[str]
-
-
-def key(key_id: str, secret: str, scopes: Iterable[str]) -> Key:
-    """A key from its secret, which is not kept."""
-    return Key(key_id, hashlib.sha256(secret.encode()).digest(), frozenset(scopes))
+# Names in certificates that make a peer one of the line. The gateway is not among them: it speaks for its callers.
+SERVICE_NAMES = frozenset({"ingest", "embedder", "indexer"})
 
 
 def access_of(method: str) -> "access_pb2.Access.ValueType":
@@ -57,21 +46,39 @@ def access_of(method: str) -> "access_pb2.Access.ValueType":
     return access
 
 
-class Auth(around.Around):
-    """Binds the caller to the call or refuses it. Comparisons take constant time."""
+async def _nothing_new() -> None:
+    """There is nowhere to look for newer secrets."""
 
-    def __init__(self, keys: tuple[Key, ...], internal_token: str) -> None:
-        self._keys = keys
-        self._internal_token = internal_token.encode()
+
+class Auth(around.Around):
+    """Binds the caller to the call, or refuses it before its handler and any of its body is read.
+
+    Args:
+        ring: The API keys.
+        internal_token: What proves another service; empty: only a certificate does.
+        rate: Counts the requests of keys that have a limit.
+        look: Looks for newer keys and tokens, when one is not known; bounds itself how often.
+    """
+
+    def __init__(
+        self,
+        ring: keys.Keyring,
+        internal_token: pydantic.SecretStr,
+        rate: quotas.Rate | None = None,
+        look: Callable[[], Awaitable[None]] = _nothing_new,
+    ) -> None:
+        self._keys = ring
+        self._internal_token = internal_token
+        self._rate = rate or quotas.LocalRate()
+        self._look = look
         self._access: dict[str, access_pb2.Access.ValueType] = {}
 
     @contextlib.asynccontextmanager
-    async def around(self, method: str, context: around.Context) -> AsyncIterator[None]:
-        """Admit the call or raise Unauthenticated or PermissionDenied."""
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Admit the call or raise Unauthenticated, PermissionDenied or ResourceExhausted."""
         if method not in self._access:
             self._access[method] = access_of(method)
-        metadata = dict(context.invocation_metadata() or ())
-        caller = self._admit(self._access[method], metadata)
+        caller = await self._admit(self._access[method], context)
         token = identity.bind(caller)
         with structlog.contextvars.bound_contextvars(caller=caller.key_id):
             try:
@@ -80,33 +87,59 @@ class Auth(around.Around):
                 with contextlib.suppress(ValueError):  # a stream closed by the server is finished in another context
                     identity.unbind(token)
 
-    def _admit(self, access: "access_pb2.Access.ValueType", metadata: dict[str, str | bytes]) -> identity.Caller:
+    async def _admit(self, access: "access_pb2.Access.ValueType", context: Context) -> identity.Caller:
         if access == access_pb2.ACCESS_PUBLIC:
             return identity.ANYBODY
-        if self._is_internal(metadata.get(INTERNAL_TOKEN)):
+        metadata = dict(context.invocation_metadata() or ())
+        if await self._is_internal(metadata.get(INTERNAL_TOKEN), context):
             return identity.INTERNAL
         if access not in SCOPES:
             raise errors.PermissionDenied("This method is for the line's own services.", reason="INTERNAL_ONLY")
-        found = self._find(metadata.get(API_KEY))
-        if found is None:
-            raise errors.Unauthenticated("Missing or wrong API key: send it as X-API-Key.", reason="API_KEY_INVALID")
+        found = await self._key(metadata.get(API_KEY))
+        await self._count(found)
         if SCOPES[access] not in found.scopes:
             raise errors.PermissionDenied(
                 f"The key {found.key_id!r} lacks the scope {SCOPES[access]!r}.", reason="SCOPE_MISSING"
             )
-        return identity.Caller(found.key_id, found.scopes)
+        return identity.Caller(found.key_id, found.scopes, limits=found.limits)
 
-    def _is_internal(self, token: str | bytes | None) -> bool:
-        if not token or not self._internal_token:
+    async def _is_internal(self, token: str | bytes | None, context: Context) -> bool:
+        if tls.is_service(context.auth_context() or {}, SERVICE_NAMES):
+            return True
+        if not token or not self._internal_token.get_secret_value():
             return False
-        return hmac.compare_digest(token if isinstance(token, bytes) else token.encode(), self._internal_token)
+        given = token if isinstance(token, bytes) else token.encode()
+        if self._same(given):
+            return True
+        await self._look()
+        return self._same(given)
 
-    def _find(self, secret: str | bytes | None) -> Key | None:
-        if not secret:
-            return None
-        digest = hashlib.sha256(secret if isinstance(secret, bytes) else secret.encode()).digest()
-        found = None
-        for each in self._keys:  # all are compared, so that time tells nothing
-            if hmac.compare_digest(digest, each.digest):
-                found = each
+    def _same(self, given: bytes) -> bool:
+        accepted = [hmac.compare_digest(given, each.encode()) for each in secrets.accepted(self._internal_token)]
+        return any(accepted)
+
+    async def _key(self, secret: str | bytes | None) -> keys.Key:
+        found = self._keys.find(secret) if secret else None
+        if found is None and secret:
+            await self._look()
+            found = self._keys.find(secret)
+        if found is None:
+            raise errors.Unauthenticated("Missing or wrong API key: send it as X-API-Key.", reason="API_KEY_INVALID")
+        if found.expired(datetime.datetime.now(datetime.UTC)):
+            raise errors.Unauthenticated(
+                f"The key {found.key_id!r} has expired; ask for a new one.", reason="API_KEY_EXPIRED"
+            )
         return found
+
+    async def _count(self, key: keys.Key) -> None:
+        per_second = key.limits.requests_per_second
+        if not per_second:
+            return
+        wait = await self._rate.take(key.key_id, per_second)
+        if wait:
+            raise errors.ResourceExhausted(
+                f"The key {key.key_id!r} may send {per_second:g} requests a second. Ask again after retry-after.",
+                reason="REQUESTS_QUOTA_EXCEEDED",
+                metadata={"limit": f"{per_second:g}", "unit": "requests/s"},
+                retry_seconds=wait,
+            )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import secrets
 from collections.abc import AsyncIterator
 from typing import NoReturn
@@ -17,6 +18,7 @@ from services.runtime.interceptors import around
 log = structlog.get_logger()
 
 STATUS_DETAILS = "grpc-status-details-bin"
+RETRY_AFTER = "retry-after"
 
 
 def status_of(error: errors.ServiceError) -> status_pb2.Status:
@@ -66,15 +68,17 @@ class Failures(around.Around):
 async def _abort(context: around.Context, error: errors.ServiceError) -> NoReturn:
     trailing: list[tuple[str, str | bytes]] = [(STATUS_DETAILS, status_of(error).SerializeToString())]
     if error.retry_seconds is not None:
-        trailing.append(("retry-after", str(max(1, round(error.retry_seconds)))))
+        trailing.append((RETRY_AFTER, str(max(1, math.ceil(error.retry_seconds)))))
     await context.abort(grpc.StatusCode[error.code], error.message, tuple(trailing))
 
 
 async def _pass_on(context: around.Context, error: grpc.aio.AioRpcError, method: str) -> NoReturn:
     """A service behind this one refused: its own words if it spoke our form, else that it does not answer."""
-    for key, value in error.trailing_metadata() or ():
-        if key == STATUS_DETAILS and isinstance(value, bytes):
-            await context.abort(error.code(), error.details() or "", ((STATUS_DETAILS, value),))
+    said = dict(error.trailing_metadata() or ())
+    details = said.get(STATUS_DETAILS)
+    if isinstance(details, bytes):
+        trailing = tuple((name, said[name]) for name in (STATUS_DETAILS, RETRY_AFTER) if name in said)
+        await context.abort(error.code(), error.details() or "", trailing)
     log.warning(
         "A service behind this one did not answer.",
         action="upstream_failed",

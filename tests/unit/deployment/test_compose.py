@@ -15,7 +15,7 @@ from tests.unit.deployment import code
 Services = dict[str, dict[str, Any]]
 
 # What boto3 reads by itself.
-AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"}
 # Of a container, not of the line: the host's name is its name, and it listens everywhere.
 LEFT_TO_DEFAULTS = {"PROCESS_NAME", "GRPC_HOST"}
 MINISTACK = {"BIND_HOST", "GATEWAY_PORT", "PERSIST_STATE", "STATE_DIR", "S3_PERSIST", "S3_DATA_DIR"}
