@@ -1,7 +1,6 @@
 """Keeps what a process holds: heartbeats, presence and owed strikes, by a task that is independent of the work."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Mapping
 
 import structlog
@@ -37,6 +36,7 @@ class Keeper:
         self._held = held
         self._book = book
         self._reap_at = 0.0
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -47,13 +47,13 @@ class Keeper:
     async def stop(self) -> None:
         """End; leases are no longer renewed."""
         task, self._task = self._task, None
+        self._stopping = True
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:  # a cancel alone may be lost in a client's depths
             pause_seconds = self._store.timing.heartbeat_seconds
             try:
                 await self._round()

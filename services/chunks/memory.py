@@ -309,7 +309,8 @@ class MemoryStore:
         await self._served()
         if str(self._bell) == bell:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._rung.wait()
 
     async def heartbeat(self, consumer: str, claims: Sequence[store.Claim]) -> list[bool]:
         """See ``store.Store.heartbeat``."""

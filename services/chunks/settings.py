@@ -18,7 +18,7 @@ class Timing:
         task_timeout_seconds: Working on a chunk for so long without any progress ends its heartbeat.
         split_seconds: The splitting lease of a task.
         presence_seconds: An embedder that did not announce itself for so long is dead; 0: three heartbeats.
-        block_seconds: The longest that ``take`` waits for work.
+        block_seconds: The longest that ``take`` waits for work; less than the client's ``answer_seconds``.
         reap_seconds: A consumer that holds nothing and was not seen for so long is removed; 0: twice the lease.
         strike_seconds: A strike is forgotten after so long.
     """

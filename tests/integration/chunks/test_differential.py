@@ -345,7 +345,7 @@ def _arguments(step: str, rng: random.Random) -> dict[str, Any]:
     return {name: value for name, value in every.items() if name in wanted}
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_memory_and_lua_agree_when_busy(valkey: ValkeyServer, seed: int) -> None:
     machine = type("Machine", (Queues,), {"server": valkey})()
     rng = random.Random(seed)

@@ -251,3 +251,18 @@ async def test_the_overview_shows_workers_and_queue(queue, embedder) -> None:
     assert (overview.active, overview.available, overview.queued, overview.pending) == (2, 2, 3, 2)
     assert 0 <= overview.oldest_seconds < 60
     assert overview.bytes > 5 * len(b"rows")
+
+
+async def test_a_cancelled_call_is_cancelled(queue) -> None:
+    """Until Python 3.12 asyncio.wait_for, which the client library sends with, loses a cancel now and then."""
+
+    async def busy() -> None:
+        while True:
+            await queue.look()
+
+    for n in range(200):
+        task = asyncio.create_task(busy())
+        await asyncio.sleep(n % 20 / 10_000)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=10)
+        assert done

@@ -10,6 +10,7 @@ from tests.support import chunks
 numbers = st.integers(0, 2**53)
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(
     st.builds(
         entry.Header,
@@ -46,6 +47,7 @@ def test_a_header_that_this_version_cannot_read_says_so(name: str, value: str) -
         entry.Header.from_fields({**fields, name.encode(): value.encode()})
 
 
+@hypothesis.settings(deadline=None)
 @hypothesis.given(st.binary())
 def test_a_payload_is_unpacked_as_it_was_packed(payload: bytes) -> None:
     assert entry.unpack(entry.pack(payload)) == payload
