@@ -1,0 +1,63 @@
+"""The bucket on a real Valkey: shared, by its clock, and limited also without it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from services.chunks import connection
+from services.runtime import quotas
+from tests.support import valkey as valkey_server
+
+
+@pytest.fixture
+async def clients(valkey: valkey_server.ValkeyServer) -> AsyncIterator[list[redis.asyncio.Redis]]:
+    made = [connection.connect(valkey.url) for _ in range(3)]
+    yield made
+    for each in made:
+        await each.aclose()
+
+
+async def test_replicas_share_one_bucket(clients: list[redis.asyncio.Redis]) -> None:
+    replicas = [quotas.ValkeyRate(client) for client in clients]
+
+    waits = await asyncio.gather(*(replicas[number % 3].take("ann", 10) for number in range(30)))
+
+    granted = sum(wait == 0 for wait in waits)
+    assert 10 <= granted <= 12  # one or two more are earned while the thirty are asked
+    assert all(0 < wait <= 0.1 for wait in waits if wait)
+    assert await replicas[0].take("bob", 10) == 0
+
+
+async def test_over_time_the_rate_is_met_and_not_exceeded(clients: list[redis.asyncio.Redis]) -> None:
+    rate = quotas.ValkeyRate(clients[0])
+    began, granted = time.monotonic(), 0
+
+    while time.monotonic() < began + 1.5:
+        wait = await rate.take("ann", 20)
+        granted += wait == 0
+        await asyncio.sleep(wait)  # as retry-after says
+
+    lasted = time.monotonic() - began
+    assert 20 + 20 * lasted * 0.7 <= granted <= 20 + 20 * lasted + 1
+
+
+async def test_a_bucket_is_forgotten_when_it_is_full_again(clients: list[redis.asyncio.Redis]) -> None:
+    await quotas.ValkeyRate(clients[0]).take("ann", 10)
+
+    assert 0 < await clients[0].pttl("{vectorline}:rate:ann") <= 1_100
+
+
+async def test_without_valkey_the_process_counts_for_itself() -> None:
+    with valkey_server.running() as server:
+        client = connection.connect(server.url)
+        rate = quotas.ValkeyRate(client)
+        assert await rate.take("ann", 2) == 0
+        server.stop(kill=True)
+
+        waits = [await rate.take("ann", 2) for _ in range(4)]
+
+        assert [wait == 0 for wait in waits] == [True, True, False, False]
+        await client.aclose()
