@@ -35,28 +35,28 @@ class Written:
     rejects: list[chunk_pb2.Reject]
 
 
-class Permission:
-    """The ledger's word that a task may write, not older than two seconds."""
+class Permissions:
+    """The ledger's word that tasks may write, not older than two seconds; shared by all chunks of a process."""
 
-    def __init__(self, book: ledger.Ledger, task_id: str, fence: int) -> None:
+    def __init__(self, book: ledger.Ledger) -> None:
         self._ledger = book
-        self._task_id = task_id
-        self._fence = fence
-        self._asked_at = -CHECK_SECONDS
+        # When GO was asked for, by task and fence.
+        self._gone: dict[tuple[str, int], float] = {}
 
-    async def check(self) -> None:
+    async def check(self, task_id: str, fence: int) -> None:
         """Ask if need be.
 
         Raises:
             errors.Conflict: The task is terminal, blocked, or has lost its turn; the reason says which.
         """
-        if time.monotonic() - self._asked_at < CHECK_SECONDS:
-            return
         asked_at = time.monotonic()
-        answer = await self._ledger.gate.check_write(self._task_id, self._fence)
+        if asked_at - self._gone.get((task_id, fence), -CHECK_SECONDS) < CHECK_SECONDS:
+            return
+        answer = await self._ledger.gate.check_write(task_id, fence)
         if answer is not gate.Answer.GO:
             raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
-        self._asked_at = asked_at
+        self._gone = {key: at for key, at in self._gone.items() if asked_at - at < CHECK_SECONDS}
+        self._gone[task_id, fence] = asked_at
 
 
 class Chunk:
@@ -68,12 +68,13 @@ class Chunk:
         book: ledger.Ledger,
         upserts: pinecone_writer.Upserts,
         store: rejects.RejectStore,
+        permissions: Permissions,
     ) -> None:
         self._header = header
         self._ledger = book
         self._upserts = upserts
         self._store = store
-        self._permission = Permission(book, header.task_id, header.fence)
+        self._permissions = permissions
         self._slots = asyncio.Semaphore(UPSERTS_A_CHUNK)
         self._writing: list[asyncio.Task[Written]] = []
         self._rejects: list[chunk_pb2.Reject] = []
@@ -98,7 +99,7 @@ class Chunk:
 
     async def _write(self, vectors: Sequence[pinecone_writer.Vector], row_numbers: Sequence[int]) -> Written:
         try:
-            refused = await self._upserts.write(self._header.namespace, vectors, self._permission.check)
+            refused = await self._upserts.write(self._header.namespace, vectors, self._may_write)
         finally:
             self._slots.release()
         found = [
@@ -108,6 +109,9 @@ class Chunk:
             for position, words in refused.items()
         ]
         return Written(len(vectors) - len(found), found)
+
+    async def _may_write(self) -> None:
+        await self._permissions.check(self._header.task_id, self._header.fence)
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
         """All was sent: wait for the writes, store the rejects, settle.
@@ -166,7 +170,7 @@ def vectors_of(batch: indexer_pb2.VectorBatch, dimension: int) -> list[pinecone_
     count = len(batch.ids)
     if not size or len(batch.values) != count * size or not count == len(batch.metadata) == len(batch.row_numbers):
         raise errors.InvalidArgument("The batch's ids, values, metadata and row numbers do not belong together.")
-    values = batch.values
+    values = memoryview(batch.values)
     return [
         pinecone_writer.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
         for vector_id, metadata, start in zip(batch.ids, batch.metadata, range(0, count * size, size), strict=True)

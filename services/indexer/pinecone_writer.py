@@ -1,9 +1,10 @@
 """The hot path into Pinecone: upserts packed by real bytes, sent as they lie, checked by what was written.
 
-Vectors stay the float32 bytes that OpenAI's answer held: `PineconeUpsertRequest` has Pinecone's wire format with the
-values as bytes. Nothing settles on hope: an upsert counts when Pinecone says how many it wrote.
+Vectors stay the float32 bytes that OpenAI's answer held: a packed `repeated float` and these bytes are the same on the
+wire. Nothing settles on hope: an upsert counts when Pinecone says how many it wrote.
 """
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NoReturn
 
@@ -15,7 +16,7 @@ import tenacity
 from vectorline.v1 import pinecone_pb2
 
 from services.indexer import concurrency, pinecone_client
-from services.runtime import breaker, channels, failpoints, secrets
+from services.runtime import breaker, channels, failpoints, secrets, wire
 
 log = structlog.get_logger()
 
@@ -36,7 +37,28 @@ REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RA
 KEY_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 PUSH_BACK = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
 
-Vector = pinecone_pb2.PineconeVector
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vector:
+    """One record of Pinecone's wire (`PineconeVector` in protos/), its values still where they came."""
+
+    id: str
+    # float32 little-endian.
+    values: memoryview
+    # A serialised google.protobuf.Struct.
+    metadata: bytes
+
+    def parts(self) -> tuple[bytes, memoryview, bytes]:
+        """The record as a field of `PineconeUpsertRequest`: what joins to its bytes."""
+        before = wire.field(1, self.id.encode()) + wire.head(2, len(self.values))
+        after = wire.field(3, self.metadata)
+        return wire.head(1, len(before) + len(self.values) + len(after)) + before, self.values, after
+
+
+def pack(vectors: Sequence[Vector], namespace: str) -> bytes:
+    """A `PineconeUpsertRequest`, serialised."""
+    parts = [part for vector in vectors for part in vector.parts()]
+    return b"".join((*parts, wire.field(2, namespace.encode())))
 
 
 class IndexRefused(Exception):
@@ -87,7 +109,7 @@ class Upserts:
         return {}
 
     async def _write_all(self, namespace: str, vectors: Sequence[Vector], check: Callable[[], Awaitable[None]]) -> None:
-        request = pinecone_pb2.PineconeUpsertRequest(namespace=namespace, vectors=vectors)
+        request = pack(vectors, namespace)
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(IndexUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
@@ -103,7 +125,7 @@ class Upserts:
                     UPSERTS.labels("partial").inc()
                     raise IndexUnavailable(f"Pinecone wrote {written} of {len(vectors)} vectors.")
 
-    async def _send(self, request: pinecone_pb2.PineconeUpsertRequest) -> int:
+    async def _send(self, request: bytes) -> int:
         call = self._call or await self._connect()
         key = self._key.get_secret_value()
         metadata = (("api-key", key), ("x-pinecone-api-version", API_VERSION))
@@ -147,7 +169,7 @@ class Upserts:
             self._channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
         self._call = self._channel.unary_unary(
             METHOD,
-            request_serializer=pinecone_pb2.PineconeUpsertRequest.SerializeToString,
+            request_serializer=None,
             response_deserializer=pinecone_pb2.PineconeUpsertResponse.FromString,
         )
         return self._call

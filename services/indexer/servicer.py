@@ -36,6 +36,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
         self._index = index
         self._upserts = upserts
         self._store = store
+        self._permissions = indexing.Permissions(book)
         # One chunk's bytes are decoded at a time, so that a crash in it is pinned on that chunk.
         self._decoding = asyncio.Lock()
 
@@ -52,7 +53,7 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
                 if flaw is not None:
                     raise flaw
                 if part.HasField("header"):
-                    chunk = indexing.Chunk(part.header, self._ledger, self._upserts, self._store)
+                    chunk = indexing.Chunk(part.header, self._ledger, self._upserts, self._store, self._permissions)
                     dimension = part.header.dimension
                 elif chunk is None:
                     raise errors.InvalidArgument("The header comes first.")

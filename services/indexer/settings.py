@@ -25,7 +25,7 @@ class LedgerSettings(settings.Section):
 
     dynamodb_table_name: str = pydantic.Field("vectorline", min_length=3, description="Table of the ledger.")
     upsert_deadline_seconds: float = pydantic.Field(
-        30.0, gt=0, description="Longest that one upsert may take; a turn passes on 3 s after it."
+        10.0, gt=0, description="Longest that one upsert may take; a turn passes on 3 s after it."
     )
     stall_seconds: float = pydantic.Field(
         120.0, gt=0, description="A task without a settled chunk for this long shows stalled_since."

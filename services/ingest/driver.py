@@ -21,6 +21,7 @@ from services.ingest import (
     opening,
     options,
     plan,
+    questions,
     scan,
     sources,
     split,
@@ -64,6 +65,7 @@ class Driver:
         stage: staging.Staging,
         defaults: options.Defaults,
         scratch: pathlib.Path | None,
+        asked: questions.Questions | None = None,
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher.Publisher(queue)
@@ -73,6 +75,7 @@ class Driver:
         self._staging = stage
         self._defaults = defaults
         self._scratch = scratch
+        self._questions = asked
 
     async def drive(self, task_id: str) -> End:
         """Drive a task as far as it goes now. Never raises but for a cancel or a defect."""
@@ -120,22 +123,36 @@ class Driver:
         """Pin and scan the source; whole-file errors end the task here, before a cent is spent."""
         failpoints.hit("ingest.before_scan")
         chosen = options.Options.from_request(record.request, self._defaults)
-        pinned = sources.Pinned.from_proto(record.source) if record.source.uri else None
-        source = self._sources.of_pin(pinned) if pinned else self._sources.of_request(chosen)
-        if pinned is None:
-            pinned = await asyncio.to_thread(source.pin)
+        pinned = await self._pinned(record, chosen, stand)
         await self._ledger.begin_scan(record.task_id, pinned)
         if record.parent_task_id:  # a retry: its plan was made from its parent's when it was stored
             plan_uri = self._staging.plan_uri(record.task_id)
             return await self._ledger.end_scan(record.task_id, pinned, await self._staging.plan(plan_uri), plan_uri)
         with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
             scanned = await asyncio.to_thread(
-                scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check
+                scan.scan, self._sources.of_pin(pinned), pinned, chosen, pathlib.Path(folder), progress=stand.check
             )
+            if chosen.data_source == "metabase" and self._questions is not None:
+                self._questions.check_rows(scanned.plan.rows_total)
             plan_uri = await self._staging.keep_plan(record.task_id, scanned)
         failpoints.hit("ingest.before_end_scan")
         log.info("Scanned.", action="scanned", rows=scanned.plan.rows_total, chunks=scanned.plan.chunks_total)
         return await self._ledger.end_scan(record.task_id, scanned.pinned, scanned.plan, plan_uri)
+
+    async def _pinned(
+        self, record: ledger_client.Record, chosen: options.Options, stand: standing.Standing
+    ) -> sources.Pinned:
+        """The source as the ledger has it, else pinned now. A question is staged first, and never asked again."""
+        if record.source.uri:
+            return sources.Pinned.from_proto(record.source)
+        if chosen.data_source == "metabase":
+            if self._questions is None:
+                raise failures.SourceFailure(questions.UNAVAILABLE, "There is no Metabase here any more.")
+            await self._ledger.begin_scan(record.task_id, None)
+            pinned = await stand.during(self._questions.stage(chosen, record.task_id, record.client))
+            failpoints.hit("ingest.after_stage")
+            return pinned
+        return await asyncio.to_thread(self._sources.of_request(chosen).pin)
 
     async def _split(
         self, record: ledger_client.Record, fence: int, lease: splitting.SplitLease, stand: standing.Standing
@@ -146,8 +163,12 @@ class Driver:
         if missing:
             opened = opening.opened(record, made, self._sources, self._staging, self._defaults)
             chunks = opened.chunks(missing)
+            shard = -1
             async with contextlib.aclosing(threads.iterate(chunks)) as ready:
                 async for chunk in ready:
+                    if chunk.number // plan.SHARD_CHUNKS != shard:
+                        shard = chunk.number // plan.SHARD_CHUNKS
+                        await self._ledger.open_shard(record.task_id, shard)
                     await self._publish(record, chunk, fence, lease, stand)
                     failpoints.hit("ingest.mid_publish")
             log.info("Published.", action="published", chunks=len(missing))
@@ -174,8 +195,6 @@ class Driver:
         lease: splitting.SplitLease,
         stand: standing.Standing,
     ) -> None:
-        shard = chunk.number // plan.SHARD_CHUNKS
-        await self._ledger.open_shard(record.task_id, shard)
         header = entry.Header(
             task_id=record.task_id,
             chunk=chunk.number,

@@ -1,0 +1,90 @@
+"""An embeddings response, decoded and checked before it is used.
+
+Source of the form: https://platform.openai.com/docs/api-reference/embeddings/object
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pybase64
+
+from services.embedder import openai_errors
+from services.embedder.openai_errors import Invalid
+
+_EMBEDDING = b'"embedding":'
+
+
+def decode(body: bytes, count: int, dimension: int) -> list[bytes]:
+    """The embeddings in a response body, checked: one an input, ordered by `index`, finite, not all zero.
+
+    Returns:
+        float32 little-endian, `dimension` values each.
+
+    Raises:
+        Invalid: Any of that does not hold.
+    """
+    try:
+        skeleton, cut = _cut(body)
+        data = orjson.loads(skeleton)["data"]
+        by_index = {item["index"]: item["embedding"] for item in data}
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise Invalid("The answer is not an embeddings response.") from error
+    if len(data) != count or any(index not in by_index for index in range(count)):
+        raise Invalid(f"{len(data)} embeddings came for {count} inputs.")
+    try:
+        vectors = [_vector(by_index[index], cut) for index in range(count)]
+    except (ValueError, TypeError, OverflowError, IndexError) as error:
+        raise Invalid("An embedding is neither base64 nor a list of numbers.") from error
+    _check(vectors, dimension)
+    return vectors
+
+
+def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
+    """Take the base64 out of the JSON, which then is small; in its place stands where it lies in the list.
+
+    A parser would copy and validate megabytes of text that is no text: 1.5 ms instead of 8.6 per 1,000 embeddings.
+    """
+    parts: list[bytes] = []
+    cut: list[bytes] = []
+    position = 0
+    while (found := body.find(_EMBEDDING, position)) >= 0:
+        start = found + len(_EMBEDDING)
+        while body[start : start + 1].isspace():
+            start += 1
+        if body[start : start + 1] != b'"':  # a list of numbers, or nothing that we know: left to the parser
+            parts.append(body[position:start])
+            position = start
+            continue
+        end = body.find(b'"', start + 1)
+        if end < 0:
+            break  # cut off in mid string: no JSON, as the parser will say
+        parts += (body[position:start], b"%d" % len(cut))
+        cut.append(body[start + 1 : end])
+        position = end + 1
+    parts.append(body[position:])
+    return b"".join(parts), cut
+
+
+def _vector(embedding: Any, cut: Sequence[bytes]) -> bytes:
+    if type(embedding) is int:
+        # JSON may write a slash as \/.
+        return pybase64.b64decode(cut[embedding].replace(b"\\/", b"/"), validate=True)
+    if not isinstance(embedding, list):
+        raise TypeError(type(embedding).__name__)
+    with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+        return np.asarray(embedding, dtype="<f4").tobytes()  # a server that ignores encoding_format
+
+
+def _check(vectors: Sequence[bytes], dimension: int) -> None:
+    widths = {len(vector) for vector in vectors} - {4 * dimension}
+    if widths:
+        raise openai_errors.WrongWidth(
+            f"Embeddings of {widths.pop() / 4:g} values came where {dimension} were asked for."
+        )
+    values = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(len(vectors), dimension)
+    if not np.isfinite(values).all():
+        raise Invalid("An embedding holds NaN or infinity.")
+    if not values.any(axis=1).all():
+        raise Invalid("An embedding is all zero.")
