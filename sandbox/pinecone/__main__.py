@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from sandbox.pinecone import app, rates
+from sandbox.pinecone import app, rates, splice
 
 _DEFAULT_PORT = 9002
 
@@ -27,7 +27,9 @@ def _arguments() -> argparse.Namespace:
             parser.error(f"{variable}: {raw!r} is not a {kind.__name__}")
         parser.add_argument(f"--{flag}", type=kind, default=value, help=f"{text} (default {default}; {variable})")
 
-    add("port", int, _DEFAULT_PORT, "port on 127.0.0.1 for REST and gRPC; 0: any free one")
+    add("host", str, splice.HOST, "address to listen on")
+    add("name", str, splice.HOST, "host in the addresses that describe_index answers: what others reach this by")
+    add("port", int, _DEFAULT_PORT, "port for REST and gRPC; 0: any free one")
     add("data-dir", Path, Path(".run/pinecone"), "where indexes are kept")
     add("api-key", str, None, "the only key that is accepted; none: any")
     add("upserts-per-second", float, 0.0, "limit by namespace; 0: none")
@@ -41,7 +43,9 @@ async def _run(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     limits = rates.Rates(arguments.upserts_per_second, arguments.bytes_per_second)
-    stand_in = await app.start(arguments.data_dir, arguments.port, limits, arguments.api_key)
+    stand_in = await app.start(
+        arguments.data_dir, arguments.port, limits, arguments.api_key, host=arguments.host, name=arguments.name
+    )
     print(f"pinecone stand-in listening on {stand_in.url}", flush=True)  # noqa: T201 - what a launcher waits for
     await stopped.wait()
     await stand_in.stop()

@@ -33,7 +33,7 @@ class StandIn:
     @property
     def url(self) -> str:
         """What goes into PINECONE_CONTROLLER_HOST."""
-        return f"http://{splice.HOST}:{self.port}"
+        return f"http://{self._splice.name}:{self.port}"
 
     async def stop(self) -> None:
         """Stop accepting, give calls under way a moment, close."""
@@ -43,9 +43,15 @@ class StandIn:
 
 
 async def start(
-    data_dir: Path, port: int = 0, limits: rates.Rates | None = None, api_key: str | None = None
+    data_dir: Path,
+    port: int = 0,
+    limits: rates.Rates | None = None,
+    api_key: str | None = None,
+    *,
+    host: str = splice.HOST,
+    name: str = splice.HOST,
 ) -> StandIn:
-    """Start on 127.0.0.1; port 0 takes any free one.
+    """Start on `host`, reached by others as `name`; port 0 takes any free one.
 
     Raises:
         OSError: The port or the folder is taken.
@@ -59,7 +65,9 @@ async def start(
     runner = web.AppRunner(
         app, access_log=None, handle_signals=False, shutdown_timeout=_GRACE_SECONDS, max_line_size=_MAX_LINE_BYTES
     )
-    connections = splice.Splice(lambda: runner.server() if runner.server else asyncio.Protocol(), grpc_port)
+    connections = splice.Splice(
+        lambda: runner.server() if runner.server else asyncio.Protocol(), grpc_port, host=host, name=name
+    )
     handler.connections = connections
     plane = control.ControlPlane(backend, connections)
     app.add_routes(plane.routes())

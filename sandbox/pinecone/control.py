@@ -108,7 +108,7 @@ class ControlPlane:
         model: dict[str, Any] = {
             "name": settings.name,
             "status": {"ready": True, "state": "Ready"},
-            "host": f"http://{splice.HOST}:{settings.port or self._connections.main_port}",
+            "host": f"http://{self._connections.name}:{settings.port or self._connections.main_port}",
             "deletion_protection": settings.deletion_protection,
             "tags": settings.tags or None,
         }

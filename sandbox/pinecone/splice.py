@@ -61,9 +61,13 @@ class _End(asyncio.Protocol):
 class Splice:
     """The listening sockets. A *door* is the number that an index is dialled on: 0 for the process's own port."""
 
-    def __init__(self, http: Callable[[], asyncio.BaseProtocol], grpc_port: int) -> None:
-        """Remember where connections go; nothing listens yet."""
+    def __init__(
+        self, http: Callable[[], asyncio.BaseProtocol], grpc_port: int, *, host: str = HOST, name: str = HOST
+    ) -> None:
+        """Remember where connections go and by which name others come; nothing listens yet."""
         self.main_port = 0
+        self.name = name
+        self._host = host
         self._http = http
         self._grpc_port = grpc_port
         self._listening: dict[int, tuple[socket.socket, asyncio.Task[None]]] = {}
@@ -88,7 +92,7 @@ class Splice:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((HOST, port))
+            listener.bind((self._host, port))
         except OSError:
             listener.close()
             raise
