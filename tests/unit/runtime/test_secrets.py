@@ -1,13 +1,13 @@
 """Secrets by ARN, against Secrets Manager as moto has it."""
 
+import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
-import httpx2
 import moto
-import openai
 import pydantic
 import pytest
 import structlog
@@ -81,7 +81,9 @@ async def test_a_secret_that_cannot_be_had_stops_the_process_with_one_line(
     said = capsys.readouterr().err
     assert stop.value.code == 2
     assert said.count("\n") == 1
-    assert "INTERNAL_TOKEN" in said and words in said and "plain" not in said
+    assert "INTERNAL_TOKEN" in said
+    assert words in said
+    assert "plain" not in said
 
 
 async def test_a_rotation_is_taken_up_without_a_restart(manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,16 +151,22 @@ async def test_a_rotated_openai_key_is_used_by_the_retry_of_the_refused_request(
     manager: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arn = stored(manager, "sk-old")
-    monkeypatch.setenv("OPENAI_API_KEY", arn)
-    vault = eager(secrets.Vault())
-    client = openai_client.OpenAI(vault.load(embedder_settings.EmbeddingSettings), connections=1)
     sent: list[str] = []
 
-    async def create(**request: Any) -> Any:
-        sent.append(request["extra_headers"]["Authorization"])
-        raise refusal()
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        sent.extend(re.findall(r"(?i)^authorization: (.*?)\r$", head, re.MULTILINE))
+        body = b'{"error": {"message": "Incorrect API key provided."}}'
+        writer.write(b"HTTP/1.1 401 No\r\nConnection: close\r\nContent-Type: application/json\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
 
-    monkeypatch.setattr(client._client.embeddings.with_raw_response, "create", create)
+    provider = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = provider.sockets[0].getsockname()[1]
+    monkeypatch.setenv("OPENAI_API_KEY", arn)
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
+    vault = eager(secrets.Vault())
+    client = openai_client.OpenAI(vault.load(embedder_settings.EmbeddingSettings), connections=1)
     manager.put_secret_value(SecretId=arn, SecretString="sk-new")
 
     with pytest.raises(openai_client.Failed, match="rotated"):
@@ -168,8 +176,4 @@ async def test_a_rotated_openai_key_is_used_by_the_retry_of_the_refused_request(
 
     assert sent == ["Bearer sk-old", "Bearer sk-new"]
     await client.close()
-
-
-def refusal() -> Exception:
-    answer = httpx2.Response(401, request=httpx2.Request("POST", "http://openai.invalid/v1/embeddings"))
-    return openai.AuthenticationError("no", response=answer, body={"message": "Incorrect API key provided."})
+    provider.close()
