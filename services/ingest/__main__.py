@@ -11,13 +11,24 @@ def main() -> None:
     process = vault.load(runtime_settings.ProcessSettings)
     allowed = vault.load(settings.SourceSettings)
     requests = vault.load(settings.RequestSettings)
+    metabase = vault.load(settings.MetabaseSettings)
+    estimates = vault.load(settings.EstimateSettings)
     splits = vault.load(settings.SplitSettings)
     where = vault.load(valkey.ValkeySettings)
     cloud = vault.load(aws.AwsSettings)
     server.run(
         "ingest",
         process,
-        lambda: app.application(process, allowed=allowed, requests=requests, splits=splits, where=where, cloud=cloud),
+        lambda: app.application(
+            process,
+            allowed=allowed,
+            requests=requests,
+            metabase=metabase,
+            estimates=estimates,
+            splits=splits,
+            where=where,
+            cloud=cloud,
+        ),
         vault,
     )
 

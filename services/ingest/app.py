@@ -10,7 +10,17 @@ from vectorline.v1 import ingest_pb2_grpc
 
 from services.chunks import connection, inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
-from services.ingest import driver, finding, ledger_client, resubmitter, servicer, settings, staging
+from services.ingest import (
+    driver,
+    estimator,
+    finding,
+    ledger_client,
+    questions,
+    resubmitter,
+    servicer,
+    settings,
+    staging,
+)
 from services.runtime import aws, channels, health, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
 
@@ -25,6 +35,8 @@ async def application(
     *,
     allowed: settings.SourceSettings,
     requests: settings.RequestSettings,
+    metabase: settings.MetabaseSettings,
+    estimates: settings.EstimateSettings,
     splits: settings.SplitSettings,
     where: valkey.ValkeySettings,
     cloud: aws.AwsSettings,
@@ -61,8 +73,17 @@ async def application(
         )
         find = finding.Sources(objects, allowed)
         stage = staging.Staging(objects, allowed.s3_bucket_name)
+        exports = questions.connect(metabase)
+        stack.push_async_callback(exports.aclose)
+        asked = questions.Questions(exports, stage, metabase)
         drive = driver.Driver(
-            ledger, queue, find=find, stage=stage, defaults=requests.defaults, scratch=allowed.scratch_folder
+            ledger,
+            queue,
+            find=find,
+            stage=stage,
+            defaults=requests.defaults,
+            scratch=allowed.scratch_folder,
+            asked=asked,
         )
         tasks = resubmitter.Resubmitter(
             drive,
@@ -75,7 +96,23 @@ async def application(
         )
         tasks.start()
         stack.push_async_callback(tasks.drain)
-        api = servicer.IngestServicer(ledger, find, stage, tasks, requests.defaults)
+        estimating = estimator.Estimator(
+            find,
+            asked,
+            ledger,
+            terms=estimates.terms,
+            seconds=estimates.estimate_seconds,
+            scratch=allowed.scratch_folder,
+        )
+        api = servicer.IngestServicer(
+            ledger,
+            find=find,
+            stage=stage,
+            tasks=tasks,
+            defaults=requests.defaults,
+            asked=asked,
+            estimates=estimating,
+        )
 
         def register(grpc_server: grpc.aio.Server) -> None:
             ingest_pb2_grpc.add_IngestServiceServicer_to_server(api, grpc_server)

@@ -3,7 +3,7 @@
 import pathlib
 from typing import TYPE_CHECKING
 
-from services.ingest import options, settings, sources
+from services.ingest import options, settings, sources, staging
 from services.ingest.sources import local, s3
 from services.runtime import errors
 
@@ -22,18 +22,34 @@ class Sources:
         """Refuse what no task could ever read.
 
         Raises:
-            errors.InvalidArgument: Another bucket than the allowed ones, or local files while they are off.
+            errors.InvalidArgument: Another bucket or prefix than the allowed ones, or local files while they are off.
         """
         problem = ""
         if chosen.data_source == "local_csv" and not self._allowed.use_local_files:
             problem = "Local files are off here; USE_LOCAL_FILES=true turns them on."
         elif chosen.data_source == "s3_csv":
-            bucket = self._uri(chosen).removeprefix("s3://").partition("/")[0]
-            if bucket not in (self._allowed.s3_bucket_name, *self._allowed.s3_allowed_buckets):
-                problem = f"The bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names those that are."
+            problem = self._s3_problem(*self._uri(chosen).removeprefix("s3://").split("/", 1))
         if problem:
             field = "data_source" if chosen.data_source == "local_csv" else "s3_key"
             raise errors.InvalidArgument(problem, violations=(errors.FieldViolation(field, problem),))
+
+    def _s3_problem(self, bucket: str, key: str) -> str:
+        if any(part in (".", "..") for part in key.split("/")):
+            # A key is no path to S3, but it is one to some servers with its API, and prefixes would not hold there.
+            return "A key may not have . or .. between its slashes."
+        if bucket == self._allowed.s3_bucket_name:
+            if key.lstrip("/").startswith(staging.RESERVED):
+                return (
+                    f"Keys that begin with {', '.join(staging.RESERVED)} are the line's own; name an upload by "
+                    "data_source upload and its upload_id."
+                )
+            return ""
+        places = [allowed.partition("/") for allowed in self._allowed.s3_allowed_buckets]
+        if any(bucket == name and key.startswith(prefix) for name, _, prefix in places):
+            return ""
+        if bucket in {name for name, _, _ in places}:
+            return f"This key of the bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names the prefixes that are."
+        return f"The bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names those that are."
 
     def of_request(self, chosen: options.Options) -> sources.Source:
         """The source that a request names."""

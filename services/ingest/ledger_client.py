@@ -85,10 +85,17 @@ class Ledger:
             turn = await self._stub.AcquireTurn(ledger_pb2.AcquireTurnRequest(task_id=task_id))
         return turn.fence if turn.held else 0
 
-    async def begin_scan(self, task_id: str, pinned: sources.Pinned) -> Record:
-        """The scan begins."""
+    async def check_namespace(self, namespace: str, model: str, dimension: int) -> ledger_pb2.CheckNamespaceResponse:
+        """What a namespace holds; errors pass through to the caller of the API."""
+        return await self._stub.CheckNamespace(
+            ledger_pb2.CheckNamespaceRequest(namespace=namespace, model=model, dimension=dimension)
+        )
+
+    async def begin_scan(self, task_id: str, pinned: sources.Pinned | None) -> Record:
+        """The scan begins; None: with the staging of its source, and this is called again when that is pinned."""
+        source = pinned.to_proto() if pinned else None
         with _translated():
-            return await self._stub.BeginScan(ledger_pb2.BeginScanRequest(task_id=task_id, source=pinned.to_proto()))
+            return await self._stub.BeginScan(ledger_pb2.BeginScanRequest(task_id=task_id, source=source))
 
     async def end_scan(self, task_id: str, pinned: sources.Pinned, made: plan.Plan, plan_uri: str) -> Record:
         """The scan ended."""

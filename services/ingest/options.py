@@ -90,8 +90,8 @@ class Options:
 
     @property
     def dated(self) -> bool:
-        """Rows are filtered by date."""
-        return self.start_date is not None or self.end_date is not None
+        """Rows are filtered by date; those of a Metabase question are by its own query."""
+        return self.data_source != "metabase" and (self.start_date or self.end_date) is not None
 
     def to_request(self) -> ingest_pb2.ProcessRequest:
         """Return the request with the defaults filled in, as the ledger stores it."""
@@ -208,10 +208,8 @@ class _Checks:
             self.bad("s3_key", "is neither a key nor s3://bucket/key")
         if data_source == "upload" and not self.request.upload_id:
             self.bad("upload_id", "is needed for data_source upload")
-        if data_source == "metabase":
-            self.bad("data_source", "metabase is not served yet; export the question as CSV", not_yet=True)
-            if not self.request.start_date:
-                self.bad("start_date", "is needed for data_source metabase")
+        if data_source == "metabase" and not self.request.start_date:
+            self.bad("start_date", "is needed for data_source metabase")
 
     def question_id(self, data_source: str, defaults: Defaults) -> int:
         if self.request.HasField("question_id"):

@@ -3,16 +3,19 @@
 import uuid
 from collections.abc import AsyncIterator
 
+import grpc
 from google.api import httpbody_pb2
 from vectorline.v1 import ingest_pb2, ingest_pb2_grpc
 
 from services.ingest import (
+    estimator,
     export,
     finding,
     ledger_client,
     opening,
     options,
     plan,
+    questions,
     resubmitter,
     retrying,
     sources,
@@ -31,36 +34,47 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     def __init__(
         self,
         ledger: ledger_client.Ledger,
+        *,
         find: finding.Sources,
         stage: staging.Staging,
         tasks: resubmitter.Resubmitter,
         defaults: options.Defaults,
+        asked: questions.Questions,
+        estimates: estimator.Estimator,
     ) -> None:
         self._ledger = ledger
         self._sources = find
         self._staging = stage
         self._tasks = tasks
         self._defaults = defaults
+        self._questions = asked
+        self._estimates = estimates
 
     async def Process(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Store a task over a source that is somewhere already."""
         _add_key(request, context)
-        chosen = options.Options.from_request(request, self._defaults)
-        self._sources.check(chosen)
+        chosen = self._checked(request)
+        pinned = await self._uploaded(chosen)
         failpoints.hit("ingest.before_create")
-        record = await self._ledger.create(identity.current().key_id, chosen.to_request(), None, "")
+        record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned, "")
         return await self._accepted(record, context)
+
+    async def Estimate(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.EstimateResponse:
+        """Say what a task over a source would come to."""
+        chosen = self._checked(request)
+        return await self._estimates.of(chosen, await self._uploaded(chosen), identity.current().key_id)
 
     async def Upload(
         self, request: AsyncIterator[ingest_pb2.UploadRequest], context: Context
     ) -> ingest_pb2.ProcessResponse:
-        """Store a file that the caller streams, and a task over it."""
+        """Store a file that the caller streams, and a task over it or an estimate of it."""
         first = await anext(aiter(request), None)
         if first is None:
             raise errors.InvalidArgument("The upload holds nothing, not even a file name.")
-        chosen = self._upload_options(first, context)
-        task_id = str(uuid.uuid4())
-        upload = self._staging.upload(task_id, _safe_name(first.filename))
+        caller = identity.current().key_id
+        upload_id = str(uuid.uuid4())
+        chosen = self._upload_options(first, upload_id, context)
+        upload = self._staging.upload(upload_id, _safe_name(first.filename), caller)
         try:
             await upload.write(first.body.data)
             async for part in request:
@@ -69,12 +83,41 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         except BaseException:
             await upload.abandon()
             raise
+        if first.estimate:
+            found = await self._estimates.of(chosen, pinned, caller)
+            words = "The file is stored and nothing else was done; process takes its upload_id."
+            return ingest_pb2.ProcessResponse(message=words, upload_id=upload_id, estimate=found)
         failpoints.hit("ingest.before_create")
-        record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned, task_id)
-        if record.existed and record.task_id != task_id:
+        return await self._accepted(await self._stored(chosen, pinned, upload_id, caller), context)
+
+    async def _stored(
+        self, chosen: options.Options, pinned: sources.Pinned, upload_id: str, caller: str
+    ) -> ledger_client.Record:
+        """The task of an upload; a file that is not needed, since the same was sent before, is taken away again."""
+        try:
+            record = await self._ledger.create(caller, chosen.to_request(), pinned, upload_id)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.ALREADY_EXISTS:  # of any other error nobody knows what came of it
+                await self._staging.remove(pinned)
+            raise
+        if record.existed and record.task_id != upload_id:
             await self._staging.remove(pinned)
-            _same_content(record, pinned)
-        return await self._accepted(record, context)
+        return record
+
+    def _checked(self, request: ingest_pb2.ProcessRequest) -> options.Options:
+        """The request, if this deployment can serve it."""
+        chosen = options.Options.from_request(request, self._defaults)
+        self._sources.check(chosen)
+        if chosen.data_source == "metabase":
+            self._questions.check()
+        return chosen
+
+    async def _uploaded(self, chosen: options.Options) -> sources.Pinned | None:
+        """The earlier upload that a request names, if it names one; a caller's own only."""
+        if chosen.data_source != "upload":
+            return None
+        caller = identity.current()
+        return await self._staging.find(chosen.upload_id, None if caller.admin else caller.key_id)
 
     async def RetryTask(self, request: ingest_pb2.RetryTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Go on with a blocked task, or store a new one over the rejected rows of a finished one."""
@@ -148,7 +191,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         made = await self._staging.plan(record.plan_uri)
         return opening.opened(record, made, self._sources, self._staging, self._defaults)
 
-    def _upload_options(self, first: ingest_pb2.UploadRequest, context: Context) -> options.Options:
+    def _upload_options(self, first: ingest_pb2.UploadRequest, upload_id: str, context: Context) -> options.Options:
         request = ingest_pb2.ProcessRequest()
         for field, value in first.ListFields():
             if field.name in ingest_pb2.ProcessRequest.DESCRIPTOR.fields_by_name:
@@ -158,7 +201,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                     setattr(request, field.name, value)
         request.data_source = "upload"
         request.s3_key = ""
-        request.upload_id = _safe_name(first.filename)
+        request.upload_id = upload_id
         _add_key(request, context)
         return options.Options.from_request(request, self._defaults)
 
@@ -171,7 +214,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if record.existed:
             words = "This was asked before; this is its task."
         return ingest_pb2.ProcessResponse(
-            task_id=record.task_id, status=record.status, message=words, created_at=record.created_at
+            task_id=record.task_id,
+            status=record.status,
+            message=words,
+            created_at=record.created_at,
+            upload_id=record.request.upload_id if record.request.data_source == "upload" else None,
         )
 
 
@@ -187,14 +234,6 @@ def _safe_name(filename: str) -> str:
     name = filename.replace("\\", "/").rpartition("/")[2]
     kept = "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
     return kept[-200:].lstrip(".") or "upload.csv"
-
-
-def _same_content(record: ledger_client.Record, pinned: sources.Pinned) -> None:
-    if record.source.sha256 and record.source.sha256 != pinned.sha256:
-        raise errors.AlreadyExists(
-            f"The idempotency key was used for task {record.task_id} with another file; use a new key.",
-            reason="IDEMPOTENCY_KEY_REUSED",
-        )
 
 
 def _check_rejects(request: ingest_pb2.GetRejectsRequest) -> None:

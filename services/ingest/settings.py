@@ -6,7 +6,7 @@ from typing import Annotated
 import pydantic
 from pydantic_settings import NoDecode
 
-from services.ingest import options
+from services.ingest import estimate, options
 from services.runtime import settings
 
 
@@ -17,7 +17,8 @@ class SourceSettings(settings.Section):
         "vectorline", min_length=3, description="Bucket of sources, plans and rejects."
     )
     s3_allowed_buckets: Annotated[tuple[str, ...], NoDecode] = pydantic.Field(
-        (), description="Other buckets that s3:// keys may name, by comma."
+        (),
+        description="Other buckets that s3:// keys may name, by comma; bucket/prefix: only keys with that prefix.",
     )
     use_local_files: bool = pydantic.Field(False, description="Allow data_source local_csv.")
     local_csv_folder: pathlib.Path = pydantic.Field(pathlib.Path("data"), description="Folder of local_csv files.")
@@ -47,6 +48,66 @@ class RequestSettings(settings.Section):
             chunk_size=self.chunk_size,
             batch_size=self.batch_size,
             metabase_question_id=self.metabase_question_id,
+        )
+
+
+class MetabaseSettings(settings.Section):
+    """Where questions are exported from."""
+
+    metabase_url: str = pydantic.Field("", description="Address of Metabase; none: no data_source metabase.")
+    metabase_api_key: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""), description="Its API key, sent as x-api-key."
+    )
+    metabase_timeout_seconds: float = pydantic.Field(
+        1_200.0, gt=0, description="Silence of an export that ends it; a query may run long before its first row."
+    )
+    metabase_retry_seconds: float = pydantic.Field(
+        600.0, ge=0, description="How long an export that Metabase does not answer, or breaks off, is tried again."
+    )
+    metabase_row_caps: Annotated[tuple[int, ...], NoDecode] = pydantic.Field(
+        (2_000, 1_048_575), description="An export of exactly so many rows was cut by Metabase; by comma."
+    )
+
+    @pydantic.field_validator("metabase_row_caps", mode="before")
+    @classmethod
+    def _by_comma(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @pydantic.field_validator("metabase_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("begins with http:// or https://")
+        return value
+
+
+class EstimateSettings(settings.Section):
+    """What buying costs, as the embedders are told it, and how long an estimate may take."""
+
+    openai_model: str = pydantic.Field("text-embedding-3-small", description="Embedding model.")
+    openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
+    openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
+    embedding_dimensions: int = pydantic.Field(
+        1536, ge=1, le=20_000, description="Values a vector; the index must have the same."
+    )
+    # https://platform.openai.com/docs/pricing
+    openai_prices: dict[str, Annotated[float, pydantic.Field(ge=0)]] = pydantic.Field(
+        {"text-embedding-3-small": 0.02, "text-embedding-3-large": 0.13, "text-embedding-ada-002": 0.1},
+        description="US dollars per million tokens, by model, as JSON.",
+    )
+    estimate_seconds: float = pydantic.Field(
+        270.0, gt=0, description="An estimate that takes longer is refused; below ENVOY_UNARY_SECONDS."
+    )
+
+    @property
+    def terms(self) -> estimate.Terms:
+        """The same as the domain wants it."""
+        return estimate.Terms(
+            model=self.openai_model,
+            dimension=self.embedding_dimensions,
+            prices=self.openai_prices,
+            requests_per_second=self.openai_rate_limit,
+            tokens_per_minute=self.openai_tokens_per_minute,
         )
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import pathlib
+import urllib.parse
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,14 +22,19 @@ log = structlog.get_logger()
 PART_BYTES = 8 << 20
 PARTS_BEFORE_GROWTH = 1_000
 MOST_PART_BYTES = 512 << 20
+# Where the bucket holds what callers may not name as an s3_key: it may be another caller's.
+UPLOADS = "uploads/"
+RESERVED = (UPLOADS, "plans/", "rejects/")
+_OWNER = "owner"  # metadata of an upload: the key id of its caller
 
 
 class Upload:
     """One file on its way into the bucket; at most one part is under way while the next one gathers."""
 
-    def __init__(self, client: "S3Client", bucket: str, key: str) -> None:
+    def __init__(self, client: "S3Client", bucket: str, key: str, owner: str) -> None:
         self._client = client
         self._where = {"Bucket": bucket, "Key": key}
+        self._metadata = {_OWNER: _ascii(owner)}
         self._upload_id = ""
         self._gathered = bytearray()
         self._parts: list[dict[str, Any]] = []
@@ -54,7 +61,7 @@ class Upload:
         if not self._upload_id:
             body = bytes(self._gathered)
             self._hash(body)
-            stored = await _call(self._client.put_object, **self._where, Body=body)
+            stored = await _call(self._client.put_object, **self._where, Body=body, Metadata=self._metadata)
         else:
             if self._gathered:
                 await self._send()
@@ -86,7 +93,7 @@ class Upload:
 
     async def _send(self) -> None:
         if not self._upload_id:
-            begun = await _call(self._client.create_multipart_upload, **self._where)
+            begun = await _call(self._client.create_multipart_upload, **self._where, Metadata=self._metadata)
             self._upload_id = begun["UploadId"]
         await self._sent()
         body, self._gathered = bytes(self._gathered), bytearray()
@@ -116,9 +123,39 @@ class Staging:
         self._client = client
         self._bucket = bucket
 
-    def upload(self, task_id: str, filename: str) -> Upload:
-        """Begin to store an uploaded file."""
-        return Upload(self._client, self._bucket, f"uploads/{task_id}/{filename}")
+    def upload(self, upload_id: str, filename: str, owner: str) -> Upload:
+        """Begin to store a file under an id; `owner` is the key id of who may use it."""
+        return Upload(self._client, self._bucket, f"{UPLOADS}{upload_id}/{filename}", owner)
+
+    async def find(self, upload_id: str, owner: str | None) -> sources.Pinned:
+        """An upload, pinned as it is now.
+
+        Args:
+            upload_id: The id that the upload was answered.
+            owner: The key id of who asks; None: one who may use all.
+
+        Raises:
+            errors.NotFound: There is none, or it is another's.
+            errors.Unavailable: S3 does not answer.
+        """
+        missing = errors.NotFound(f"There is no upload {upload_id[:64]!r}.", reason="UPLOAD_NOT_FOUND")
+        if not _is_uuid(upload_id):
+            raise missing
+        prefix = f"{UPLOADS}{upload_id}/"
+        listed = await _call(self._client.list_objects_v2, Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+        if not listed.get("Contents"):
+            raise missing
+        key = listed["Contents"][0]["Key"]
+        head = await _call(self._client.head_object, Bucket=self._bucket, Key=key)
+        if owner is not None and head["Metadata"].get(_OWNER) != _ascii(owner):
+            raise missing
+        return sources.Pinned(
+            uri=f"s3://{self._bucket}/{key}",
+            version_id="" if head.get("VersionId", "null") == "null" else head["VersionId"],
+            etag=head["ETag"],
+            size_bytes=head["ContentLength"],
+            display_name=key.removeprefix(prefix),
+        )
 
     async def remove(self, pinned: sources.Pinned) -> None:
         """Take an upload away that no task came to own."""
@@ -188,6 +225,18 @@ class Staging:
         with self._client.get_object(Bucket=self._bucket, Key=key)["Body"] as body:
             data: bytes = body.read()
         return data
+
+
+def _ascii(key_id: str) -> str:
+    """Metadata of S3 is ASCII."""
+    return urllib.parse.quote(key_id)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 async def _call(method: Any, **arguments: Any) -> Any:

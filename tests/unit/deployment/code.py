@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import json
 import pathlib
 from collections.abc import Iterator
 from types import ModuleType
@@ -68,7 +69,9 @@ def _text(default: object) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, tuple):
-        return ",".join(default)
+        return ",".join(map(str, default))
+    if isinstance(default, dict):
+        return json.dumps(default)
     if isinstance(default, float):
         return f"{default:g}"
     return str(default)

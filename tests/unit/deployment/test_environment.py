@@ -12,7 +12,7 @@ Example = list[tuple[str, str, bool]]
 # Read by libraries, by compose itself, or by nothing yet; each is explained where it stands.
 AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 COMPOSE = {"VECTORLINE_TAG"}
-PLANNED = {"METABASE_URL", "METABASE_API_KEY", "PINECONE_BATCH_SIZE"}
+PLANNED = {"PINECONE_BATCH_SIZE"}
 # Of one service this is a default, and of another "the index's": the example shows the first.
 NAMED_FILES = {"ENVOY_DESCRIPTORS", "ENVOY_LUA"}
 

@@ -71,9 +71,7 @@ def test_what_a_source_needs_is_asked_for(fields: dict[str, object], field: str)
     assert set(refused(**fields)) == {field}
 
 
-@pytest.mark.parametrize(
-    "fields", [{"mode": "mirror"}, {"mode": "force"}, {"data_source": "metabase", "start_date": "2025-01-01"}]
-)
+@pytest.mark.parametrize("fields", [{"mode": "mirror"}, {"mode": "force"}])
 def test_what_is_yet_to_come_is_said_to_be(fields: dict[str, object]) -> None:
     with pytest.raises(errors.InvalidArgument) as caught:
         made(**fields)
@@ -89,6 +87,15 @@ def test_what_is_yet_to_come_does_not_hide_what_is_wrong() -> None:
 
 def test_metabase_takes_the_question_of_the_configuration() -> None:
     request = ingest_pb2.ProcessRequest(data_source="metabase", start_date="2025-01-01")
-    with pytest.raises(errors.InvalidArgument) as caught:
-        options.Options.from_request(request, options.Defaults(metabase_question_id=232))
-    assert caught.value.reason == "NOT_YET"
+
+    chosen = options.Options.from_request(request, options.Defaults(metabase_question_id=232))
+
+    assert chosen.question_id == 232
+
+
+def test_metabase_filters_by_its_own_query_and_not_by_a_column() -> None:
+    chosen = made(data_source="metabase", s3_key="", start_date="2025-01-01")
+
+    assert not chosen.dated
+    assert made(start_date="2025-01-01").dated
+    assert set(refused(data_source="metabase", s3_key="")) == {"start_date"}
