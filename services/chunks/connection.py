@@ -30,6 +30,9 @@ class _Cancellable(connection.AbstractConnection):
         except TimeoutError as error:
             await self.disconnect(nowait=True)
             raise redis.exceptions.TimeoutError("Valkey does not take what is sent.") from error
+        except RuntimeError as error:
+            # uvloop's word for a connection that was reset under our hands; to everybody above it is an outage.
+            raise redis.exceptions.ConnectionError(f"The connection is closed: {error}") from error
         finally:
             self.socket_timeout = seconds
 

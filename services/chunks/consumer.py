@@ -180,6 +180,9 @@ class Consumer:
                 "Valkey does not serve the queue.", action="queue_unavailable", consumer=self.name, error=str(error)
             )
         self._failures += 1
+        # Leases may have run out meanwhile: the living renew theirs before anybody looks for the dead.
+        timing = self._store.timing
+        self._reclaim_at = asyncio.get_running_loop().time() + min(timing.heartbeat_seconds, timing.lease_seconds / 2)
         longest = min(0.1 * 2 ** min(self._failures, 10), _LONGEST_BACKOFF_SECONDS)
         await self._pause(asyncio.sleep(longest * random.uniform(0.5, 1)), longest)  # noqa: S311 - jitter, no secret
 

@@ -1,7 +1,7 @@
 """Keeps what a process holds: heartbeats, presence and owed strikes, by a task that is independent of the work."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 
@@ -37,26 +37,29 @@ class Keeper:
         self._book = book
         self._reap_at = 0.0
         self._stopping = False
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="chunks-keeper")
+        if not self._tasks:
+            # Apart: four calls to a slow Valkey one after the other would make every heartbeat late.
+            rounds = (self._beat_all, self._house)
+            self._tasks = [asyncio.create_task(self._run(each), name="chunks-keeper") for each in rounds]
 
     async def stop(self) -> None:
         """End; leases are no longer renewed."""
-        task, self._task = self._task, None
+        tasks, self._tasks = self._tasks, []
         self._stopping = True
-        if task is not None:
+        for task in tasks:
             task.cancel()
-            await asyncio.wait({task})
+        if tasks:
+            await asyncio.wait(tasks)
 
-    async def _run(self) -> None:
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping:  # a cancel alone may be lost in a client's depths
             pause_seconds = self._store.timing.heartbeat_seconds
             try:
-                await self._round()
+                await work()
             except errors.QueueUnavailable:
                 pause_seconds = min(pause_seconds / 4, _RETRY_SECONDS)
             except Exception:  # a heartbeat that ends silently would lose every chunk in hand
@@ -64,8 +67,10 @@ class Keeper:
                 pause_seconds = min(pause_seconds / 4, _RETRY_SECONDS)
             await asyncio.sleep(pause_seconds)
 
-    async def _round(self) -> None:
+    async def _beat_all(self) -> None:
         await self.beat(self._held.values())
+
+    async def _house(self) -> None:
         await self._store.announce(presence.EMBEDDERS, self._name, self._slots)
         await self._book.settle_debts()
         now = asyncio.get_running_loop().time()

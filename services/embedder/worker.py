@@ -228,7 +228,7 @@ class Worker:
         """Try for as long as the indexer is away and the chunk is ours and wanted."""
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(indexer_client.IndexerUnavailable),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=15.0),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=5.0),
             before_sleep=_tell,
         )
         async for attempt in retrying:

@@ -160,7 +160,7 @@ class Upserts:
     async def _connect(self) -> Callable[..., Awaitable[pinecone_pb2.PineconeUpsertResponse]]:
         index = await self._index.index()
         scheme, _, host = index.host.partition("://")
-        options = (*channels.KEEPALIVE, *channels.SIZES)
+        options = (*channels.KEEPALIVE, *channels.SIZES, *channels.RECONNECT)
         host = host.rstrip("/")
         if scheme == "http":
             self._channel = grpc.aio.insecure_channel(host, options=options)

@@ -8,6 +8,7 @@ import structlog
 from services.chunks import errors as queue_errors
 from services.chunks import inflight, presence
 from services.ingest import driver, ledger_client
+from services.runtime import background
 
 log = structlog.get_logger()
 
@@ -43,7 +44,10 @@ class Resubmitter:
 
     def start(self) -> None:
         """Begin the rounds."""
-        self._loops = [asyncio.create_task(loop) for loop in (self._rounds(), self._be_present())]
+        self._loops = [
+            asyncio.create_task(background.forever("resubmit", self._rounds)),
+            asyncio.create_task(background.forever("presence", self._be_present)),
+        ]
 
     def begin(self, task_id: str) -> None:
         """Drive a task now, unless this process does so already."""

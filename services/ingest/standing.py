@@ -10,6 +10,7 @@ import structlog
 from services.chunks import errors as queue_errors
 from services.chunks import splitting
 from services.ingest import ledger_client
+from services.runtime import background
 
 log = structlog.get_logger()
 
@@ -35,11 +36,14 @@ class Standing:
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         """Watch while the body runs."""
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.create_task(background.forever("standing", self._watch))
         try:
             yield
         finally:
             watching.cancel()
+            # A scan that was left behind in its thread ends at its next look, and lets the process end.
+            self._why = self._why or "its driver is gone"
+            self._stopped.set()
 
     def check(self, _progress: object = None) -> None:
         """Called by blocking work in a thread, now and then.
