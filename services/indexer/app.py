@@ -51,6 +51,7 @@ async def application(
             index=pinecone.pinecone_index_name,
             upsert_deadline_seconds=rules.upsert_deadline_seconds,
             circuit_open=lambda: upserts.circuit.open,
+            index_dimension=lambda: index.dimension,
         )
         api = servicer.IndexerServicer(task_servicer.TaskServicer(book, rules), book, index, upserts, store)
         internal = ledger_servicer.LedgerServicer(book, store, index.index)

@@ -66,6 +66,11 @@ class Pinecone:
             self._client = pinecone.AsyncPinecone(api_key=key, host=self._where.pinecone_controller_host, timeout=10.0)
         return self._client
 
+    @property
+    def dimension(self) -> int:
+        """Values a vector of the index; 0 before it was described."""
+        return self._index.dimension if self._index else 0
+
     async def index(self) -> Index:
         """The configured index, described once.
 

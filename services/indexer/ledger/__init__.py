@@ -18,6 +18,11 @@ def _closed() -> bool:
     return False
 
 
+def _unknown() -> int:
+    """The index was not described yet."""
+    return 0
+
+
 class Ledger:
     """The ledger's parts over one table.
 
@@ -27,6 +32,7 @@ class Ledger:
         index: The Pinecone index that turns and namespaces are about.
         upsert_deadline_seconds: Longest that one upsert may take.
         circuit_open: Whether Pinecone is known not to take vectors now.
+        index_dimension: Values a vector of the index; 0 while that is not known.
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class Ledger:
         index: str,
         upsert_deadline_seconds: float = 30.0,
         circuit_open: Callable[[], bool] = _closed,
+        index_dimension: Callable[[], int] = _unknown,
     ) -> None:
         self._table = storage
         self.clock = watch
@@ -44,7 +51,7 @@ class Ledger:
         self.tasks = lifecycle.Lifecycle(storage, watch)
         self.shards = shards.Shards(storage, watch)
         self.closing = closing.Closing(storage, self.tasks, self.shards)
-        self.namespaces = namespaces.Namespaces(storage, watch, index=index)
+        self.namespaces = namespaces.Namespaces(storage, watch, index=index, index_dimension=index_dimension)
         self.gate = gate.Gate(storage, self.tasks, self.closing, self.namespaces, circuit_open)
         self.turns = turns.Turns(
             storage, watch, self.tasks, index=index, upsert_deadline_seconds=upsert_deadline_seconds

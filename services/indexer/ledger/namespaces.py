@@ -4,6 +4,7 @@ Pinecone would mix ada-002 and text-embedding-3-small silently: both are 1536 wi
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import structlog
 
@@ -35,19 +36,23 @@ class Kind:
 class Namespaces:
     """Claims namespaces. What was claimed once is remembered: it never changes."""
 
-    def __init__(self, storage: table.Table, watch: clock.Clock, *, index: str) -> None:
+    def __init__(
+        self, storage: table.Table, watch: clock.Clock, *, index: str, index_dimension: Callable[[], int]
+    ) -> None:
         self._table = storage
         self._clock = watch
         self._index = index
+        self._index_dimension = index_dimension
         self._known: dict[str, Kind] = {}
 
     async def claim(self, namespace: str, model: str, dimension: int) -> None:
         """Claim the namespace for a model and dimension, or find that it holds just these.
 
         Raises:
-            NamespaceRefused: It holds another's.
+            NamespaceRefused: It holds another's, or the index has another dimension.
         """
         wanted = Kind(model, dimension)
+        self._compare_index(dimension)
         if self._known.get(namespace) == wanted:
             return
         item = {
@@ -64,6 +69,17 @@ class Namespaces:
             if failed.item is not None:
                 _compare(namespace, _kind(failed.item), wanted)
         self._known[namespace] = wanted
+
+    def _compare_index(self, dimension: int) -> None:
+        """Before a cent is spent: the index would refuse every vector."""
+        held = self._index_dimension()
+        if held and held != dimension:
+            raise NamespaceRefused(
+                f"The index {self._index!r} has {held} values a vector, the embedders make {dimension}. Set "
+                f"EMBEDDING_DIMENSIONS={held} (or another index) and retry the task.",
+                reason="DIMENSION_REFUSED",
+                metadata={"index": self._index, "holds": str(held), "wanted": str(dimension)},
+            )
 
     async def check(self, namespace: str, model: str, dimension: int) -> None:
         """Whether a question with this model's vector makes sense there; an unclaimed namespace refuses nobody.

@@ -58,6 +58,16 @@ async def test_an_open_circuit_says_wait(line: Line) -> None:
     assert await begin(line, task_id) == Answer.GO
 
 
+async def test_an_index_of_another_dimension_blocks_the_task_before_anything_is_bought(line: Line) -> None:
+    line.book.namespaces._index_dimension = lambda: 768
+    task_id = await ready(line)
+
+    assert await begin(line, task_id) == Answer.BLOCKED
+    task = await line.book.tasks.get(task_id)
+    assert task["error_reason"] == "DIMENSION_REFUSED"
+    assert "768" in task["error"]
+
+
 async def test_another_model_of_the_same_dimension_blocks_the_task(line: Line) -> None:
     assert await begin(line, await ready(line)) == Answer.GO
     other = await ready(line, question_id=7)
