@@ -106,7 +106,7 @@ async def test_a_dead_embedders_suspect_is_reclaimed_alone(quick, embedder) -> N
     await chunks.publish(quick, 3)
     dead, heir = embedder(quick), embedder(quick)
     held = await dead.take(3)
-    await strike(dead, held[1].header, 2)
+    await strike(dead, next(delivery.header for delivery in held if delivery.header.chunk == 1), 2)
     seen = []
     async with asyncio.timeout(20):
         while len(seen) < 3:
