@@ -34,6 +34,9 @@ def decode(body: bytes, count: int, dimension: int) -> list[bytes]:
     if len(data) != count or any(index not in by_index for index in range(count)):
         raise Invalid(f"{len(data)} embeddings came for {count} inputs.")
     try:
+        places = sorted(each for each in by_index.values() if type(each) is int)
+        if places != list(range(len(cut))):  # a number of the server's own would name another text's embedding
+            raise ValueError(places)  # noqa: TRY301 (like any other embedding that is none)
         vectors = [_vector(by_index[index], cut) for index in range(count)]
     except (ValueError, TypeError, OverflowError, IndexError) as error:
         raise Invalid("An embedding is neither base64 nor a list of numbers.") from error
@@ -71,6 +74,8 @@ def _vector(embedding: Any, cut: Sequence[bytes]) -> bytes:
     if type(embedding) is int:
         # JSON may write a slash as \/.
         return pybase64.b64decode(cut[embedding].replace(b"\\/", b"/"), validate=True)
+    if isinstance(embedding, str):
+        return pybase64.b64decode(embedding, validate=True)  # written in a way that `_cut` does not know
     if not isinstance(embedding, list):
         raise TypeError(type(embedding).__name__)
     with np.errstate(over="ignore"):  # becomes infinity, which is refused below

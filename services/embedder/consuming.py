@@ -31,12 +31,15 @@ class Consuming:
     async def _run(self) -> None:
         while not self._draining:
             free = self._consumer.slots - len(self._tasks)
-            deliveries = await self._consumer.take(free)
-            for delivery in deliveries:
-                failpoints.hit("embedder.after_take")
-                self._begin(delivery)
+            taken = self._begin_all(await self._consumer.take(free))
             if free > 0:  # every slot filled: probably there are more where these came from
-                self._purchases.expect(more=len(deliveries) == free)
+                self._purchases.expect(more=taken == free)
+
+    def _begin_all(self, deliveries: list[Delivery]) -> int:
+        for delivery in deliveries:
+            failpoints.hit("embedder.after_take")
+            self._begin(delivery)
+        return len(deliveries)
 
     def _begin(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._worker.work(delivery))

@@ -96,6 +96,7 @@ class Purchasing:
                 task = asyncio.create_task(self._fulfilment.fulfil(pieces))
                 self._requests.add(task)
                 task.add_done_callback(self._finished)
+                del pieces, task  # or the last chunk would stay in memory for as long as nothing follows
         except asyncio.CancelledError:
             for task in self._requests:
                 task.cancel()

@@ -103,7 +103,7 @@ class Worker:
             else:
                 await self._work(delivery)
         except (Dropped, indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as why:
-            return await self._leave(delivery, why.__cause__ or why)
+            return await self._leave(delivery, (isinstance(why, Dropped) and why.__cause__) or why)
         failpoints.hit("embedder.before_ack")
         await self._ack(delivery)
         return "settled"

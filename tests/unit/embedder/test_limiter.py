@@ -1,4 +1,4 @@
-"""The oracle of the limiter, in virtual time: whatever happens, no window is ever over the rate, and the rate is met."""
+"""The oracle of the limiter, in virtual time: whatever happens no window is over the rate, and the rate is met."""
 
 import asyncio
 import random
@@ -30,8 +30,10 @@ class Line:
         while True:
             tokens = largest if full else self.random.randint(1, largest)
             asker = Asker.SEARCH if self.random.random() < 0.05 and not full else Asker.BULK
-            while (answer := await self.quota.acquire(tokens, asker)).verdict is Verdict.WAIT:
+            answer = await self.quota.acquire(tokens, asker)
+            while answer.verdict is Verdict.WAIT:
                 await asyncio.sleep(answer.seconds + self.random.uniform(0, self.most_late))
+                answer = await self.quota.acquire(tokens, asker)
             self.started.append((asyncio.get_running_loop().time(), tokens))
 
     async def run(self, replicas: int, seconds: float, largest: int, *, full: bool = False, fate: Any = None) -> None:

@@ -1,0 +1,137 @@
+"""Fakes around the buying of embeddings: a provider that follows a script, an indexer, chunks of rows."""
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from vectorline.v1 import chunk_pb2, indexer_pb2
+
+from services.chunks import entry
+from services.embedder import indexer_client, openai_errors
+
+DIMENSION = 4
+Answer = Callable[[Sequence[str]], list[bytes]]
+
+
+def vector(text: str) -> bytes:
+    """The embedding of a text: other texts have others."""
+    return struct.pack("<4f", 1.0, float(len(text)), float(sum(text.encode())), float(hash(text) % 1000))
+
+
+class FakeEmbeddings:
+    """A provider. `script` holds what the next requests are met with; after it everything is bought."""
+
+    def __init__(self, seconds: float = 0.1) -> None:
+        self.seconds = seconds
+        self.script: list[Exception] = []
+        self.bad_texts: set[str] = set()
+        self.refusal: Exception | None = None
+        self.requests: list[tuple[float, list[str]]] = []
+        self.bought: list[str] = []
+        self.under_way = 0
+
+    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+        self.requests.append((asyncio.get_running_loop().time(), list(texts)))
+        self.under_way += 1
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.under_way -= 1
+        if self.script:
+            raise self.script.pop(0)
+        if self.refusal is not None:
+            raise self.refusal
+        if self.bad_texts & set(texts):
+            raise openai_errors.Refused("'$.input' is invalid.")
+        self.bought += texts
+        return [vector(text) for text in texts]
+
+
+class FakeCall:
+    """One IndexChunk call."""
+
+    def __init__(self, indexer: "FakeIndexer") -> None:
+        self._indexer = indexer
+        self.header: indexer_pb2.IndexChunkHeader | None = None
+        self.vectors: dict[str, bytes] = {}
+        self.rejects: dict[int, str] = {}
+
+    async def send(self, **part: Any) -> None:
+        await asyncio.sleep(0)
+        if "vectors" in part and self._indexer.breaks_in_vectors:
+            raise self._indexer.breaks_in_vectors.pop(0)
+        self._indexer.sent.append(next(iter(part)))
+        if "header" in part:
+            self.header = part["header"]
+        elif "rejects" in part:
+            self.rejects.update({each.row_number: each.reason for each in part["rejects"].rejects})
+        else:
+            batch = part["vectors"]
+            width = len(batch.values) // len(batch.ids)
+            for number, vector_id in enumerate(batch.ids):
+                assert vector_id not in self.vectors, "sent twice in one call"
+                self.vectors[vector_id] = batch.values[number * width : (number + 1) * width]
+
+    async def settle(self) -> indexer_pb2.ChunkSettled:
+        if self._indexer.breaks_in_settle:
+            raise self._indexer.breaks_in_settle.pop(0)
+        assert self.header is not None
+        key = (self.header.task_id, self.header.chunk)
+        assert len(self.vectors) + len(self.rejects) + self.header.skipped == self.header.rows
+        self._indexer.settled.setdefault(key, self)
+        return indexer_pb2.ChunkSettled(indexed=len(self.vectors), failed=len(self.rejects))
+
+
+class FakeIndexer:
+    """The indexer, as `worker` and `account` see it."""
+
+    def __init__(self) -> None:
+        self.gate: indexer_client.Gate | Exception = indexer_client.Gate.GO
+        self.settled: dict[tuple[str, int], FakeCall] = {}
+        self.failed: list[tuple[str, int, str]] = []
+        self.blocked: dict[str, str] = {}
+        self.resumed: list[str] = []
+        self.unresumable: set[str] = set()
+        self.sent: list[str] = []
+        self.gate_calls = 0
+        self.breaks_in_vectors: list[Exception] = []
+        self.breaks_in_settle: list[Exception] = []
+
+    async def begin_chunk(self, header: entry.Header, model: str, dimension: int) -> indexer_client.Gate:
+        self.gate_calls += 1
+        await asyncio.sleep(0)
+        if isinstance(self.gate, Exception):
+            raise self.gate
+        return self.gate
+
+    async def fail_chunk(self, header: entry.Header, reason: str) -> indexer_client.Gate:
+        self.failed.append((header.task_id, header.chunk, reason))
+        return indexer_client.Gate.GO
+
+    async def block_task(self, task_id: str, reason: str, message: str) -> None:
+        self.blocked[task_id] = message
+
+    async def blocked_tasks(self, reason: str) -> list[str]:
+        return list(self.blocked)
+
+    async def resume_task(self, task_id: str) -> None:
+        if task_id in self.unresumable:
+            raise indexer_client.ChunkRefused("cancelled meanwhile")
+        del self.blocked[task_id]
+        self.resumed.append(task_id)
+
+    @contextlib.asynccontextmanager
+    async def index_chunk(self, header: entry.Header, counter: Any) -> AsyncIterator[FakeCall]:
+        yield FakeCall(self)
+
+
+def rows(texts: Sequence[str], rejects: int = 0) -> bytes:
+    """A chunk's payload, unpacked."""
+    content = chunk_pb2.ChunkRows(namespace="v2")
+    for number, text in enumerate(texts, start=1):
+        content.rows.add(row_number=number, vector_id=f"7.{number}", text=text)
+    for number in range(rejects):
+        content.rejects.add(row_number=len(texts) + 1 + number, reason="empty_text")
+    return content.SerializeToString()

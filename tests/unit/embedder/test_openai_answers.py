@@ -1,0 +1,212 @@
+"""Answers are checked before they are used; refusals are sorted by what is to be done, in words that quote nothing."""
+
+import base64
+import struct
+from typing import Any
+
+import httpx2
+import hypothesis
+import openai
+import orjson
+import pytest
+from hypothesis import strategies as st
+
+from services.embedder import answers, openai_errors, quota
+
+WIDTH = 3
+KEY = "sk-secret-key-000000"
+TEXTS = ["the quick brown fox jumps over the lazy dog", "b"]
+
+
+def packed(*values: float) -> str:
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+
+
+GOOD = packed(1, 2, 3)
+
+
+def body(*embeddings: Any) -> bytes:
+    return orjson.dumps({"data": [{"index": n, "embedding": each} for n, each in enumerate(embeddings)]})
+
+
+def test_base64_is_taken_as_it_is() -> None:
+    assert answers.decode(body(packed(1, 2, 3)), 1, WIDTH) == [struct.pack("<3f", 1, 2, 3)]
+
+
+def test_a_server_that_ignores_the_format_is_understood() -> None:
+    assert answers.decode(body([1, 2.5, 3]), 1, WIDTH) == [struct.pack("<3f", 1, 2.5, 3)]
+
+
+@pytest.mark.parametrize("colon", [":", " : ", ": ", ":\n  ", " :"])
+def test_white_space_does_not_matter(colon: str) -> None:
+    text = f'{{"data": [ {{"object": "embedding", "index": 0, "embedding"{colon}"{GOOD}"}} ]}}'
+    assert answers.decode(text.encode(), 1, WIDTH) == [struct.pack("<3f", 1, 2, 3)]
+
+
+def test_shuffled_embeddings_are_put_in_order() -> None:
+    data = [{"index": index, "embedding": packed(index, 1, 1)} for index in (2, 0, 1)]
+    vectors = answers.decode(orjson.dumps({"data": data}), 3, WIDTH)
+    assert [struct.unpack("<3f", each)[0] for each in vectors] == [0, 1, 2]
+
+
+BAD_BODIES = {
+    "one too few": body(GOOD),
+    "one too many": body(GOOD, GOOD, GOOD),
+    "one twice": orjson.dumps({"data": [{"index": 0, "embedding": GOOD}, {"index": 0, "embedding": GOOD}]}),
+    "too narrow": body(GOOD, packed(1, 2)),
+    "not whole floats": body(GOOD, base64.b64encode(b"12345").decode()),
+    "NaN": body(GOOD, packed(1, float("nan"), 3)),
+    "infinity": body(GOOD, packed(1, float("inf"), 3)),
+    "too large for float32": body(GOOD, [1e300, 1, 1]),
+    "all zero": body(GOOD, packed(0, 0, 0)),
+    "no base64": body(GOOD, "%%%"),
+    "no vector": body(GOOD, None),
+    "the place of another": body(GOOD, 0),
+    "a place that is none": body(GOOD, 1),
+    "words": body(GOOD, ["a", "b", "c"]),
+    "nested": body(GOOD, [[1], [2], [3, 4]]),
+    "HTML": b"<html><body>502 Bad Gateway</body></html>",
+    "truncated": body(GOOD, GOOD)[:-10],
+    "empty": b"",
+    "a list": b"[]",
+    "null": b"null",
+    "no data": b'{"data": null}',
+    "a number": b'{"data": 7}',
+    "no index": b'{"data": [{"embedding": "x"}, {"embedding": "x"}]}',
+    "a strange index": b'{"data": [{"index": [1], "embedding": "x"}, {"index": 1, "embedding": "x"}]}',
+}
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_what_is_no_answer_is_invalid(name: str) -> None:
+    with pytest.raises(openai_errors.Invalid):
+        answers.decode(BAD_BODIES[name], 2, WIDTH)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["data", "index", "embedding"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@hypothesis.given(json_values, st.integers(1, 3))
+def test_no_body_whatever_does_anything_else(value: Any, count: int) -> None:
+    try:
+        vectors = answers.decode(orjson.dumps(value), count, WIDTH)
+    except openai_errors.Invalid:
+        return
+    assert [len(each) for each in vectors] == [4 * WIDTH] * count
+
+
+def refusal(
+    status: int, message: str = "No.", *, headers: dict[str, str] | None = None, html: bool = False, **fields: Any
+) -> Exception:
+    """The verdict on an error status, through the SDK's own reading of the body."""
+    request = httpx2.Request("POST", "http://127.0.0.1/v1/embeddings")
+    content = b"<html>model not here</html>" if html else orjson.dumps({"error": {"message": message, **fields}})
+    response = httpx2.Response(status, content=content, headers=headers, request=request)
+    client = openai.AsyncOpenAI(api_key=KEY)
+    error = client._make_status_error_from_response(response)
+    return openai_errors.sort(error, TEXTS, KEY)
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "kind"),
+    [
+        (400, {}, openai_errors.Refused),
+        (400, {"param": "input"}, openai_errors.Refused),
+        (400, {"code": "max_tokens_per_request"}, openai_errors.Refused),
+        (400, {"message": "This model's maximum context length is 8192 tokens."}, openai_errors.Refused),
+        (400, {"param": "dimensions"}, openai_errors.AccountRefused),
+        (400, {"message": "This model does not support specifying dimensions."}, openai_errors.AccountRefused),
+        (400, {"message": "Invalid value for 'dimensions' = 4000."}, openai_errors.AccountRefused),
+        (401, {}, openai_errors.AccountRefused),
+        (401, {"html": True}, openai_errors.AccountRefused),
+        (403, {}, openai_errors.AccountRefused),
+        (404, {"code": "model_not_found"}, openai_errors.AccountRefused),
+        (404, {"message": "The model `x` does not exist"}, openai_errors.AccountRefused),
+        (404, {"message": "Invalid URL (POST /embeddings)"}, openai_errors.Failed),
+        (404, {"html": True}, openai_errors.Failed),
+        (408, {}, openai_errors.Failed),
+        (409, {}, openai_errors.Failed),
+        (413, {}, openai_errors.Refused),
+        (422, {}, openai_errors.Refused),
+        (429, {}, openai_errors.Throttled),
+        (429, {"html": True}, openai_errors.Throttled),
+        (429, {"code": "insufficient_quota"}, openai_errors.AccountRefused),
+        (429, {"type": "insufficient_quota"}, openai_errors.AccountRefused),
+        (500, {}, openai_errors.Failed),
+        (502, {"html": True}, openai_errors.Failed),
+        (503, {}, openai_errors.Failed),
+    ],
+)
+def test_statuses_are_sorted_by_what_is_to_be_done(status: int, fields: dict[str, Any], kind: type) -> None:
+    assert type(refusal(status, **fields)) is kind
+
+
+def test_a_429_says_how_long_and_which_limit() -> None:
+    headers = {
+        "retry-after-ms": "2500",
+        "x-ratelimit-limit-tokens": "1000000",
+        "x-ratelimit-limit-requests": "3000",
+    }
+    throttled = refusal(429, headers=headers, type="tokens")
+    assert isinstance(throttled, openai_errors.Throttled)
+    assert (throttled.seconds, throttled.tokens_exceeded, throttled.limit_per_minute) == (2.5, True, 1e6)
+    throttled = refusal(429, headers=headers, type="requests")
+    assert isinstance(throttled, openai_errors.Throttled)
+    assert (throttled.tokens_exceeded, throttled.limit_per_minute) == (False, 3000)
+
+
+def test_a_503_says_when_to_come_back() -> None:
+    failed = refusal(503, headers={"retry-after": "7"})
+    assert isinstance(failed, openai_errors.Failed)
+    assert failed.seconds == 7
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"Invalid input: '{TEXTS[0]}' is not allowed",
+        f"Invalid input: {TEXTS[0][:30]}… and more",
+        f"Incorrect API key provided: {KEY}.",
+        "Incorrect API key provided: sk-proj-abcdefghijklm.",
+        "Bad: '" + "some other row that is quoted at length " * 3 + "'",
+        "x" * 5_000,
+    ],
+)
+def test_words_quote_neither_rows_nor_keys(message: str) -> None:
+    words = str(refusal(400, message))
+    assert len(words) <= openai_errors.WORDS
+    for secret in (TEXTS[0][:24], KEY, "abcdefghijklm", "quoted at length"):
+        assert secret not in words
+
+
+@hypothesis.given(st.text(max_size=20))
+def test_durations_are_bounded_or_unknown(text: str) -> None:
+    seconds = quota.duration_seconds(text)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, quota.DEFAULT_PAUSE_SECONDS),
+        ({"retry-after": "3"}, 3),
+        ({"retry-after-ms": "120"}, 0.12),
+        ({"retry-after": "604800"}, quota.LONGEST_PAUSE_SECONDS),
+        ({"retry-after": "inf"}, 1),
+        ({"retry-after": "nan"}, 1),
+        ({"retry-after": "-5"}, 1),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 1),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2.5s"}, 62.5),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "350ms"}, 0.35),
+        ({"x-ratelimit-remaining-tokens": "17", "x-ratelimit-reset-tokens": "350ms"}, 1),
+    ],
+)
+def test_pauses_come_from_the_headers(headers: dict[str, str], seconds: float) -> None:
+    assert quota.pause_seconds(headers) == pytest.approx(seconds)
