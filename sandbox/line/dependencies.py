@@ -43,6 +43,7 @@ def all_of(environment: Mapping[str, str], ports: Mapping[str, int], run: run_di
         _aws(environment, ports, run),
         _openai(environment, ports),
         _pinecone(environment, ports, run),
+        _metabase(environment, ports),
     ]
 
 
@@ -149,6 +150,24 @@ def _pinecone(environment: Mapping[str, str], ports: Mapping[str, int], run: run
     )
     told = {"PINECONE_CONTROLLER_HOST": url, "PINECONE_API_KEY": STAND_IN_KEY}
     return Dependency("pinecone", "Pinecone: a stand-in, kept on disk.", told, process)
+
+
+def _metabase(environment: Mapping[str, str], ports: Mapping[str, int]) -> Dependency:
+    """A source that most lines do without: its stand-in is started only when it is asked for."""
+    if environment.get("METABASE_URL"):
+        return Dependency("metabase", "Metabase: yours, by METABASE_URL.", {})
+    if environment.get("METABASE", "") in ("", "0"):
+        return Dependency("metabase", "Metabase: none; METABASE=1 starts a stand-in.", {})
+    url = f"http://{HOST}:{ports['metabase']}"
+    process = specs.Process(
+        name="metabase",
+        role="metabase",
+        stage=1,
+        command=(sys.executable, "-m", "sandbox.metabase", "--port", str(ports["metabase"])),
+        probe=specs.Probe("http", f"{url}/api/health"),
+    )
+    told = {"METABASE_URL": url, "METABASE_API_KEY": STAND_IN_KEY}
+    return Dependency("metabase", "Metabase: a stand-in with question 232.", told, process)
 
 
 def gateway(config: str, run: run_dir.RunDir, port: int) -> specs.Process:

@@ -14,7 +14,15 @@ MOST_REPLICAS = 64
 
 # The services in the order in which they start; the variable with their count and the first of their usual ports.
 SERVICES = {"indexer": ("INDEXERS", 7301), "embedder": ("EMBEDDERS", 7201), "ingest": ("INGESTS", 7101)}
-USUAL_PORTS = {"gateway": 8000, "envoy-admin": 9901, "valkey": 6379, "aws": 4566, "openai": 9001, "pinecone": 9002}
+USUAL_PORTS = {
+    "gateway": 8000,
+    "envoy-admin": 9901,
+    "valkey": 6379,
+    "aws": 4566,
+    "openai": 9001,
+    "pinecone": 9002,
+    "metabase": 9003,
+}
 
 
 class WrongSettingError(ValueError):

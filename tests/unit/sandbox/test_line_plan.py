@@ -156,6 +156,17 @@ def test_a_dependency_that_is_configured_is_used_and_named(
     assert variables.items() <= line.plan.environment.items()
 
 
+def test_metabase_has_a_stand_in_when_it_is_asked_for(run: run_dir.RunDir) -> None:
+    asked = plan.make({"METABASE": "1"}, run, running=False)
+    yours = plan.make({"METABASE": "1", "METABASE_URL": "http://m"}, run, running=False)
+
+    assert names(asked)[:5] == ["valkey", "aws", "openai", "pinecone", "metabase"]
+    assert asked.plan.environment["METABASE_URL"].startswith("http://127.0.0.1:")
+    assert "METABASE" not in asked.plan.environment
+    assert "metabase" not in names(yours)
+    assert yours.plan.environment["METABASE_URL"] == "http://m"
+
+
 @pytest.mark.parametrize("variables", [{"AWS_PROFILE": "work"}, {"S3_BUCKET_NAME": "b"}])
 def test_the_stand_in_for_aws_never_sees_an_account(run: run_dir.RunDir, variables: dict[str, str]) -> None:
     line = plan.make({**variables, "AWS_SESSION_TOKEN": "secret"}, run, running=False)
