@@ -47,8 +47,13 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             if stored is not None:
                 return records.record(stored, existed=True)
             await self._ledger.turns.check_latest(request.parent_task_id)
-        task, existed = await self._ledger.creation.create(records.order(request))
+        task, existed = await self._ledger.create(records.order(request))
         return records.record(task, existed=existed)
+
+    async def AdmitTask(self, request: ledger_pb2.AdmitTaskRequest, context: Context) -> ledger_pb2.AdmitTaskResponse:
+        if not await self._ledger.creation.known(request.client, request.request_id):
+            await self._ledger.allowance.check(request.client, records.limits(request.limits))
+        return ledger_pb2.AdmitTaskResponse()
 
     async def GetTaskRecord(self, request: ledger_pb2.GetTaskRecordRequest, context: Context) -> ledger_pb2.TaskRecord:
         return records.record(await self._ledger.tasks.get(request.task_id))
@@ -74,7 +79,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         return records.record(await self._ledger.tasks.begin_scan(request.task_id, source))
 
     async def EndScan(self, request: ledger_pb2.EndScanRequest, context: Context) -> ledger_pb2.TaskRecord:
-        return records.record(await self._ledger.tasks.end_scan(request.task_id, records.scan(request)))
+        return records.record(await self._ledger.end_scan(request.task_id, records.scan(request)))
 
     async def OpenShard(self, request: ledger_pb2.OpenShardRequest, context: Context) -> ledger_pb2.OpenShardResponse:
         await self._ledger.shards.open(request.task_id, request.shard)

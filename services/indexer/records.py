@@ -5,6 +5,7 @@ from vectorline.v1 import ingest_pb2, ledger_pb2
 
 from services.indexer import clock, table
 from services.indexer.ledger import creation, lifecycle
+from services.runtime import identity
 
 
 def record(item: table.Item, *, existed: bool = False) -> ledger_pb2.TaskRecord:
@@ -60,7 +61,13 @@ def order(message: ledger_pb2.CreateTaskRequest) -> creation.Order:
         source=message.source.SerializeToString() if message.HasField("source") else b"",
         task_id=message.task_id,
         parent_task_id=message.parent_task_id,
+        limits=limits(message.limits),
     )
+
+
+def limits(message: ledger_pb2.CallerLimits) -> identity.Limits:
+    """What a key may use of the ledger."""
+    return identity.Limits(open_tasks=message.open_tasks, rows_per_day=message.rows_per_day)
 
 
 def scan(message: ledger_pb2.EndScanRequest) -> lifecycle.Scan:

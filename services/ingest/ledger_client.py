@@ -7,6 +7,7 @@ import grpc
 from vectorline.v1 import ingest_pb2, ledger_pb2, ledger_pb2_grpc
 
 from services.ingest import plan, sources
+from services.runtime import identity
 
 Record = ledger_pb2.TaskRecord
 
@@ -43,7 +44,7 @@ class Ledger:
         *,
         parent_task_id: str = "",
     ) -> Record:
-        """Store a task; errors pass through to the caller of the API."""
+        """Store a task, within the caller's limits; errors pass through to the caller of the API."""
         return await self._stub.CreateTask(
             ledger_pb2.CreateTaskRequest(
                 client=client,
@@ -51,8 +52,15 @@ class Ledger:
                 source=pinned.to_proto() if pinned else None,
                 task_id=task_id,
                 parent_task_id=parent_task_id,
+                limits=_limits(client),
             )
         )
+
+    async def admit(self, client: str, request_id: str) -> None:
+        """Ask whether one more task would be taken; errors pass through to the caller of the API."""
+        limits = _limits(client)
+        if limits is not None:  # most keys have none, and save the call
+            await self._stub.AdmitTask(ledger_pb2.AdmitTaskRequest(client=client, request_id=request_id, limits=limits))
 
     async def resume(self, task_id: str) -> Record:
         """A blocked task goes on; errors pass through to the caller of the API."""
@@ -139,6 +147,15 @@ class Ledger:
     def rejects(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
         """The stored rejects, chunk by chunk; errors pass through to the caller of the API."""
         return aiter(self._stub.ReadRejects(ledger_pb2.ReadRejectsRequest(task_id=task_id)))
+
+
+def _limits(client: str) -> ledger_pb2.CallerLimits | None:
+    """The caller's limits; those of an admin who acts for another client are not the client's."""
+    caller = identity.current()
+    limits = caller.limits
+    if caller.key_id != client or not (limits.open_tasks or limits.rows_per_day):
+        return None
+    return ledger_pb2.CallerLimits(open_tasks=limits.open_tasks, rows_per_day=limits.rows_per_day)
 
 
 @contextlib.contextmanager

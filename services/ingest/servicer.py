@@ -74,6 +74,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         caller = identity.current().key_id
         upload_id = str(uuid.uuid4())
         chosen = self._upload_options(first, upload_id, context)
+        if not first.estimate:
+            await self._ledger.admit(caller, chosen.request_id)  # before more of the body is read
         upload = self._staging.upload(upload_id, _safe_name(first.filename), caller)
         try:
             await upload.write(first.body.data)

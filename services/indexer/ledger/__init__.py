@@ -2,15 +2,31 @@
 
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
 is · `shards` holds the books of chunks · `closing` settles, rolls up, seals, closes · `gate` answers before each
-purchase and write · `namespaces` keeps models apart · `progress` counts · `listing` lists.
+purchase and write · `namespaces` keeps models apart · `allowance` counts what keys use ·
+`progress` counts · `listing` lists.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
 
+import dataclasses
+import uuid
 from collections.abc import Callable, Sequence
 
 from services.indexer import clock, table
-from services.indexer.ledger import closing, creation, gate, lifecycle, listing, namespaces, progress, shards, turns
+from services.indexer.ledger import (
+    allowance,
+    closing,
+    creation,
+    gate,
+    items,
+    lifecycle,
+    listing,
+    namespaces,
+    progress,
+    shards,
+    turns,
+)
+from services.runtime import errors
 
 
 def _closed() -> bool:
@@ -48,6 +64,7 @@ class Ledger:
         self._table = storage
         self.clock = watch
         self.creation = creation.Creation(storage, watch)
+        self.allowance = allowance.Allowance(storage, watch)
         self.tasks = lifecycle.Lifecycle(storage, watch)
         self.shards = shards.Shards(storage, watch)
         self.closing = closing.Closing(storage, self.tasks, self.shards)
@@ -57,6 +74,43 @@ class Ledger:
             storage, watch, self.tasks, index=index, upsert_deadline_seconds=upsert_deadline_seconds
         )
         self.listing = listing.Tasks(storage)
+
+    async def create(self, order: creation.Order) -> tuple[table.Item, bool]:
+        """Store a task, if its client's limits leave room; see `Creation.create`.
+
+        Raises:
+            errors.ResourceExhausted: They do not.
+        """
+        if not order.limits.open_tasks and not order.limits.rows_per_day:
+            return await self.creation.create(order)
+        stored = await self.creation.find(order)
+        if stored is not None:
+            return stored, True
+        named = dataclasses.replace(order, task_id=order.task_id or str(uuid.uuid4()))
+        await self.allowance.take(named.client, named.task_id, named.limits)
+        try:
+            task, existed = await self.creation.create(named)
+        except (errors.AlreadyExists, errors.InvalidArgument):
+            await self.allowance.give_back(named.client, named.task_id)
+            raise
+        if task[table.KEY] != named.task_id:  # a call with the same idempotency key was faster
+            await self.allowance.give_back(named.client, named.task_id)
+        return task, existed
+
+    async def end_scan(self, task_id: str, scan: lifecycle.Scan) -> table.Item:
+        """The scan ended; see `Lifecycle.end_scan`.
+
+        Raises:
+            errors.Conflict: It passes its client's rows of the day, and the task is failed; ROWS_QUOTA_EXCEEDED.
+        """
+        task = await self.tasks.get(task_id)
+        if task["status"] == items.Status.PROCESSING and not await self.allowance.count_rows(task, scan.rows):
+            words = (
+                f"The source has {scan.rows} rows, more than are left of the key's {task['rows_per_day']} a day (UTC)."
+            )
+            await self.tasks.fail(task_id, allowance.ROWS, f"{words} Nothing was bought; try again tomorrow.")
+            raise errors.Conflict(words, reason=allowance.ROWS, metadata={"task_id": task_id})
+        return await self.tasks.end_scan(task_id, scan)
 
     async def progress(self, tasks: Sequence[table.Item]) -> list[progress.Progress]:
         """How far each of these tasks is."""

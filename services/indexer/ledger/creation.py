@@ -10,7 +10,7 @@ import structlog
 from services.indexer import clock, table
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
-from services.runtime import errors, failpoints
+from services.runtime import errors, failpoints, identity
 
 log = structlog.get_logger()
 
@@ -30,6 +30,7 @@ class Order:
         source: The serialised PinnedSource; empty: not pinned yet.
         task_id: A UUID; empty: one is made.
         parent_task_id: The task whose rejected rows it retries; empty: none.
+        limits: What its client may use.
     """
 
     client: str
@@ -42,6 +43,7 @@ class Order:
     source: bytes = b""
     task_id: str = ""
     parent_task_id: str = ""
+    limits: identity.Limits = identity.UNLIMITED
 
 
 class Creation:
@@ -85,6 +87,10 @@ class Creation:
             return None
         return await self._stored(order, self._new(order))
 
+    async def known(self, client: str, request_id: str) -> bool:
+        """Whether this idempotency key made a task before."""
+        return bool(request_id) and await self._table.get(items.request_key(client, request_id)) is not None
+
     async def _put_both(self, order: Order, task: table.Item) -> None:
         request = {
             table.KEY: items.request_key(order.client, order.request_id),
@@ -125,6 +131,8 @@ class Creation:
             optional["source"] = order.source
         if order.parent_task_id:
             optional["parent_task_id"] = order.parent_task_id
+        if order.limits.rows_per_day:
+            optional["rows_per_day"] = order.limits.rows_per_day
         token = uuid.uuid4().hex
         return {
             table.KEY: task_id,

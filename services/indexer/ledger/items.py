@@ -6,6 +6,9 @@ columns, chunks_planned, started_at, scanned_at, stopped_at, completed_at, fence
 parent_task_id, sealed, chunks_total, shards_total, shards_opened, shards_settled, s (sums by shard), indexed, skipped,
 failed.
 
+Of a key with limits a task also has rows_per_day, and rows_day when its rows are counted; slots: n, t (since when, by
+task); rows: rows (of a client and a day).
+
 shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, chunks_failed, reasons, settled_at.
 """
 
@@ -97,6 +100,16 @@ def turn_key(index: str, namespace: str, question_id: int | None) -> str:
 def namespace_key(index: str, namespace: str) -> str:
     """The key of a namespace's claim."""
     return _key("namespace", index, namespace)
+
+
+def slots_key(client: str) -> str:
+    """The key of a client's open tasks."""
+    return _key("slots", client)
+
+
+def rows_key(client: str, day: str) -> str:
+    """The key of what a client's scans of a day found."""
+    return _key("rows", client, day)
 
 
 def _key(kind: str, *names: str) -> str:
