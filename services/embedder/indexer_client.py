@@ -48,14 +48,18 @@ class ChunkCall:
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, **part: Any) -> None:
-        """Send a part: header=, vectors= or rejects=.
+        """Send a part: header= or rejects=.
 
         Raises:
             ChunkRefused, IndexerUnavailable: The call has ended, or does not take it in time.
         """
+        await self.send_packed(indexer_pb2.IndexChunkRequest(**part).SerializeToString())
+
+    async def send_packed(self, request: bytes) -> None:
+        """Send a part that is serialised already: the vectors. Raises what `send` does."""
         async with _translated(), asyncio.timeout(SEND_SECONDS):
             try:
-                await self._call.write(indexer_pb2.IndexChunkRequest(**part))
+                await self._call.write(request)
             except asyncio.InvalidStateError:
                 await asyncio.shield(self._reading)  # raises why the call has ended
                 raise
@@ -107,6 +111,12 @@ class Indexer:
     def __init__(self, channel: grpc.aio.Channel, metadata: Callable[[], tuple[tuple[str, str], ...]]) -> None:
         self._ledger: ledger_pb2_grpc.LedgerServiceAsyncStub = ledger_pb2_grpc.LedgerServiceStub(channel)
         self._index: indexer_pb2_grpc.IndexerServiceAsyncStub = indexer_pb2_grpc.IndexerServiceStub(channel)
+        # The generated stub would take messages; ours are packed already.
+        self._index_chunk: Any = channel.stream_stream(
+            "/vectorline.v1.IndexerService/IndexChunk",
+            request_serializer=None,
+            response_deserializer=indexer_pb2.IndexChunkResponse.FromString,
+        )
         self._metadata = metadata
 
     async def begin_chunk(self, header: entry.Header, model: str, dimension: int) -> Gate:
@@ -164,7 +174,7 @@ class Indexer:
         Raises:
             ChunkRefused, IndexerUnavailable: From the call's methods.
         """
-        call = ChunkCall(self._index.IndexChunk(metadata=self._metadata()), header, counter)
+        call = ChunkCall(self._index_chunk(metadata=self._metadata()), header, counter)
         try:
             yield call
         finally:

@@ -3,10 +3,10 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from vectorline.v1 import chunk_pb2, indexer_pb2
+from vectorline.v1 import chunk_pb2
 
 from services.chunks import entry
-from services.runtime import failpoints
+from services.runtime import failpoints, wire
 
 # A batch stays near one upsert of the index, and far under the gRPC message limit.
 BATCH_BYTES = 1_900_000
@@ -37,29 +37,48 @@ def decode(payload: bytes) -> Rows:
     return Rows(content, list(numbers), text_of)
 
 
-def batches(rows: Rows, positions: Sequence[int], vectors: Sequence[bytes | None]) -> Iterator[indexer_pb2.VectorBatch]:
-    """The rows at these positions as batches of at most about `BATCH_BYTES`; each has its text's vector."""
+class _Batch:
+    """An `IndexChunkRequest` with a `VectorBatch`, packed by hand: see `wire`."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._ids: list[bytes] = []
+        self._values: list[bytes] = []
+        self._metadata: list[bytes] = []
+        self._numbers: list[bytes] = []
+
+    def add(self, row: chunk_pb2.Row, vector: bytes, common: bytes) -> None:
+        metadata = row.metadata + common
+        self._ids.append(wire.field(1, row.vector_id.encode()))
+        self._values.append(vector)
+        self._metadata += (wire.head(3, len(metadata)), metadata)
+        self._numbers.append(wire.varint(row.row_number))
+        self.size += len(vector) + len(metadata)
+
+    def pack(self) -> bytes:
+        values = wire.head(2, sum(map(len, self._values)))
+        parts = (*self._ids, values, *self._values, *self._metadata, wire.field(4, b"".join(self._numbers)))
+        return b"".join((wire.head(2, sum(map(len, parts))), *parts))
+
+
+def batches(rows: Rows, positions: Sequence[int], vectors: Sequence[bytes | None]) -> Iterator[bytes]:
+    """The rows at these positions, each with its text's vector.
+
+    Yields:
+        Serialised `IndexChunkRequest`s, each with a `VectorBatch` of at most about `BATCH_BYTES`.
+    """
     common = rows.content.common_metadata
-    ids: list[str] = []
-    values: list[bytes] = []
-    metadata: list[bytes] = []
-    numbers: list[int] = []
-    size = 0
+    batch = _Batch()
     for position in positions:
         row = rows.content.rows[position]
         vector = vectors[rows.text_of[position]]
         assert vector is not None
-        bytes_ = len(vector) + len(row.metadata) + len(common) + len(row.vector_id)
-        if ids and size + bytes_ > BATCH_BYTES:
-            yield indexer_pb2.VectorBatch(ids=ids, values=b"".join(values), metadata=metadata, row_numbers=numbers)
-            ids, values, metadata, numbers, size = [], [], [], [], 0
-        ids.append(row.vector_id)
-        values.append(vector)
-        metadata.append(row.metadata + common)
-        numbers.append(row.row_number)
-        size += bytes_
-    if ids:
-        yield indexer_pb2.VectorBatch(ids=ids, values=b"".join(values), metadata=metadata, row_numbers=numbers)
+        if batch.size and batch.size + len(vector) + len(row.metadata) + len(common) > BATCH_BYTES:
+            yield batch.pack()
+            batch = _Batch()
+        batch.add(row, vector, common)
+    if batch.size:
+        yield batch.pack()
 
 
 def refusals(rows: Rows, positions: Sequence[int], words: dict[int, str]) -> Iterator[chunk_pb2.Reject]:

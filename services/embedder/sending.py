@@ -16,7 +16,10 @@ class Call(Protocol):
     """One IndexChunk call; `indexer_client.ChunkCall`, or a fake."""
 
     async def send(self, **part: Any) -> None:
-        """Send a part: header=, vectors= or rejects=."""
+        """Send a part: header= or rejects=."""
+
+    async def send_packed(self, request: bytes) -> None:
+        """Send a part that is serialised already: the vectors."""
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
         """Say that all was sent; wait for the settled counts."""
@@ -61,7 +64,7 @@ async def _send_bought(call: Call, content: rows.Rows, order: Order, sent: set[i
     bought = [position for position in left if order.vectors[content.text_of[position]] is not None]
     refused = [position for position in left if content.text_of[position] in order.refusals]
     for batch in rows.batches(content, bought, order.vectors):
-        await call.send(vectors=batch)
+        await call.send_packed(batch)
     await _send_rejects(call, list(rows.refusals(content, refused, order.refusals)))
     sent.update(bought, refused)
 

@@ -60,19 +60,22 @@ class FakeCall:
 
     async def send(self, **part: Any) -> None:
         await asyncio.sleep(0)
-        if "vectors" in part and self._indexer.breaks_in_vectors:
-            raise self._indexer.breaks_in_vectors.pop(0)
         self._indexer.sent.append(next(iter(part)))
         if "header" in part:
             self.header = part["header"]
-        elif "rejects" in part:
-            self.rejects.update({each.row_number: each.reason for each in part["rejects"].rejects})
         else:
-            batch = part["vectors"]
-            width = len(batch.values) // len(batch.ids)
-            for number, vector_id in enumerate(batch.ids):
-                assert vector_id not in self.vectors, "sent twice in one call"
-                self.vectors[vector_id] = batch.values[number * width : (number + 1) * width]
+            self.rejects.update({each.row_number: each.reason for each in part["rejects"].rejects})
+
+    async def send_packed(self, request: bytes) -> None:
+        await asyncio.sleep(0)
+        if self._indexer.breaks_in_vectors:
+            raise self._indexer.breaks_in_vectors.pop(0)
+        self._indexer.sent.append("vectors")
+        batch = indexer_pb2.IndexChunkRequest.FromString(request).vectors
+        width = len(batch.values) // len(batch.ids)
+        for number, vector_id in enumerate(batch.ids):
+            assert vector_id not in self.vectors, "sent twice in one call"
+            self.vectors[vector_id] = batch.values[number * width : (number + 1) * width]
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
         if self._indexer.breaks_in_settle:
