@@ -1,0 +1,159 @@
+"""Ingest's API in this process: real S3 (ministack), the indexer's own ledger in memory, a stand-in for Metabase."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import boto3
+import grpc
+import httpx
+import pytest
+from aiohttp import web
+from vectorline.v1 import ingest_pb2, ingest_pb2_grpc, ledger_pb2_grpc
+
+from sandbox.metabase import app
+from services.indexer import ledger_servicer
+from services.ingest import (
+    estimate,
+    estimator,
+    finding,
+    ledger_client,
+    options,
+    questions,
+    servicer,
+    settings,
+    staging,
+)
+from services.runtime import identity
+from services.runtime.interceptors import failures
+from tests.support import aws as aws_server
+from tests.support import ledgers
+
+BUCKET = "vectorline"
+ANN = identity.Caller("ann", frozenset({"read", "ingest"}))
+BOB = identity.Caller("bob", frozenset({"read", "ingest"}))
+ADMIN = identity.Caller("root", frozenset({"read", "ingest", "admin"}))
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[aws_server.AwsServer]:
+    with aws_server.running() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(aws: aws_server.AwsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name, value in aws_server.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3", endpoint_url=aws.url, region_name="us-east-1")
+    with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket=BUCKET)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def metabase() -> AsyncIterator[str]:
+    """Where the stand-in is."""
+    runner = web.AppRunner(app.Service("right").application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+def where(metabase: str) -> settings.MetabaseSettings:
+    return settings.MetabaseSettings(metabase_url=metabase, metabase_api_key="right", metabase_retry_seconds=5)
+
+
+@pytest.fixture
+async def asked(s3: Any, where: settings.MetabaseSettings) -> AsyncIterator[questions.Questions]:
+    async def sleep(_seconds: float) -> None:
+        return
+
+    async with questions.connect(where) as client:
+        yield questions.Questions(client, staging.Staging(s3, BUCKET), where, sleep=sleep)
+
+
+class Door(grpc.aio.ServerInterceptor):
+    """Binds the caller that the test chose, in place of the keys."""
+
+    def __init__(self) -> None:
+        self.caller = ANN
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        identity.bind(self.caller)
+        return await continuation(details)
+
+
+class Drives:
+    """Notes the tasks that would be driven."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def begin(self, task_id: str) -> None:
+        self.begun.append(task_id)
+
+
+@dataclasses.dataclass
+class Api:
+    """Ingest as callers see it."""
+
+    stub: Any
+    door: Door
+    drives: Drives
+    line: ledgers.Line
+    local: pathlib.Path
+
+    async def upload(self, content: bytes, *, key: str = "", **options: Any) -> ingest_pb2.ProcessResponse:
+        async def parts() -> AsyncIterator[ingest_pb2.UploadRequest]:
+            first = ingest_pb2.UploadRequest(**{"filename": "a b.csv", "question_id": 7, **options})
+            first.body.data = content[: len(content) // 2]
+            yield first
+            second = ingest_pb2.UploadRequest()
+            second.body.data = content[len(content) // 2 :]
+            yield second
+
+        return await self.stub.Upload(parts(), metadata=(("idempotency-key", key),) if key else ())
+
+
+@pytest.fixture
+async def api(s3: Any, asked: questions.Questions, tmp_path: pathlib.Path) -> AsyncIterator[Api]:
+    line, door, drives = ledgers.line(), Door(), Drives()
+    local = tmp_path / "csvs"
+    local.mkdir()
+    store: Any = None  # there are no rejects to read
+    allowed = settings.SourceSettings(s3_bucket_name=BUCKET, use_local_files=True, local_csv_folder=local)
+    server = grpc.aio.server(interceptors=[failures.Failures(), door])
+    port = server.add_insecure_port("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        ledger = ledger_client.Ledger(channel)
+        find, stage = finding.Sources(s3, allowed), staging.Staging(s3, BUCKET)
+        terms = estimate.Terms("small", 3, {"small": 0.02}, requests_per_second=1.0, tokens_per_minute=0.0)
+        estimates = estimator.Estimator(find, asked, ledger, terms=terms, seconds=30.0, scratch=None)
+        driven: Any = drives
+        ours = servicer.IngestServicer(
+            ledger,
+            find=find,
+            stage=stage,
+            tasks=driven,
+            defaults=options.Defaults(),
+            asked=asked,
+            estimates=estimates,
+        )
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(ours, server)
+        ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_servicer.LedgerServicer(line.book, store), server)
+        await server.start()
+        yield Api(ingest_pb2_grpc.IngestServiceStub(channel), door, drives, line, local)
+        await server.stop(None)
+
+
+@pytest.fixture
+async def scripted(metabase: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The stand-in's control API."""
+    async with httpx.AsyncClient(base_url=metabase) as client:
+        yield client
