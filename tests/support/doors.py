@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from vectorline.v1 import (
     embedder_pb2_grpc,
     indexer_pb2,
@@ -27,6 +28,8 @@ ADDERS: tuple[Any, ...] = (
     ledger_pb2_grpc.add_LedgerServiceServicer_to_server,
 )
 
+SERVICES = tuple(f"vectorline.v1.{name}Service" for name in ("Ingest", "Embedder", "Indexer"))
+
 
 class Servicers:
     """All services in one: what was called, and by whom."""
@@ -40,6 +43,10 @@ class Servicers:
         if request.task_id.startswith("break"):
             raise ValueError(f"cannot read {request.task_id}")
         return task_pb2.Task(task_id=request.task_id)
+
+    async def StreamTasks(self, request: Any, context: Any) -> AsyncIterator[task_pb2.Task]:
+        self.callers.append(identity.current())
+        yield task_pb2.Task(task_id="t")
 
     async def CancelTask(self, request: Any, context: Any) -> empty_pb2.Empty:
         self.callers.append(identity.current())
@@ -96,6 +103,10 @@ async def serving(
     answering = servicers or Servicers()
     for add in ADDERS:
         add(answering, listening)
+    well = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(well, listening)
+    for name in SERVICES:
+        await well.set(name, health_pb2.HealthCheckResponse.SERVING)
     port = server._listen(listening, process, door)
     await listening.start()
     try:
