@@ -14,6 +14,8 @@ from services.embedder import openai_errors
 from services.embedder.openai_errors import Invalid
 
 _EMBEDDING = b'"embedding":'
+# Enough for numpy to pay, little enough that a second copy of them is small.
+CHECKED_AT_ONCE = 128
 
 
 def decode(body: bytes, count: int, dimension: int) -> list[bytes]:
@@ -88,8 +90,10 @@ def _check(vectors: Sequence[bytes], dimension: int) -> None:
         raise openai_errors.WrongWidth(
             f"Embeddings of {widths.pop() / 4:g} values came where {dimension} were asked for."
         )
-    values = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(len(vectors), dimension)
-    if not np.isfinite(values).all():
-        raise Invalid("An embedding holds NaN or infinity.")
-    if not values.any(axis=1).all():
-        raise Invalid("An embedding is all zero.")
+    for start in range(0, len(vectors), CHECKED_AT_ONCE):
+        block = vectors[start : start + CHECKED_AT_ONCE]
+        values = np.frombuffer(b"".join(block), dtype="<f4").reshape(len(block), dimension)
+        if not np.isfinite(values).all():
+            raise Invalid("An embedding holds NaN or infinity.")
+        if not values.any(axis=1).all():
+            raise Invalid("An embedding is all zero.")

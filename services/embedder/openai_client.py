@@ -21,6 +21,7 @@ PROBE_TEXT = "Is this account good again?"
 PROBE_TOKENS = 6
 # A larger answer is decoded in a thread: 2,048 embeddings of 1,536 values take 60 ms.
 INLINE_BYTES = 200_000
+DECODED_AT_ONCE = 2
 # So many answers of another width in a row are no accident: each was paid for.
 WRONG_WIDTHS = 5
 
@@ -34,6 +35,8 @@ class OpenAI:
         self._deadline_seconds = embedding.openai_timeout_seconds
         self._key = embedding.openai_api_key
         self._wrong_widths = 0
+        # Each holds its answer three times over while it lasts.
+        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
         self._client = openai.AsyncOpenAI(
             api_key="sent with each request",  # since it may be rotated
             base_url=embedding.openai_base_url,
@@ -58,7 +61,8 @@ class OpenAI:
         body = await self._ask(texts)
         try:
             if len(body) > INLINE_BYTES:
-                vectors = await asyncio.to_thread(answers.decode, body, len(texts), self.dimension)
+                async with self._decoding:
+                    vectors = await asyncio.to_thread(answers.decode, body, len(texts), self.dimension)
             else:
                 vectors = answers.decode(body, len(texts), self.dimension)
         except openai_errors.WrongWidth as wrong:

@@ -1,5 +1,7 @@
 """What the embedder is told."""
 
+from typing import Self
+
 import pydantic
 
 from services.runtime import settings
@@ -29,4 +31,12 @@ class WorkSettings(settings.Section):
     task_timeout: float = pydantic.Field(1800.0, gt=0, description="Seconds of work on a chunk without any progress.")
     probe_seconds: float = pydantic.Field(60.0, gt=0, description="Between two probes of a refused account.")
     pinecone_namespace: str = pydantic.Field("v2", description="Namespace searched when none is named.")
-    indexer_addr: str = pydantic.Field("127.0.0.1:50053", description="host:port of the indexer, or several by comma.")
+    indexer_addr: settings.Addresses = pydantic.Field(
+        "127.0.0.1:50053", description="host:port of the indexer, or several by comma."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _lease_outlasts_heartbeats(self) -> Self:
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            raise ValueError("LEASE_SECONDS must be twice HEARTBEAT_SECONDS or more, or a late heartbeat loses chunks")
+        return self
