@@ -1,0 +1,43 @@
+"""What a whole line logs holds no key, no token and no text of a row."""
+
+import pathlib
+
+import httpx
+
+from tests.support import csvs
+from tests.support.line import Line
+
+CANARY = "Quixotic zebra of customer 4711"
+
+
+def logged(line: Line) -> dict[str, str]:
+    files = sorted((line.folder / "logs").rglob("*"))
+    assert any(file.name.startswith("embedder") for file in files)
+    return {file.name: file.read_text(errors="replace") for file in files if pathlib.Path(file).is_file()}
+
+
+def test_no_log_of_the_session_holds_a_secret_or_row_text(line: Line) -> None:
+    rows: list[tuple[str, ...]] = [
+        *csvs.rows(500),
+        ("whole", f"{CANARY}, told as it is", "1", "true", "1"),
+        ("", f"{CANARY} without an id", "1", "true", "1"),
+        ("long", f"{CANARY} " * 9_000, "1", "true", "1"),
+        ("ragged", CANARY),
+    ]
+    task = line.finished(line.upload(csvs.of(rows), namespace="canary"))
+    assert task["status"] == "partially_completed"
+    assert line.rejects(task["task_id"])
+    line.rest.post("/api/v1/search", json={"text": CANARY, "namespace": "canary"})
+    line.rest.post("/api/v1/search", json={"text": CANARY, "namespace": "canary", "filter": {CANARY: {"$no": CANARY}}})
+    line.rest.post("/api/v1/process", json={"data_source": "s3_csv", "s3_key": "none.csv", "text_template": CANARY})
+    httpx.get(f"{line.endpoints['GATEWAY_URL']}/api/v1/tasks", headers={"x-api-key": "vl_canary_wrong_key"})
+
+    secrets = {name: line.endpoints[name] for name in ("API_KEY", "INTERNAL_TOKEN")}
+    found = [
+        (file, name)
+        for file, text in logged(line).items()
+        for name, value in {**secrets, "row": CANARY, "wrong key": "vl_canary_wrong_key"}.items()
+        if value in text
+    ]
+
+    assert found == []
