@@ -107,10 +107,8 @@ def _signed(
 
 
 def target(addresses: str) -> str:
-    """A gRPC target from "host:port" or "host:port,host:port" (IPv4 only where there are several)."""
-    if "," not in addresses:
-        return addresses
-    return "ipv4:" + ",".join(address.strip() for address in addresses.split(","))
+    """A gRPC target from "host:port" or "host:port,host:port" (see `settings.Addresses`)."""
+    return f"ipv4:{addresses}" if "," in addresses else addresses
 
 
 def connect(

@@ -126,11 +126,12 @@ async def _serve(
         port = _listen(server, process, door)
         await server.start()
         log.info("Listening.", action="started", name=name, port=port)
-        probing = asyncio.create_task(watcher.watch())
-        async with background.running("secrets", lambda: vault.run(process.secrets_refresh_seconds)):
+        async with (
+            background.running("health", watcher.watch),
+            background.running("secrets", lambda: vault.run(process.secrets_refresh_seconds)),
+        ):
             await stopping.wait()
             await _stop(process, service, watcher, server)
-        probing.cancel()
     log.info("Stopped.", action="stopped", name=name)
 
 
@@ -145,5 +146,7 @@ async def _stop(
             await asyncio.gather(service.drain(), asyncio.sleep(process.leave_seconds))
     except TimeoutError:
         log.warning("The grace period ended before all work was handed back.", action="drain_cut")
+    except Exception:  # calls are still to be ended in order
+        log.exception("Draining failed inside.", action="drain_failed")
     left = max(0.5, deadline - asyncio.get_running_loop().time())
     await server.stop(left)

@@ -1,5 +1,6 @@
 """Settings: one frozen class per concern, read from the environment once, handed in, never a global."""
 
+import ipaddress
 import pathlib
 import sys
 from typing import Annotated, Literal, NoReturn, Self, TypeVar
@@ -10,10 +11,29 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
 
 
+def _addresses(text: str) -> str:
+    several = [each.strip() for each in text.split(",") if each.strip()]
+    if not several:
+        raise ValueError("it names no address")
+    if len(several) > 1:
+        for each in several:
+            try:
+                ipaddress.IPv4Address(each.rpartition(":")[0])
+            except ValueError:
+                raise ValueError(f"{each!r}: one of several is an IPv4 address; a name stands alone") from None
+    return ",".join(several)
+
+
+# host:port, or several IPv4 addresses by comma: gRPC resolves one name, to all of its addresses.
+Addresses = Annotated[str, pydantic.AfterValidator(_addresses)]
+
+
 class Section(BaseSettings):
     """A group of environment variables. Field names are the variables' names in lower case."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class AccessSettings(Section):

@@ -1,5 +1,6 @@
 """A log line and a measurement for each call."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -26,11 +27,17 @@ class Journal(around.Around):
     async def around(self, method: str, context: around.Context) -> AsyncIterator[None]:
         """Measure the call."""
         began = time.monotonic()
+        ended_by: BaseException | None = None
         try:
             yield
+        except BaseException as error:
+            ended_by = error
+            raise
         finally:
             seconds = time.monotonic() - began
             code = _name(context.code())
+            if code == "OK" and isinstance(ended_by, asyncio.CancelledError):
+                code = "CANCELLED"  # the caller went, or its deadline came
             CALLS.labels(method, code).inc()
             SECONDS.labels(method).observe(seconds)
             if code != "OK" or not method.startswith(QUIET):
