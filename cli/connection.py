@@ -23,6 +23,7 @@ from vectorline.v1 import (
 from cli import endpoints, failures
 
 CALL_SECONDS: Final = 30.0  # deadline of a unary call, its retries included
+ESTIMATE_SECONDS: Final = 300.0  # every row is read and counted; the line refuses what takes longer
 SEARCH_SECONDS: Final = 60.0  # a search may wait for its turn at the provider
 WATCH_SECONDS: Final = 300.0  # one watch stream; then it is opened anew, so that a stuck one is not for ever
 
@@ -97,8 +98,12 @@ class Line:
         """Store a task over a source that is already somewhere."""
         return self._answer("ingest", lambda: self._ingest.Process(request, CALL_SECONDS, self._metadata))
 
+    def estimate(self, request: ingest_pb2.ProcessRequest) -> ingest_pb2.EstimateResponse:
+        """What a task over a source would come to."""
+        return self._answer("ingest", lambda: self._ingest.Estimate(request, ESTIMATE_SECONDS, self._metadata))
+
     def upload(self, messages: Iterator[ingest_pb2.UploadRequest]) -> ingest_pb2.ProcessResponse:
-        """Stream a file and store a task over it. Raises what `messages` raises."""
+        """Stream a file and store a task over it, or have it estimated. Raises what `messages` raises."""
         return self._answer("ingest", lambda: self._ingest.Upload(messages, None, self._metadata))
 
     def rejects(self, request: ingest_pb2.GetRejectsRequest) -> Iterator[httpbody_pb2.HttpBody]:

@@ -9,6 +9,17 @@ from tests.support import line as lines
 
 @pytest.fixture(scope="session")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lines.Line]:
-    """The line without a request limit, with two embedders."""
-    with lines.running(tmp_path_factory.mktemp("line"), OPENAI_RATE_LIMIT="0", EMBEDDERS="2") as running:
+    """The line without a request limit, with two embedders and every kind of source."""
+    folder = tmp_path_factory.mktemp("line")
+    (folder / "local").mkdir()
+    with lines.running(
+        folder,
+        OPENAI_RATE_LIMIT="0",
+        EMBEDDERS="2",
+        METABASE="1",
+        METABASE_QUESTION_ID="232",
+        USE_LOCAL_FILES="true",
+        LOCAL_CSV_FOLDER=str(folder / "local"),
+        S3_ALLOWED_BUCKETS="partner/exports/",
+    ) as running:
         yield running

@@ -129,6 +129,9 @@ class FakeLine(
     def Process(self, request, context):
         return self._answer("Process", request, context)
 
+    def Estimate(self, request, context):
+        return self._answer("Estimate", request, context)
+
     def GetTask(self, request, context):
         return self._answer("GetTask", request, context)
 

@@ -1,0 +1,82 @@
+"""An estimate as a card for people."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich import console, table, text
+from vectorline.v1 import ingest_pb2
+
+from cli import pace, screen
+
+_SAMPLES: Final = 3
+_COLUMNS: Final = 12
+
+
+def card(found: ingest_pb2.EstimateResponse) -> console.RenderableType:
+    """Everything about an estimate, one line a fact."""
+    grid = table.Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("Rows", f"{found.rows:,} read: {found.usable:,} usable, {found.skipped:,} skipped", style="bold")
+    grid.add_row("Rejects", text.Text(f"{found.rejected:,}", "red" if found.rejected else "green"))
+    for group in found.rejects:
+        grid.add_row("", f"{group.rows:,} {screen.printable(group.reason)}")
+        for sample in group.samples[:_SAMPLES]:
+            grid.add_row("", text.Text(f"  row {sample.row_number:,}: {screen.printable(sample.message)}", "dim"))
+    grid.add_row("Tokens", _tokens(found))
+    profile = found.tokens_per_text
+    grid.add_row(
+        "A text",
+        f"{profile.min:,} to {profile.max:,} tokens, median {profile.median:,}, 95 % up to {profile.p95:,}, "
+        f"{profile.mean:.1f} on average",
+    )
+    grid.add_row("Price", text.Text(_price(found), "bold"))
+    grid.add_row("Time", _time(found))
+    grid.add_row("Namespace", _namespace(found.namespace_check))
+    grid.add_row("File", _file(found))
+    grid.add_row("Columns", _columns(found))
+    return grid
+
+
+def _tokens(found: ingest_pb2.EstimateResponse) -> str:
+    saved = found.tokens - found.billed_tokens
+    once = f", {saved:,.0f} of them in texts that stand twice in a chunk and are bought once" if saved else ""
+    return f"{found.tokens:,.0f}{once}"
+
+
+def _price(found: ingest_pb2.EstimateResponse) -> str:
+    model = screen.printable(found.model)
+    if not found.HasField("price_usd"):
+        return f"not known of {model}; OPENAI_PRICES has none"
+    digits = 2 if found.price_usd >= 1 or not found.price_usd else 6
+    return f"${found.price_usd:,.{digits}f} with {model}"
+
+
+def _time(found: ingest_pb2.EstimateResponse) -> str:
+    many = f"{found.requests:,} requests"
+    if not found.HasField("duration_seconds"):
+        return f"{many}; the line has no limit that would make it wait"
+    seconds = found.duration_seconds
+    took = f"{seconds:.1f} s" if seconds < 60 else pace.clock_time(seconds)
+    return f"{took} for {many} at the line's limits, with nothing else running"
+
+
+def _namespace(check: ingest_pb2.NamespaceCheck) -> text.Text:
+    name = screen.printable(check.namespace)
+    if check.problem:
+        return text.Text(f"{name}: {screen.printable(check.problem)}", "red")
+    holds = f"holds {screen.printable(check.holds_model)}" if check.holds_model else "new"
+    return text.Text(f"{name}: {holds}, {check.dimension:,} values a vector")
+
+
+def _file(found: ingest_pb2.EstimateResponse) -> str:
+    delimiter = "tab" if found.delimiter == "\t" else found.delimiter
+    facts = [f"{found.size_bytes:,.0f} bytes", found.encoding, f"delimiter {delimiter}", f"{found.newline} line ends"]
+    return screen.printable(", ".join([*facts, *(["gzip"] if found.gzip else []), f"{found.chunks:,} chunks"]))
+
+
+def _columns(found: ingest_pb2.EstimateResponse) -> str:
+    shown = ", ".join(f"{column.name} ({column.type})" for column in found.columns[:_COLUMNS])
+    more = len(found.columns) - _COLUMNS
+    return screen.printable(shown) + (f" and {more:,} more" if more > 0 else "")
