@@ -14,12 +14,10 @@ from cli import failures, screen, session
 
 SCOPES: Final = ("ingest", "read")
 
-KeyId = Annotated[str, typer.Option("--id", metavar="NAME", help="Whose tasks they are; two entries may have the same.")]
+KeyId = Annotated[str, typer.Option("--id", metavar="NAME", help="Its owner's name; two keys may have the same.")]
 Scopes = Annotated[
     list[str] | None, typer.Option("--scope", help="read, ingest or admin; may be repeated. Default: ingest and read.")
 ]
-
-_NEEDS: Final = "needs the services beside the command"
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +70,8 @@ def _service(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         raise failures.CommandError(
-            f"{missing.name} is not installed: `config` {_NEEDS}.", exit_code=failures.ExitCode.USAGE
+            f"{missing.name} is not installed: `config` needs the services beside the command.",
+            exit_code=failures.ExitCode.USAGE,
         ) from missing
 
 
@@ -87,8 +86,8 @@ def _document(setting: Any) -> dict[str, Any]:
 
 def _table(name: str, settings: list[Any]) -> table.Table:
     laid = table.Table(title=screen.printable(name), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for heading, fold in (("variable", "fold"), ("value", "fold"), ("from", "fold"), ("what it does", "fold")):
-        laid.add_column(heading, overflow=fold)  # type: ignore[arg-type]
+    for heading in ("variable", "value", "from", "what it does"):
+        laid.add_column(heading, overflow="fold")
     for setting in settings:
         words = f"WRONG: {setting.problem}. {setting.description}" if setting.problem else setting.description
         cells = (setting.name, setting.value or "", str(setting.origin), words)
