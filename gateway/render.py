@@ -38,8 +38,14 @@ DEFAULTS = {
     "ENVOY_STREAM_IDLE_SECONDS": "300",  # silence in an upload or a rejects file that ends it
     "ENVOY_WATCH_IDLE_SECONDS": "75",  # a watch has an event at least every 15 s
     "ENVOY_HEADERS_SECONDS": "10",  # for the whole head of a request to arrive
+    # mTLS to the services: PEM files of the gateway's own, all three or none. Its certificate must not have the name of
+    # a service, or its callers would be taken for one.
+    "TLS_CERT_FILE": "",
+    "TLS_KEY_FILE": "",
+    "TLS_CA_FILE": "",
 }
 
+TLS = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
 _TEXT = ("API_HOST", "ENVOY_DESCRIPTORS", "ENVOY_LUA")
 
 
@@ -61,6 +67,28 @@ def _endpoints(variable: str, addresses: str) -> str:
     return json.dumps(endpoints)
 
 
+def _transport(service: str, files: Mapping[str, str]) -> str:
+    """How a service is spoken to: its certificate must be for its name, wherever it is."""
+    given = [name for name in TLS if files[name]]
+    if not given:
+        kind = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+        return json.dumps({"name": "raw", "typed_config": {"@type": f"type.googleapis.com/{kind}"}})
+    if len(given) < len(TLS):
+        raise WrongValueError(f"{', '.join(name for name in TLS if name not in given)}: mTLS needs all three files")
+    kind = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    own = {"filename": files["TLS_CERT_FILE"]}, {"filename": files["TLS_KEY_FILE"]}
+    context = {
+        "alpn_protocols": ["h2"],
+        "tls_certificates": [{"certificate_chain": own[0], "private_key": own[1]}],
+        "validation_context": {
+            "trusted_ca": {"filename": files["TLS_CA_FILE"]},
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": service}}],
+        },
+    }
+    config = {"@type": f"type.googleapis.com/{kind}", "sni": service, "common_tls_context": context}
+    return json.dumps({"name": "tls", "typed_config": config})
+
+
 def render(environment: Mapping[str, str]) -> str:
     """Return Envoy's configuration for this environment; an empty variable counts as unset.
 
@@ -72,6 +100,9 @@ def render(environment: Mapping[str, str]) -> str:
     for name, value in values.items():
         if name in ADDRESSES:
             filled[name.replace("_ADDRS", "_ENDPOINTS")] = _endpoints(name, value)
+            filled[name.replace("_ADDRS", "_TRANSPORT")] = _transport(name.removesuffix("_ADDRS").lower(), values)
+        elif name in TLS:
+            continue
         elif name in _TEXT:
             filled[name] = json.dumps(value)
         elif value.isascii() and value.isdigit():

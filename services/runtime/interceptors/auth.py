@@ -22,6 +22,9 @@ log = structlog.get_logger()
 API_KEY = "x-api-key"
 INTERNAL_TOKEN = "x-internal-token"  # noqa: S105 (the name of a header)
 
+# The gateway adds it to every call. Should it have been given a service's certificate, its callers are none for that.
+FORWARDED = "x-forwarded-for"
+
 SCOPES = {
     access_pb2.ACCESS_READ: "read",
     access_pb2.ACCESS_INGEST: "ingest",
@@ -91,7 +94,7 @@ class Auth(around.Around):
         if access == access_pb2.ACCESS_PUBLIC:
             return identity.ANYBODY
         metadata = dict(context.invocation_metadata() or ())
-        if await self._is_internal(metadata.get(INTERNAL_TOKEN), context):
+        if await self._is_internal(metadata, context):
             return identity.INTERNAL
         if access not in SCOPES:
             raise errors.PermissionDenied("This method is for the line's own services.", reason="INTERNAL_ONLY")
@@ -103,9 +106,10 @@ class Auth(around.Around):
             )
         return identity.Caller(found.key_id, found.scopes, limits=found.limits)
 
-    async def _is_internal(self, token: str | bytes | None, context: Context) -> bool:
-        if tls.is_service(context.auth_context() or {}, SERVICE_NAMES):
+    async def _is_internal(self, metadata: dict[str, str | bytes], context: Context) -> bool:
+        if FORWARDED not in metadata and tls.is_service(context.auth_context() or {}, SERVICE_NAMES):
             return True
+        token = metadata.get(INTERNAL_TOKEN)
         if not token or not self._internal_token.get_secret_value():
             return False
         given = token if isinstance(token, bytes) else token.encode()

@@ -70,6 +70,17 @@ async def test_the_gateways_certificate_opens_the_connection_and_no_internal_met
         assert [caller.key_id for caller in served.servicers.callers] == ["default"]
 
 
+async def test_a_call_that_a_gateway_passed_on_is_never_internal(authority: certificates.Authority) -> None:
+    async with (
+        doors.serving(**authority.sign("indexer")) as served,
+        ledger(served, authority.sign("ingest")) as stub,
+    ):
+        asked = ledger_pb2.GetTaskRecordRequest(task_id="t")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.GetTaskRecord(asked, metadata=(("x-forwarded-for", "192.0.2.1"),), timeout=5)
+    assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+
+
 async def test_without_a_certificate_or_with_another_cas_nobody_comes_in(
     authority: certificates.Authority, tmp_path: pathlib.Path
 ) -> None:
