@@ -2,18 +2,26 @@
 
 ministack writes its state when it stops. DynamoDB forgets nothing, so here it is written about once a second as well:
 a stand-in that is killed loses a second, not the ledger.
+
+ministack puts the parts of an upload together on its event loop; DynamoDB would say nothing for half a minute after a
+gigabyte. Here that is done in a thread.
 """
 
+import asyncio
+import contextvars
+import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import ministack.app as ministack  # type: ignore[import-untyped]
 from ministack.core import persistence  # type: ignore[import-untyped]
+from ministack.services import s3  # type: ignore[import-untyped]
 
 PAUSE_SECONDS = 1.0
 SHARE = 0.05  # of the time that writing may take
+HEAVY_BYTES = 1 << 20
 SERVICES = ("dynamodb", "s3", "secretsmanager", "cloudformation")
 
 _writing = threading.Lock()
@@ -37,8 +45,32 @@ def _write_at_the_end(states: dict[str, Callable[[], Any]]) -> None:
     persistence.save_all(states)
 
 
+S3Request = Callable[..., Coroutine[Any, Any, tuple[int, dict[str, str], bytes]]]
+
+
+def _heavy(method: str, body: bytes, query: Mapping[str, Any]) -> bool:
+    return len(body) > HEAVY_BYTES or (method == "POST" and "uploadId" in query)
+
+
+def _threaded(handle: S3Request) -> S3Request:
+    """Handle heavy requests in a thread, so that the loop answers others meanwhile."""
+
+    @functools.wraps(handle)
+    async def request(
+        method: str, path: str, headers: dict[str, str], body: bytes, query_params: dict[str, Any], **more: Any
+    ) -> tuple[int, dict[str, str], bytes]:
+        answer = handle(method, path, headers, body, query_params, **more)
+        if not _heavy(method, body, query_params):
+            return await answer
+        context = contextvars.copy_context()  # the request's account is in it
+        return await asyncio.get_running_loop().run_in_executor(None, context.run, asyncio.run, answer)
+
+    return request
+
+
 def main() -> None:
     """Run the server until SIGTERM."""
+    s3.handle_request = _threaded(s3.handle_request)
     ministack.save_all = _write_at_the_end
     threading.Thread(target=_write_again_and_again, daemon=True).start()
     ministack.main()
