@@ -1,0 +1,161 @@
+"""Stopped, continued, restarted, scaled: what operators and schedulers do to processes. And wrong clocks."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+from tests.faults import stage as stages
+from tests.faults.cells import Cell
+from tests.faults.scene import Scene
+from tests.support.line import wait_for
+
+TWO_INGESTS = {"INGESTS": "2"}
+
+
+def terminated(process: str, times: int) -> Callable[[Scene], None]:
+    """SIGTERM in mid chunk, several times: the same as once."""
+
+    def act(scene: Scene) -> None:
+        scene.slow(400)
+        job = scene.upload(2_500)
+        job.wait_chunks(3)
+        pid = scene.line.pid(process)
+        scene.struck()
+        for _ in range(times):
+            with contextlib.suppress(ProcessLookupError):  # it may have ended already
+                os.kill(pid, signal.SIGTERM)
+            scene.hold(0.1)
+        scene.lifted()
+        scene.finish(job)
+
+    return act
+
+
+def zombie(rule: str) -> Callable[[Scene], None]:
+    """A process stops at a place, loses its lease, and goes on when everything is over."""
+
+    def act(scene: Scene) -> None:
+        scene.arm(rule)
+        pids = {name: scene.line.pid(name) for name in scene.stage.processes}
+        job = scene.upload(2_000)
+        scene.fired()
+        stopped = [name for name, pid in pids.items() if _state(pid) == "T"]
+        assert len(stopped) == 1, stopped
+        scene.finish(job)
+        scene.line.kill(stopped[0], signal.SIGCONT)
+        scene.hold(4)
+
+    return act
+
+
+def stopped(seconds: float) -> Callable[[Scene], None]:
+    """An embedder stands still for longer than its lease and goes on while the task runs."""
+
+    def act(scene: Scene) -> None:
+        scene.slow(400)
+        job = scene.upload(4_000)
+        job.wait_chunks(3)
+        with scene.fault():
+            scene.line.kill("embedder-1", signal.SIGSTOP)
+            scene.hold(seconds)
+            scene.line.kill("embedder-1", signal.SIGCONT)
+        scene.finish(job)
+
+    return act
+
+
+def rolling(scene: Scene) -> None:
+    """Every service is restarted, one process after the other, under load."""
+    scene.slow(300)
+    job = scene.upload(6_000)
+    job.wait_chunks(3)
+    for process in scene.stage.processes:
+        pid = scene.line.pid(process)
+        scene.kill(process, signal.SIGTERM)
+        wait_for(f"{process} anew", lambda process=process, pid=pid: _another(scene, process, pid), 60)
+        wait_for("health", lambda: scene.line.rest.get("/api/v1/health").status_code == 200, 60)
+    scene.finish(job)
+
+
+def _another(scene: Scene, process: str, pid: int) -> bool:
+    try:
+        return scene.line.pid(process) != pid
+    except FileNotFoundError:
+        return False
+
+
+def scaled(scene: Scene) -> None:
+    scene.slow(400)
+    job = scene.upload(6_000)
+    job.wait_chunks(3)
+    scene.struck()
+    scene.stage.configure({"EMBEDDERS": "4"})
+    scene.lifted()
+    settled = job.chunks
+    job.wait_chunks(min(settled + 6, 58))
+    scene.stage.configure({"EMBEDDERS": "1"})
+    scene.finish(job)
+
+
+def two_resubmitters(scene: Scene) -> None:
+    """Valkey forgets everything while two ingests look after the task: both see it, one splits."""
+    scene.slow(300)
+    job = scene.upload(3_000)
+    job.wait_chunks(3)
+    with scene.stage.redis() as client, scene.fault():
+        client.flushall()
+    scene.finish(job)
+
+
+def _state(pid: int) -> str:
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+def plain(scene: Scene) -> None:
+    scene.struck()
+    scene.lifted()
+    scene.finish(scene.upload(1_500))
+
+
+CELLS = [
+    *(
+        Cell(f"embedder: SIGTERM in mid chunk{words}", terminated("embedder-1", times), fast=times == 2)
+        for times, words in ((1, ""), (2, ", twice"), (3, ", three times"))
+    ),
+    Cell("indexer: SIGTERM in mid task, twice", terminated("indexer-1", 2)),
+    Cell("ingest: SIGTERM in mid publish, twice", terminated("ingest-1", 2)),
+    Cell("embedder stopped for 9 s and continued", stopped(9), twice=stages.IN_HAND, fast=True),
+    Cell(
+        "embedder stopped before its ack, a zombie afterwards",
+        zombie("embedder.before_ack:stop@2"),
+        twice=stages.IN_HAND,
+    ),
+    Cell(
+        "embedder stopped before settling, a zombie afterwards",
+        zombie("embedder.after_index_sent:stop@2"),
+        twice=stages.IN_HAND,
+    ),
+    Cell(
+        "embedder stopped with a bought answer, a zombie afterwards",
+        zombie("embedder.after_openai:stop@2"),
+        twice=stages.IN_HAND,
+    ),
+    Cell("rolling restart of all services under load", rolling),
+    Cell("embedders scaled 2 to 4 to 1 under load", scaled),
+    Cell(
+        "two ingests: the splitter stopped in mid publish, a zombie afterwards",
+        zombie("ingest.mid_publish:stop@7"),
+        settings=TWO_INGESTS,
+    ),
+    Cell(
+        "two ingests: FLUSHALL, both resubmit",
+        two_resubmitters,
+        twice=stages.EMBEDDERS * stages.IN_HAND,
+        settings=TWO_INGESTS,
+    ),
+    Cell("clock of an embedder one hour ahead", plain, settings={"CLOCK_SHIFT": "embedder-1:3600"}),
+    Cell("clock of the indexer one hour behind", plain, settings={"CLOCK_SHIFT": "indexer-1:-3600"}),
+    Cell("clock of ingest one hour ahead", plain, settings={"CLOCK_SHIFT": "ingest-1:3600"}),
+]

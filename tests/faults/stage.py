@@ -1,0 +1,233 @@
+"""The real line on a stage where each of its dependencies can be harmed."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import httpx
+import redis
+
+from tests.support import failpoints, proxy
+from tests.support import line as lines
+from tests.support import valkey as valkey_server
+
+MAX_WORKERS = 2
+EMBEDDERS = 2
+CHUNK_ROWS = 100
+# What one embedder has in hand at most; two of them at once are EMBEDDERS times that.
+IN_HAND = MAX_WORKERS * CHUNK_ROWS
+RATE = 40.0
+BASE = {
+    "EMBEDDERS": str(EMBEDDERS),
+    "INGESTS": "1",
+    "INDEXERS": "1",
+    "MAX_WORKERS": str(MAX_WORKERS),
+    "OPENAI_RATE_LIMIT": str(RATE),
+    "OPENAI_TOKENS_PER_MINUTE": "0",
+    "OPENAI_TIMEOUT_SECONDS": "4",
+    "LEASE_SECONDS": "3",
+    "HEARTBEAT_SECONDS": "1",
+    "RECLAIM_SECONDS": "1",
+    "RESUBMIT_SECONDS": "2",
+    "PROBE_SECONDS": "2",
+    "UPSERT_DEADLINE_SECONDS": "3",
+    "STALL_SECONDS": "5",
+    "CLOCK_SHIFT": "none",
+}
+PRODUCTION = {"LEASE_SECONDS": "30", "HEARTBEAT_SECONDS": "10", "RECLAIM_SECONDS": "10", "RESUBMIT_SECONDS": "15"}
+AWS_KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
+TABLE = "vectorline"
+
+
+class Stage:
+    """Everything that runs. `close` ends it all."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self._exit = contextlib.ExitStack()
+        self._settings: dict[str, str] = {}
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._exit.close()
+
+    def _start(self) -> None:
+        self.valkey = self._exit.enter_context(valkey_server.running())
+        self.aws_port, openai_port, pinecone_port = (_free_port() for _ in range(3))
+        self.openai_url = f"http://127.0.0.1:{openai_port}"
+        self.pinecone_url = f"http://127.0.0.1:{pinecone_port}"
+        self._spawn("aws", "-c", "import ministack.app; ministack.app.main()", GATEWAY_PORT=str(self.aws_port))
+        self._spawn("openai", "-m", "sandbox.openai", "--port", str(openai_port))
+        self._spawn(
+            "pinecone", "-m", "sandbox.pinecone", "--port", str(pinecone_port), "--data-dir", str(self.folder / "index")
+        )
+        self.http = self._exit.enter_context(httpx.Client(timeout=20))
+        for url in (
+            f"http://127.0.0.1:{self.aws_port}/_ministack/health",
+            self._health(openai_port),
+            self._health(pinecone_port),
+        ):
+            lines.wait_for(url, lambda url=url: self._answers(url))
+        self.valkey_proxy = self._proxy(self.valkey.port)
+        self.aws_proxy = self._proxy(self.aws_port)
+        self.failpoints = failpoints.Failpoints(self.folder / "failpoints")
+        self.line = lines.Line(
+            self.folder / "line",
+            {
+                "REDIS_URL": f"redis://127.0.0.1:{self.valkey_proxy.port}/0",
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.aws_proxy.port}",
+                "AWS_REGION": "us-east-1",
+                **AWS_KEYS,
+                "OPENAI_BASE_URL": f"{self.openai_url}/v1",
+                "OPENAI_API_KEY": "sandbox",
+                "PINECONE_CONTROLLER_HOST": self.pinecone_url,
+                "PINECONE_API_KEY": "sandbox",
+                "PYTHONPATH": str(pathlib.Path(__file__).parent / "clock"),
+                **self.failpoints.environment,
+            },
+        )
+        self._exit.callback(self.line.down)
+        self.dynamodb = boto3.resource(
+            "dynamodb",
+            endpoint_url=f"http://127.0.0.1:{self.aws_port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self._exit.callback(self.dynamodb.meta.client.close)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Give the services these settings on top of the usual ones; restarts what that changes."""
+        wanted = {**BASE, **settings}
+        if wanted != self._settings:
+            self._settings = {}
+            self.line.up(**wanted)
+            self._settings = wanted
+
+    @property
+    def rate(self) -> float:
+        return float(self._settings["OPENAI_RATE_LIMIT"])
+
+    # ---- to be harmed, and as it was
+
+    def reset(self) -> None:
+        """Take back whatever a cell may have left."""
+        self.failpoints.disarm()
+        self.openai_faults()
+        self.pinecone_faults()
+        self.valkey.send_signal(signal.SIGCONT)
+        for process in self.processes:
+            with contextlib.suppress(OSError, ValueError):
+                self.line.kill(process, signal.SIGCONT)
+        with self.valkey.client() as client:
+            client.config_set("maxmemory", 0)
+            client.replicaof("NO", "ONE")
+        self.http.delete(f"{self.openai_url}/_sandbox/requests").raise_for_status()
+        self.http.delete(f"{self.pinecone_url}/_sandbox/requests").raise_for_status()
+        lines.wait_for("a healthy line", self._healthy, 60)
+        # What a cell that failed had bought must not be counted as the next one's.
+        lines.wait_for("the end of all purchases", lambda: not self.journal()["summary"]["in_flight"], 30)
+        self.http.delete(f"{self.openai_url}/_sandbox/requests").raise_for_status()
+
+    @property
+    def processes(self) -> list[str]:
+        """Names of the services' processes."""
+        return sorted(
+            file.stem
+            for file in self.line.folder.glob("*.pid")
+            if file.stem.startswith(("ingest-", "embedder-", "indexer-"))
+        )
+
+    def openai_faults(self, *rules: dict[str, Any]) -> None:
+        self.http.put(f"{self.openai_url}/_sandbox/faults", json=list(rules)).raise_for_status()
+
+    def pinecone_faults(self, *rules: dict[str, Any]) -> None:
+        self.http.put(f"{self.pinecone_url}/_sandbox/faults", json=list(rules)).raise_for_status()
+
+    def journal(self, limit: int | None = 0) -> dict[str, Any]:
+        """What the OpenAI stand-in saw; with `limit` None, each request too."""
+        params = {} if limit is None else {"limit": limit}
+        found: dict[str, Any] = self.http.get(f"{self.openai_url}/_sandbox/requests", params=params).json()
+        return found
+
+    def redis(self) -> redis.Redis:
+        """Valkey, not through the proxy; to be closed."""
+        return self.valkey.client()
+
+    def ledger(self, *task_ids: str) -> dict[str, dict[str, Any]]:
+        """The table's items of these tasks, by key; all items without any."""
+        items: dict[str, dict[str, Any]] = {}
+        table = self.dynamodb.Table(TABLE)
+        more: dict[str, Any] = {}
+        while True:
+            page = table.scan(ConsistentRead=True, **more)
+            items.update((str(item["task_id"]), item) for item in page["Items"])
+            if "LastEvaluatedKey" not in page:
+                break
+            more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        if not task_ids:
+            return items
+        return {key: item for key, item in items.items() if key.partition("#")[0] in task_ids}
+
+    # ---- parts
+
+    def _health(self, port: int) -> str:
+        return f"http://127.0.0.1:{port}/healthz"
+
+    def _answers(self, url: str) -> bool:
+        try:
+            return self.http.get(url).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _healthy(self) -> bool:
+        paths = ("/healthz/ingest", "/healthz/embedder", "/healthz/indexer", "/api/v1/health")
+        try:
+            answers = [self.line.rest.get(path) for path in paths]
+        except httpx.TransportError:
+            return False
+        if any(answer.status_code != 200 for answer in answers):
+            return False
+        health = answers[-1].json()
+        slots = health["workers"]["active"] + health["workers"]["available"]
+        return health["status"] == "healthy" and slots == int(self._settings["EMBEDDERS"]) * MAX_WORKERS
+
+    def _proxy(self, port: int) -> proxy.Proxy:
+        made = proxy.Proxy(port)
+        self._exit.callback(made.close)
+        return made
+
+    def _spawn(self, name: str, *arguments: str, **environment: str) -> None:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(lines.FOREIGN)}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=lines.ROOT,
+                env={**kept, "BIND_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", **environment},
+                stdout=log,
+                stderr=log,
+            )
+        self._exit.callback(_end, process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,28 @@
+"""Every cell of the fault matrix: a fault happens, and nothing is lost, counted twice or left behind."""
+
+import os
+
+import pytest
+
+from tests.faults import aws, kills, poison, processes, providers, turns, valkey
+from tests.faults.cells import Cell
+from tests.faults.scene import Result, Scene
+from tests.faults.stage import Stage
+
+EVERYTHING = [cell for part in (kills, valkey, providers, aws, processes, poison, turns) for cell in part.CELLS]
+# Cells with the same settings follow each other: the line is restarted as seldom as can be.
+ORDERED = sorted(EVERYTHING, key=lambda cell: sorted(cell.settings.items()))
+CHOSEN = [cell for cell in ORDERED if cell.fast or os.environ.get("FAULTS") == "all"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("cell", CHOSEN, ids=lambda cell: cell.name.replace(" ", "-"))
+def test_nothing_is_lost_or_counted_twice(stage: Stage, results: list[Result], cell: Cell) -> None:
+    stage.configure(cell.settings)
+    stage.reset()
+    scene = Scene(stage, cell.name)
+    try:
+        cell.act(scene)
+        results.append(scene.check(twice=cell.twice))
+    finally:
+        scene.close()

@@ -1,0 +1,139 @@
+"""Two tasks that write the same vectors take turns; many requests with one key are one task; the largest chunks."""
+
+import concurrent.futures
+import signal
+from collections.abc import Callable
+
+import grpc
+from vectorline.v1 import ledger_pb2, ledger_pb2_grpc
+
+from tests.faults import stage as stages
+from tests.faults.cells import Cell
+from tests.faults.scene import Scene, rows_with_flaws
+from tests.support import csvs
+from tests.support.line import wait_for
+
+SAME_TEXT_COUNT = 1_500
+
+
+def _others(count: int) -> list[tuple[str, ...]]:
+    """Rows with the ids of the first task's, and other texts."""
+    return [(id_, text and f"{text} Later.", *rest) for id_, text, *rest in csvs.rows(count)]
+
+
+def taking_turns(harm: Callable[[Scene], None]) -> Callable[[Scene], None]:
+    """A second task over the same ids is submitted while the first is at work; something happens to the first."""
+
+    def act(scene: Scene) -> None:
+        scene.slow(250)
+        first = scene.submit(csvs.rows(SAME_TEXT_COUNT))
+        first.wait_chunks(2)
+        second = scene.submit(_others(SAME_TEXT_COUNT))
+        second.wait_status("queued")
+        harm(scene)
+        if first.status == "cancelled":
+            scene.finish(first, "cancelled")
+        else:
+            scene.finish(first)
+            assert second.status in ("queued", "processing", "processing_chunks")
+        scene.finish(second)
+
+    return act
+
+
+def nothing(scene: Scene) -> None:
+    scene.struck()
+    scene.lifted()
+
+
+def killed(scene: Scene) -> None:
+    for process in ("ingest-1", "embedder-1", "indexer-1"):
+        scene.kill(process)
+
+
+def cancelled(scene: Scene) -> None:
+    with scene.fault():
+        assert scene.line.rest.delete(f"/api/v1/task/{scene.jobs[0].task_id}").status_code == 204
+    scene.jobs[0].wait_status("cancelled")
+
+
+def blocked_and_resumed(scene: Scene) -> None:
+    """The first task is blocked, the second has its turn; the first goes on and writes last."""
+    scene.slow(250)
+    first = scene.submit(csvs.rows(SAME_TEXT_COUNT))
+    first.wait_chunks(2)
+    second = scene.submit(_others(SAME_TEXT_COUNT))
+    second.wait_status("queued")
+    endpoints = scene.line.endpoints
+    with grpc.insecure_channel(endpoints["INDEXER_ADDR"]) as channel:
+        ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
+        proof = (("x-internal-token", endpoints["INTERNAL_TOKEN"]),)
+        with scene.fault():
+            ledger.BlockTask(
+                ledger_pb2.BlockTaskRequest(task_id=first.task_id, reason="TEST", message="Blocked."), metadata=proof
+            )
+        first.wait_status("blocked")
+        scene.finish(second)
+        ledger.ResumeTask(ledger_pb2.ResumeTaskRequest(task_id=first.task_id), metadata=proof)
+    scene.finish(first, within=120)
+    scene.jobs.reverse()  # the first wrote last
+
+
+def one_key(scene: Scene) -> None:
+    """Ten identical requests with one key at once: one task."""
+    rows = rows_with_flaws(500)
+    key = f"exports/{scene.namespace}.csv"
+    scene.stage.line.put(key, csvs.of(rows))
+    body = {"data_source": "s3_csv", "s3_key": key, "question_id": 232, "namespace": scene.namespace, "chunk_size": 100}
+    headers = {"Idempotency-Key": scene.namespace}
+
+    def post(_: int) -> str:
+        answer = scene.line.rest.post("/api/v1/process", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["task_id"])
+
+    scene.struck()
+    with concurrent.futures.ThreadPoolExecutor(10) as threads:
+        ids = set(threads.map(post, range(10)))
+    assert len(ids) == 1
+    scene.lifted()
+    scene.finish(scene.watch(ids.pop(), rows))
+
+
+def sealed_before_any_settles(scene: Scene) -> None:
+    """Everything is published and sealed while the embedders stand still."""
+    for number in range(1, stages.EMBEDDERS + 1):
+        scene.line.kill(f"embedder-{number}", signal.SIGSTOP)
+    job = scene.upload(600)
+    wait_for("the seal", lambda: scene.stage.ledger(job.task_id)[job.task_id]["sealed"])
+    assert job.chunks == 0
+    scene.struck()
+    for number in range(1, stages.EMBEDDERS + 1):
+        scene.line.kill(f"embedder-{number}", signal.SIGCONT)
+    scene.lifted()
+    scene.finish(job)
+
+
+def huge_chunks(scene: Scene) -> None:
+    """Chunks close at 4 MiB; an embedder dies with one in hand."""
+    rows = [
+        (f"i{number}", f"Item {number} is told at length. {'word ' * 4_500}", "1", "true", "1")
+        for number in range(1, 401)
+    ]
+    scene.arm("embedder.after_openai:kill@2")
+    job = scene.submit(rows, chunk_size=1_000)
+    scene.fired()
+    scene.finish(job, within=120)
+    items = scene.stage.ledger(job.task_id)
+    assert 1 < int(items[job.task_id]["chunks_total"]) < 6
+
+
+CELLS = [
+    Cell("turns: two tasks, one (namespace, question)", taking_turns(nothing), fast=True),
+    Cell("turns: the holder's processes are killed", taking_turns(killed), twice=stages.EMBEDDERS * stages.IN_HAND),
+    Cell("turns: the holder is cancelled", taking_turns(cancelled), fast=True),
+    Cell("turns: the holder is blocked, and resumed", blocked_and_resumed, twice=stages.EMBEDDERS * stages.IN_HAND),
+    Cell("ten identical requests with one idempotency key at once", one_key, fast=True),
+    Cell("sealed before any chunk settles", sealed_before_any_settles),
+    Cell("chunks of 4 MiB, an embedder killed with one in hand", huge_chunks, twice=2 * 400),
+]

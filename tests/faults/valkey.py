@@ -1,0 +1,183 @@
+"""Valkey restarted, flushed, hung, full, read-only, and robbed of single entries."""
+
+import signal
+from collections.abc import Callable
+
+from tests.faults import stage as stages
+from tests.faults.cells import Cell
+from tests.faults.scene import Scene
+from tests.support import proxy
+from tests.support.line import wait_for
+
+ALL_IN_HAND = stages.EMBEDDERS * stages.IN_HAND
+LANES = [f"{{vectorline}}:chunks:{lane}" for lane in ("first", "high", "normal", "low")]
+GROUP = "embedders"
+
+
+def amid(harm: Callable[[Scene], None], rows: int = 3_000) -> Callable[[Scene], None]:
+    """A task that is harmed when a few of its chunks are settled."""
+
+    def act(scene: Scene) -> None:
+        scene.slow(250)
+        job = scene.upload(rows)
+        job.wait_chunks(4)
+        harm(scene)
+        scene.finish(job)
+
+    return act
+
+
+def flush(scene: Scene) -> None:
+    with scene.stage.redis() as client, scene.fault():
+        client.flushall()
+
+
+def restart(scene: Scene) -> None:
+    with scene.fault():
+        scene.stage.valkey.restart(kill=True)
+
+
+def restart_with_aof(scene: Scene) -> None:
+    valkey = scene.stage.valkey
+    with scene.stage.redis() as client:
+        client.config_set("appendfsync", "always")
+        client.config_set("appendonly", "yes")
+        wait_for("the first rewrite", lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+    valkey.append_only = True
+    try:
+        with scene.fault():
+            valkey.restart(kill=True)
+    finally:
+        valkey.append_only = False
+        with scene.stage.redis() as client:
+            client.config_set("appendonly", "no")
+
+
+def hang(seconds: float) -> Callable[[Scene], None]:
+    """Valkey hangs; the status API answers all the while."""
+
+    def harm(scene: Scene) -> None:
+        with scene.fault():
+            scene.stage.valkey.send_signal(signal.SIGSTOP)
+            scene.hold(seconds)
+            scene.stage.valkey.send_signal(signal.SIGCONT)
+        assert not scene.jobs[0].unanswered, scene.jobs[0].unanswered[:3]
+
+    return harm
+
+
+def out_of_memory(scene: Scene) -> None:
+    with scene.stage.redis() as client, scene.fault():
+        client.config_set("maxmemory", "1mb")
+        scene.hold(4)
+        client.config_set("maxmemory", 0)
+
+
+def read_only(scene: Scene) -> None:
+    with scene.stage.redis() as client, scene.fault():
+        client.replicaof("127.0.0.1", 1)
+        scene.hold(4)
+        client.replicaof("NO", "ONE")
+
+
+def connections(kind: proxy.Kind, lasting: float, **details: float) -> Callable[[Scene], None]:
+    def harm(scene: Scene) -> None:
+        with scene.fault(), scene.stage.valkey_proxy.toxic(kind, **details):
+            scene.hold(lasting)
+
+    return harm
+
+
+def delete_pending(scene: Scene) -> None:
+    """The entries that embedders hold right now leave the stream."""
+    with scene.stage.redis() as client, scene.fault():
+        deleted = 0
+        for lane in LANES:
+            if client.exists(lane):
+                held = client.xpending_range(lane, GROUP, "-", "+", 3)
+                deleted += sum(client.xdel(lane, each["message_id"]) for each in held)
+        assert deleted
+
+
+def delete_waiting(scene: Scene) -> None:
+    """Entries that nobody took yet leave the stream."""
+    with scene.stage.redis() as client, scene.fault():
+        waiting = client.xrevrange(LANES[2], count=2)
+        assert waiting
+        client.xdel(LANES[2], *(entry_id for entry_id, _ in waiting))
+
+
+def delete_consumers(scene: Scene) -> None:
+    """Consumers are removed while they read: what they held falls out of the pending list."""
+    with scene.stage.redis() as client, scene.fault():
+        for consumer in client.xinfo_consumers(LANES[2], GROUP):
+            client.xgroup_delconsumer(LANES[2], GROUP, consumer["name"])
+
+
+def destroy_group(scene: Scene) -> None:
+    with scene.stage.redis() as client, scene.fault():
+        for lane in LANES:
+            if client.exists(lane):
+                client.xgroup_destroy(lane, GROUP)
+
+
+def ten_at_once(scene: Scene) -> None:
+    """One chunk is delivered ten times at once: it settles once and is bought once for each embedder at most."""
+    for number in range(1, stages.EMBEDDERS + 1):
+        scene.line.kill(f"embedder-{number}", signal.SIGSTOP)
+    job = scene.upload(300)
+    with scene.stage.redis() as client:
+
+        def published() -> list[tuple[bytes, dict[bytes, bytes]]]:
+            return client.xrange(LANES[0])
+
+        wait_for("two published chunks", lambda: len(published()) >= 2)
+        _, fields = published()[-1]
+        with scene.fault():
+            for _ in range(9):
+                client.xadd(LANES[0], fields)
+    for number in range(1, stages.EMBEDDERS + 1):
+        scene.line.kill(f"embedder-{number}", signal.SIGCONT)
+    scene.finish(job)
+
+
+def down_at_submit(scene: Scene) -> None:
+    """A task is taken while Valkey is away, and runs when it is back."""
+    with scene.fault(), scene.stage.valkey_proxy.toxic(proxy.Kind.RESET):
+        job = scene.upload(1_000)
+        scene.hold(3)
+        assert job.status not in ("failed", "completed", "partially_completed")
+    scene.finish(job)
+
+
+def flush_while_blocked(scene: Scene) -> None:
+    scene.account_probes = 100
+    scene.stage.openai_faults({"kind": "status", "body": "insufficient_quota", "code": 429})
+    job = scene.upload(1_000)
+    job.wait_status("blocked")
+    with scene.stage.redis() as client:
+        client.flushall()
+    scene.hold(3)
+    assert job.status == "blocked"
+    scene.stage.openai_faults()
+    scene.lifted()
+    scene.finish(job)
+
+
+CELLS = [
+    Cell("Valkey: FLUSHALL in mid task", amid(flush), twice=ALL_IN_HAND, fast=True),
+    Cell("Valkey: FLUSHALL while the account is blocked", flush_while_blocked),
+    Cell("Valkey: killed and restarted without AOF", amid(restart), twice=ALL_IN_HAND, fast=True),
+    Cell("Valkey: killed and restarted with AOF", amid(restart_with_aof)),
+    Cell("Valkey: hung for 10 s", amid(hang(10)), twice=0),
+    Cell("Valkey: out of memory for 4 s", amid(out_of_memory)),
+    Cell("Valkey: READONLY for 4 s", amid(read_only), twice=ALL_IN_HAND),
+    Cell("Valkey: connections reset for 4 s", amid(connections(proxy.Kind.RESET, 4))),
+    Cell("Valkey: 0.7 s late for 6 s", amid(connections(proxy.Kind.LATENCY, 6, seconds=0.7))),
+    Cell("Valkey: away when the task is submitted", down_at_submit),
+    Cell("Valkey: an entry deleted while pending", amid(delete_pending), twice=3 * stages.CHUNK_ROWS),
+    Cell("Valkey: entries deleted before delivery", amid(delete_waiting)),
+    Cell("Valkey: consumers removed while they read", amid(delete_consumers), twice=ALL_IN_HAND),
+    Cell("Valkey: the group destroyed", amid(destroy_group), twice=ALL_IN_HAND),
+    Cell("one chunk delivered ten times at once", ten_at_once, twice=9 * stages.CHUNK_ROWS),
+]
