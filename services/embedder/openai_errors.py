@@ -22,7 +22,7 @@ ACCOUNT_CODES = frozenset(
 WORDS = 300
 # Row texts are not for logs: a quotation longer than this is cut out, as is whatever an input begins with.
 QUOTE = 40
-_QUOTES = re.compile(rf"""(['"`])[^'"`]{{{QUOTE},}}(\1|$)""")
+_QUOTES = re.compile(rf"""(?<!\w)(['"`])[^'"`]{{{QUOTE},}}(\1|$)""")
 _KEYS = re.compile(r"\b(sk|org|proj)-[\w*-]{6,}")
 
 

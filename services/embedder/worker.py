@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 # Well under the age at which the gate's answer is stale.
 GATE_REFRESH_SECONDS = 1.0
+GATE_LOG_EVERY = 30
 RETRY_SECONDS = 1.0
 ACKS = 5
 
@@ -183,22 +184,32 @@ class Worker:
 
     async def _keep_gate(self, delivery: Delivery, order: Order) -> None:
         """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
+        unanswered = 0
         while not order.finished or order.untouched:
-            asked_at = asyncio.get_running_loop().time()
             try:
-                gate = await self._indexer.begin_chunk(delivery.header, self._model, self._dimension)
+                await self._ask_gate(delivery, order)
             except indexer_client.IndexerUnavailable as error:
-                log.warning("The gate does not answer, so nothing is bought.", action="gate_down", error=str(error))
-            except indexer_client.ChunkRefused as error:
-                order.drop(GateClosed(str(error)))
+                if unanswered % GATE_LOG_EVERY == 0:
+                    log.warning("The gate does not answer, so nothing is bought.", action="gate_down", error=str(error))
+                unanswered += 1
             else:
-                if gate is indexer_client.Gate.GO:
-                    order.admit(asked_at)
-                elif gate is indexer_client.Gate.WAIT:
-                    delivery.progress()  # an open circuit is waited for, not worked at
-                else:
-                    order.drop(GateClosed(gate.name))
+                unanswered = 0
             await asyncio.sleep(GATE_REFRESH_SECONDS)
+
+    async def _ask_gate(self, delivery: Delivery, order: Order) -> None:
+        """Ask once, and tell the order."""
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            gate = await self._indexer.begin_chunk(delivery.header, self._model, self._dimension)
+        except indexer_client.ChunkRefused as error:
+            order.drop(GateClosed(str(error)))
+            return
+        if gate is indexer_client.Gate.GO:
+            order.admit(asked_at)
+        elif gate is indexer_client.Gate.WAIT:
+            delivery.progress()  # an open circuit is waited for, not worked at
+        else:
+            order.drop(GateClosed(gate.name))
 
     def _head(self, header: entry.Header, content: rows.Rows) -> indexer_pb2.IndexChunkHeader:
         return indexer_pb2.IndexChunkHeader(
@@ -218,6 +229,11 @@ class Worker:
         head = self._head(delivery.header, content)
         async for attempt in self._patiently(delivery, order):
             with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    # The call may have broken because the chunk is void: grpc.aio hides such an end behind a write.
+                    await self._ask_gate(delivery, order)
+                    if order.dropped is not None:
+                        raise Dropped from order.dropped
                 async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
                     settled = await sending.send(call, head, content, order, delivery.progress)
                 log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)

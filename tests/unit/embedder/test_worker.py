@@ -210,6 +210,28 @@ def test_a_call_that_breaks_sends_again_what_was_bought_and_buys_nothing_twice()
     scenario(work())
 
 
+def test_a_call_that_broke_because_the_chunk_is_void_is_not_repeated_for_ever() -> None:
+    async def work() -> None:
+        async with running() as embedder:
+
+            def closed() -> Exception:
+                embedder.indexer.gate = indexer_client.Gate.STALE
+                return indexer_client.IndexerUnavailable("INTERNAL: Internal error from Core")
+
+            class Breaks(list[Exception]):
+                def pop(self, index: Any = 0) -> Exception:
+                    return closed()
+
+            embedder.indexer.breaks_in_settle = Breaks([Exception()])
+            await embedder.publish()
+            await embedder.empty(seconds=60)
+            assert not embedder.indexer.settled
+            assert embedder.indexer.sent.count("header") == 1
+            assert embedder.source.bought == TEXTS
+
+    scenario(work())
+
+
 def test_an_indexer_that_refuses_the_chunk_voids_it() -> None:
     async def work() -> None:
         async with running() as embedder:

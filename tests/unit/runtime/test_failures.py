@@ -38,9 +38,11 @@ async def served(kind: str, behaviour: Callable[..., Any]) -> AsyncIterator[Any]
     server.add_registered_method_handlers("test.Service", {"Call": handler})
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield getattr(channel, kind)(METHOD)
-    await server.stop(None)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield getattr(channel, kind)(METHOD)
+    finally:
+        await server.stop(None)
 
 
 def details(error: grpc.aio.AioRpcError) -> tuple[status_pb2.Status, dict[str, Any]]:

@@ -1,0 +1,217 @@
+"""IndexChunk over a real connection: how a call ends, and whether it leaves a strike."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2_grpc
+
+from services.chunks import memory, strikes
+from services.embedder import indexer_client
+from tests.support import chunks
+
+DECODING = indexer_pb2.IndexChunkResponse(decoding=indexer_pb2.Decoding())
+DECODED = indexer_pb2.IndexChunkResponse(decoded=indexer_pb2.Decoded())
+SETTLED = indexer_pb2.IndexChunkResponse(settled=indexer_pb2.ChunkSettled(indexed=3))
+HEADER = chunks.header("task", 0)
+VECTORS = indexer_pb2.VectorBatch(ids=["7.1"] * 100, values=b"x" * 500_000, metadata=[b""] * 100, row_numbers=[1] * 100)
+BATCH = indexer_pb2.IndexChunkRequest(vectors=VECTORS).SerializeToString()
+
+Behaviour = Callable[[Any, Any], AsyncIterator[Any]]
+
+
+class Line:
+    """An indexer that behaves as told, and the embedder's side of it."""
+
+    def __init__(self, server: grpc.aio.Server, client: indexer_client.Indexer) -> None:
+        self.server = server
+        self.queue = memory.MemoryStore()
+        self.book = strikes.Strikes(self.queue)
+        self._client = client
+
+    def call(self) -> contextlib.AbstractAsyncContextManager[indexer_client.ChunkCall]:
+        return self._client.index_chunk(HEADER, self.book)
+
+    async def strikes(self) -> int:
+        return await self.queue.strikes(HEADER.task_id, HEADER.chunk)
+
+
+@contextlib.asynccontextmanager
+async def line(behaviour: Behaviour) -> AsyncIterator[Line]:
+    class Indexer(indexer_pb2_grpc.IndexerServiceServicer):
+        async def IndexChunk(self, request: Any, context: Any) -> AsyncIterator[Any]:
+            async for each in behaviour(request, context):
+                yield each
+
+    server = grpc.aio.server()
+    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(Indexer(), server)
+    ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_pb2_grpc.LedgerServiceServicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield Line(server, indexer_client.Indexer(channel, lambda: ()))
+    finally:
+        await server.stop(None)
+
+
+async def send_all(call: indexer_client.ChunkCall, batches: int = 3) -> Any:
+    await call.send(header=indexer_pb2.IndexChunkHeader(task_id="task"))
+    for _ in range(batches):
+        await call.send_packed(BATCH)
+    return await call.settle()
+
+
+async def test_a_whole_call_settles_and_leaves_no_strike() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        async for _ in request:
+            yield DECODING
+            yield DECODED
+        yield SETTLED
+
+    async with line(behaviour) as subject:
+        async with subject.call() as call:
+            settled = await send_all(call)
+        assert settled.indexed == 3
+        assert await subject.strikes() == 0
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 5])
+async def test_a_refusal_in_mid_stream_ends_the_call_and_leaves_no_strike(after: int) -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        number = 0
+        async for _ in request:
+            yield DECODING
+            yield DECODED
+            if number == after:
+                await context.abort(grpc.StatusCode.ABORTED, "The turn passed on.")
+            number += 1
+
+    async with line(behaviour) as subject:
+        for _ in range(30):
+            # grpc.aio shows a refusal that meets a write under way as an internal error: hence the gate's second look.
+            with pytest.raises((indexer_client.ChunkRefused, indexer_client.IndexerUnavailable)):
+                async with subject.call() as call:
+                    await send_all(call, batches=50)
+            assert await subject.strikes() == 0
+
+
+async def test_a_refusal_at_the_end_says_why() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        async for _ in request:
+            yield DECODING
+            yield DECODED
+        await context.abort(grpc.StatusCode.ABORTED, "The turn passed on.")
+
+    async with line(behaviour) as subject:
+        with pytest.raises(indexer_client.ChunkRefused, match="turn passed on"):
+            async with subject.call() as call:
+                await send_all(call)
+
+
+async def test_an_indexer_that_dies_while_it_decodes_leaves_a_strike() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        await anext(aiter(request))
+        yield DECODING
+        await marked.wait()
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+    marked = asyncio.Event()
+    async with line(behaviour) as subject:
+
+        async def die() -> None:
+            while not await subject.strikes():
+                await asyncio.sleep(0.01)
+            marked.set()
+
+        dying = asyncio.create_task(die())
+        with pytest.raises(indexer_client.IndexerUnavailable):
+            async with subject.call() as call:
+                await send_all(call)
+        await dying
+        assert await subject.strikes() == 1
+
+
+async def test_one_that_dies_outside_of_decoding_leaves_none() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        await anext(aiter(request))
+        yield DECODING
+        yield DECODED
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+    async with line(behaviour) as subject:
+        with pytest.raises(indexer_client.IndexerUnavailable):
+            async with subject.call() as call:
+                await send_all(call)
+        assert await subject.strikes() == 0
+
+
+async def test_a_call_that_we_end_ourselves_leaves_no_strike() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        await anext(aiter(request))
+        yield DECODING
+        await asyncio.sleep(60)
+
+    async with line(behaviour) as subject:
+        async with subject.call() as call:
+            await call.send(header=indexer_pb2.IndexChunkHeader(task_id="task"))
+            async with asyncio.timeout(10):
+                while not await subject.strikes():
+                    await asyncio.sleep(0.01)
+        assert await subject.strikes() == 0
+
+
+async def test_without_valkey_the_call_goes_on() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        async for _ in request:
+            yield DECODING
+            yield DECODED
+        yield SETTLED
+
+    async with line(behaviour) as subject:
+        subject.queue.down = True
+        async with subject.call() as call:
+            assert (await send_all(call)).indexed == 3
+        subject.queue.down = False
+        await subject.book.settle_debts()
+        assert await subject.strikes() == 0
+
+
+async def test_a_hung_indexer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        await asyncio.sleep(60)
+        yield SETTLED
+
+    monkeypatch.setattr(indexer_client, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(indexer_client, "SETTLE_SECONDS", 0.5)
+    async with line(behaviour) as subject:
+        for batches in (0, 200):  # waits for the settlement; waits for room to send
+            with pytest.raises(indexer_client.IndexerUnavailable):
+                async with subject.call() as call:
+                    await send_all(call, batches)
+
+
+async def test_a_call_that_ends_without_a_settlement_settles_nothing() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        async for _ in request:
+            yield DECODED
+
+    async with line(behaviour) as subject:
+        with pytest.raises(indexer_client.IndexerUnavailable, match="without a settlement"):
+            async with subject.call() as call:
+                await send_all(call)
+
+
+async def test_what_a_method_that_is_away_answers() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        yield SETTLED
+
+    async with line(behaviour) as subject:
+        client = subject._client
+        with pytest.raises(indexer_client.IndexerUnavailable, match="UNIMPLEMENTED"):
+            await client.begin_chunk(HEADER, "m", 4)
+        with pytest.raises(indexer_client.IndexerUnavailable):
+            await client.block_task("task", "ACCOUNT_REFUSED", "no money")

@@ -1,0 +1,133 @@
+"""Channels between services: the service config is in force, several addresses are used, calls end in time."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pydantic
+import pytest
+from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
+
+from services.runtime import channels
+
+TOKEN = pydantic.SecretStr("internal")
+
+
+class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
+    """Fails as told; notes the metadata of every call."""
+
+    def __init__(self, failures: list[grpc.StatusCode]) -> None:
+        self.failures = failures
+        self.calls: list[dict[str, Any]] = []
+        self.hangs = False
+
+    async def GetTaskRecord(self, request: Any, context: Any) -> ledger_pb2.TaskRecord:
+        self.calls.append({**dict(context.invocation_metadata()), "left": context.time_remaining()})
+        if self.hangs:
+            await asyncio.sleep(60)
+        if self.failures:
+            await context.abort(self.failures.pop(0), "as told")
+        return ledger_pb2.TaskRecord(task_id="t")
+
+
+@contextlib.asynccontextmanager
+async def ledger(*failures: grpc.StatusCode, port: int = 0) -> AsyncIterator[tuple[Ledger, int]]:
+    servicer = Ledger(list(failures))
+    server = grpc.aio.server()
+    ledger_pb2_grpc.add_LedgerServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield servicer, port
+    finally:
+        await server.stop(None)
+
+
+async def ask(channel: grpc.aio.Channel) -> Any:
+    stub: Any = ledger_pb2_grpc.LedgerServiceStub(channel)
+    return await stub.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id="t"))
+
+
+def connect(*ports: int) -> grpc.aio.Channel:
+    return channels.connect(",".join(f"127.0.0.1:{port}" for port in ports), TOKEN, name="indexer")
+
+
+async def test_unavailable_is_retried_and_nothing_else_is() -> None:
+    unavailable = grpc.StatusCode.UNAVAILABLE
+    async with ledger(unavailable, unavailable) as (servicer, port), connect(port) as channel:
+        assert (await ask(channel)).task_id == "t"
+        assert len(servicer.calls) == 3
+        for code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL, grpc.StatusCode.ABORTED):
+            servicer.failures, servicer.calls = [code], []
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ask(channel)
+            assert caught.value.code() is code
+            assert len(servicer.calls) == 1
+
+
+async def test_index_chunk_is_not_retried_by_the_channel() -> None:
+    methods = channels.SERVICE_CONFIG["methodConfig"][0]["name"]  # type: ignore[index]
+    assert {"service": "vectorline.v1.IndexerService", "method": "IndexChunk"} not in methods
+    assert {"service": "vectorline.v1.IndexerService"} not in methods
+
+
+async def test_every_call_is_signed_and_has_a_deadline() -> None:
+    async with ledger() as (servicer, port), connect(port) as channel:
+        await ask(channel)
+        assert servicer.calls[0]["x-internal-token"] == "internal"
+        assert 0 < servicer.calls[0]["left"] <= channels.UNARY_TIMEOUT_SECONDS
+
+
+async def test_a_server_that_hangs_is_given_up_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "UNARY_TIMEOUT_SECONDS", 0.3)
+    async with ledger() as (servicer, port), connect(port) as channel:
+        servicer.hangs = True
+        began = time.monotonic()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ask(channel)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert time.monotonic() - began < 3
+
+
+async def test_streams_of_answers_are_signed_too() -> None:
+    class Indexer(indexer_pb2_grpc.IndexerServiceServicer):
+        async def WatchTask(self, request: Any, context: Any) -> AsyncIterator[Any]:
+            seen.update(dict(context.invocation_metadata()))
+            return
+            yield
+
+    seen: dict[str, Any] = {}
+    server = grpc.aio.server()
+    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(Indexer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with connect(port) as channel:
+        stub: Any = indexer_pb2_grpc.IndexerServiceStub(channel)
+        async for _ in stub.WatchTask(indexer_pb2.WatchTaskRequest(task_id="t")):
+            pass
+    assert seen["x-internal-token"] == "internal"
+    await server.stop(None)
+
+
+async def test_several_addresses_share_the_calls_and_one_that_is_away_is_left_out() -> None:
+    async with ledger() as (one, first), ledger() as (other, second), connect(first, second, 1) as channel:
+        async with asyncio.timeout(20):
+            while not (one.calls and other.calls):
+                await ask(channel)
+
+
+async def test_a_server_that_comes_back_is_found_within_seconds() -> None:
+    async with ledger() as (_, port):
+        pass
+    async with connect(port) as channel:
+        for _ in range(3):  # gRPC's own back-off would have grown by then
+            with pytest.raises(grpc.aio.AioRpcError):
+                await ask(channel)
+        async with ledger(port=port) as (servicer, _), asyncio.timeout(15):
+            while not servicer.calls:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await ask(channel)
+                await asyncio.sleep(0.1)
