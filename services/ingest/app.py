@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import boto3
 import grpc
@@ -24,9 +25,15 @@ from services.ingest import (
 from services.runtime import aws, channels, health, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 NAME = "vectorline.v1.IngestService"
 LEDGER = "vectorline.v1.LedgerService"
 S3_CONNECTIONS = 32
+ANSWER_SECONDS = 20.0
+# S3 takes minutes to put the parts of a large upload together (CompleteMultipartUpload's documentation).
+COMPLETION_SECONDS = 300.0
 
 
 @contextlib.asynccontextmanager
@@ -49,18 +56,7 @@ async def application(
             splits.indexer_addr, process.internal_token, name="indexer", files=tls.files(process)
         )
         stack.push_async_callback(channel.close)
-        objects = boto3.client(
-            "s3",
-            region_name=cloud.aws_region,
-            endpoint_url=cloud.aws_endpoint_url,
-            config=config.Config(
-                connect_timeout=3.0,
-                read_timeout=20.0,
-                max_pool_connections=S3_CONNECTIONS,
-                retries={"mode": "standard", "total_max_attempts": 4},
-                s3={"addressing_style": "path" if cloud.aws_endpoint_url else "auto"},
-            ),
-        )
+        objects = _s3(cloud, ANSWER_SECONDS)
 
         ledger = ledger_client.Ledger(channel)
         queue = valkey_store.ValkeyStore(
@@ -72,7 +68,7 @@ async def application(
             ),
         )
         find = finding.Sources(objects, allowed)
-        stage = staging.Staging(objects, allowed.s3_bucket_name)
+        stage = staging.Staging(objects, allowed.s3_bucket_name, patient=_s3(cloud, COMPLETION_SECONDS))
         exports = questions.connect(metabase)
         stack.push_async_callback(exports.aclose)
         asked = questions.Questions(exports, stage, metabase)
@@ -128,3 +124,18 @@ async def application(
             drain=tasks.drain,
             rate=quotas.ValkeyRate(client),
         )
+
+
+def _s3(cloud: aws.AwsSettings, answer_seconds: float) -> "S3Client":
+    return boto3.client(
+        "s3",
+        region_name=cloud.aws_region,
+        endpoint_url=cloud.aws_endpoint_url,
+        config=config.Config(
+            connect_timeout=3.0,
+            read_timeout=answer_seconds,
+            max_pool_connections=S3_CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": 4},
+            s3={"addressing_style": "path" if cloud.aws_endpoint_url else "auto"},
+        ),
+    )

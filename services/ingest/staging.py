@@ -31,8 +31,9 @@ _OWNER = "owner"  # metadata of an upload: the key id of its caller
 class Upload:
     """One file on its way into the bucket; at most one part is under way while the next one gathers."""
 
-    def __init__(self, client: "S3Client", bucket: str, key: str, owner: str) -> None:
+    def __init__(self, client: "S3Client", patient: "S3Client", bucket: str, key: str, owner: str) -> None:
         self._client = client
+        self._patient = patient
         self._where = {"Bucket": bucket, "Key": key}
         self._metadata = {_OWNER: _ascii(owner)}
         self._upload_id = ""
@@ -67,7 +68,7 @@ class Upload:
                 await self._send()
             await self._sent()
             stored = await _call(
-                self._client.complete_multipart_upload,
+                self._patient.complete_multipart_upload,
                 **self._where,
                 UploadId=self._upload_id,
                 MultipartUpload={"Parts": self._parts},
@@ -117,15 +118,22 @@ class Upload:
 
 
 class Staging:
-    """The bucket."""
+    """The bucket.
 
-    def __init__(self, client: "S3Client", bucket: str) -> None:
+    Args:
+        client: Answers soon or not at all.
+        bucket: Its name.
+        patient: Waits for minutes, where S3 takes minutes: to put a large upload together. Default: `client`.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str, *, patient: "S3Client | None" = None) -> None:
         self._client = client
+        self._patient = patient or client
         self._bucket = bucket
 
     def upload(self, upload_id: str, filename: str, owner: str) -> Upload:
         """Begin to store a file under an id; `owner` is the key id of who may use it."""
-        return Upload(self._client, self._bucket, f"{UPLOADS}{upload_id}/{filename}", owner)
+        return Upload(self._client, self._patient, self._bucket, f"{UPLOADS}{upload_id}/{filename}", owner)
 
     async def find(self, upload_id: str, owner: str | None) -> sources.Pinned:
         """An upload, pinned as it is now.
