@@ -1,7 +1,7 @@
 """What a task over a source would come to: the scan, then the very chunks that a task would publish, counted.
 
-Everything is exact and streamed; memory does not grow with the file. A million rows of 50 tokens take about 27 s of one
-core (measured), of which counting tokens is the half; on a machine that is busy with other work it takes as much longer.
+Everything is exact and streamed; memory does not grow with the file. A million rows of 50 tokens take 27 s of one core
+(measured), of which counting tokens is the half; a machine that is busy with tasks takes as much longer.
 """
 
 import dataclasses

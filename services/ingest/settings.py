@@ -1,6 +1,7 @@
 """What ingest is told."""
 
 import pathlib
+import urllib.parse
 from typing import Annotated
 
 import pydantic
@@ -76,8 +77,9 @@ class MetabaseSettings(settings.Section):
     @pydantic.field_validator("metabase_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("begins with http:// or https://")
+        parts = urllib.parse.urlsplit(value)
+        if value and not (parts.scheme in ("http", "https") and parts.hostname):
+            raise ValueError("must be http://host or https://host")
         return value
 
 
