@@ -27,6 +27,8 @@ def test_no_log_of_the_session_holds_a_secret_or_row_text(line: Line) -> None:
     task = line.finished(line.upload(csvs.of(rows), namespace="canary"))
     assert task["status"] == "partially_completed"
     assert line.rejects(task["task_id"])
+    broken = csvs.of(csvs.rows(5)) + f'"9","{CANARY} and no closing quote,1,true,1\n'.encode()
+    assert line.finished(line.upload(broken, namespace="canary"))["error_reason"] == "UNBALANCED_QUOTE"
     line.rest.post("/api/v1/search", json={"text": CANARY, "namespace": "canary"})
     line.rest.post("/api/v1/search", json={"text": CANARY, "namespace": "canary", "filter": {CANARY: {"$no": CANARY}}})
     line.rest.post("/api/v1/process", json={"data_source": "s3_csv", "s3_key": "none.csv", "text_template": CANARY})
