@@ -22,7 +22,7 @@ $(INSTALLED): requirements/all.lock pyproject.toml
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-$(BUILT): $(INSTALLED) protos/build.py $(shell find protos -name '*.proto')
+$(BUILT): $(INSTALLED) protos/build.py protos/openapi.py $(shell find protos -name '*.proto')
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/build.py
 	@touch $@
 

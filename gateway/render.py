@@ -29,10 +29,12 @@ DEFAULTS = {
     "API_PORT": "8000",
     "ENVOY_ADMIN_PORT": "9901",  # on 127.0.0.1 only, whatever API_HOST says
     "ENVOY_DESCRIPTORS": str(HERE.parent / "build" / "protos" / "vectorline.binpb"),
+    "ENVOY_DOCS": str(HERE / "docs.html"),
     "ENVOY_LUA": str(HERE / "http_code.lua"),
     "ENVOY_MAX_CONNECTIONS": "20000",
     "ENVOY_MAX_REQUESTS": "10000",  # under way at once, to each service
     "ENVOY_TRUSTED_HOPS": "0",  # proxies in front (an ALB is one) whose x-forwarded-for is believed
+    "ENVOY_OPENAPI": str(HERE.parent / "build" / "protos" / "openapi.json"),
     "ENVOY_HEALTH_SECONDS": "1",  # between two health checks of a replica
     "ENVOY_UNARY_SECONDS": "300",
     "ENVOY_STREAM_IDLE_SECONDS": "300",  # silence in an upload or a rejects file that ends it
@@ -46,7 +48,7 @@ DEFAULTS = {
 }
 
 TLS = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
-_TEXT = ("API_HOST", "ENVOY_DESCRIPTORS", "ENVOY_LUA")
+_TEXT = ("API_HOST", "ENVOY_DESCRIPTORS", "ENVOY_DOCS", "ENVOY_LUA", "ENVOY_OPENAPI")
 
 
 class WrongValueError(ValueError):

@@ -1,19 +1,23 @@
-"""Builds what the protos turn into: Python modules, and the descriptor set that Envoy transcodes by.
+"""Builds what the protos turn into: Python modules, the descriptor set that Envoy transcodes by, and openapi.json.
 
 Everything lands in ``build/`` and is never committed. The proto folder equals the proto package equals the Python
 import (``protos/vectorline/v1`` is ``vectorline.v1``), so nothing rewrites imports.
 """
 
 import importlib.util
+import json
 import pathlib
 import shutil
 import subprocess
 import sys
 
+import openapi  # beside this file: it is run as a script
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "protos"
 MODULES = ROOT / "build" / "protos"
 DESCRIPTORS = MODULES / "vectorline.binpb"
+OPENAPI = MODULES / "openapi.json"
 GOOGLEAPIS = ROOT / "build" / "googleapis"
 
 # Envoy turns a status's details into JSON by these; without them it answers an empty body.
@@ -41,7 +45,7 @@ def protoc(googleapis: pathlib.Path, *arguments: str) -> None:
 
 
 def main() -> None:
-    """Build modules, stubs and descriptors."""
+    """Build modules, stubs, descriptors and the description of the REST face."""
     googleapis = copy_googleapis()
     MODULES.mkdir(parents=True, exist_ok=True)
     protos = [str(path.relative_to(SOURCES)) for path in sorted(SOURCES.rglob("*.proto"))]
@@ -49,6 +53,7 @@ def main() -> None:
     protoc(googleapis, *outputs, *protos)
     descriptors = f"--descriptor_set_out={DESCRIPTORS}"
     protoc(googleapis, "--include_imports", "--include_source_info", descriptors, *protos, *ERROR_DETAILS)
+    OPENAPI.write_text(json.dumps(openapi.document(DESCRIPTORS.read_bytes()), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

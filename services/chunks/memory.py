@@ -125,7 +125,7 @@ class MemoryStore:
         return store.Outcome.PUBLISHED
 
     def _bytes(self) -> int:
-        return sum(entry.size_of(e.header, e.payload) for lane in self.lanes.values() for e in lane.entries.values())
+        return sum(lane.bytes for lane in self.lanes.values())
 
     async def acquire_split(self, task_id: str, token: str) -> bool:
         """See ``store.Store.acquire_split``."""
@@ -384,5 +384,5 @@ class MemoryStore:
                     held[pending.consumer] = held.get(pending.consumer, 0) + 1
             born = min((stored.born for stored in lane.entries.values()), default=self._clock())
             waiting = max(len(lane.entries) - sum(held.values()), 0)
-            views[name] = store.LaneView(len(lane.entries), waiting, self._clock() - born, held)
+            views[name] = store.LaneView(len(lane.entries), waiting, self._clock() - born, held, lane.bytes)
         return store.QueueView(self._bytes(), views)

@@ -38,6 +38,11 @@ class MemoryLane:
         self.has_group = False
         self.last_delivered = 0
 
+    @property
+    def bytes(self) -> int:
+        """Of all entries."""
+        return sum(entry.size_of(stored.header, stored.payload) for stored in self.entries.values())
+
     def create_group(self) -> None:
         """XGROUP CREATE … 0 MKSTREAM."""
         if not self.has_group:

@@ -85,12 +85,13 @@ class Pruned:
 
 @dataclasses.dataclass(frozen=True)
 class LaneView:
-    """A lane: its entries, those in no embedder's hands, the age of the oldest (0: none), who holds how many."""
+    """A lane: its entries, those in no embedder's hands, the age of the oldest (0: none), who holds how many, bytes."""
 
     entries: int
     waiting: int
     oldest_seconds: float
     held: dict[str, int]
+    bytes: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -253,8 +253,8 @@ class ValkeyStore:
         """See ``store.Store.look``."""
         now_ms, total, lanes = await self._scripts.run("look", [self.keys.bytes, *self.keys.lanes], [keys.GROUP])
         views = {}
-        for lane, (entries, waiting, oldest, held) in zip(keys.LANES, lanes, strict=True):
+        for lane, (entries, waiting, oldest, held, size) in zip(keys.LANES, lanes, strict=True):
             born_ms = int(oldest.partition(b"-")[0]) if oldest else now_ms
             holders = {name.decode(): int(count) for name, count in _pairs(held).items()}
-            views[lane] = store.LaneView(entries, waiting, max(now_ms - born_ms, 0) / 1000, holders)
+            views[lane] = store.LaneView(entries, waiting, max(now_ms - born_ms, 0) / 1000, holders, size)
         return store.QueueView(total, views)

@@ -23,6 +23,7 @@ class Overview:
         queued: Chunks published and in nobody's hands.
         pending: Chunks in an embedder's hands, also a dead one's.
         bytes: All entries together.
+        most_bytes: What all entries together may come to.
         oldest_seconds: Age of the oldest entry; 0 when there is none.
         lanes: Each lane by itself.
     """
@@ -31,6 +32,7 @@ class Overview:
     queued: int
     pending: int
     bytes: int
+    most_bytes: int
     oldest_seconds: float
     lanes: dict[keys.Lane, store.LaneView]
 
@@ -68,6 +70,7 @@ class Views:
             queued=sum(lane.waiting for lane in lanes),
             pending=sum(lane.entries - lane.waiting for lane in lanes),
             bytes=view.bytes,
+            most_bytes=self._store.limits.queue_bytes,
             oldest_seconds=max(lane.oldest_seconds for lane in lanes),
             lanes=view.lanes,
         )

@@ -12,10 +12,12 @@ from services.chunks import settings as queue_settings
 from services.embedder import (
     account,
     consuming,
+    gauges,
     health_view,
     indexer_client,
     interactive,
     limiter,
+    monitoring,
     openai_client,
     packing,
     permits,
@@ -52,11 +54,8 @@ async def application(
 
         indexer = indexer_client.Indexer(channel, lambda: channels.internal_metadata(token))
         requests = packing.limits(embedding.openai_tokens_per_minute)
-        limits = valkey_limiter.ValkeyLimiter(
-            client,
-            embedding.openai_model,
-            limiter.Limits(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS),
-        )
+        quota = limiter.Limits(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS)
+        limits = valkey_limiter.ValkeyLimiter(client, embedding.openai_model, quota)
         permit = permits.Permits(limits)
         purchases = purchasing.Purchasing(
             source,
@@ -78,11 +77,13 @@ async def application(
         )
         consumption = consuming.Consuming(chunks, workers, purchases)
         probe = account.Account(limits, source, indexer, work.probe_seconds)
+        overview = views.Views(queue)
         loops = {
             "permits": permit.run,
             "purchasing": purchases.run,
             "account": probe.run,
             "touch": lambda: _touch(limits),
+            "gauges": gauges.Gauges(overview, limits).run,
         }
         for name, loop in loops.items():
             await stack.enter_async_context(background.running(name, loop))
@@ -90,7 +91,7 @@ async def application(
         stack.push_async_callback(consumption.close)
 
         view = health_view.HealthView(
-            views.Views(queue),
+            overview,
             presence.Presence(queue, "ingest"),
             {"indexer": lambda: health.ask(channel, INDEXER)},
             environment=process.environment,
@@ -99,6 +100,7 @@ async def application(
             interactive.Interactive(source, permit, limits),
             indexer,
             view,
+            monitoring.Monitoring(overview, limits, view, model=embedding.openai_model, configured=quota),
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
         )

@@ -69,6 +69,27 @@ class Limits:
         return self.tokens_per_minute / 60
 
 
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The limiter as it is at a moment.
+
+    Attributes:
+        requests_per_second: Rate now; 0: no limit.
+        tokens_per_second: Token rate now; 0: no limit.
+        factor: What both are multiplied by since the last 429; 1 at most.
+        pause_seconds: How long a 429 still stops everybody.
+        next_seconds: When the next request may start, the pause included.
+        blocked: Why the account is blocked; empty when it is not.
+    """
+
+    requests_per_second: float
+    tokens_per_second: float
+    factor: float
+    pause_seconds: float
+    next_seconds: float
+    blocked: str
+
+
 class LimiterUnavailable(Exception):
     """Valkey does not answer: nothing may start."""
 
@@ -99,6 +120,9 @@ class Limiter(Protocol):
 
     async def blocked(self) -> str:
         """Why the account is blocked; empty when it is not."""
+
+    async def look(self) -> State:
+        """The state now; looking changes nothing."""
 
     async def claim_probe(self, seconds: float) -> bool:
         """Whether this process may probe the account: one a `seconds` for the whole line."""

@@ -4,12 +4,13 @@
 """
 
 import asyncio
+import copy
 import dataclasses
 import math
 from collections.abc import Callable
 
 from services.embedder import limiter
-from services.embedder.limiter import Answer, Asker, LimiterUnavailable, Limits, Verdict
+from services.embedder.limiter import Answer, Asker, LimiterUnavailable, Limits, State, Verdict
 
 
 def _loop_time() -> float:
@@ -17,7 +18,7 @@ def _loop_time() -> float:
 
 
 @dataclasses.dataclass
-class _State:
+class _Stored:
     """What the hash in Valkey holds."""
 
     requests_at: float
@@ -61,7 +62,7 @@ class MemoryLimiter:
 
     def flush(self) -> None:
         """FLUSHALL, or a restart without data."""
-        self._state: _State | None = None
+        self._state: _Stored | None = None
         self._blocked = ""
         self._probe_until = -math.inf
 
@@ -135,6 +136,24 @@ class MemoryLimiter:
         self._now()
         return self._blocked
 
+    async def look(self) -> State:
+        """The state now; looking changes nothing."""
+        now = self._now()
+        kept = copy.deepcopy(self._state)
+        state = self._load(now)
+        self._state = kept
+        factor = _factor(state, now)
+        rate = self._taught("requests", state, now) * factor
+        per_second = self._taught("tokens", state, now) * factor
+        pause = max(0.0, state.pause_until - now)
+        wait = pause
+        if rate > 0:
+            wait = max(wait, min(state.requests_at - now, limiter.STARTING_DEBT_SECONDS + 1 / rate))
+        if per_second > 0:
+            longest = limiter.STARTING_DEBT_SECONDS + self.limits.largest_request_tokens / per_second
+            wait = max(wait, min(state.tokens_at - now, longest))
+        return State(rate, per_second, factor, pause, wait, self._blocked)
+
     async def claim_probe(self, seconds: float) -> bool:
         """Whether the caller may probe the account."""
         now = self._now()
@@ -150,10 +169,10 @@ class MemoryLimiter:
             raise LimiterUnavailable("down")
         return self._clock()
 
-    def _load(self, now: float) -> _State:
+    def _load(self, now: float) -> _Stored:
         if self._state is None:
             debt, rate = limiter.STARTING_DEBT_SECONDS, self.limits.requests_per_second
-            self._state = _State(now + (max(debt, 1 / rate) if rate > 0 else debt), now + debt, now)
+            self._state = _Stored(now + (max(debt, 1 / rate) if rate > 0 else debt), now + debt, now)
         elif self._state.seen_at - now > 0.001:
             self._state.move(self._state.seen_at - now)
             self._state.seen_at = now
@@ -162,7 +181,7 @@ class MemoryLimiter:
     def _configured(self, kind: str) -> float:
         return self.limits.tokens_per_second if kind == "tokens" else self.limits.requests_per_second
 
-    def _taught(self, kind: str, state: _State, now: float) -> float:
+    def _taught(self, kind: str, state: _Stored, now: float) -> float:
         configured = self._configured(kind)
         if kind not in state.learned:
             return configured
@@ -171,11 +190,11 @@ class MemoryLimiter:
         return learned if configured == 0 else min(configured, learned)
 
 
-def _factor(state: _State, now: float) -> float:
+def _factor(state: _Stored, now: float) -> float:
     return min(1.0, state.factor + limiter.CLIMB_A_SECOND * max(0.0, now - state.factor_at))
 
 
-def _count(state: _State, now: float, tokens: int) -> None:
+def _count(state: _Stored, now: float, tokens: int) -> None:
     """What starts in this second and in the one before."""
     state.seen_at = now
     if state.second != math.floor(now):

@@ -3,9 +3,9 @@
 import datetime
 
 import numpy as np
-from vectorline.v1 import embedder_pb2, embedder_pb2_grpc
+from vectorline.v1 import embedder_pb2, embedder_pb2_grpc, monitoring_pb2
 
-from services.embedder import health_view, indexer_client, interactive
+from services.embedder import health_view, indexer_client, interactive, monitoring
 from services.runtime import errors
 from services.runtime.interceptors.around import Context
 
@@ -14,13 +14,14 @@ DEFAULT_MATCHES = 10
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
-    """Embed, Search and the line's health."""
+    """Embed, Search, the line's health, and what operators look at."""
 
     def __init__(
         self,
         buyer: interactive.Interactive,
         indexer: indexer_client.Indexer,
         health: health_view.HealthView,
+        monitor: monitoring.Monitoring,
         *,
         model: str,
         default_namespace: str,
@@ -28,6 +29,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._buyer = buyer
         self._indexer = indexer
         self._health = health
+        self._monitor = monitor
         self._model = model
         self._default_namespace = default_namespace
 
@@ -66,3 +68,27 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             await context.send_initial_metadata((("x-http-code", "503"),))
         answer.timestamp.FromDatetime(datetime.datetime.now(datetime.UTC))
         return answer
+
+    async def GetDetailedHealth(
+        self, request: monitoring_pb2.GetDetailedHealthRequest, context: Context
+    ) -> monitoring_pb2.DetailedHealth:
+        """The health with everything that it is judged by; 200 whatever it says."""
+        answer = await self._monitor.health()
+        answer.timestamp.FromDatetime(datetime.datetime.now(datetime.UTC))
+        return answer
+
+    async def GetWorkers(
+        self, request: monitoring_pb2.GetWorkersRequest, context: Context
+    ) -> monitoring_pb2.WorkersView:
+        """The embedders that are alive."""
+        return await self._monitor.workers()
+
+    async def GetQueues(self, request: monitoring_pb2.GetQueuesRequest, context: Context) -> monitoring_pb2.QueuesView:
+        """The queue, lane by lane."""
+        return await self._monitor.queues()
+
+    async def GetLimiter(
+        self, request: monitoring_pb2.GetLimiterRequest, context: Context
+    ) -> monitoring_pb2.LimiterView:
+        """The limiter."""
+        return await self._monitor.limiter()

@@ -9,7 +9,7 @@ import redis.asyncio
 import redis.exceptions
 
 from services.embedder import limiter
-from services.embedder.limiter import Answer, Asker, LimiterUnavailable, Limits, Verdict
+from services.embedder.limiter import Answer, Asker, LimiterUnavailable, Limits, State, Verdict
 
 
 @contextlib.contextmanager
@@ -46,6 +46,7 @@ class ValkeyLimiter:
         self._acquire = client.register_script(script("acquire"))
         self._pause = client.register_script(script("pause"))
         self._touch = client.register_script(script("touch"))
+        self._look = client.register_script(script("look"))
 
     async def acquire(self, tokens: int, asker: Asker = Asker.BULK) -> Answer:
         """May a request of `tokens` start now?"""
@@ -93,6 +94,13 @@ class ValkeyLimiter:
         with _fail_closed():
             reason = await self._client.get(self._block)
         return reason.decode() if isinstance(reason, bytes) else (reason or "")
+
+    async def look(self) -> State:
+        """The state now; looking changes nothing."""
+        with _fail_closed():
+            *numbers, blocked = await self._look(keys=self._keys, args=self._arguments)
+        rate, per_second, factor, pause, wait = (float(number) for number in numbers)
+        return State(rate, per_second, factor, pause, wait, blocked.decode(errors="replace"))
 
     async def claim_probe(self, seconds: float) -> bool:
         """Whether this process may probe the account: one a `seconds` for the whole line."""

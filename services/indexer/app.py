@@ -10,6 +10,7 @@ from services.indexer import (
     aws,
     clock,
     dynamodb,
+    gauges,
     ledger,
     ledger_servicer,
     pinecone_client,
@@ -19,7 +20,7 @@ from services.indexer import (
     settings,
     task_servicer,
 )
-from services.runtime import health, server
+from services.runtime import background, health, server
 
 NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService")
 
@@ -53,7 +54,10 @@ async def application(
             circuit_open=lambda: upserts.circuit.open,
             index_dimension=lambda: index.dimension,
         )
-        api = servicer.IndexerServicer(task_servicer.TaskServicer(book, rules), book, index, upserts, store)
+        tasks = task_servicer.TaskServicer(book, rules)
+        api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules)
+        alarms = gauges.Gauges(book, rules.stall_seconds)
+        await stack.enter_async_context(background.running("gauges", alarms.run))
         internal = ledger_servicer.LedgerServicer(book, store, index.index)
 
         def register(grpc_server: grpc.aio.Server) -> None:

@@ -9,7 +9,16 @@ import numpy as np
 from google.protobuf import empty_pb2, json_format, message
 from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
-from services.indexer import indexing, ledger, pinecone_client, pinecone_writer, rejects, task_servicer
+from services.indexer import (
+    indexing,
+    ledger,
+    monitoring_servicer,
+    pinecone_client,
+    pinecone_writer,
+    rejects,
+    settings,
+    task_servicer,
+)
 from services.runtime import errors, failpoints
 from services.runtime.interceptors.around import Context
 
@@ -20,7 +29,7 @@ DECODING = indexer_pb2.IndexChunkResponse(decoding=indexer_pb2.Decoding())
 DECODED = indexer_pb2.IndexChunkResponse(decoded=indexer_pb2.Decoded())
 
 
-class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
+class IndexerServicer(monitoring_servicer.MonitoringServicer):
     """Writes chunks, answers questions, and hands what concerns tasks to `TaskServicer`."""
 
     def __init__(
@@ -30,9 +39,10 @@ class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
         index: pinecone_client.Pinecone,
         upserts: pinecone_writer.Upserts,
         store: rejects.RejectStore,
+        *,
+        rules: settings.LedgerSettings,
     ) -> None:
-        self._tasks = tasks
-        self._ledger = book
+        super().__init__(tasks, book, rules)
         self._index = index
         self._upserts = upserts
         self._store = store

@@ -1,6 +1,7 @@
 """The task half of IndexerService: what callers ask about their tasks."""
 
 import asyncio
+import datetime
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -9,7 +10,7 @@ from google.protobuf import empty_pb2
 from vectorline.v1 import indexer_pb2, task_pb2
 
 from services.indexer import ledger, settings, table, tasks
-from services.indexer.ledger import items, listing
+from services.indexer.ledger import items, listing, progress
 from services.runtime import errors, identity
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -36,25 +37,25 @@ class TaskServicer:
         context: Context,
     ) -> indexer_pb2.ListTasksResponse:
         size = request.page_size or DEFAULT_PAGE
-        _refuse(
+        refuse(
             _bad_filters(request.status_filter, request.task_type)
-            + _bad_range("page_size", size, 1, LARGEST_PAGE, "; 0 means 100")
+            + bad_range("page_size", size, 1, LARGEST_PAGE, "; 0 means 100")
         )
         page = await self._ledger.listing.newest(
             _query(request.status_filter, request.task_type), limit=size, page_token=request.page_token
         )
         return indexer_pb2.ListTasksResponse(
-            tasks=await self._messages(page.tasks), next_page_token=page.next_page_token
+            tasks=await self.messages(page.tasks), next_page_token=page.next_page_token
         )
 
     async def StreamTasks(
         self, request: indexer_pb2.StreamTasksRequest, context: Context
     ) -> AsyncIterator[task_pb2.Task]:
         limit = request.limit if request.HasField("limit") else DEFAULT_PAGE
-        _refuse(
+        refuse(
             _bad_filters(request.status_filter, request.task_type)
-            + _bad_range("limit", limit, 1, LARGEST_PAGE)
-            + _bad_range("offset", request.offset, 0, LARGEST_OFFSET, "; page_token goes deeper")
+            + bad_range("limit", limit, 1, LARGEST_PAGE)
+            + bad_range("offset", request.offset, 0, LARGEST_OFFSET, "; page_token goes deeper")
         )
         page = await self._ledger.listing.newest(
             _query(request.status_filter, request.task_type),
@@ -62,7 +63,7 @@ class TaskServicer:
             offset=request.offset,
             page_token=request.page_token,
         )
-        messages = await self._messages(page.tasks)
+        messages = await self.messages(page.tasks)
         if page.next_page_token:
             await context.send_initial_metadata((("x-next-page-token", page.next_page_token),))
         for message in messages:
@@ -85,12 +86,12 @@ class TaskServicer:
                 last, said = task, loop.time()
 
     async def CancelTask(self, request: indexer_pb2.CancelTaskRequest, context: Context) -> empty_pb2.Empty:
-        await self._visible(request.task_id)
+        await self.visible(request.task_id)
         await self._ledger.tasks.cancel(request.task_id)
         await context.send_initial_metadata((("x-http-code", "204"),))
         return empty_pb2.Empty()
 
-    async def _visible(self, task_id: str) -> table.Item:
+    async def visible(self, task_id: str) -> table.Item:
         """The task, if the caller may see it.
 
         Raises:
@@ -103,15 +104,20 @@ class TaskServicer:
         return task
 
     async def _read(self, task_id: str) -> task_pb2.Task:
-        (message,) = await self._messages([await self._visible(task_id)])
+        (message,) = await self.messages([await self.visible(task_id)])
         return message
 
-    async def _messages(self, found: Sequence[table.Item]) -> list[task_pb2.Task]:
-        progress = await self._ledger.progress(found)
-        now = self._ledger.clock.now()
+    async def messages(self, found: Sequence[table.Item]) -> list[task_pb2.Task]:
+        """These tasks as callers see them."""
+        return self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
+
+    def render(
+        self, found: Sequence[table.Item], counts: Sequence[progress.Progress], now: datetime.datetime
+    ) -> list[task_pb2.Task]:
+        """The same, where their progress is known."""
         return [
-            tasks.message(task, counts, now=now, stall_seconds=self._rules.stall_seconds)
-            for task, counts in zip(found, progress, strict=True)
+            tasks.message(task, count, now=now, stall_seconds=self._rules.stall_seconds)
+            for task, count in zip(found, counts, strict=True)
         ]
 
 
@@ -129,13 +135,15 @@ def _bad_filters(status: str, task_type: str) -> list[errors.FieldViolation]:
     return bad
 
 
-def _bad_range(field: str, value: int, least: int, most: int, more: str = "") -> list[errors.FieldViolation]:
+def bad_range(field: str, value: int, least: int, most: int, more: str = "") -> list[errors.FieldViolation]:
+    """What is wrong with a number; empty: nothing."""
     if least <= value <= most:
         return []
     return [errors.FieldViolation(field, f"{value} is not within {least} and {most}{more}.")]
 
 
-def _refuse(bad: Sequence[errors.FieldViolation]) -> None:
+def refuse(bad: Sequence[errors.FieldViolation]) -> None:
+    """Raise InvalidArgument if anything is wrong, all of it at once."""
     if bad:
         fields = ", ".join(violation.field for violation in bad)
         raise errors.InvalidArgument(f"The request has bad fields: {fields}.", violations=tuple(bad))

@@ -46,6 +46,11 @@ class Lifecycle:
             raise items.unknown(task_id)
         return item
 
+    async def get_many(self, task_ids: Sequence[str]) -> list[table.Item]:
+        """Tasks in this order, read consistently."""
+        found = await self._table.get_many([items.task_key(task_id) for task_id in task_ids]) if task_ids else {}
+        return [found[task_id] for task_id in task_ids if items.is_task(found.get(task_id))]
+
     async def begin_scan(self, task_id: str, source: bytes) -> table.Item:
         """From pending or queued to processing; a scan that died is begun again. No effect on any other task."""
         item, _ = await self.move(

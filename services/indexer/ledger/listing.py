@@ -83,6 +83,28 @@ class Tasks:
         page = await self._table.query(Listing.OPEN, after=after, newest_first=False, equal={}, limit=OPEN_PAGE)
         return Page(page.items, _encode(page.next, query) if page.next else "")
 
+    async def since(self, moment: str | None, client: str = "") -> AsyncIterator[table.Item]:
+        """Every open and blocked task, then the finished ones that were stored since `moment`; newest first in each.
+
+        One that moves between the partitions meanwhile may come twice, never not at all.
+
+        Args:
+            moment: RFC 3339, as stored; None: no finished ones.
+            client: Only this client's; empty: everybody's.
+        """
+        equal = {"client": client} if client else {}
+        bounds = {Listing.OPEN: "", Listing.BLOCKED: "", **({} if moment is None else {Listing.CLOSED: moment})}
+        for partition, bound in bounds.items():
+            after = ""
+            while True:
+                page = await self._table.query(partition, after=after, newest_first=True, equal=equal, limit=LOOK)
+                for task in page.items:
+                    if task["created_at"] >= bound:
+                        yield task
+                after = page.next
+                if not after or after < bound:
+                    break
+
     async def blocked(self, reason: str) -> list[str]:
         """Ids of all blocked tasks, of one reason if it is given."""
         equal = {"error_reason": reason} if reason else {}

@@ -1,6 +1,7 @@
 """The limiter in memory and the Lua on the real Valkey answer alike, whatever is asked in whatever order."""
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import hypothesis
@@ -24,7 +25,7 @@ pauses = st.tuples(
 )
 passings = st.tuples(st.just("pass"), st.sampled_from([0.001, 0.019, 0.05, 0.2, 1.0, 2.0, 5.0, 40.0]))
 jumps = st.tuples(st.just("jump"), st.sampled_from([-3600.0, -2.0, 3600.0]))
-others = st.sampled_from([("block",), ("unblock",), ("flush",), ("touch",), ("sleep",)])
+others = st.sampled_from([("block",), ("unblock",), ("flush",), ("touch",), ("look",), ("sleep",)])
 steps = st.lists(st.one_of(acquisitions, acquisitions, pauses, passings, passings, jumps, others), max_size=60)
 quotas = st.builds(
     Limits, st.sampled_from([0.0, 0.2, 5.0, 300.0]), st.sampled_from([0.0, 60.0, 1e6]), st.sampled_from([8192, 300_000])
@@ -39,7 +40,7 @@ class Both:
         self.client = client
         self.memory = memory_limiter.MemoryLimiter(limits, lambda: self.now)
         self.valkey = valkey_limiter.ValkeyLimiter(client, "m", limits)
-        for name, text in (("_acquire", "acquire"), ("_pause", "pause"), ("_touch", "touch")):
+        for name, text in ((f"_{each}", each) for each in ("acquire", "pause", "touch", "look")):
             setattr(self.valkey, name, self._script(valkey_limiter.script(text)))
         self.told = 0.0
 
@@ -77,6 +78,13 @@ class Both:
     async def touch(self) -> None:
         for each in (self.memory, self.valkey):
             await each.touch()
+
+    async def look(self) -> None:
+        before = await self.client.hgetall(self.valkey._keys[0])
+        ours, real = await self.memory.look(), await self.valkey.look()
+        assert dataclasses.astuple(real)[:-1] == pytest.approx(dataclasses.astuple(ours)[:-1], rel=1e-4, abs=1e-4)
+        assert real.blocked == ours.blocked
+        assert await self.client.hgetall(self.valkey._keys[0]) == before
 
     async def flush(self) -> None:
         self.memory.flush()

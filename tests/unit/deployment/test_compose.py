@@ -156,7 +156,7 @@ def test_the_rendered_gateway_reads_files_of_its_volume_and_dials_the_services(s
     text = render.render(told)
     config = yaml.safe_load(text)
 
-    for file in (told["ENVOY_DESCRIPTORS"], told["ENVOY_LUA"]):
+    for file in (told[name] for name in ("ENVOY_DESCRIPTORS", "ENVOY_LUA", "ENVOY_OPENAPI", "ENVOY_DOCS")):
         assert file in text
         assert file.rpartition("/")[2] in words(services["gateway"])
         assert file.startswith("/config/")

@@ -14,7 +14,7 @@ AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 COMPOSE = {"VECTORLINE_TAG"}
 PLANNED = {"PINECONE_BATCH_SIZE"}
 # Of one service this is a default, and of another "the index's": the example shows the first.
-NAMED_FILES = {"ENVOY_DESCRIPTORS", "ENVOY_LUA"}
+NAMED_FILES = {"ENVOY_DESCRIPTORS", "ENVOY_LUA", "ENVOY_OPENAPI", "ENVOY_DOCS"}
 
 
 def read_by_code() -> set[str]:

@@ -64,12 +64,15 @@ def test_a_method_has_a_route_exactly_if_outsiders_may_call_it(method: Any) -> N
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.full_name)
 def test_every_rest_path_answers_405_to_other_methods(method: Any) -> None:
     rule = method.GetOptions().Extensions[annotations_pb2.http]
-    for verb, path in ((verb, getattr(rule, verb)) for verb in ("get", "post", "delete") if getattr(rule, verb)):
+    bindings = [each for each in (rule, *rule.additional_bindings) if each.WhichOneof("pattern")]
+    for verb, path in ((each.WhichOneof("pattern"), getattr(each, each.WhichOneof("pattern"))) for each in bindings):
         plain = re.sub(r"\{\w+\}", "x", path)
         route = next(
             route
             for route in routes()
-            if "direct_response" in route and re.fullmatch(route["match"]["safe_regex"]["regex"], plain)
+            if route.get("direct_response", {}).get("status") == 405
+            and "safe_regex" in route["match"]
+            and re.fullmatch(route["match"]["safe_regex"]["regex"], plain)
         )
         assert route["response_headers_to_add"][0]["header"] == {"key": "allow", "value": verb.upper()}
 
