@@ -15,7 +15,7 @@ import tenacity
 from vectorline.v1 import indexer_pb2
 
 from services.chunks import consumer as consumers
-from services.chunks import entry
+from services.chunks import entry, strikes
 from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client, openai_errors, purchasing, rows, sending
@@ -43,6 +43,14 @@ class LeaseLost(Exception):
 
 class Draining(Exception):
     """This process is about to stop and has bought nothing of the chunk yet."""
+
+
+class Suspect(Exception):
+    """The indexer died twice of this chunk: it is for an embedder that holds nothing else."""
+
+
+class Poison(Exception):
+    """The indexer died of this chunk too often: it is failed by its header."""
 
 
 # Why a chunk leaves the queue unsettled; anything else is a defect of ours.
@@ -99,15 +107,20 @@ class Worker:
 
     async def _end_of(self, delivery: Delivery) -> str:
         try:
-            if delivery.poison:
-                await self._fail_poison(delivery)
-            else:
-                await self._work(delivery)
+            await self._settle(delivery)
         except (Dropped, indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as why:
             return await self._leave(delivery, (isinstance(why, Dropped) and why.__cause__) or why)
         failpoints.hit("embedder.before_ack")
         await self._ack(delivery)
         return "settled"
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """Settle a chunk by working it, or by its header alone."""
+        with contextlib.suppress(Poison):
+            if not delivery.poison:
+                await self._work(delivery)
+                return
+        await self._fail_poison(delivery)
 
     async def _leave(self, delivery: Delivery, why: BaseException) -> str:
         """End a delivery whose chunk is void, drained or lost."""
@@ -115,7 +128,7 @@ class Worker:
             log.warning("The lease is lost; the chunk is dropped.", action="lease_lost", why=delivery.lost_because)
             self._consumer.drop(delivery)
             return "lost"
-        if isinstance(why, Draining):
+        if isinstance(why, Draining | Suspect):
             with contextlib.suppress(queue_errors.QueueUnavailable):
                 await self._consumer.hand_back(delivery)
             return "handed_back"
@@ -234,9 +247,26 @@ class Worker:
                     await self._ask_gate(delivery, order)
                     if order.dropped is not None:
                         raise Dropped from order.dropped
+                    await self._judge(delivery)
                 async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
                     settled = await sending.send(call, head, content, order, delivery.progress)
                 log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)
+
+    async def _judge(self, delivery: Delivery) -> None:
+        """A call broke, perhaps because the chunk killed the indexer: what do its strikes say?
+
+        Raises:
+            Dropped: It is to be worked alone.
+            Poison: It is to be failed.
+        """
+        try:
+            verdict = await self._consumer.verdict(delivery)
+        except queue_errors.QueueUnavailable:
+            return
+        if verdict is strikes.Verdict.POISON:
+            raise Poison
+        if verdict is strikes.Verdict.YIELD:
+            raise Dropped from Suspect()
 
     async def _patiently(
         self, delivery: Delivery, order: Order | None = None
