@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
-from services.indexer import ledger, pinecone_writer, rejects
+from services.indexer import ledger, pinecone_batch, pinecone_writer, rejects
 from services.indexer.ledger import gate, shards
 from services.runtime import errors, failpoints
 
@@ -83,13 +83,13 @@ class Chunk:
         """Rows that failed before the index."""
         self._rejects += found
 
-    async def write(self, vectors: Sequence[pinecone_writer.Vector], row_numbers: Sequence[int]) -> None:
+    async def write(self, vectors: Sequence[pinecone_batch.Vector], row_numbers: Sequence[int]) -> None:
         """Begin to write a batch; waits while enough of this chunk is under way.
 
         Raises:
             What an earlier batch of the chunk failed with.
         """
-        for start, batch in pinecone_writer.batches(vectors):
+        for start, batch in pinecone_batch.batches(vectors):
             await self._slots.acquire()
             for task in self._writing:
                 if task.done():
@@ -97,7 +97,7 @@ class Chunk:
             numbers = row_numbers[start : start + len(batch)]
             self._writing.append(asyncio.create_task(self._write(batch, numbers)))
 
-    async def _write(self, vectors: Sequence[pinecone_writer.Vector], row_numbers: Sequence[int]) -> Written:
+    async def _write(self, vectors: Sequence[pinecone_batch.Vector], row_numbers: Sequence[int]) -> Written:
         try:
             refused = await self._upserts.write(self._header.namespace, vectors, self._may_write)
         finally:
@@ -119,7 +119,7 @@ class Chunk:
         Raises:
             errors.InvalidArgument: The rows do not add up to the header's.
             errors.Conflict: The task may not write any more.
-            pinecone_writer.IndexUnavailable: The index did not take everything.
+            pinecone_batch.IndexUnavailable: The index did not take everything.
         """
         written = await asyncio.gather(*self._writing)
         indexed = sum(each.indexed for each in written)
@@ -160,7 +160,7 @@ class Chunk:
             )
 
 
-def vectors_of(batch: indexer_pb2.VectorBatch, dimension: int) -> list[pinecone_writer.Vector]:
+def vectors_of(batch: indexer_pb2.VectorBatch, dimension: int) -> list[pinecone_batch.Vector]:
     """The vectors of a batch, their values still the bytes that came.
 
     Raises:
@@ -172,6 +172,6 @@ def vectors_of(batch: indexer_pb2.VectorBatch, dimension: int) -> list[pinecone_
         raise errors.InvalidArgument("The batch's ids, values, metadata and row numbers do not belong together.")
     values = memoryview(batch.values)
     return [
-        pinecone_writer.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
+        pinecone_batch.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
         for vector_id, metadata, start in zip(batch.ids, batch.metadata, range(0, count * size, size), strict=True)
     ]

@@ -94,6 +94,15 @@ class Pinecone:
         host = data_plane_url(str(found.host), self._where.pinecone_controller_host)
         return Index(name=name, host=host, dimension=int(found.dimension or 0))
 
+    async def data_plane(self) -> tuple[Any, str]:
+        """The SDK's client of the index, and the key that it was opened with."""
+        index = await self.index()
+        async with self._opening:
+            client = await self._opened()
+            if self._data is None:
+                self._data = await client.index(host=index.host)
+            return self._data, self._key
+
     async def query(
         self, vector: list[float], *, namespace: str, top_k: int, metadata_filter: Mapping[str, Any] | None
     ) -> list[Neighbour]:
@@ -103,12 +112,7 @@ class Pinecone:
             errors.InvalidArgument: Pinecone refuses the question, e.g. its filter.
             errors.Unavailable: Pinecone does not answer.
         """
-        index = await self.index()
-        async with self._opening:
-            client = await self._opened()
-            if self._data is None:
-                self._data = await client.index(host=index.host)
-            data, key = self._data, self._key
+        data, key = await self.data_plane()
         try:
             answer = await data.query(
                 vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter or None, include_metadata=True

@@ -4,8 +4,7 @@ Vectors stay the float32 bytes that OpenAI's answer held: a packed `repeated flo
 wire. Nothing settles on hope: an upsert counts when Pinecone says how many it wrote.
 """
 
-import dataclasses
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
 import grpc
@@ -15,17 +14,11 @@ import structlog
 import tenacity
 from vectorline.v1 import pinecone_pb2
 
-from services.indexer import concurrency, pinecone_client
-from services.runtime import breaker, channels, failpoints, secrets, wire
+from services.indexer import concurrency, pinecone_client, pinecone_reference
+from services.indexer.pinecone_batch import IndexRefused, IndexUnavailable, Vector, pack
+from services.runtime import breaker, channels, failpoints, secrets
 
 log = structlog.get_logger()
-
-# https://docs.pinecone.io/reference/api/database-limits: 2 MB and 1,000 records a request; a little is left for
-# the request's own framing.
-UPSERT_BYTES = 2_000_000 - 4_096
-UPSERT_VECTORS = 1_000
-# Tag and length of one vector and of its three fields, at most.
-FRAMING_BYTES = 24
 
 METHOD = "/VectorService/Upsert"
 API_VERSION = "2025-10"
@@ -38,42 +31,19 @@ KEY_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMIS
 PUSH_BACK = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Vector:
-    """One record of Pinecone's wire (`PineconeVector` in protos/), its values still where they came."""
-
-    id: str
-    # float32 little-endian.
-    values: memoryview
-    # A serialised google.protobuf.Struct.
-    metadata: bytes
-
-    def parts(self) -> tuple[bytes, memoryview, bytes]:
-        """The record as a field of `PineconeUpsertRequest`: what joins to its bytes."""
-        before = wire.field(1, self.id.encode()) + wire.head(2, len(self.values))
-        after = wire.field(3, self.metadata)
-        return wire.head(1, len(before) + len(self.values) + len(after)) + before, self.values, after
-
-
-def pack(vectors: Sequence[Vector], namespace: str) -> bytes:
-    """A `PineconeUpsertRequest`, serialised."""
-    parts = [part for vector in vectors for part in vector.parts()]
-    return b"".join((*parts, wire.field(2, namespace.encode())))
-
-
-class IndexRefused(Exception):
-    """The index refuses the content of a batch; bisecting finds the record."""
-
-
-class IndexUnavailable(Exception):
-    """The index does not take the batch now; the same batch may succeed later."""
-
-
 class Upserts:
     """Writes batches of vectors into one index."""
 
-    def __init__(self, index: pinecone_client.Pinecone, api_key: pydantic.SecretStr, deadline_seconds: float) -> None:
+    def __init__(
+        self,
+        index: pinecone_client.Pinecone,
+        api_key: pydantic.SecretStr,
+        deadline_seconds: float,
+        *,
+        by_sdk: bool = False,
+    ) -> None:
         self._index = index
+        self._by_sdk = by_sdk
         self._key = api_key
         self._deadline_seconds = deadline_seconds
         self._channel: grpc.aio.Channel | None = None
@@ -109,7 +79,7 @@ class Upserts:
         return {}
 
     async def _write_all(self, namespace: str, vectors: Sequence[Vector], check: Callable[[], Awaitable[None]]) -> None:
-        request = pack(vectors, namespace)
+        send = self._packed(namespace, vectors) if not self._by_sdk else self._by_reference(namespace, vectors)
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(IndexUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
@@ -120,10 +90,26 @@ class Upserts:
             with attempt:
                 await check()
                 async with self._limit.slot():
-                    written = await self._send(request)
+                    written = await send()
                 if written != len(vectors):
                     UPSERTS.labels("partial").inc()
                     raise IndexUnavailable(f"Pinecone wrote {written} of {len(vectors)} vectors.")
+
+    def _packed(self, namespace: str, vectors: Sequence[Vector]) -> Callable[[], Awaitable[int]]:
+        request = pack(vectors, namespace)
+        return lambda: self._send(request)
+
+    def _by_reference(self, namespace: str, vectors: Sequence[Vector]) -> Callable[[], Awaitable[int]]:
+        async def send() -> int:
+            try:
+                written = await pinecone_reference.upsert(self._index, namespace, vectors, self._deadline_seconds)
+            except IndexUnavailable:
+                self.circuit.fail()
+                raise
+            self.circuit.succeed()
+            return written
+
+        return send
 
     async def _send(self, request: bytes) -> int:
         call = self._call or await self._connect()
@@ -173,16 +159,3 @@ class Upserts:
             response_deserializer=pinecone_pb2.PineconeUpsertResponse.FromString,
         )
         return self._call
-
-
-def batches(vectors: Sequence[Vector]) -> Iterator[tuple[int, Sequence[Vector]]]:
-    """Runs of vectors that fit one upsert, each with the position of its first; order is kept."""
-    start, size = 0, 0
-    for position, vector in enumerate(vectors):
-        bytes_ = len(vector.id) * 4 + len(vector.values) + len(vector.metadata) + FRAMING_BYTES
-        if position > start and (size + bytes_ > UPSERT_BYTES or position - start == UPSERT_VECTORS):
-            yield start, vectors[start:position]
-            start, size = position, 0
-        size += bytes_
-    if start < len(vectors):
-        yield start, vectors[start:]
