@@ -53,7 +53,7 @@ def main() -> None:
     protoc(googleapis, *outputs, *protos)
     descriptors = f"--descriptor_set_out={DESCRIPTORS}"
     protoc(googleapis, "--include_imports", "--include_source_info", descriptors, *protos, *ERROR_DETAILS)
-    OPENAPI.write_text(json.dumps(openapi.document(DESCRIPTORS.read_bytes()), indent=1) + "\n", encoding="utf-8")
+    OPENAPI.write_text(json.dumps(openapi.document(DESCRIPTORS.read_bytes())) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
