@@ -4,11 +4,24 @@ local function is_grpc(content_type)
   return content_type ~= nil and content_type:sub(1, 16) == "application/grpc"
 end
 
--- Says who called by gRPC, so that Envoy's own errors stay gRPC for them (local_reply_config).
+-- HTTP allows names that gRPC's metadata do not, and gives no meaning to those that gRPC does: a service would answer 500.
+local function is_foreign(name)
+  return name:sub(1, 1) ~= ":" and (name:match("[^%w_.-]") or name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")
+end
+
+-- Says who called by gRPC, so that Envoy's own errors stay gRPC for them (local_reply_config). Of a REST caller it takes
+-- away the headers that a gRPC service cannot take.
 function envoy_on_request(request)
-  if is_grpc(request:headers():get("content-type")) then
+  local headers = request:headers()
+  if is_grpc(headers:get("content-type")) then
     request:streamInfo():dynamicMetadata():set("vectorline", "rest", false)
+    return
   end
+  local foreign = {}
+  for name, _ in pairs(headers) do
+    if is_foreign(name) then foreign[#foreign + 1] = name end
+  end
+  for _, name in ipairs(foreign) do headers:remove(name) end
 end
 
 -- A servicer names another HTTP status than 200 in its initial metadata `x-http-code`. A gRPC caller always gets 200.

@@ -142,6 +142,14 @@ def test_internal_headers_from_outside_never_arrive(rest: httpx.Client, seen: An
     assert not [name for name in seen.metadata if name in {key.lower() for key in outside}]
 
 
+@pytest.mark.parametrize("name", ["9b#", "x-a-bin", "grpc-timeout", "grpc-encoding"])
+def test_a_header_that_grpc_cannot_take_breaks_nothing(rest: httpx.Client, seen: Any, name: str) -> None:
+    answer = rest.get("/api/v1/status/t-1", headers={name: "zz!"})
+
+    assert answer.status_code == 200
+    assert seen.metadata.get(name) != "zz!"
+
+
 def test_our_own_headers_never_leave(rest: httpx.Client) -> None:
     headers = rest.post("/api/v1/process", json={}).headers
 
