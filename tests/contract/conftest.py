@@ -10,20 +10,20 @@ from tests.support import line as lines
 from tests.support.line import Line
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     """The line without a request limit."""
     with lines.running(tmp_path_factory.mktemp("contract"), OPENAI_RATE_LIMIT="0") as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def done(line: Line) -> dict[str, Any]:
     """A task that completed, of 20 rows."""
     return line.finished(line.upload(csvs.of(csvs.rows(20)), namespace="contract-done"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def flawed(line: Line) -> dict[str, Any]:
     """A task of 6 rows: 2 indexed, 1 skipped, 3 failed, with cells that a spreadsheet would run."""
     rows = [
