@@ -1,4 +1,4 @@
-"""One whole line for all end-to-end tests of a session."""
+"""One whole line for all end-to-end tests; it ends with them."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from tests.support import line as lines
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lines.Line]:
     """The line without a request limit, with two embedders and every kind of source."""
     folder = tmp_path_factory.mktemp("line")

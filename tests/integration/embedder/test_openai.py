@@ -11,13 +11,10 @@ import numpy as np
 import pydantic
 import pytest
 import structlog
-from aiohttp import web
 
-from sandbox.openai import app, embeddings
-from sandbox.openai import settings as sandbox_settings
 from services.embedder import openai_client, openai_errors, settings
+from tests.support import openai as stand_in
 
-EMBEDDER = embeddings.Embedder.load()
 KEY = "sk-the-right-key-000000"
 TEXTS = ["a blond archer from Marvel", "an annual financial report", "a second archer"]
 
@@ -36,6 +33,10 @@ class Provider:
         self.clients.append(made)
         return made
 
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.close()
+
     async def faults(self, *rules: dict[str, Any]) -> None:
         async with self.http.put(f"{self.url}/_sandbox/faults", json=list(rules)) as answer:
             assert answer.status == 200, await answer.text()
@@ -50,25 +51,15 @@ Start = Callable[..., Awaitable[Provider]]
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    runners: list[web.AppRunner] = []
-    providers: list[Provider] = []
+    async with contextlib.AsyncExitStack() as stack:
 
-    async def run(**config: Any) -> Provider:
-        service = app.Service(sandbox_settings.Settings(port=0, **config), EMBEDDER)
-        runner = web.AppRunner(service.application(), access_log=None, handler_cancellation=True, shutdown_timeout=1)
-        runners.append(runner)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        providers.append(Provider(f"http://127.0.0.1:{runner.addresses[0][1]}", aiohttp.ClientSession()))
-        return providers[-1]
+        async def run(**config: Any) -> Provider:
+            url = await stack.enter_async_context(stand_in.serving(**config))
+            provider = Provider(url, await stack.enter_async_context(aiohttp.ClientSession()))
+            stack.push_async_callback(provider.close)
+            return provider
 
-    yield run
-    for provider in providers:
-        for client in provider.clients:
-            await client.close()
-        await provider.http.close()
-    for runner in runners:
-        await runner.cleanup()
+        yield run
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,12 +18,10 @@ import numpy as np
 import openai
 import orjson
 import pytest
-from aiohttp import web
 
-from sandbox.openai import app, embeddings, settings
+from tests.support import openai as stand_in
 
 SMALL = "text-embedding-3-small"
-EMBEDDER = embeddings.Embedder.load()
 
 
 class Server:
@@ -51,24 +50,15 @@ Start = Callable[..., Awaitable[Server]]
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    runners: list[web.AppRunner] = []
-    servers: list[Server] = []
+    async with contextlib.AsyncExitStack() as stack:
 
-    async def run(**config: Any) -> Server:
-        service = app.Service(settings.Settings(port=0, **config), EMBEDDER)
-        runner = web.AppRunner(service.application(), access_log=None, handler_cancellation=True, shutdown_timeout=1)
-        runners.append(runner)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        servers.append(Server(f"http://127.0.0.1:{runner.addresses[0][1]}", aiohttp.ClientSession()))
-        return servers[-1]
+        async def run(**config: Any) -> Server:
+            url = await stack.enter_async_context(stand_in.serving(**config))
+            server = Server(url, await stack.enter_async_context(aiohttp.ClientSession()))
+            stack.push_async_callback(server.sdk.close)
+            return server
 
-    yield run
-    for server in servers:
-        await server.sdk.close()
-        await server.http.close()
-    for runner in runners:
-        await runner.cleanup()
+        yield run
 
 
 @pytest.fixture
