@@ -43,7 +43,12 @@ async def application(
 
         index = pinecone_client.Pinecone(pinecone)
         stack.push_async_callback(index.close)
-        upserts = pinecone_writer.Upserts(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
+        upserts = pinecone_writer.Upserts(
+            index,
+            pinecone.pinecone_api_key,
+            rules.upsert_deadline_seconds,
+            by_sdk=pinecone.pinecone_transport == "sdk",
+        )
         stack.push_async_callback(upserts.close)
 
         book = ledger.Ledger(

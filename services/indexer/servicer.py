@@ -13,6 +13,7 @@ from services.indexer import (
     indexing,
     ledger,
     monitoring_servicer,
+    pinecone_batch,
     pinecone_client,
     pinecone_writer,
     rejects,
@@ -76,7 +77,7 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
             settled = await chunk.settle()
             failpoints.hit("indexer.before_reply")
             yield indexer_pb2.IndexChunkResponse(settled=settled)
-        except pinecone_writer.IndexUnavailable as error:
+        except pinecone_batch.IndexUnavailable as error:
             raise errors.Unavailable(f"The index does not take the chunk now: {error}", retry_seconds=1.0) from error
         finally:
             if chunk is not None:
@@ -142,7 +143,7 @@ def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
 
 def _decode(
     raw: bytes, dimension: int
-) -> tuple[indexer_pb2.IndexChunkRequest, list[pinecone_writer.Vector], errors.ServiceError | None]:
+) -> tuple[indexer_pb2.IndexChunkRequest, list[pinecone_batch.Vector], errors.ServiceError | None]:
     """The part, its vectors, and what is wrong with it if anything is."""
     part = indexer_pb2.IndexChunkRequest()
     try:
