@@ -22,7 +22,12 @@ for number in range(5):
 def run(spec: str, folder: pathlib.Path | None = None) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "FAILPOINT": spec, "FAILPOINT_DIR": str(folder or "")}
     return subprocess.run(
-        [sys.executable, "-c", DIES_AT_THE_THIRD], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", DIES_AT_THE_THIRD],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
