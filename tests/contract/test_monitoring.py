@@ -86,9 +86,16 @@ def test_queues_and_workers_are_true_while_there_is_work(line: Line) -> None:
 
 def test_statistics_add_up_to_the_tasks(line: Line, done: dict[str, Any], flawed: dict[str, Any]) -> None:
     wait_for("no open task", lambda: view(line, "progress/active")["total"] == 0)
-    told = view(line, "statistics", hours=1)
-    tasks = line.rest.get("/api/v1/tasks", params={"limit": 1000}).json()
 
+    def at_rest() -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """Both read in one state: what was in flight at a cancel settles a little after it."""
+        before = view(line, "statistics", hours=1)
+        listed = line.rest.get("/api/v1/tasks", params={"limit": 1000}).json()
+        after = view(line, "statistics", hours=1)
+        counts = ("rows_indexed", "rows_failed", "rows_skipped")
+        return (after, listed) if all(before[name] == after[name] for name in counts) else None
+
+    told, tasks = wait_for("a line at rest", at_rest)
     assert told["tasks"] == sum(told["by_status"].values()) == len(tasks)
     assert told["rows_indexed"] == sum(each["progress"]["processed_records"] for each in tasks)
     assert told["rows_failed"] == sum(each["progress"]["failed_records"] for each in tasks)

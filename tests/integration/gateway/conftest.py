@@ -266,11 +266,14 @@ class Gateway:
             )
 
     def wait_for(self, path: str, status: int, seconds: float = 15) -> httpx.Response:
+        """The answer, once new connections get it several times in a row: each worker of Envoy learns it by itself."""
         deadline = time.monotonic() + seconds
+        agreed = 0
         while True:
             with contextlib.suppress(httpx.TransportError):
                 answer = httpx.get(self.url + path)
-                if answer.status_code == status:
+                agreed = agreed + 1 if answer.status_code == status else 0
+                if agreed == 6:
                     return answer
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, f"{path} never answered {status}"
