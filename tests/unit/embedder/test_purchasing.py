@@ -245,7 +245,7 @@ def test_a_retry_waits_for_a_fresh_gate_and_takes_a_new_permit() -> None:
 def test_an_order_dropped_in_mid_retry_is_not_tried_again() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
-        source.script = [openai_errors.Failed("HTTP 503")] * 3
+        source.script = [openai_errors.Failed("HTTP 503", 5.0)] * 3  # not before 5 s: the jitter alone may be short
         async with opened(source) as shop:
             order = shop.order(["unwanted"])
             await asyncio.sleep(0.15)
