@@ -87,11 +87,13 @@ class Strikes:
             await self._pay(debt)
 
     async def count(self, header: entry.Header) -> int:
-        """How many a chunk has.
+        """How many a chunk has; those that this process owes back are taken back first, and never counted.
 
         Raises:
             errors.QueueUnavailable: Valkey does not serve now.
         """
+        for debt in [debt for debt in self._owed if debt[:2] == (header.task_id, header.chunk)]:
+            await self._pay(debt)
         return await self._store.strikes(header.task_id, header.chunk)
 
     async def settle_debts(self) -> None:

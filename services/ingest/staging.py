@@ -1,10 +1,12 @@
 """What ingest keeps in S3: uploads, streamed in parts while they are hashed, and plans beside their sidecars."""
 
 import asyncio
+import contextlib
 import hashlib
 import pathlib
 import urllib.parse
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -208,13 +210,15 @@ class Staging:
         return plan.Plan.from_json(await _call(self._get, key=self._key(plan_uri)))
 
     def pairs(self, plan_uri: str) -> split.Pairs:
-        """Reads slices of a plan's sidecar, in the splitting thread."""
+        """Reads slices of a plan's sidecar, in the splitting thread; raises errors.Unavailable as the rest does."""
         key = self._sidecar(plan_uri)
 
         def read(start: int, count: int) -> bytes:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-{start + count - 1}")
-            with answer["Body"] as body:
-                data: bytes = body.read()
+            span = f"bytes={start}-{start + count - 1}"
+            with _translated():
+                answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=span)
+                with answer["Body"] as body:
+                    data: bytes = body.read()
             partial = answer["ResponseMetadata"]["HTTPStatusCode"] == 206
             return data if partial else data[start : start + count]
 
@@ -248,9 +252,16 @@ def _is_uuid(text: str) -> bool:
 
 
 async def _call(method: Any, **arguments: Any) -> Any:
-    """Call boto3 in a thread; what S3 does not do is UNAVAILABLE to callers, and nothing is lost by it."""
-    try:
+    """Call boto3 in a thread."""
+    with _translated():
         return await asyncio.to_thread(method, **arguments)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """What S3 does not do is UNAVAILABLE to callers, and nothing is lost by it."""
+    try:
+        yield
     except (aws.ClientError, aws.BotoCoreError, aws.HTTPClientError, OSError) as error:
         log.warning("S3 did not do as asked.", action="s3_failed", error=str(error))
         raise errors.Unavailable("The object store does not answer now; try again.", retry_seconds=2.0) from error
