@@ -117,6 +117,8 @@ class Driver:
         async with stand.watched():
             if record.status != ledger_client.SPLITTING:
                 record = await self._scan(record, stand)
+                if ledger_client.over(record):  # cancelled or blocked meanwhile: there may be no plan
+                    return End.OVER
             return await self._split(record, fence, lease, stand)
 
     async def _scan(self, record: ledger_client.Record, stand: standing.Standing) -> ledger_client.Record:
