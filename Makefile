@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 INSTALLED := $(VENV)/.installed
 BUILT := build/protos/.built
 
-.PHONY: help install protos lock check test faults up down status clean demo bench
+.PHONY: help install protos lock check test faults soak up down status clean demo bench
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test: install ## Run all tests: unit, integration and the line end to end.
 
 faults: install ## Let every fault happen to the line, one by one, and keep the table in docs/reliability.md.
 	FAULTS=all FAULTS_TABLE=docs/reliability.md $(BIN)/pytest tests/faults -q --tb=short
+
+soak: install ## Random faults for 20 minutes: nothing is lost, memory and open files stay flat (SOAK="--minutes 5" chooses).
+	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 # Variables given on the command line (make up EMBEDDERS=2 OPENAI_RATE_LIMIT=0) reach the line through the environment.
 up: install ## Start the line in the background; INGESTS= EMBEDDERS= INDEXERS= set how many of each.

@@ -107,11 +107,10 @@ def cut(kind: proxy.Kind, **details: Any) -> Callable[[Scene], None]:
 
 CELLS = [
     Cell("DynamoDB: throttled for 20 s", amid(proxy.Kind.ANSWER, 20, match=DYNAMODB, body=THROTTLED)),
-    Cell("DynamoDB: away for 12 s", amid(proxy.Kind.RESET, 12, match=DYNAMODB), fast=True),
+    Cell("DynamoDB: away for 12 s", amid(proxy.Kind.RESET, 12, match=DYNAMODB)),
     Cell(
         "DynamoDB: four updates time out after the commit",
         during(proxy.Kind.LOSE_ANSWER, match=DYNAMODB + b"UpdateItem", times=4),
-        fast=True,
     ),
     Cell(
         "DynamoDB: twenty updates reset after the commit",
@@ -121,8 +120,8 @@ CELLS = [
         "DynamoDB: transactions reset after the commit",
         during(proxy.Kind.RESET_ANSWER, match=DYNAMODB + b"TransactWriteItems", times=3),
     ),
-    Cell("DynamoDB: down at create", down_at_create, fast=True),
-    Cell("S3: the object is replaced in mid read", replaced, fast=True),
+    Cell("DynamoDB: down at create", down_at_create),
+    Cell("S3: the object is replaced in mid read", replaced),
     Cell("S3: two reads of the source truncated", cut(proxy.Kind.TRUNCATE, keep=60_000, times=2)),
     Cell("S3: two reads of the source reset", cut(proxy.Kind.RESET_ANSWER, times=2)),
     Cell(

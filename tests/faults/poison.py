@@ -12,17 +12,23 @@ BAD_ROW = 550
 BAD_CHUNK = range(501, 601)
 
 
-def poisonous(rule: str) -> Callable[[Scene], None]:
-    """One row kills every process that decodes it: its chunk fails by its header, its neighbours are indexed."""
+def poisonous(rule: str, unseen: int = 0) -> Callable[[Scene], None]:
+    """One row kills every process that decodes it: its chunk fails by its header, its neighbours are indexed.
+
+    Args:
+        rule: The failpoint.
+        unseen: So many deaths may go uncounted: an indexer's last word can be lost with its connection.
+    """
 
     def act(scene: Scene) -> None:
         scene.arm(rule)
         job = scene.upload(2_000)
         job.refused = dict.fromkeys(BAD_CHUNK, "poison")
         scene.fired(POISON_STRIKES, 120)
-        assert len(scene.stage.failpoints.fired) == POISON_STRIKES
         scene.finish(job, within=90)
-        assert len(scene.stage.failpoints.fired) == POISON_STRIKES, "somebody decoded it once more"
+        deaths = len(scene.stage.failpoints.fired)
+        assert POISON_STRIKES <= deaths <= POISON_STRIKES + unseen, f"{deaths} processes died of it"
+        scene.outcome += f", {deaths} deaths"
 
     return act
 
@@ -48,8 +54,8 @@ CELLS = [
     ),
     Cell(
         "poison: a chunk kills every indexer that decodes it",
-        poisonous(f"indexer.decode:kill~232.i{BAD_ROW}"),
-        twice=POISON_STRIKES * stages.CHUNK_ROWS,
+        poisonous(f"indexer.decode:kill~232.i{BAD_ROW}", unseen=2),
+        twice=(POISON_STRIKES + 2) * stages.CHUNK_ROWS,
     ),
     Cell(
         "no poison: five embedders killed after OpenAI answered",

@@ -126,7 +126,7 @@ CELLS = [
     ),
     Cell("indexer: SIGTERM in mid task, twice", terminated("indexer-1", 2)),
     Cell("ingest: SIGTERM in mid publish, twice", terminated("ingest-1", 2)),
-    Cell("embedder stopped for 9 s and continued", stopped(9), twice=stages.IN_HAND, fast=True),
+    Cell("embedder stopped for 9 s and continued", stopped(9), twice=stages.IN_HAND),
     Cell(
         "embedder stopped before its ack, a zombie afterwards",
         zombie("embedder.before_ack:stop@2"),

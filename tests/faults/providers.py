@@ -48,7 +48,7 @@ def account(body: str, code: int | None = None) -> Callable[[Scene], None]:
     """The account refuses: blocked within 10 s; few calls; then one probe an interval; it goes on by itself."""
 
     def act(scene: Scene) -> None:
-        scene.account_probes = 100
+        scene.probed = True
         scene.slow(250)
         job = scene.upload(2_500)
         job.wait_chunks(3)
@@ -143,7 +143,7 @@ def status(code: int, **details: Any) -> dict[str, Any]:
 
 
 CELLS = [
-    Cell("OpenAI: 429 storm with retry-after 3", storm, fast=True),
+    Cell("OpenAI: 429 storm with retry-after 3", storm),
     Cell(
         "OpenAI: 429 without retry-after",
         openai({"kind": "status", "body": "rate_limit", "times": 5, "retry_after": "absent"}),
@@ -161,17 +161,17 @@ CELLS = [
     Cell("OpenAI: two calls hang", openai({"kind": "hang", "times": 2})),
     Cell("OpenAI: four connections reset", openai({"kind": "reset", "times": 4})),
     Cell("OpenAI: two connections reset once bought", openai({"kind": "reset", "times": 2, "after_work": True})),
-    Cell("OpenAI: two truncated answers", openai({"kind": "truncate", "times": 2}), fast=True),
+    Cell("OpenAI: two truncated answers", openai({"kind": "truncate", "times": 2})),
     Cell("OpenAI: two pages of HTML", openai({"kind": "html", "times": 2})),
     Cell("OpenAI: n-1 embeddings, twice", openai({"kind": "missing", "times": 2}), fast=True),
-    Cell("OpenAI: every answer shuffled", openai({"kind": "shuffle"}), fast=True),
+    Cell("OpenAI: every answer shuffled", openai({"kind": "shuffle"})),
     Cell("OpenAI: wrong dimension, twice", openai({"kind": "wrong_dimension", "times": 2})),
     Cell("OpenAI: NaN, twice", openai({"kind": "nan", "times": 2})),
     Cell("OpenAI: a zero vector, twice", openai({"kind": "zero_vector", "times": 2})),
     Cell("OpenAI: 400 for one row", refused_rows, fast=True),
     Cell("Pinecone: 429 thirty times", pinecone(status(429, times=30, retry_after=1)), fast=True),
     Cell("Pinecone: 500 thirty times", pinecone(status(500, times=30))),
-    Cell("Pinecone: a third of all upserts 503", pinecone(status(503, probability=0.33)), fast=True),
+    Cell("Pinecone: a third of all upserts 503", pinecone(status(503, probability=0.33))),
     Cell("Pinecone: five connections reset", pinecone({"kind": "reset", "op": "upsert", "times": 5})),
     Cell(
         "Pinecone: written, but the answer is lost",

@@ -82,13 +82,16 @@ class Job:
     def wait_status(self, status: str, seconds: float = 30) -> None:
         lines.wait_for(f"status {status}", lambda: self.status == status, seconds)
 
-    def moved_after(self, moment: float) -> float:
-        """When its first progress after that moment was seen."""
-        before = max((each["progress"]["chunks_completed"] for at, each in self.seen if at <= moment), default=0)
+    def stood_still(self, moment: float) -> float:
+        """The longest time from that moment to its end in which no chunk was settled and no status changed."""
+        longest, since, before = 0.0, moment, (-1, "")
         for at, each in self.seen:
-            if at > moment and (each["progress"]["chunks_completed"] > before or each["status"] in lines.TERMINAL):
-                return at
-        return max(moment, self.seen[-1][0])
+            now = (each["progress"]["chunks_completed"], each["status"])
+            if now != before:
+                longest, since, before = max(longest, at - max(since, moment)), at, now
+            if each["status"] in lines.TERMINAL:
+                break
+        return longest
 
     def close(self) -> None:
         self._stop.set()
@@ -136,7 +139,7 @@ class Scene:
         self.struck_at = 0.0
         self.lifted_at = 0.0
         self.outcome = ""
-        self.account_probes = 0
+        self.probed = False  # the account is probed, with the same text again and again
         self.either = False  # of two tasks on one id, either one's vector may stay
 
     # ---- submitting
@@ -277,10 +280,11 @@ class Scene:
         journal = self.stage.journal(None)
         if self.stage.rate:
             oracle.limit_was_kept(journal["requests"], self.stage.rate)
-        repeated = journal["summary"]["repeated_inputs"] - max(0, self.account_probes - 1)
+        probes = sum(each["bought"] and each["inputs"] == 1 for each in journal["requests"]) if self.probed else 0
+        repeated = journal["summary"]["repeated_inputs"] - max(0, probes - 1)
         assert repeated <= twice + self._spoiled(journal), f"{repeated} texts were bought again; {journal['summary']}"
         struck = self.lifted_at or self.struck_at
-        recovered = max((job.moved_after(struck) for job in self.jobs), default=struck) - struck if struck else 0.0
+        recovered = max(job.stood_still(struck) for job in self.jobs) if struck else 0.0
         return Result(self.name, self.outcome, recovered, repeated)
 
     def _spoiled(self, journal: dict[str, Any]) -> int:

@@ -131,7 +131,7 @@ def huge_chunks(scene: Scene) -> None:
 CELLS = [
     Cell("turns: two tasks, one (namespace, question)", taking_turns(nothing), fast=True),
     Cell("turns: the holder's processes are killed", taking_turns(killed), twice=stages.EMBEDDERS * stages.IN_HAND),
-    Cell("turns: the holder is cancelled", taking_turns(cancelled), fast=True),
+    Cell("turns: the holder is cancelled", taking_turns(cancelled)),
     Cell("turns: the holder is blocked, and resumed", blocked_and_resumed, twice=stages.EMBEDDERS * stages.IN_HAND),
     Cell("ten identical requests with one idempotency key at once", one_key, fast=True),
     Cell("sealed before any chunk settles", sealed_before_any_settles),
