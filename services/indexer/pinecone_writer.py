@@ -88,8 +88,8 @@ class Upserts:
         )
         async for attempt in retrying:
             with attempt:
-                await check()
                 async with self._limit.slot():
+                    await check()  # after the wait for the slot: what it says must not be old when the upsert goes
                     written = await send()
                 if written != len(vectors):
                     UPSERTS.labels("partial").inc()
