@@ -42,8 +42,18 @@ async def test_a_strike_that_could_not_be_taken_back_is_taken_back_later(queue) 
     with pytest.raises(errors.QueueUnavailable):
         await book.settle_debts()
     queue.down = False
-    assert await book.count(header) == 1
+    assert await queue.strikes("t", 0) == 1
     await book.settle_debts()
+    assert await queue.strikes("t", 0) == 0
+
+
+async def test_a_strike_that_is_owed_back_is_never_counted(queue) -> None:
+    book = strikes.Strikes(queue)
+    header = chunks.header("t", 0)
+    async with book.guard(header):
+        queue.down = True
+    queue.down = False
+
     assert await book.count(header) == 0
 
 
