@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 INSTALLED := $(VENV)/.installed
 BUILT := build/protos/.built
 
-.PHONY: help install protos lock check test faults soak up down status clean demo bench
+.PHONY: help install protos lock check test simulate faults soak up down status clean demo bench
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ check: install ## Lint protos and code, check types and the walls between the ro
 
 test: install ## Run all tests: unit, integration and the line end to end.
 	$(BIN)/pytest
+
+SEEDS ?= 2000
+simulate: install ## Run the protocols through SEEDS= crashes and outages in virtual time; SEED=123 replays one and shows it.
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 faults: install ## Let every fault happen to the line, one by one, and keep the table in docs/reliability.md.
 	FAULTS=all FAULTS_TABLE=docs/reliability.md $(BIN)/pytest tests/faults -q --tb=short

@@ -1,0 +1,147 @@
+"""What must hold at the end of every seed."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from services.embedder import limiter
+from services.indexer import table
+from services.indexer.ledger import items
+from tests.simulation import files, providers
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+# Requests were granted at most so long before they start: the age at which a grant is dropped, and its way back.
+LATE_SECONDS = limiter.STALE_GRANT_SECONDS
+
+
+def unfinished(world: "World") -> list[str]:
+    """What is still to come; empty when the line is at rest."""
+    queue = world.shared.queue
+    found = [
+        f"{file.name} is {world.status(file)!r}" for file in world.files if world.status(file) not in items.TERMINAL
+    ]
+    found += [f"lane {name} holds {list(lane.entries)}" for name, lane in queue.lanes.items() if lane.entries]
+    found += [f"lane {name} has pending {lane.pending}" for name, lane in queue.lanes.items() if lane.pending]
+    found += [f"in flight of {task}: {list(chunks)}" for task, chunks in queue._inflight.items() if chunks]
+    for embedder in world.running["embedder"]:
+        if held := embedder.consumer.held:
+            found.append(f"{embedder.process.name} holds {held}")
+    return found
+
+
+def violated(world: "World") -> list[str]:
+    """Every invariant that does not hold."""
+    return [
+        *(words for file in world.files for words in _accounted(world, file)),
+        *_index(world),
+        *_bought(world),
+        *_limited(world),
+        *_strikes(world),
+    ]
+
+
+def _accounted(world: "World", file: files.File) -> Iterator[str]:
+    stored = world.shared.table.items
+    task = stored.get(file.task_id)
+    if task is None:
+        yield f"{file.name} was lost"
+        return
+    status = task["status"]
+    shards = [item for item in stored.values() if item.get("kind") == "shard" and item["task"] == file.task_id]
+    outcomes = {int(chunk): outcome for shard in shards for chunk, outcome in shard["c"].items()}
+    sums = {name: sum(outcome[name[0]] for outcome in outcomes.values()) for name in ("indexed", "skipped", "failed")}
+    for shard in shards:
+        counted = {name: sum(each[name[0]] for each in shard["c"].values()) for name in sums}
+        if len(shard["c"]) != shard["settled"] or any(shard[name] != counted[name] for name in sums):
+            yield f"{shard[table.KEY]}: counters differ from a recount: {shard}"
+    for chunk, outcome in outcomes.items():
+        if outcome.get("reason") == "poison" and chunk not in file.poison:
+            yield f"{file.name}: chunk {chunk} failed as poison without any"
+        if outcome["i"] + outcome["s"] + outcome["f"] != len(file.rows[chunk * file.chunk_size :][: file.chunk_size]):
+            yield f"{file.name}: chunk {chunk} has {outcome}"
+    if status == items.Status.CANCELLED:
+        if file.cancelled_after is None:
+            yield f"{file.name} was cancelled by nobody"
+        return
+    if status != file.expected_status():
+        yield f"{file.name} is {status}, not {file.expected_status()}: {task}"
+    expected = dict(zip(("indexed", "skipped", "failed"), file.counts(), strict=True))
+    if sums != expected:
+        yield f"{file.name}: {sums} where {expected} were expected"
+    if any(task[name] != expected[name] for name in expected) or task["rows_total"] != len(file.rows):
+        yield f"{file.name}: the task counts otherwise: {task}"
+    if sorted(outcomes) != list(range(file.chunks)):
+        yield f"{file.name}: chunks settled: {sorted(outcomes)} of {file.chunks}"
+
+
+def _index(world: "World") -> Iterator[str]:
+    """The ids are those of the files; of two files on one question, the values of whoever settled in the later turn."""
+    vectors = {vector_id: values for (_, vector_id), values in world.shared.pinecone.vectors.items()}
+    stored = world.shared.table.items
+    known = world.shared.openai.text_of
+    written: dict[str, list[tuple[int, bytes]]] = {}
+    settled_under = world.shared.table.settled_under
+    for file in world.files:
+        last = stored[file.task_id].get("fence", 0)
+        for position, row in enumerate(file.rows):
+            fence = settled_under.get((file.task_id, file.chunk_of(position)))
+            if row.outcome != "indexed":
+                continue
+            values = providers.vector_of(row.text)
+            if fence is not None:
+                written.setdefault(row.vector_id, []).append((fence, values))
+            elif stored[file.task_id]["status"] == items.Status.CANCELLED:
+                written.setdefault(row.vector_id, []).append((-last, values))  # perhaps it was
+    for vector_id, writers in written.items():
+        fence, values = max(writers)
+        found = vectors.pop(vector_id, None)
+        perhaps = [each for under, each in writers if under <= 0 and -under > fence] + [values] * (fence > 0)
+        perhaps += [None] * (fence <= 0) + [each for under, each in writers if fence <= 0]
+        if found not in perhaps:
+            yield f"{vector_id} holds {known.get(found or b'')!r}, not {known.get(values)!r}"
+    for vector_id, values in vectors.items():
+        # Of a poison chunk some rows may have been written before it killed anybody.
+        rows = [row for file in world.files for row in file.rows if row.outcome in ("indexed", "poison")]
+        if not any(row.vector_id == vector_id and providers.vector_of(row.text) == values for row in rows):
+            yield f"{vector_id} is in the index with {known.get(values)!r}, which no file put there"
+
+
+def _bought(world: "World") -> Iterator[str]:
+    """A text is bought twice only where something was done to whoever had it in hand."""
+    openai = world.shared.openai
+    for file in world.files:
+        for position, row in enumerate(file.rows):
+            times = openai.bought[row.text]
+            chunk = file.chunk_of(position)
+            allowed = 1 + world.excused[file.task_id, chunk] + world.excused_texts[row.text]
+            if chunk not in file.poison and times > allowed:
+                yield f"{row.text!r} (chunk {chunk}) was bought {times} times, {allowed} were excused"
+
+
+def _limited(world: "World") -> Iterator[str]:
+    limits = world.shared.limiter.limits
+    rate, credit = limits.requests_per_second, limiter.LATE_CREDIT_SECONDS
+    grants = [at for at, _ in world.shared.limiter.grants]
+    starts = [at for at, _ in world.shared.openai.starts]
+    if len(starts) > len(grants):
+        yield f"{len(starts)} requests started on {len(grants)} grants"
+    if rate:
+        for first, since in enumerate(grants):
+            for last in range(first, len(grants)):
+                window = grants[last] - since
+                if last - first + 1 > rate * (window + credit) + 1 + 1e-6:
+                    yield f"{last - first + 1} grants within {window:.3f} s at {rate}/s"
+                    return
+    for since, until in world.shared.limiter.pauses:
+        if any(since < at < until for at in grants):
+            yield f"a grant within the pause of {until - since:.1f} s"
+            return
+
+
+def _strikes(world: "World") -> Iterator[str]:
+    """An ack takes a chunk's strikes along. What is left where nobody could ack, or was added later, expires."""
+    queue = world.shared.queue
+    for (task, chunk), tokens in queue._strikes.items():
+        if tokens and (task, chunk) in queue.acked:
+            yield f"strikes are left of chunk {chunk} of {task}: {len(tokens)}"

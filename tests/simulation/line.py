@@ -1,0 +1,169 @@
+"""The processes of the line, wired as their ``app`` modules do, over stand-ins at the lowest boundary."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pydantic
+from vectorline.v1 import ingest_pb2
+
+from services.chunks import consumer, entry, inflight, presence
+from services.embedder import (
+    account,
+    consuming,
+    indexer_client,
+    packing,
+    permits,
+    purchasing,
+    tokens,
+    worker,
+)
+from services.indexer import (
+    clock,
+    ledger,
+    ledger_servicer,
+    pinecone_client,
+    pinecone_writer,
+    rejects,
+    servicer,
+    settings,
+    task_servicer,
+)
+from services.ingest import driver, ledger_client, options, resubmitter, staging
+from services.runtime import background, identity
+from tests.simulation import loop as loops
+from tests.simulation import providers, storage, valkey, wire
+from tests.simulation.network import Network
+
+BUCKET = "vectorline"
+MODEL = "text-embedding-3-small"
+SLOTS = 3
+PROBE_SECONDS = 20.0
+
+
+@dataclasses.dataclass
+class Shared:
+    """What outlives every process."""
+
+    loop: loops.Loop
+    network: Network
+    queue: valkey.Owned
+    limiter: valkey.Granting
+    table: storage.Watched
+    bucket: storage.Bucket
+    files: storage.Files
+    openai: providers.OpenAI
+    pinecone: providers.Pinecone
+    indexers: wire.Servers
+    on_hand_back: Callable[[entry.Header], None]
+
+
+class Ingest:
+    """An ingest process."""
+
+    def __init__(self, shared: Shared, process: loops.Process) -> None:
+        self.process = process
+        self.ledger = ledger_client.Ledger(wire.Channel(process, shared.indexers))
+        queue = valkey.Queue(shared.queue, process, shared.network)
+        drive = driver.Driver(
+            self.ledger,
+            queue,
+            find=shared.files,
+            stage=staging.Staging(shared.bucket.client(process, shared.network), BUCKET),
+            defaults=options.Defaults(),
+            scratch=None,
+        )
+        self.tasks = resubmitter.Resubmitter(
+            drive,
+            self.ledger,
+            inflight.InFlight(queue),
+            presence.Presence(queue, resubmitter.PRESENCE),
+            splitters=4,
+            resubmit_seconds=15.0,
+            presence_seconds=30.0,
+        )
+
+    async def run(self) -> None:
+        self.tasks.start()
+
+    async def submit(self, request: ingest_pb2.ProcessRequest) -> str:
+        """As ProcessFile: store the task, begin to drive it."""
+        identity.bind(identity.Caller("ann", frozenset({"ingest"})))
+        record = await self.ledger.create("ann", request, None, "")
+        self.tasks.begin(record.task_id)
+        return str(record.task_id)
+
+
+class Embedder:
+    """An embedder process."""
+
+    def __init__(self, shared: Shared, process: loops.Process) -> None:
+        self.process = process
+        network = shared.network
+        indexer = indexer_client.Indexer(wire.Channel(process, shared.indexers), tuple)
+        source = providers.Embeddings(shared.openai, process)
+        limits = valkey.Limiter(shared.limiter, process, network)
+        permit = permits.Permits(limits)
+        purchases = purchasing.Purchasing(
+            source,
+            permit,
+            limits,
+            packing.Limits(inputs=6),
+            requests_in_flight=SLOTS,
+            request_limited=shared.limiter.limits.requests_per_second > 0,
+        )
+        self.consumer = consumer.Consumer(
+            valkey.Queue(shared.queue, process, network, shared.on_hand_back), slots=SLOTS, name=process.name
+        )
+        work = worker.Worker(
+            self.consumer, indexer, purchases, model=MODEL, dimension=providers.DIMENSION, count=tokens.bound
+        )
+        self.consumption = consuming.Consuming(self.consumer, work, purchases)
+        probe = account.Account(limits, source, indexer, PROBE_SECONDS)
+        self._loops = {"permits": permit.run, "purchasing": purchases.run, "account": probe.run}
+        self._limits = limits
+
+    async def run(self) -> None:
+        for name, loop in self._loops.items():
+            self.process.start(background.forever(name, loop))
+        await self.consumption.start()
+
+
+class Index:
+    """`pinecone_client.Pinecone`, as far as writing needs it."""
+
+    async def index(self) -> pinecone_client.Index:
+        return pinecone_client.Index("idx", "http://nowhere", providers.DIMENSION)
+
+
+class Indexer:
+    """An indexer process."""
+
+    def __init__(self, shared: Shared, process: loops.Process) -> None:
+        self.process = process
+        self._shared = shared
+        loop, network = shared.loop, shared.network
+        watch = clock.Clock(lambda: loop.now + process.clock_off)
+        caller: Any = storage.Caller(process, network)
+        index: Any = Index()
+        store = rejects.RejectStore(shared.bucket.client(process), BUCKET, caller)
+        upserts = pinecone_writer.Upserts(index, pydantic.SecretStr(""), providers.UPSERT_DEADLINE_SECONDS)
+        upserts._call = shared.pinecone.call_of(process)
+        upserts.circuit._clock = loop.time  # its default was the real one before the seed began
+        book = ledger.Ledger(
+            storage.Table(shared.table, process, network, watch),
+            watch,
+            index="idx",
+            upsert_deadline_seconds=providers.UPSERT_DEADLINE_SECONDS,
+            circuit_open=lambda: upserts.circuit.open,
+        )
+        self.book = book
+        rules = settings.LedgerSettings()
+        tasks = task_servicer.TaskServicer(book, rules)
+        self._servicers = (
+            servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules),
+            ledger_servicer.LedgerServicer(book, store, index.index),
+        )
+
+    async def run(self) -> None:
+        self._shared.indexers.up(self.process, *self._servicers)

@@ -1,0 +1,147 @@
+"""OpenAI and Pinecone: what was bought from whom, what was written when, and all that they get wrong."""
+
+import asyncio
+import dataclasses
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from vectorline.v1 import pinecone_pb2
+
+from services.embedder import openai_errors
+from tests.simulation import loop as loops
+from tests.simulation import wire
+from tests.simulation.network import Network
+
+log = structlog.get_logger()
+
+DIMENSION = 2
+REFUSED_WORD = "refuseme"
+UPSERT_DEADLINE_SECONDS = 30.0
+
+
+def vector_of(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack("<2I", zlib.crc32(data), zlib.adler32(data))
+
+
+@dataclasses.dataclass
+class OpenAI:
+    """The account."""
+
+    network: Network
+    on_trouble: Callable[[], None]
+    on_paid_in_vain: Callable[[Sequence[str]], None]
+    good: bool = True
+    bought: Counter[str] = dataclasses.field(default_factory=Counter)
+    # (when, process, whether it was frozen in the last seconds)
+    starts: list[tuple[float, loops.Process]] = dataclasses.field(default_factory=list)
+    text_of: dict[bytes, str] = dataclasses.field(default_factory=dict)
+
+
+class Embeddings:
+    """One process's client: a `fulfilment.Embeddings`."""
+
+    def __init__(self, account: OpenAI, process: loops.Process) -> None:
+        self._account = account
+        self._process = process
+
+    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+        account, network = self._account, self._account.network
+        weather = network.weather
+        if not self._process.alive:
+            await loops.for_ever()
+        account.starts.append((network.loop.now, self._process))
+        await network.pause()
+        if not network.reaches(self._process, "openai") or network.happens(weather.openai_fails):
+            raise openai_errors.Failed("HTTP 500")
+        if not account.good:
+            account.on_trouble()
+            raise openai_errors.AccountRefused("insufficient_quota")
+        if network.happens(weather.openai_throttles):
+            raise openai_errors.Throttled(network.choice.choice((0.2, 1.0, 5.0)), tokens_exceeded=False)
+        if any(REFUSED_WORD in text for text in texts):
+            raise openai_errors.Refused("not this text")
+        account.bought.update(texts)
+        log.debug("Bought.", texts=[text.removesuffix(" words") for text in texts])
+        lost = network.happens(weather.openai_paid_and_lost)
+        if lost:
+            account.on_paid_in_vain(texts)
+        await network.pause()
+        if lost:
+            raise openai_errors.Failed("the connection broke")
+        vectors = [vector_of(text) for text in texts]
+        account.text_of.update(zip(vectors, texts, strict=True))
+        return vectors
+
+
+@dataclasses.dataclass(frozen=True)
+class Upsert:
+    """A vector as it came into the index."""
+
+    at: float
+    vector_id: str
+    values: bytes
+
+
+@dataclasses.dataclass
+class Pinecone:
+    """The index."""
+
+    network: Network
+    down: bool = False
+    vectors: dict[tuple[str, str], bytes] = dataclasses.field(default_factory=dict)
+    log: list[Upsert] = dataclasses.field(default_factory=list)
+
+    def call_of(self, process: loops.Process) -> Callable[..., Any]:
+        async def upsert(request: Any, timeout: float, metadata: Any) -> Any:
+            if not process.alive:
+                await loops.for_ever()
+            # Once it is sent, it is Pinecone's: what becomes of the sender changes nothing.
+            if isinstance(request, bytes):
+                request = pinecone_pb2.PineconeUpsertRequest.FromString(request)
+            return await asyncio.shield(self.network.loop.fate.start(self._upsert(request)))
+
+        return upsert
+
+    async def _upsert(self, request: Any) -> Any:
+        network, weather = self.network, self.network.weather
+        if self.down:
+            await network.pause()
+            raise wire.failure("UNAVAILABLE", "Pinecone is down")
+        if network.happens(weather.pinecone_fails):
+            await network.pause()
+            if network.happens(0.5):
+                self._write(request, len(request.vectors))
+            raise wire.failure(network.choice.choice(("UNAVAILABLE", "RESOURCE_EXHAUSTED")), "not now")
+        if network.happens(weather.pinecone_slow):
+            # It is written whoever still waits for it.
+            fate = network.loop.fate
+            delay = network.choice.random() * UPSERT_DEADLINE_SECONDS
+            written = fate.start(self._later(request, delay))
+            try:
+                async with asyncio.timeout(UPSERT_DEADLINE_SECONDS * network.choice.random()):
+                    await asyncio.shield(written)
+            except TimeoutError:
+                raise wire.failure("DEADLINE_EXCEEDED", "too slow") from None
+        else:
+            await network.pause()
+            count = len(request.vectors)
+            if network.happens(weather.pinecone_partial):
+                count = network.choice.randrange(count)
+            self._write(request, count)
+            await network.pause()
+            return pinecone_pb2.PineconeUpsertResponse(upserted_count=count)
+        return pinecone_pb2.PineconeUpsertResponse(upserted_count=len(request.vectors))
+
+    async def _later(self, request: Any, delay: float) -> None:
+        await asyncio.sleep(delay)
+        self._write(request, len(request.vectors))
+
+    def _write(self, request: Any, count: int) -> None:
+        for vector in request.vectors[:count]:
+            self.vectors[request.namespace, vector.id] = vector.values
+            self.log.append(Upsert(self.network.loop.now, vector.id, vector.values))

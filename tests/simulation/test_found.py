@@ -1,0 +1,74 @@
+"""What the simulation found, each by itself."""
+
+import asyncio
+from typing import Any
+
+import pydantic
+import pytest
+from botocore import exceptions
+from vectorline.v1 import pinecone_pb2
+
+from services.chunks import errors as queue_errors
+from services.chunks import memory, strikes
+from services.indexer import concurrency, pinecone_writer
+from services.ingest import staging
+from services.runtime import errors
+from tests.support import chunks
+
+
+async def test_strikes_that_are_owed_back_are_not_counted() -> None:
+    queue = memory.MemoryStore()
+    book = strikes.Strikes(queue)
+    header = chunks.header("task", 0)
+    apply = queue.strike
+
+    async def lose_the_answer(*arguments: Any, **named: Any) -> int:
+        await apply(*arguments, **named)
+        raise queue_errors.QueueUnavailable("applied, but nobody hears of it")
+
+    queue.strike = lose_the_answer  # type: ignore[method-assign]
+    with pytest.raises(queue_errors.QueueUnavailable):
+        await book.add(header)
+    queue.strike = apply  # type: ignore[method-assign]
+    assert await book.count(header) == 0
+
+
+class Away:
+    """An S3 that does not answer."""
+
+    def get_object(self, **_: Any) -> Any:
+        raise exceptions.EndpointConnectionError(endpoint_url="s3")
+
+
+def test_duplicates_that_s3_does_not_serve_now_are_waited_for() -> None:
+    client: Any = Away()
+    read = staging.Staging(client, "bucket").pairs("s3://bucket/plans/t/plan.json")
+    with pytest.raises(errors.Unavailable):
+        read(0, 8)
+
+
+async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check before a long wait for a slot would let a task write after its turn has passed on."""
+    monkeypatch.setattr(concurrency, "FIRST", 1.0)
+    index: Any = None
+    upserts = pinecone_writer.Upserts(index, pydantic.SecretStr(""), 30.0)
+    told: list[str] = []
+    free = asyncio.Event()
+
+    async def call(_: bytes, **__: Any) -> Any:
+        told.append("written")
+        await free.wait()
+        return pinecone_pb2.PineconeUpsertResponse(upserted_count=1)
+
+    async def check() -> None:
+        told.append("checked")
+
+    upserts._call = call
+    vectors = [pinecone_writer.Vector(id="a", values=memoryview(b"12345678"), metadata=b"")]
+    writing = [asyncio.create_task(upserts.write("v2", vectors, check)) for _ in range(2)]
+    for _ in range(20):  # both come as far as they can
+        await asyncio.sleep(0)
+    told.append("slot is free")
+    free.set()
+    await asyncio.gather(*writing)
+    assert told == ["checked", "written", "slot is free", "checked", "written"]

@@ -1,0 +1,102 @@
+"""The protocols under crashes at every await: many seeds, and proof that they would notice."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from services.chunks import memory, store
+from services.embedder import worker
+from services.indexer import table
+from services.indexer.ledger import shards, turns
+from tests.simulation import world
+
+# `make simulate` runs 2,000, and more with SEEDS=.
+SEEDS = 150
+# Every defect below must be noticed within so many.
+NOTICED_WITHIN = 150
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect() -> Iterator[Callable[[], None]]:
+    with world.tidy() as collecting:
+        yield collecting
+
+
+@pytest.mark.parametrize("first", range(1, SEEDS, 10))
+def test_every_invariant_holds(first: int, collect: Callable[[], None]) -> None:
+    failed = {}
+    for seed in range(first, first + 10):
+        report = world.run(seed)
+        if report.problems:
+            failed[f"make simulate SEED={seed}"] = report.problems[:5]
+    collect()
+    assert not failed
+
+
+def test_a_seed_replays(collect: Callable[[], None]) -> None:
+    for seed in range(1, 11):
+        assert world.run(seed).digest == world.run(seed).digest
+    collect()
+
+
+def noticed(collect: Callable[[], None], words: str) -> bool:
+    for seed in range(1, NOTICED_WITHIN):
+        if any(words in problem for problem in world.run(seed).problems):
+            collect()
+            return True
+        if seed % 10 == 0:
+            collect()
+    return False
+
+
+class TestTheSimulationNotices:
+    def test_an_ack_before_the_settlement(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+        work = worker.Worker._work
+
+        async def ack_first(self: worker.Worker, delivery: Any) -> None:
+            with contextlib.suppress(Exception):
+                await self._consumer._store.ack(self._consumer.name, delivery.claim, delivery.header)
+            await work(self, delivery)
+
+        monkeypatch.setattr(worker.Worker, "_work", ack_first)
+        assert noticed(collect, "times,")
+
+    def test_a_heartbeat_without_owner_check(
+        self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+    ) -> None:
+        """A plain XCLAIM by a zombie steals the entry back."""
+
+        async def steal(self: memory.MemoryStore, consumer: str, claims: list[store.Claim]) -> list[bool]:
+            for claim in claims:
+                pending = self.lanes[claim.ref.lane].pending.get(claim.ref.entry_id)
+                if pending is not None:
+                    pending.consumer, pending.since = consumer, self._clock()
+            return [True] * len(claims)
+
+        monkeypatch.setattr(memory.MemoryStore, "heartbeat", steal)
+        assert noticed(collect, "heartbeat of")
+
+    def test_a_chunk_settled_twice(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+        class Unchecked(table.Update):
+            @property
+            def when(self) -> tuple[()]:  # type: ignore[override]
+                return ()
+
+            @when.setter
+            def when(self, _: object) -> None: ...
+
+        class Careless:
+            def __getattr__(self, name: str) -> Any:
+                return Unchecked if name == "Update" else getattr(table, name)
+
+        monkeypatch.setattr(shards, "table", Careless())
+        assert noticed(collect, "recount")
+
+    def test_a_turn_that_passes_on_at_once(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+        async def at_once(self: turns.Turns, turn: table.Item, task_id: str) -> bool:
+            return True
+
+        monkeypatch.setattr(turns.Turns, "_free", at_once)
+        assert noticed(collect, " holds ")

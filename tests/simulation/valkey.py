@@ -1,0 +1,153 @@
+"""One process's way to the Valkey in memory: the queue and the limiter, with answers lost and outages."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from services.chunks import entry, errors, memory, store
+from services.embedder import limiter, memory_limiter
+from tests.simulation import loop as loops
+from tests.simulation.network import Lost, Network
+
+log = structlog.get_logger()
+
+SERVICE = "valkey"
+TOLD = frozenset(
+    {"publish", "ack", "hand_back", "prune", "clear", "acquire_split", "release_split", "reclaim", "strike"}
+)
+
+
+class Owned(memory.MemoryStore):
+    """Watches that only the last one who was handed a chunk is ever taken for its owner."""
+
+    def __init__(self, broken: list[str], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.acked: set[tuple[str, int]] = set()
+        self._broken = broken
+        self._owners: dict[entry.Ref, tuple[str, int]] = {}
+
+    async def take(self, ask: store.Ask, turn: int) -> store.Taken:
+        return self._handed_out(ask, await super().take(ask, turn))
+
+    async def reclaim(self, ask: store.Ask) -> store.Taken:
+        return self._handed_out(ask, await super().reclaim(ask))
+
+    def _handed_out(self, ask: store.Ask, taken: store.Taken) -> store.Taken:
+        self._owners.update({row.claim.ref: (ask.consumer, row.claim.delivery_count) for row in taken.rows})
+        return taken
+
+    async def heartbeat(self, consumer: str, claims: Sequence[store.Claim]) -> list[bool]:
+        answers = await super().heartbeat(consumer, claims)
+        for claim, owned in zip(claims, answers, strict=True):
+            self._check("heartbeat", consumer, claim, owned=owned)
+        return answers
+
+    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:
+        acked = await super().ack(consumer, claim, header)
+        self._check("ack", consumer, claim, owned=acked)
+        if acked:
+            self.acked.add((header.task_id, header.chunk))
+        return acked
+
+    async def strike(self, task_id: str, chunk: int, token: str, *, add: bool) -> int:
+        count = await super().strike(task_id, chunk, token, add=add)
+        if add:  # by one who does not know yet that it lost the chunk: what stays then, expires
+            self.acked.discard((task_id, chunk))
+        return count
+
+    def _check(self, what: str, consumer: str, claim: store.Claim, *, owned: bool) -> None:
+        if owned and self._owners.get(claim.ref) != (consumer, claim.delivery_count):
+            self._broken.append(
+                f"{consumer}'s {what} of {claim} passed, but the owner is {self._owners.get(claim.ref)}"
+            )
+
+
+class Queue:
+    """A `store.Store`: `memory.MemoryStore` at the other end of a network."""
+
+    def __init__(
+        self,
+        shared: Owned,
+        process: loops.Process,
+        network: Network,
+        on_hand_back: Callable[[entry.Header], None] = lambda _: None,
+    ) -> None:
+        self.timing = shared.timing
+        self.limits = shared.limits
+        self._shared = shared
+        self._process = process
+        self._network = network
+        self._on_hand_back = on_hand_back
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._shared, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            if name == "hand_back":
+                self._on_hand_back(arguments[2])
+            try:
+                await self._network.ask(self._process, SERVICE)
+                result = await operation(*arguments, **named)
+                if name in TOLD:
+                    log.debug(f"Valkey: {name}", what=arguments[:-1], result=result)
+                await self._network.answer(self._process, SERVICE)
+            except Lost as lost:
+                raise errors.QueueUnavailable(str(lost)) from lost
+            return sorted(result) if isinstance(result, set) else result  # a set's order is not the seed's
+
+        return call
+
+
+class Limiter:
+    """A `limiter.Limiter`: `memory_limiter.MemoryLimiter` at the other end of a network."""
+
+    def __init__(self, shared: memory_limiter.MemoryLimiter, process: loops.Process, network: Network) -> None:
+        self._shared = shared
+        self._process = process
+        self._network = network
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._shared, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            asked = asyncio.get_running_loop().time()
+            try:
+                await self._network.ask(self._process, SERVICE)
+                result = await operation(*arguments, **named)
+                await self._network.answer(self._process, SERVICE)
+            except Lost as lost:
+                raise limiter.LimiterUnavailable(str(lost)) from lost
+            late = asyncio.get_running_loop().time() - asked > limiter.STALE_GRANT_SECONDS
+            if name == "acquire" and result.verdict is limiter.Verdict.START and late:
+                return limiter.Answer(limiter.Verdict.WAIT)  # as valkey_limiter does
+            return result
+
+        return call
+
+
+class Granting(memory_limiter.MemoryLimiter):
+    """Keeps the moments of its grants."""
+
+    def __init__(self, limits: limiter.Limits) -> None:
+        self.grants: list[tuple[float, int]] = []
+        # (from, until) in which a 429 forbade every start.
+        self.pauses: list[tuple[float, float]] = []
+        super().__init__(limits)
+
+    async def acquire(self, tokens: int, asker: limiter.Asker = limiter.Asker.BULK) -> limiter.Answer:
+        answer = await super().acquire(tokens, asker)
+        if answer.verdict is limiter.Verdict.START:
+            self.grants.append((self._now(), tokens))
+        return answer
+
+    async def pause(self, seconds: float, *, tokens_exceeded: bool, limit_per_minute: float = 0.0) -> None:
+        await super().pause(seconds, tokens_exceeded=tokens_exceeded, limit_per_minute=limit_per_minute)
+        self.pauses.append((self._now(), self._now() + seconds))
+
+    def flush(self) -> None:
+        super().flush()
+        # A flushed pause is forgotten; the starting debt of 2 s stands in for it.
+        now = asyncio.get_running_loop().time() if self.grants or self.pauses else 0.0
+        self.pauses = [(since, min(until, now)) for since, until in self.pauses]
