@@ -6,7 +6,7 @@ safe because missing chunks are split again. Drained: handed back. Lost: dropped
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
 import google.protobuf.message
 import prometheus_client
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 GATE_REFRESH_SECONDS = 1.0
 GATE_LOG_EVERY = 30
 RETRY_SECONDS = 1.0
+# How often an ack or a hand-back is tried.
 ACKS = 5
 
 CHUNKS = prometheus_client.Counter("vectorline_chunks", "Deliveries worked, by how they ended.", ["end"])
@@ -129,8 +130,7 @@ class Worker:
             self._consumer.drop(delivery)
             return "lost"
         if isinstance(why, Draining | Suspect):
-            with contextlib.suppress(queue_errors.QueueUnavailable):
-                await self._consumer.hand_back(delivery)
+            await self._end(delivery, self._consumer.hand_back)
             return "handed_back"
         if not isinstance(why, VOID):
             raise why
@@ -287,9 +287,13 @@ class Worker:
 
     async def _ack(self, delivery: Delivery) -> None:
         """Take the chunk off the queue; a Valkey that is away gives it to another, who finds it settled."""
+        await self._end(delivery, self._consumer.ack)
+
+    async def _end(self, delivery: Delivery, word: Callable[[Delivery], Awaitable[bool]]) -> None:
+        """Say so a few times, then let go: a chunk that nobody works must not be held on to."""
         for _ in range(ACKS):
             try:
-                await self._consumer.ack(delivery)
+                await word(delivery)
             except queue_errors.QueueUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)
             else:

@@ -1,5 +1,6 @@
 """The processes of the line, wired as their ``app`` modules do, over stand-ins at the lowest boundary."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,7 @@ from services.indexer import (
     task_servicer,
 )
 from services.ingest import driver, ledger_client, options, resubmitter, staging
-from services.runtime import background, identity
+from services.runtime import background, errors, identity
 from tests.simulation import loop as loops
 from tests.simulation import providers, storage, valkey, wire
 from tests.simulation.network import Network
@@ -166,4 +167,12 @@ class Indexer:
         )
 
     async def run(self) -> None:
+        """Serve once the ledger's table has answered, as the health of a new process does; it sets the clock, too."""
+        while True:
+            try:
+                await self.book.probe()
+            except errors.Unavailable:
+                await asyncio.sleep(1.0)
+            else:
+                break
         self._shared.indexers.up(self.process, *self._servicers)

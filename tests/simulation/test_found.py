@@ -8,8 +8,10 @@ import pytest
 from botocore import exceptions
 from vectorline.v1 import pinecone_pb2
 
+from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
 from services.chunks import memory, strikes
+from services.embedder import tokens, worker
 from services.indexer import concurrency, pinecone_writer
 from services.ingest import staging
 from services.runtime import errors
@@ -72,3 +74,17 @@ async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypa
     free.set()
     await asyncio.gather(*writing)
     assert told == ["checked", "written", "slot is free", "checked", "written"]
+
+
+async def test_a_chunk_that_cannot_be_handed_back_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held on to, its lease was renewed for ever, and a suspect chunk in hand kept its embedder from any other."""
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.0)
+    nothing: Any = None
+    queue = memory.MemoryStore()
+    consumer = consumers.Consumer(queue, slots=1)
+    await chunks.publish(queue, 1)
+    (delivery,) = await consumer.take(1)
+    queue.down = True
+    work = worker.Worker(consumer, nothing, nothing, model="", dimension=1, count=tokens.bound)
+    assert await work._leave(delivery, worker.Suspect()) == "handed_back"
+    assert consumer.held == []
