@@ -21,12 +21,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stages.Stage]:
 
 @pytest.fixture(scope="session")
 def results(request: pytest.FixtureRequest) -> Iterator[list[Result]]:
-    """Results by cell; at the end they are printed, and written where FAULTS_TABLE says."""
+    """Results by cell; at the end they are printed."""
     found: list[Result] = []
     yield found
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        table.publish(found)
+        table.show(found)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,26 +3,32 @@
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from tests.faults.scene import Result
 
 BEGIN, END = "<!-- table of make faults: begin -->", "<!-- table of make faults: end -->"
+HEAD = ("| fault | outcome | seconds to recover | texts paid twice |", "| --- | --- | ---: | ---: |")
 
 
-def publish(results: list[Result]) -> None:
-    """Print the table; FAULTS_TABLE names a file in which it replaces what stands between the marks."""
-    if not results:
+def show(results: Sequence[Result]) -> None:
+    """Print the table."""
+    sys.stdout.write("\n".join(["", *HEAD, *map(_row, results), ""]))
+
+
+def keep(result: Result, order: Sequence[str]) -> None:
+    """Put a cell's row into the file that FAULTS_TABLE names, in place of its row of before; `order`: of all faults."""
+    file = os.environ.get("FAULTS_TABLE")
+    if not file:
         return
-    rows = [
-        "| fault | outcome | seconds to recover | texts paid twice |",
-        "| --- | --- | ---: | ---: |",
-        *(f"| {each.fault} | {each.outcome} | {each.seconds:.1f} | {each.twice} |" for each in results),
-    ]
-    text = "\n".join(rows)
-    sys.stdout.write(f"\n{text}\n")
-    if file := os.environ.get("FAULTS_TABLE"):
-        path = pathlib.Path(file)
-        page = path.read_text()
-        before, rest = page.split(BEGIN)
-        after = rest.split(END)[1]
-        path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    path = pathlib.Path(file)
+    before, rest = path.read_text().split(BEGIN)
+    table, after = rest.split(END)
+    rows = {row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| ") and row not in HEAD}
+    rows[result.fault] = _row(result)
+    kept = [rows[fault] for fault in order if fault in rows]
+    path.write_text(before + "\n".join([BEGIN, *HEAD, *kept, END]) + after)
+
+
+def _row(result: Result) -> str:
+    return f"| {result.fault} | {result.outcome} | {result.seconds:.1f} | {result.twice} |"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.faults import aws, kills, poison, processes, providers, turns, valkey
+from tests.faults import aws, kills, poison, processes, providers, table, turns, valkey
 from tests.faults.cells import Cell
 from tests.faults.scene import Result, Scene
 from tests.faults.stage import Stage
@@ -24,5 +24,6 @@ def test_nothing_is_lost_or_counted_twice(stage: Stage, results: list[Result], c
     try:
         cell.act(scene)
         results.append(scene.check(twice=cell.twice))
+        table.keep(results[-1], [each.name for each in EVERYTHING])
     finally:
         scene.close()
