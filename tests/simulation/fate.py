@@ -58,9 +58,9 @@ class Fate:
                 setattr(calm, field.name, choice.choice((0.01, 0.03, 0.1)))
         if choice.random() < 0.2:
             calm.slow = 0.3
-            # A call that breaks while the indexer decodes looks like one that killed it, whatever broke it: where the
-            # marks of decoding are seconds apart and every tenth message breaks, five such breaks are no rarity.
-            calm.broken_stream = min(calm.broken_stream, 0.01)
+        # A call that breaks while the indexer decodes looks like one that killed it, whatever broke it: where every
+        # tenth message breaks, or the marks of decoding are seconds apart, five such breaks are no rarity.
+        calm.broken_stream = min(calm.broken_stream, 0.01 if calm.slow > 0.1 else 0.03)
         if self.contended and choice.random() < 0.7:
             calm.pinecone_slow = 0.3
         return calm

@@ -202,7 +202,7 @@ class World:
 
     async def _cancel(self, file: files.File) -> None:
         while True:
-            if living := self.running["indexer"]:
+            if living := [room for room in self.running["indexer"] if room.process in self.shared.indexers.live]:
                 indexer = self.choice.choice(living)
                 told = indexer.process.start(indexer.book.tasks.cancel(file.task_id))
                 with contextlib.suppress(Exception):
