@@ -74,8 +74,10 @@ def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
 
 def _vector(embedding: Any, cut: Sequence[bytes]) -> bytes:
     if type(embedding) is int:
-        # JSON may write a slash as \/.
-        return pybase64.b64decode(cut[embedding].replace(b"\\/", b"/"), validate=True)
+        text = cut[embedding]
+        if b"\\" in text:  # JSON may write a slash as \/, and any character by its number
+            text = orjson.loads(b'"%b"' % text)
+        return pybase64.b64decode(text, validate=True)
     if isinstance(embedding, str):
         return pybase64.b64decode(embedding, validate=True)  # written in a way that `_cut` does not know
     if not isinstance(embedding, list):

@@ -43,6 +43,15 @@ def test_white_space_does_not_matter(colon: str) -> None:
     assert answers.decode(text.encode(), 1, WIDTH) == [struct.pack("<3f", 1, 2, 3)]
 
 
+@pytest.mark.parametrize(("character", "escaped"), [("/", r"\/"), ("+", r"\u002B"), ("=", r"\u003d")])
+def test_an_escaped_character_is_the_character(character: str, escaped: str) -> None:
+    vector = bytes.fromhex("fbffbe3e") * 4  # four times 0.373
+    plain = base64.b64encode(vector).decode()
+    assert character in plain
+    text = f'{{"data": [{{"index": 0, "embedding": "{plain.replace(character, escaped)}"}}]}}'
+    assert answers.decode(text.encode(), 1, 4) == [vector]
+
+
 def test_shuffled_embeddings_are_put_in_order() -> None:
     data = [{"index": index, "embedding": packed(index, 1, 1)} for index in (2, 0, 1)]
     vectors = answers.decode(orjson.dumps({"data": data}), 3, WIDTH)
