@@ -1,5 +1,7 @@
 """What OpenAI's headers say about the quota. Absurd values are bounded: a header never stops the line for good."""
 
+import datetime
+import email.utils
 import re
 from collections.abc import Mapping
 
@@ -24,12 +26,26 @@ def duration_seconds(text: str) -> float | None:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """retry-after-ms or retry-after in seconds, bounded; None when neither is usable."""
+    """retry-after-ms or retry-after (seconds, or a date) in seconds, bounded; None when neither is usable."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = duration_seconds(headers.get(name, "")) if headers.get(name) else None
+        value = duration_seconds(headers.get(name, ""))
         if value is not None:
             return min(value * unit, LONGEST_PAUSE_SECONDS)
-    return None
+    until, now = _moment(headers.get("retry-after", "")), _moment(headers.get("date", ""))
+    if until is None:
+        return None
+    # By the clock that wrote the date, if it tells: ours may be another.
+    seconds = (until - (now or datetime.datetime.now(datetime.UTC))).total_seconds()
+    return min(seconds, LONGEST_PAUSE_SECONDS) if seconds > 0 else None
+
+
+def _moment(text: str) -> datetime.datetime | None:
+    """An HTTP date (RFC 9110, 5.6.7); None when it is none."""
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 
 def limit_per_minute(headers: Mapping[str, str], kind: str) -> float:
