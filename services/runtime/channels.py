@@ -29,6 +29,9 @@ SIZES = (
     ("grpc.absolute_max_metadata_size", METADATA_BYTES),
 )
 
+# A proxy of the environment (http_proxy) is for the outside world: plaintext is never for it.
+DIRECT = (("grpc.enable_http_proxy", 0),)
+
 # gRPC's own default waits up to two minutes before it dials a server again that was away.
 RECONNECT = (
     ("grpc.initial_reconnect_backoff_ms", 250),
@@ -126,6 +129,7 @@ def connect(
         *KEEPALIVE,
         *SIZES,
         *RECONNECT,
+        *DIRECT,
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
     )

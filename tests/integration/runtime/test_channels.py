@@ -82,6 +82,16 @@ async def test_every_call_is_signed_and_has_a_deadline() -> None:
         assert 0 < servicer.calls[0]["left"] <= channels.UNARY_TIMEOUT_SECONDS + 0.1
 
 
+async def test_a_proxy_of_the_environment_is_not_for_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands between a company and the internet; told of the line's own addresses it answers 403 or nothing."""
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with ledger() as (_, port), connect(port) as channel:
+        assert (await ask(channel)).task_id == "t"
+
+
 async def test_a_server_that_hangs_is_given_up_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channels, "UNARY_TIMEOUT_SECONDS", 0.3)
     async with ledger() as (servicer, port), connect(port) as channel:
