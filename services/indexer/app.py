@@ -14,6 +14,9 @@ from services.indexer import (
     ledger,
     ledger_servicer,
     pinecone_client,
+    pinecone_reference,
+    pinecone_transport,
+    pinecone_wire,
     pinecone_writer,
     rejects,
     servicer,
@@ -43,13 +46,12 @@ async def application(
 
         index = pinecone_client.Pinecone(pinecone)
         stack.push_async_callback(index.close)
+        wire = pinecone_wire.Wire(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
+        stack.push_async_callback(wire.close)
+        reference = pinecone_reference.Reference(index, rules.upsert_deadline_seconds)
         upserts = pinecone_writer.Upserts(
-            index,
-            pinecone.pinecone_api_key,
-            rules.upsert_deadline_seconds,
-            by_sdk=pinecone.pinecone_transport == "sdk",
+            pinecone_transport.Transport(index, wire, reference, pinecone.pinecone_transport)
         )
-        stack.push_async_callback(upserts.close)
 
         book = ledger.Ledger(
             dynamodb.DynamoTable(aws.dynamodb(where), rules.dynamodb_table_name, tables),

@@ -41,7 +41,11 @@ class IndexRefused(Exception):
 
 
 class IndexUnavailable(Exception):
-    """The index does not take the batch now; the same batch may succeed later."""
+    """The index does not take the batch now; the same batch may succeed later. `busy`: it is asked for too much."""
+
+    def __init__(self, words: str, *, busy: bool = False) -> None:
+        super().__init__(words)
+        self.busy = busy
 
 
 def batches(vectors: Sequence[Vector]) -> Iterator[tuple[int, Sequence[Vector]]]:

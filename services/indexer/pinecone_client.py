@@ -11,6 +11,9 @@ import pinecone.errors
 from services.indexer import settings
 from services.runtime import errors, secrets
 
+# A look whether the index answers at all takes no longer.
+ANSWER_SECONDS = 2.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Index:
@@ -103,6 +106,20 @@ class Pinecone:
                 self._data = await client.index(host=index.host)
             return self._data, self._key
 
+    async def answers(self) -> bool:
+        """Whether the data plane answers over REST at this moment."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):  # the SDK's own is one for each of its tries
+                data, _ = await self.data_plane()
+                await data.describe_index_stats()
+        except (pinecone.errors.PineconeError, errors.Unavailable, TimeoutError):
+            return False
+        return True
+
+    async def renew_key(self, refused: str) -> None:
+        """The key was refused: who asks again sends the new one, if there is one."""
+        await secrets.renewed(self._where.pinecone_api_key, refused)
+
     async def query(
         self, vector: list[float], *, namespace: str, top_k: int, metadata_filter: Mapping[str, Any] | None
     ) -> list[Neighbour]:
@@ -123,7 +140,7 @@ class Pinecone:
             if error.status_code == 400:
                 raise errors.InvalidArgument(f"The index refuses the question: {error}") from error
             if error.status_code in {401, 403}:
-                await secrets.renewed(self._where.pinecone_api_key, key)  # for who asks again
+                await self.renew_key(key)
             raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
         except pinecone.errors.PineconeError as error:
             raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error

@@ -1,10 +1,11 @@
-"""The same upserts through Pinecone's own SDK: the reference that `pinecone_writer` is held to, and a way out.
+"""The same upserts through Pinecone's own SDK: the reference that `pinecone_wire` is held to, and a way out.
 
-PINECONE_TRANSPORT=sdk chooses it. It speaks REST, so it also reaches an index whose gRPC is closed off; it costs about
-five times the CPU, since every float becomes a Python number on its way.
+It speaks REST, so it also reaches an index whose gRPC is closed off; it costs about five times the CPU, since every
+float becomes a Python number on its way.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pinecone.errors
@@ -13,33 +14,39 @@ from google.protobuf import json_format, struct_pb2
 from services.indexer import pinecone_batch, pinecone_client
 
 REFUSED_STATUSES = frozenset({400, 413, 422})
+KEY_REFUSED_STATUSES = frozenset({401, 403})
+BUSY_STATUSES = frozenset({429, 504})
 
 
-async def upsert(
-    index: pinecone_client.Pinecone, namespace: str, vectors: Sequence[pinecone_batch.Vector], deadline_seconds: float
-) -> int:
-    """Write vectors; answers how many the index says it wrote.
+class Reference:
+    """The index's data plane as the SDK speaks it."""
 
-    Raises:
-        pinecone_batch.IndexRefused: The content is refused.
-        pinecone_batch.IndexUnavailable: Anything else.
-    """
-    records = [
-        {
-            "id": vector.id,
-            "values": np.frombuffer(vector.values, "<f4").tolist(),
-            "metadata": json_format.MessageToDict(struct_pb2.Struct.FromString(vector.metadata)),
-        }
-        for vector in vectors
-    ]
-    data, _ = await index.data_plane()
-    try:
-        answer = await data.upsert(vectors=records, namespace=namespace, timeout=deadline_seconds)
-    except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
-        raise pinecone_batch.IndexRefused(str(error)[:300]) from error
-    except pinecone.errors.PineconeError as error:
-        words = str(error)[:300]
-        if getattr(error, "status_code", 0) in REFUSED_STATUSES:
-            raise pinecone_batch.IndexRefused(words) from error
-        raise pinecone_batch.IndexUnavailable(words) from error
-    return int(answer.upserted_count)
+    def __init__(self, index: pinecone_client.Pinecone, deadline_seconds: float) -> None:
+        self._index = index
+        self._deadline_seconds = deadline_seconds
+
+    async def upsert(self, namespace: str, vectors: Sequence[pinecone_batch.Vector]) -> int:
+        """See `pinecone_transport.Way`."""
+        records = [_record(vector) for vector in vectors]
+        data, key = await self._index.data_plane()
+        try:
+            answer = await data.upsert(vectors=records, namespace=namespace, timeout=self._deadline_seconds)
+        except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
+            raise pinecone_batch.IndexRefused(str(error)[:300]) from error
+        except pinecone.errors.PineconeError as error:
+            words, status = str(error)[:300], getattr(error, "status_code", 0)
+            if status in REFUSED_STATUSES:
+                raise pinecone_batch.IndexRefused(words) from error
+            if status in KEY_REFUSED_STATUSES:
+                await self._index.renew_key(key)
+            busy = status in BUSY_STATUSES or isinstance(error, pinecone.errors.PineconeTimeoutError)
+            raise pinecone_batch.IndexUnavailable(words, busy=busy) from error
+        return int(answer.upserted_count)
+
+
+def _record(vector: pinecone_batch.Vector) -> dict[str, Any]:
+    return {
+        "id": vector.id,
+        "values": np.frombuffer(vector.values, "<f4").tolist(),
+        "metadata": json_format.MessageToDict(struct_pb2.Struct.FromString(vector.metadata)),
+    }

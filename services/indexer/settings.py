@@ -50,8 +50,9 @@ class PineconeSettings(settings.Section):
     pinecone_controller_host: str | None = pydantic.Field(
         None, description="A Pinecone-compatible control plane; http:// means plaintext, for gRPC too."
     )
-    pinecone_transport: Literal["wire", "sdk"] = pydantic.Field(
-        "wire", description="How vectors are written: packed by hand over gRPC, or by Pinecone's SDK over REST."
+    pinecone_transport: Literal["auto", "wire", "sdk"] = pydantic.Field(
+        "auto",
+        description="How vectors are written: wire (by hand, gRPC), sdk (Pinecone's, REST), or sdk where no gRPC is.",
     )
     pinecone_cloud: str = pydantic.Field("aws", description="Cloud of an index that init creates.")
     pinecone_region: str = pydantic.Field("us-east-1", description="Region of an index that init creates.")

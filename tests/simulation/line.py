@@ -24,6 +24,8 @@ from services.indexer import (
     ledger,
     ledger_servicer,
     pinecone_client,
+    pinecone_transport,
+    pinecone_wire,
     pinecone_writer,
     rejects,
     servicer,
@@ -148,8 +150,9 @@ class Indexer:
         caller: Any = storage.Caller(process, network)
         index: Any = Index()
         store = rejects.RejectStore(shared.bucket.client(process), BUCKET, caller)
-        upserts = pinecone_writer.Upserts(index, pydantic.SecretStr(""), providers.UPSERT_DEADLINE_SECONDS)
-        upserts._call = shared.pinecone.call_of(process)
+        way = pinecone_wire.Wire(index, pydantic.SecretStr(""), providers.UPSERT_DEADLINE_SECONDS)
+        way._call = shared.pinecone.call_of(process)
+        upserts = pinecone_writer.Upserts(pinecone_transport.Transport(index, way, way, "wire"))
         upserts.circuit._clock = loop.time  # its default was the real one before the seed began
         book = ledger.Ledger(
             storage.Table(shared.table, process, network, watch),

@@ -12,7 +12,7 @@ from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
 from services.chunks import memory, strikes
 from services.embedder import tokens, worker
-from services.indexer import concurrency, pinecone_writer
+from services.indexer import concurrency, pinecone_batch, pinecone_transport, pinecone_wire, pinecone_writer
 from services.ingest import staging
 from services.runtime import errors
 from tests.support import chunks
@@ -53,7 +53,8 @@ async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypa
     """A check before a long wait for a slot would let a task write after its turn has passed on."""
     monkeypatch.setattr(concurrency, "FIRST", 1.0)
     index: Any = None
-    upserts = pinecone_writer.Upserts(index, pydantic.SecretStr(""), 30.0)
+    wire = pinecone_wire.Wire(index, pydantic.SecretStr(""), 30.0)
+    upserts = pinecone_writer.Upserts(pinecone_transport.Transport(index, wire, wire, "wire"))
     told: list[str] = []
     free = asyncio.Event()
 
@@ -65,8 +66,8 @@ async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypa
     async def check() -> None:
         told.append("checked")
 
-    upserts._call = call
-    vectors = [pinecone_writer.Vector(id="a", values=memoryview(b"12345678"), metadata=b"")]
+    wire._call = call
+    vectors = [pinecone_batch.Vector(id="a", values=memoryview(b"12345678"), metadata=b"")]
     writing = [asyncio.create_task(upserts.write("v2", vectors, check)) for _ in range(2)]
     for _ in range(20):  # both come as far as they can
         await asyncio.sleep(0)

@@ -1,7 +1,12 @@
 """Both ways into Pinecone, against its stand-in: equal records, equal refusals, equal patience."""
 
+import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import grpc
 import numpy as np
 import pinecone
 import pydantic
@@ -9,7 +14,16 @@ import pytest
 from google.protobuf import struct_pb2
 
 from sandbox.pinecone import testing
-from services.indexer import pinecone_batch, pinecone_client, pinecone_writer, settings
+from services.indexer import (
+    pinecone_batch,
+    pinecone_client,
+    pinecone_reference,
+    pinecone_transport,
+    pinecone_wire,
+    pinecone_writer,
+    settings,
+)
+from tests.support import proxy
 
 INDEX = "both-ways"
 DIMENSION = 8
@@ -26,18 +40,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[testing.Process
         yield process
 
 
-@pytest.fixture(params=[False, True], ids=["wire", "sdk"])
-async def upserts(server: testing.Process, request: pytest.FixtureRequest) -> AsyncIterator[pinecone_writer.Upserts]:
-    where = settings.PineconeSettings(
-        pinecone_api_key=pydantic.SecretStr("test"),
-        pinecone_index_name=INDEX,
-        pinecone_controller_host=server.url,
+def settings_for(url: str) -> settings.PineconeSettings:
+    return settings.PineconeSettings(
+        pinecone_api_key=pydantic.SecretStr("test"), pinecone_index_name=INDEX, pinecone_controller_host=url
     )
-    index = pinecone_client.Pinecone(where)
-    writer = pinecone_writer.Upserts(index, where.pinecone_api_key, 5.0, by_sdk=request.param)
-    yield writer
-    await writer.close()
+
+
+@contextlib.asynccontextmanager
+async def writing(
+    index: pinecone_client.Pinecone, choice: pinecone_transport.Choice
+) -> AsyncIterator[pinecone_writer.Upserts]:
+    wire = pinecone_wire.Wire(index, pydantic.SecretStr("test"), 5.0)
+    reference = pinecone_reference.Reference(index, 5.0)
+    yield pinecone_writer.Upserts(pinecone_transport.Transport(index, wire, reference, choice))
+    await wire.close()
     await index.close()
+
+
+@pytest.fixture(params=["wire", "sdk"])
+async def upserts(server: testing.Process, request: pytest.FixtureRequest) -> AsyncIterator[pinecone_writer.Upserts]:
+    async with writing(pinecone_client.Pinecone(settings_for(server.url)), request.param) as writer:
+        yield writer
 
 
 async def may_write() -> None:
@@ -92,3 +115,81 @@ async def test_partial_success_is_no_success(
     assert await upserts.write(namespace, vectors(10), may_write) == {}
 
     assert len(held(server, namespace)) == 10
+
+
+def transports(server: testing.Process) -> set[str]:
+    return {each["transport"] for each in server.requests()["requests"] if each["op"] == "upsert"}
+
+
+async def test_the_wire_is_the_way_where_grpc_is_served(server: testing.Process) -> None:
+    server.forget_requests()
+    async with writing(pinecone_client.Pinecone(settings_for(server.url)), "auto") as writer:
+        assert await writer.write("served", vectors(3), may_write) == {}
+    assert transports(server) == {"grpc"}
+
+
+@contextlib.asynccontextmanager
+async def behind(server: testing.Process) -> AsyncIterator[tuple[pinecone_client.Pinecone, proxy.Proxy]]:
+    """The index, dialled through a proxy."""
+    index = pinecone_client.Pinecone(settings_for(server.url))
+    described = await index.index()
+    between = proxy.Proxy(int(described.host.rsplit(":", 1)[1]))
+    index._index = pinecone_client.Index(INDEX, f"http://127.0.0.1:{between.port}", DIMENSION)
+    yield index, between
+    between.close()
+
+
+# What a server without HTTP/2 says to its preface.
+NO_GRPC: dict[str, Any] = {"match": b"PRI * HTTP/2.0", "body": b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"}
+
+
+async def test_an_index_without_grpc_is_written_by_rest(server: testing.Process) -> None:
+    server.forget_requests()
+    async with behind(server) as (index, between), writing(index, "auto") as writer:
+        with between.toxic(proxy.Kind.ANSWER, **NO_GRPC):
+            assert await writer.write("rest-only", vectors(5), may_write) == {}
+    assert transports(server) == {"rest"}
+    assert len(held(server, "rest-only")) == 5
+
+
+async def test_the_wire_is_gone_back_to_when_it_is_served_again(server: testing.Process) -> None:
+    async with behind(server) as (index, between), writing(index, "auto") as writer:
+        with between.toxic(proxy.Kind.ANSWER, **NO_GRPC):
+            await writer.write("back", vectors(1), may_write)
+        server.forget_requests()
+        async with asyncio.timeout(8.0):
+            while "grpc" not in transports(server):
+                assert await writer.write("back", vectors(1), may_write) == {}
+
+
+async def test_a_server_of_http2_that_knows_no_upsert_is_written_by_rest(server: testing.Process) -> None:
+    index = pinecone_client.Pinecone(settings_for(server.url))
+    await index.data_plane()  # REST goes where it went
+    other = grpc.aio.server()
+    port = other.add_insecure_port("127.0.0.1:0")
+    await other.start()
+    async with writing(index, "auto") as writer:
+        rest, index._index = index._index, pinecone_client.Index(INDEX, f"http://127.0.0.1:{port}", DIMENSION)
+        with pytest.raises(pinecone_batch.IndexUnavailable, match="UNIMPLEMENTED"):
+            await writer.write("no-upsert", vectors(2), may_write)
+        index._index = rest
+        assert await writer.write("no-upsert", vectors(2), may_write) == {}
+    await other.stop(None)
+    assert len(held(server, "no-upsert")) == 2
+
+
+async def test_rest_is_no_way_around_a_choice_of_the_wire(server: testing.Process) -> None:
+    async with behind(server) as (index, between), writing(index, "wire") as writer:
+        with between.toxic(proxy.Kind.ANSWER, **NO_GRPC), pytest.raises(pinecone_batch.IndexUnavailable):
+            await writer.write("forbidden", vectors(1), may_write)
+    assert held(server, "forbidden") == {}
+
+
+async def test_an_index_that_answers_nothing_is_an_outage() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        index = pinecone_client.Pinecone(settings_for("http://127.0.0.1:9"))
+        index._index = pinecone_client.Index(INDEX, f"http://127.0.0.1:{taken.getsockname()[1]}", DIMENSION)
+        async with writing(index, "auto") as writer:
+            with pytest.raises(pinecone_batch.IndexUnavailable):
+                await writer.write("nowhere", vectors(1), may_write)
