@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import socket
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +44,19 @@ def data_plane_url(host: str, controller_host: str | None) -> str:
     return f"{'http' if plaintext else 'https'}://{host}"
 
 
+async def dialled(url: str) -> str:
+    """The URL as the SDK takes it: a name without a dot, such as a container's, it refuses unless it is an address."""
+    parts = urllib.parse.urlsplit(url)
+    name = parts.hostname or ""
+    if parts.scheme != "http" or "." in name or ":" in name or name == "localhost":
+        return url
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(name, parts.port or 80, family=socket.AF_INET)
+    except OSError as error:
+        raise errors.Unavailable(f"The host {name!r} is not known: {error}", reason="PINECONE_UNAVAILABLE") from error
+    return f"http://{found[0][4][0]}:{parts.port or 80}"
+
+
 class Pinecone:
     """A client for one index. The SDK retries reads by itself; that is the only retry here."""
 
@@ -51,6 +66,7 @@ class Pinecone:
         self._key = ""  # of the client
         self._index: Index | None = None
         self._data: Any = None
+        self._data_host = ""  # of the data plane's client
         self._opening = asyncio.Lock()
 
     async def close(self) -> None:
@@ -99,11 +115,14 @@ class Pinecone:
 
     async def data_plane(self) -> tuple[Any, str]:
         """The SDK's client of the index, and the key that it was opened with."""
-        index = await self.index()
+        host = await dialled((await self.index()).host)
         async with self._opening:
             client = await self._opened()
+            if self._data is not None and host != self._data_host:
+                await self._data.close()
+                self._data = None
             if self._data is None:
-                self._data = await client.index(host=index.host)
+                self._data, self._data_host = await client.index(host=host), host
             return self._data, self._key
 
     async def answers(self) -> bool:

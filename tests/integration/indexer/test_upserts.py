@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -193,3 +194,30 @@ async def test_an_index_that_answers_nothing_is_an_outage() -> None:
         async with writing(index, "auto") as writer:
             with pytest.raises(pinecone_batch.IndexUnavailable):
                 await writer.write("nowhere", vectors(1), may_write)
+
+
+async def test_a_host_whose_name_has_no_dot_is_reached_by_both_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a network of containers; the SDK refuses such a name for an index."""
+    resolve = socket.getaddrinfo
+
+    def resolving(host: Any, *arguments: Any, **options: Any) -> Any:
+        return resolve("127.0.0.1" if host in ("pinecone", b"pinecone") else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolving)
+    with testing.running(tmp_path, "--name", "pinecone") as process:
+        port = process.url.rsplit(":", 1)[1]
+        with pinecone.Pinecone(api_key="test", host=f"http://127.0.0.1:{port}") as client:
+            client.create_index(
+                INDEX,
+                dimension=DIMENSION,
+                metric="cosine",
+                spec=pinecone.ServerlessSpec(cloud="aws", region="us-east-1"),
+            )
+        index = pinecone_client.Pinecone(settings_for(f"http://pinecone:{port}"))
+        assert (await index.index()).host.startswith("http://pinecone:")
+        async with writing(index, "sdk") as writer:
+            assert await writer.write("named", vectors(2), may_write) == {}
+            found = await index.query([1.0] * DIMENSION, namespace="named", top_k=1, metadata_filter=None)
+            assert len(found) == 1
