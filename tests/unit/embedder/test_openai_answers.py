@@ -171,6 +171,22 @@ def test_a_429_says_how_long_and_which_limit() -> None:
     assert (throttled.tokens_exceeded, throttled.limit_per_minute) == (False, 3000)
 
 
+@pytest.mark.parametrize(
+    ("headers", "limit"),
+    [
+        ({"x-ratelimit-limit-requests": "5", "retry-after": "1"}, 0),  # a second's: a minute's leaves 12 s between two
+        ({"x-ratelimit-limit-requests": "5", "retry-after": "12"}, 5),
+        ({"x-ratelimit-limit-requests": "5"}, 0),
+        ({"x-ratelimit-limit-requests": "500", "retry-after-ms": "120"}, 500),
+        ({"x-ratelimit-limit-requests": "many"}, 0),
+    ],
+)
+def test_a_limit_by_the_second_is_not_taken_for_one_by_the_minute(headers: dict[str, str], limit: float) -> None:
+    throttled = refusal(429, headers=headers, type="requests")
+    assert isinstance(throttled, openai_errors.Throttled)
+    assert throttled.limit_per_minute == limit
+
+
 def test_a_503_says_when_to_come_back() -> None:
     failed = refusal(503, headers={"retry-after": "7"})
     assert isinstance(failed, openai_errors.Failed)
