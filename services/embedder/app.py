@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc
+import structlog
 from vectorline.v1 import embedder_pb2_grpc
 
 from services.chunks import connection, consumer, presence, valkey_store, views
@@ -30,6 +31,8 @@ from services.embedder import (
 )
 from services.runtime import background, channels, health, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
+
+log = structlog.get_logger()
 
 NAME = "vectorline.v1.EmbedderService"
 INDEXER = "vectorline.v1.IndexerService"
@@ -72,7 +75,7 @@ async def application(
             indexer,
             purchases,
             model=embedding.openai_model,
-            dimension=embedding.embedding_dimensions,
+            dimension=source.dimension,
             count=_counting(embedding),
         )
         consumption = consuming.Consuming(chunks, workers, purchases)
@@ -87,8 +90,13 @@ async def application(
         }
         for name, loop in loops.items():
             await stack.enter_async_context(background.running(name, loop))
-        await consumption.start()
         stack.push_async_callback(consumption.close)
+
+        async def begin() -> None:
+            source.dimension = workers.dimension = source.dimension or await _dimension_of_index(indexer)
+            await consumption.start()
+
+        await stack.enter_async_context(background.running("begin", begin))
 
         view = health_view.HealthView(
             overview,
@@ -136,6 +144,16 @@ def _counting(embedding: settings.EmbeddingSettings) -> Callable[[Sequence[str]]
     if embedding.openai_tokens_per_minute:
         return tokens.count
     return tokens.count_where_needed if embedding.openai_rate_limit else tokens.bound
+
+
+async def _dimension_of_index(indexer: indexer_client.Indexer) -> int:
+    """What to ask OpenAI for where nothing else was chosen; nothing can be bought before the index was described."""
+    while True:
+        with contextlib.suppress(indexer_client.IndexerUnavailable):
+            if dimension := await indexer.index_dimension():
+                log.info("The index says how wide vectors are.", action="dimension_known", dimension=dimension)
+                return dimension
+        await asyncio.sleep(1.0)
 
 
 async def _touch(limits: limiter.Limiter) -> None:

@@ -132,6 +132,12 @@ class Indexer:
             answer = await self._ledger.BeginChunk(question, timeout=ANSWER_SECONDS)
         return Gate(answer.gate)
 
+    async def index_dimension(self) -> int:
+        """Values a vector that the index takes; 0: it cannot be asked now."""
+        async with _translated():
+            answer = await self._ledger.CheckNamespace(ledger_pb2.CheckNamespaceRequest(), timeout=ANSWER_SECONDS)
+        return answer.index_dimension
+
     async def fail_chunk(self, header: entry.Header, reason: str) -> Gate:
         """Settle a chunk as failed by its header alone."""
         request = ledger_pb2.FailChunkRequest(

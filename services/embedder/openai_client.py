@@ -31,7 +31,8 @@ class OpenAI:
 
     def __init__(self, embedding: settings.EmbeddingSettings, connections: int) -> None:
         self.model = embedding.openai_model
-        self.dimension = embedding.embedding_dimensions
+        # 0: the index's, which is not known yet.
+        self.dimension = embedding.embedding_dimensions or 0
         self._deadline_seconds = embedding.openai_timeout_seconds
         self._key = embedding.openai_api_key
         self._wrong_widths = 0
@@ -58,6 +59,8 @@ class OpenAI:
         Raises:
             Refused, AccountRefused, Throttled, Failed, Invalid: See there.
         """
+        if not self.dimension:
+            raise Failed("The index has not yet been asked for its dimension.")
         body = await self._ask(texts)
         try:
             if len(body) > INLINE_BYTES:

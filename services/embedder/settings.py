@@ -16,8 +16,8 @@ class EmbeddingSettings(settings.Section):
     openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
     openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
     openai_timeout_seconds: float = pydantic.Field(60.0, gt=0, description="Deadline of one request.")
-    embedding_dimensions: int = pydantic.Field(
-        1536, ge=1, le=20_000, description="Values a vector; the index must have the same."
+    embedding_dimensions: int | None = pydantic.Field(
+        None, ge=1, le=20_000, description="Values a vector; default: the index's."
     )
 
 

@@ -80,7 +80,7 @@ class Worker:
         self._indexer = indexer
         self._purchases = purchases
         self._model = model
-        self._dimension = dimension
+        self.dimension = dimension
         self._count = count
         self._orders: set[Order] = set()
         self._draining = False
@@ -213,7 +213,7 @@ class Worker:
         """Ask once, and tell the order."""
         asked_at = asyncio.get_running_loop().time()
         try:
-            gate = await self._indexer.begin_chunk(delivery.header, self._model, self._dimension)
+            gate = await self._indexer.begin_chunk(delivery.header, self._model, self.dimension)
         except indexer_client.ChunkRefused as error:
             order.drop(GateClosed(str(error)))
             return
@@ -233,7 +233,7 @@ class Worker:
             skipped=header.skipped,
             namespace=content.content.namespace,
             model=self._model,
-            dimension=self._dimension,
+            dimension=self.dimension,
         )
 
     async def _index(self, delivery: Delivery, content: rows.Rows, order: Order) -> None:

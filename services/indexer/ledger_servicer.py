@@ -114,15 +114,17 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     ) -> ledger_pb2.CheckNamespaceResponse:
         held = await self._ledger.namespaces.holds(request.namespace)
         answer = ledger_pb2.CheckNamespaceResponse(index_dimension=await self._index_dimension())
+        dimension = request.dimension or answer.index_dimension
         if held is not None:
             answer.model, answer.dimension = held.model, held.dimension
-        if answer.index_dimension not in (0, request.dimension):
+        if answer.index_dimension not in (0, dimension):
             answer.problem = (
-                f"The index takes {answer.index_dimension} values a vector, not {request.dimension}. Set "
+                f"The index takes {answer.index_dimension} values a vector, not {dimension}. Set "
                 "EMBEDDING_DIMENSIONS to what it takes, or use another index."
             )
         try:
-            await self._ledger.namespaces.check(request.namespace, request.model, request.dimension)
+            if dimension:
+                await self._ledger.namespaces.check(request.namespace, request.model, dimension)
         except namespaces.NamespaceRefused as refused:
             answer.problem = refused.message
         return answer

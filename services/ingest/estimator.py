@@ -121,7 +121,7 @@ class Estimator:
             holds_model=held.model,
             holds_dimension=held.dimension,
             index_dimension=held.index_dimension,
-            dimension=self._terms.dimension,
+            dimension=self._terms.dimension or held.index_dimension,
             problem=held.problem,
         )
 

@@ -89,8 +89,8 @@ class EstimateSettings(settings.Section):
     openai_model: str = pydantic.Field("text-embedding-3-small", description="Embedding model.")
     openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
     openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
-    embedding_dimensions: int = pydantic.Field(
-        1536, ge=1, le=20_000, description="Values a vector; the index must have the same."
+    embedding_dimensions: int | None = pydantic.Field(
+        None, ge=1, le=20_000, description="Values a vector; default: the index's."
     )
     # https://platform.openai.com/docs/pricing
     openai_prices: dict[str, Annotated[float, pydantic.Field(ge=0)]] = pydantic.Field(
@@ -106,7 +106,7 @@ class EstimateSettings(settings.Section):
         """The same as the domain wants it."""
         return estimate.Terms(
             model=self.openai_model,
-            dimension=self.embedding_dimensions,
+            dimension=self.embedding_dimensions or 0,
             prices=self.openai_prices,
             requests_per_second=self.openai_rate_limit,
             tokens_per_minute=self.openai_tokens_per_minute,
@@ -120,4 +120,6 @@ class SplitSettings(settings.Section):
     resubmit_seconds: float = pydantic.Field(15.0, gt=0, description="Between two looks for tasks nobody drives.")
     lease_seconds: float = pydantic.Field(30.0, gt=0, description="A splitter that is silent so long loses its task.")
     heartbeat_seconds: float = pydantic.Field(10.0, gt=0, description="Between two heartbeats; also of presence.")
-    indexer_addr: str = pydantic.Field("127.0.0.1:50053", description="host:port of the indexer, or several by comma.")
+    indexer_addr: settings.Addresses = pydantic.Field(
+        "127.0.0.1:50053", description="host:port of the indexer, or several by comma."
+    )

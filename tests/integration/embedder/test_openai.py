@@ -11,6 +11,7 @@ import numpy as np
 import pydantic
 import pytest
 import structlog
+from aiohttp import test_utils, web
 
 from services.embedder import openai_client, openai_errors, settings
 from tests.support import openai as stand_in
@@ -209,6 +210,50 @@ async def test_what_is_wrong_with_our_parameters_is_no_rows_fault(provider: Prov
 async def test_ada_is_not_asked_for_dimensions(provider: Provider) -> None:
     client = provider.client(openai_model="text-embedding-ada-002", embedding_dimensions=1536)
     assert len((await client.embed(TEXTS))[0]) == 4 * 1536
+
+
+async def test_nothing_is_bought_before_the_dimension_is_known(provider: Provider) -> None:
+    client = provider.client(embedding_dimensions=None)
+    with pytest.raises(openai_errors.Failed, match="dimension"):
+        await client.embed(TEXTS)
+    assert await provider.requests() == 0
+    client.dimension = 512
+    assert len((await client.embed(TEXTS))[0]) == 4 * 512
+
+
+class Stranger:
+    """A server that has nothing of our stand-in but the public description: it answers numbers, whatever was asked."""
+
+    def __init__(self) -> None:
+        self.encoding = ""
+        self.chunked = False
+        self.questions: list[dict[str, Any]] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        question = await request.json()
+        self.questions.append(question)
+        data = [{"object": "embedding", "index": n, "embedding": [0.5, n, 1e-3]} for n in range(len(question["input"]))]
+        answer = web.json_response({"object": "list", "data": data})  # no model, no usage
+        if self.encoding:
+            answer.enable_compression(web.ContentCoding(self.encoding))
+        if self.chunked:
+            answer.enable_chunked_encoding()
+        return answer
+
+
+@pytest.mark.parametrize(("encoding", "chunked"), [("", False), ("", True), ("gzip", False), ("deflate", True)])
+async def test_a_strange_server_is_asked_in_public_words_and_understood(encoding: str, chunked: bool) -> None:
+    stranger = Stranger()
+    stranger.encoding, stranger.chunked = encoding, chunked
+    app = web.Application()
+    app.router.add_post("/v1/embeddings", stranger.answer)
+    async with test_utils.TestServer(app) as server, aiohttp.ClientSession() as http:
+        client = Provider(str(server.make_url("")).rstrip("/"), http).client(embedding_dimensions=3)
+        found = vectors(await client.embed(TEXTS))
+        await client.close()
+    np.testing.assert_array_equal(found, np.array([[0.5, n, 1e-3] for n in range(3)], "<f4"))
+    model = {"model": "text-embedding-3-small", "dimensions": 3, "encoding_format": "base64"}
+    assert stranger.questions == [{**model, "input": TEXTS}]
 
 
 async def test_a_server_that_always_answers_another_width_is_not_paid_for_ever(provider: Provider) -> None:

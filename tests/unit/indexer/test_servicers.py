@@ -8,7 +8,7 @@ import grpc
 import pytest
 from vectorline.v1 import chunk_pb2, indexer_pb2, indexer_pb2_grpc, ingest_pb2, ledger_pb2, ledger_pb2_grpc
 
-from services.indexer import ledger_servicer, rejects, settings, task_servicer
+from services.indexer import ledger_servicer, pinecone_client, rejects, settings, task_servicer
 from services.runtime import identity
 from services.runtime.interceptors import failures
 from tests.support import ledgers
@@ -249,6 +249,23 @@ async def test_a_namespace_is_checked_without_being_claimed(served: Served) -> N
     assert (empty.model, empty.dimension, empty.problem) == ("", 0, "")
     assert (held.model, held.dimension) == ("ada", 3)
     assert "holds vectors of ada (3 values), not of small (3 values)" in held.problem
+
+
+async def test_a_namespace_is_checked_for_the_index_s_own_width_where_none_is_chosen(line: Line) -> None:
+    async def index() -> pinecone_client.Index:
+        return pinecone_client.Index("idx", "http://nowhere", 512)
+
+    async def check(model: str, dimension: int = 0) -> ledger_pb2.CheckNamespaceResponse:
+        asked = ledger_pb2.CheckNamespaceRequest(namespace="v2", model=model, dimension=dimension)
+        return await ledger_servicer.LedgerServicer(line.book, Store(), index).CheckNamespace(asked, context)
+
+    context: Any = None
+    await line.book.namespaces.claim("v2", "small", 512)
+
+    answer = await check("small")
+    assert (answer.index_dimension, answer.problem) == (512, "")
+    assert "holds vectors of small (512 values), not of ada (512 values)" in (await check("ada")).problem
+    assert (await check("small", 1536)).problem
 
 
 async def test_an_upload_is_known_again_by_its_content_and_not_by_its_id(served: Served) -> None:

@@ -1,0 +1,23 @@
+"""What an embedder does before it begins."""
+
+from services.embedder import app, indexer_client
+from tests.support import virtual_time
+
+
+class Indexer(indexer_client.Indexer):
+    """Answers the dimension as told; None: not at all."""
+
+    def __init__(self, *answers: int | None) -> None:
+        self.answers = list(answers)
+
+    async def index_dimension(self) -> int:
+        answer = self.answers.pop(0)
+        if answer is None:
+            raise indexer_client.IndexerUnavailable("away")
+        return answer
+
+
+def test_the_index_is_asked_for_its_dimension_until_it_is_known() -> None:
+    indexer = Indexer(None, 0, 512)
+    assert virtual_time.run(app._dimension_of_index(indexer)) == 512
+    assert indexer.answers == []
