@@ -114,7 +114,11 @@ class Pinecone:
         return Index(name=name, host=host, dimension=int(found.dimension or 0))
 
     async def data_plane(self) -> tuple[Any, str]:
-        """The SDK's client of the index, and the key that it was opened with."""
+        """The SDK's client of the index, and the key that it was opened with.
+
+        Raises:
+            errors.Unavailable: The control plane does not answer, or names a host that the SDK takes for none.
+        """
         host = await dialled((await self.index()).host)
         async with self._opening:
             client = await self._opened()
@@ -122,7 +126,11 @@ class Pinecone:
                 await self._data.close()
                 self._data = None
             if self._data is None:
-                self._data, self._data_host = await client.index(host=host), host
+                try:
+                    self._data, self._data_host = await client.index(host=host), host
+                except pinecone.errors.PineconeError as error:
+                    words = f"Pinecone names a host for the index that cannot be dialled: {host!r}."
+                    raise errors.Unavailable(words, reason="PINECONE_UNAVAILABLE") from error
             return self._data, self._key
 
     async def answers(self) -> bool:

@@ -24,6 +24,7 @@ from services.indexer import (
     pinecone_writer,
     settings,
 )
+from services.runtime import errors
 from tests.support import proxy
 
 INDEX = "both-ways"
@@ -194,6 +195,14 @@ async def test_an_index_that_answers_nothing_is_an_outage() -> None:
         async with writing(index, "auto") as writer:
             with pytest.raises(pinecone_batch.IndexUnavailable):
                 await writer.write("nowhere", vectors(1), may_write)
+
+
+async def test_a_host_that_the_sdk_refuses_is_said_to_be_the_trouble() -> None:
+    index = pinecone_client.Pinecone(settings_for("http://127.0.0.1:9"))
+    index._index = pinecone_client.Index(INDEX, "https://index", DIMENSION)
+    with pytest.raises(errors.Unavailable, match="https://index"):
+        await index.query([1.0] * DIMENSION, namespace="", top_k=1, metadata_filter=None)
+    await index.close()
 
 
 async def test_a_host_whose_name_has_no_dot_is_reached_by_both_ways(
