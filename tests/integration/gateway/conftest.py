@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-import socket
 import subprocess
 import threading
 import time
@@ -34,6 +33,7 @@ from vectorline.v1 import (
 )
 
 from gateway import render
+from tests.support import ports
 
 SERVICES = {name: f"vectorline.v1.{name.capitalize()}Service" for name in ("ingest", "embedder", "indexer")}
 
@@ -249,7 +249,7 @@ class Gateway:
     """Envoy as a process."""
 
     def __init__(self, folder: pathlib.Path, environment: dict[str, str]) -> None:
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = ports.free(), ports.free()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / "envoy.yaml"
         self.log = folder / "envoy.log"
@@ -288,12 +288,6 @@ class Gateway:
         self.process.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="package")
 def upstream() -> Iterator[Upstream]:
     server = Upstream().start()
@@ -329,7 +323,7 @@ def start_gateway(tmp_path: pathlib.Path) -> Iterator[Callable[[dict[str, str]],
 
 @pytest.fixture
 def unused_port() -> int:
-    return free_port()
+    return ports.free()
 
 
 @pytest.fixture
