@@ -43,8 +43,10 @@ check: install ## Lint protos and code, check types and the walls between the ro
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install ## Run all tests: unit, integration and the line end to end.
-	$(BIN)/pytest
+# Most of a test is waiting for real processes: two at a time, file by file, cost half of the time on two cores.
+WORKERS ?= 2
+test: install ## Run all tests: unit, integration and the line end to end (WORKERS= at a time).
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 SEEDS ?= 2000
 simulate: install ## Run the protocols through SEEDS= crashes and outages in virtual time; SEED=123 replays one and shows it.
