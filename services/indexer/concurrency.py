@@ -11,30 +11,52 @@ BACKOFF = 0.5
 
 
 class AdaptiveLimit:
-    """Grows by one a round of successes, halves when the index pushes back (429, timeouts)."""
+    """Grows by one a round of successes, halves when the index pushes back (429, timeouts).
+
+    Upserts that are under way together are pushed back together: that is one sign, not many.
+    """
 
     def __init__(self) -> None:
         self._limit = FIRST
         self._running = 0
+        self._halvings = 0
         self._changed = asyncio.Condition()
 
     @contextlib.asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator["Slot"]:
         """One of the places; waits for one."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._running < int(self._limit))
             self._running += 1
         try:
-            yield
+            yield Slot(self, self._halvings)
         finally:
             async with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
 
-    def succeed(self) -> None:
-        """An upsert went through."""
+    def grow(self) -> None:
+        """The index bore an upsert."""
         self._limit = min(MOST, self._limit + 1 / self._limit)
+
+    def halve(self, seen: int) -> None:
+        """The index pushed back on an upsert that began after so many halvings."""
+        if seen == self._halvings:
+            self._halvings += 1
+            self._limit = max(LEAST, self._limit * BACKOFF)
+
+
+class Slot:
+    """A place that one upsert holds; it tells how that went."""
+
+    def __init__(self, limit: AdaptiveLimit, halvings: int) -> None:
+        self._limit = limit
+        self._halvings = halvings
+
+    def succeed(self) -> None:
+        """The upsert went through."""
+        self._limit.grow()
 
     def push_back(self) -> None:
         """The index asked for less."""
-        self._limit = max(LEAST, self._limit * BACKOFF)
+        self._limit.halve(self._halvings)

@@ -59,14 +59,16 @@ class Upserts:
         way = await self._transport.way()
         async for attempt in retrying:
             with attempt:
-                async with self._limit.slot():
+                async with self._limit.slot() as slot:
                     await check()  # after the wait for the slot: what it says must not be old when the upsert goes
-                    written = await self._send(way, namespace, vectors)
+                    written = await self._send(way, slot, namespace, vectors)
                 if written != len(vectors):
                     UPSERTS.labels("partial").inc()
                     raise IndexUnavailable(f"Pinecone wrote {written} of {len(vectors)} vectors.")
 
-    async def _send(self, way: pinecone_transport.Way, namespace: str, vectors: Sequence[Vector]) -> int:
+    async def _send(
+        self, way: pinecone_transport.Way, slot: concurrency.Slot, namespace: str, vectors: Sequence[Vector]
+    ) -> int:
         """One upsert, and what it tells about the index."""
         try:
             with SECONDS.time():
@@ -78,11 +80,11 @@ class Upserts:
         except IndexUnavailable as error:
             UPSERTS.labels("failed").inc()
             if error.busy:
-                self._limit.push_back()
+                slot.push_back()
             self.circuit.fail()
             log.warning("Pinecone did not take a batch.", action="upsert_failed", error=str(error))
             raise
         UPSERTS.labels("written").inc()
-        self._limit.succeed()
+        slot.succeed()
         self.circuit.succeed()
         return written
