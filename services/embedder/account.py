@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from services.embedder import fulfilment, indexer_client, limiter, openai_client, openai_errors
+from services.embedder import indexer_client, limiter, openai_client, openai_errors, sharing
 
 log = structlog.get_logger()
 
@@ -18,12 +18,12 @@ class Account:
     def __init__(
         self,
         limits: limiter.Limiter,
-        source: fulfilment.Embeddings,
+        source: sharing.Embeddings,
         indexer: indexer_client.Indexer,
         probe_seconds: float,
     ) -> None:
         self._limiter = limits
-        self._source = source
+        self._source = sharing.Sharing(source, limits)
         self._indexer = indexer
         self._probe_seconds = probe_seconds
 
@@ -45,7 +45,7 @@ class Account:
             await self._permit()
             await self._source.embed([openai_client.PROBE_TEXT])
         except openai_errors.AccountRefused as refusal:
-            await self._limiter.block(str(refusal))
+            await self._source.block(refusal)
             log.warning("The account still refuses.", action="account_refused", why=str(refusal), tasks=len(tasks))
             return
         except (openai_errors.Failed, openai_errors.Throttled, openai_errors.Refused) as error:

@@ -7,14 +7,13 @@ on it, and only if OpenAI takes anything at all from us: a refusal of everything
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import prometheus_client
 import structlog
 import tenacity
 
-from services.embedder import limiter, openai_client, openai_errors, permits
+from services.embedder import limiter, openai_client, openai_errors, permits, sharing
 from services.embedder.order import Dropped, Order
 from services.runtime import breaker, failpoints
 
@@ -27,13 +26,6 @@ SECONDS = prometheus_client.Histogram("vectorline_openai_seconds", "Seconds a re
 
 RETRY_FIRST_SECONDS = 0.5
 RETRY_LONGEST_SECONDS = 20.0
-
-
-class Embeddings(Protocol):
-    """Who is bought from; `openai_client.OpenAI`, or a fake."""
-
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
-        """One embedding a text; raises what `openai_client` documents."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +50,12 @@ class Fulfilment:
 
     def __init__(
         self,
-        source: Embeddings,
+        source: sharing.Embeddings,
         permit: permits.Permits,
         limits: limiter.Limiter,
         refuse: Callable[[list[Order], openai_errors.AccountRefused], None],
     ) -> None:
-        self._source = source
+        self._source = sharing.Sharing(source, limits)
         self._permits = permit
         self._limiter = limits
         self._refuse = refuse
@@ -133,9 +125,8 @@ class Fulfilment:
         began = time.monotonic()
         try:
             vectors = await self._source.embed(texts)
-        except openai_errors.Throttled as throttled:
+        except openai_errors.Throttled:
             REQUESTS.labels("throttled").inc()
-            await self._slow_down(throttled)
             raise
         except openai_errors.Failed:
             REQUESTS.labels("failed").inc()
@@ -163,16 +154,6 @@ class Fulfilment:
         self._breaker.succeed()
         for piece, vector in zip(pieces, vectors, strict=True):
             piece.order.deliver(piece.index, vector)
-
-    async def _slow_down(self, throttled: openai_errors.Throttled) -> None:
-        try:
-            await self._limiter.pause(
-                throttled.seconds,
-                tokens_exceeded=throttled.tokens_exceeded,
-                limit_per_minute=throttled.limit_per_minute,
-            )
-        except limiter.LimiterUnavailable:
-            await asyncio.sleep(throttled.seconds)  # nobody else starts without the limiter either
 
     async def _prove(self) -> None:
         """Before a refusal is pinned on a text: is there any text that would be taken?
@@ -211,10 +192,7 @@ class Fulfilment:
 
     async def block(self, orders: list[Order], refusal: openai_errors.AccountRefused) -> None:
         """The account refused just now: everybody stops, and the orders' tasks become blocked."""
-        try:
-            await self._limiter.block(str(refusal))
-        except limiter.LimiterUnavailable as error:
-            log.warning("The block could not be shared.", action="block_unshared", error=str(error))
+        await self._source.block(refusal)
         self._refuse(orders, refusal)
 
     async def blocked(self, orders: list[Order]) -> None:

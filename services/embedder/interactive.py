@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.embedder import fulfilment, limiter, openai_errors, packing, permits, tokens
+from services.embedder import limiter, openai_errors, packing, permits, sharing, tokens
 from services.runtime import errors
 
 log = structlog.get_logger()
@@ -19,10 +19,9 @@ DEADLINE_SECONDS = 30.0
 class Interactive:
     """Embeds a few texts at search priority."""
 
-    def __init__(self, source: fulfilment.Embeddings, permit: permits.Permits, limits: limiter.Limiter) -> None:
-        self._source = source
+    def __init__(self, source: sharing.Embeddings, permit: permits.Permits, limits: limiter.Limiter) -> None:
+        self._source = sharing.Sharing(source, limits)
         self._permits = permit
-        self._limiter = limits
 
     async def embed(self, texts: Sequence[str]) -> tuple[list[bytes], int]:
         """One embedding a text (float32 little-endian) and the tokens they cost.
@@ -49,38 +48,21 @@ class Interactive:
             try:
                 await self._permits.take(lambda: cost, search=True)
                 return await self._source.embed(texts)
-            except openai_errors.Throttled as throttled:
-                await self._pause(throttled)
+            except openai_errors.Throttled:
+                continue  # the next permit comes when the pause is over
             except openai_errors.Failed as failed:
                 log.warning(
                     "OpenAI did not deliver.", action="openai_retry", attempt=attempt + 1, error=str(failed)[:200]
                 )
                 await asyncio.sleep(min(failed.seconds, RETRY_SECONDS) or random.uniform(0.0, RETRY_SECONDS))  # noqa: S311 (jitter)
             except openai_errors.AccountRefused as refusal:
-                await self._block(refusal)
+                await self._source.block(refusal)  # spare bulk the same answer
                 raise _account_refuses() from refusal
             except permits.AccountBlocked as refusal:
                 raise _account_refuses() from refusal
             except openai_errors.Refused as refused:
                 raise errors.InvalidArgument(f"The embedding provider refuses the text: {refused}") from refused
         raise errors.Unavailable("The embedding provider does not answer now; try again.", retry_seconds=5.0)
-
-    async def _pause(self, throttled: openai_errors.Throttled) -> None:
-        try:
-            await self._limiter.pause(
-                throttled.seconds,
-                tokens_exceeded=throttled.tokens_exceeded,
-                limit_per_minute=throttled.limit_per_minute,
-            )
-        except limiter.LimiterUnavailable:
-            return  # the next permit is not granted without it either
-
-    async def _block(self, refusal: openai_errors.AccountRefused) -> None:
-        """Spare bulk the same answer; the probe clears it."""
-        try:
-            await self._limiter.block(str(refusal))
-        except limiter.LimiterUnavailable as error:
-            log.warning("The block could not be shared.", action="block_unshared", error=str(error))
 
 
 def _account_refuses() -> errors.Unavailable:

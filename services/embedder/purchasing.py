@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import structlog
 
-from services.embedder import limiter, openai_errors, packing, permits
-from services.embedder.fulfilment import Embeddings, Fulfilment, Piece
+from services.embedder import limiter, openai_errors, packing, permits, sharing
+from services.embedder.fulfilment import Fulfilment, Piece
 from services.embedder.order import Order
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ class Purchasing:
 
     def __init__(
         self,
-        source: Embeddings,
+        source: sharing.Embeddings,
         permit: permits.Permits,
         limits: limiter.Limiter,
         packing_limits: packing.Limits,

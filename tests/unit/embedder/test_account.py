@@ -83,6 +83,19 @@ def test_one_task_that_cannot_be_resumed_keeps_back_no_other() -> None:
     virtual_time.run(work())
 
 
+def test_a_429_on_the_probe_pauses_everybody() -> None:
+    async def work() -> None:
+        line = Line()
+        line.source.script = [openai_errors.Throttled(100, tokens_exceeded=False)]
+        await line.limiter.block("no money")
+        await asyncio.sleep(10)
+        assert len(line.source.requests) == 1
+        assert (await line.limiter.look()).pause_seconds > 80
+        await line.close()
+
+    virtual_time.run(work())
+
+
 def test_outages_of_anybody_end_neither_the_watch_nor_the_block() -> None:
     async def work() -> None:
         line = Line()

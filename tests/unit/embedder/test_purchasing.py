@@ -273,6 +273,19 @@ def test_a_429_pauses_everybody_and_loses_nothing() -> None:
     scenario(work())
 
 
+def test_a_429_on_the_question_whether_any_text_is_taken_pauses_everybody_too() -> None:
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings()
+        source.script = [openai_errors.Refused("No."), openai_errors.Throttled(20.0, tokens_exceeded=False)]
+        async with opened(source, rate=5.0) as shop:
+            await complete(shop.order(["one"]))
+            asked_at = source.requests[1][0]
+            assert all(at >= asked_at + source.seconds + 20 - 1e-6 for at, _ in source.requests[2:])
+            assert source.bought == ["one"]
+
+    scenario(work())
+
+
 def test_bisecting_pins_a_refusal_on_its_text() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
