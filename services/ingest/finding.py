@@ -1,7 +1,10 @@
 """From what a request or a pin says to the source itself."""
 
 import pathlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from vectorline.v1 import ingest_pb2
 
 from services.ingest import options, settings, sources, staging
 from services.ingest.sources import local, s3
@@ -18,20 +21,15 @@ class Sources:
         self._client = client
         self._allowed = allowed
 
-    def check(self, chosen: options.Options) -> None:
-        """Refuse what no task could ever read.
-
-        Raises:
-            errors.InvalidArgument: Another bucket or prefix than the allowed ones, or local files while they are off.
-        """
-        problem = ""
-        if chosen.data_source == "local_csv" and not self._allowed.use_local_files:
-            problem = "Local files are off here; USE_LOCAL_FILES=true turns them on."
-        elif chosen.data_source == "s3_csv":
-            problem = self._s3_problem(*self._uri(chosen).removeprefix("s3://").split("/", 1))
-        if problem:
-            field = "data_source" if chosen.data_source == "local_csv" else "s3_key"
-            raise errors.InvalidArgument(problem, violations=(errors.FieldViolation(field, problem),))
+    def problems(self, request: ingest_pb2.ProcessRequest) -> Iterator[errors.FieldViolation]:
+        """What no task could ever read: another bucket or prefix than the allowed ones, local files while they are off."""
+        if request.data_source == "local_csv" and not self._allowed.use_local_files:
+            yield errors.FieldViolation("data_source", "Local files are off here; USE_LOCAL_FILES=true turns them on.")
+        elif request.data_source == "s3_csv" and request.s3_key:
+            bucket, _, key = self._uri(request.s3_key).removeprefix("s3://").partition("/")
+            problem = self._s3_problem(bucket, key)
+            if problem:
+                yield errors.FieldViolation("s3_key", problem)
 
     def _s3_problem(self, bucket: str, key: str) -> str:
         if any(part in (".", "..") for part in key.split("/")):
@@ -55,7 +53,7 @@ class Sources:
         """The source that a request names."""
         if chosen.data_source == "local_csv":
             return self._local(chosen.s3_key)
-        return s3.S3Source(self._client, self._uri(chosen))
+        return s3.S3Source(self._client, self._uri(chosen.s3_key))
 
     def of_pin(self, pinned: sources.Pinned) -> sources.Source:
         """The source that was pinned."""
@@ -67,7 +65,5 @@ class Sources:
         folder: pathlib.Path | None = self._allowed.local_csv_folder if self._allowed.use_local_files else None
         return local.LocalSource(folder, path)
 
-    def _uri(self, chosen: options.Options) -> str:
-        if chosen.s3_key.startswith("s3://"):
-            return chosen.s3_key
-        return f"s3://{self._allowed.s3_bucket_name}/{chosen.s3_key}"
+    def _uri(self, key: str) -> str:
+        return key if key.startswith("s3://") else f"s3://{self._allowed.s3_bucket_name}/{key}"

@@ -4,6 +4,7 @@ import codecs
 import dataclasses
 import datetime
 import re
+from collections.abc import Callable, Iterable
 
 from vectorline.v1 import ingest_pb2
 
@@ -32,6 +33,9 @@ REFUSED_ENCODINGS = frozenset(
     {"idna", "punycode", "undefined", "utf-7", "unicode-escape", "raw-unicode-escape", "mbcs", "oem"}
 )
 NOT_YET = "NOT_YET"
+
+# What else is wrong with a request here and now: what this deployment does not serve, or does not let a caller name.
+Also = Callable[[ingest_pb2.ProcessRequest], Iterable[errors.FieldViolation]]
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _S3_URI = re.compile(r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]/.+", re.DOTALL)
@@ -80,13 +84,20 @@ class Options:
     request_id: str = ""
 
     @classmethod
-    def from_request(cls, request: ingest_pb2.ProcessRequest, defaults: Defaults) -> "Options":
+    def from_request(
+        cls, request: ingest_pb2.ProcessRequest, defaults: Defaults, also: Also = lambda _request: ()
+    ) -> "Options":
         """Check every field at once and fill in the defaults.
+
+        Args:
+            request: As the caller sent it.
+            defaults: For what it leaves open.
+            also: Further checks, of fields that are good in themselves.
 
         Raises:
             errors.InvalidArgument: Names every bad field; reason NOT_YET when all that is wrong is yet to come.
         """
-        return _Checks(request).options(defaults)
+        return _Checks(request).options(defaults, also)
 
     @property
     def dated(self) -> bool:
@@ -109,7 +120,7 @@ class _Checks:
         self.violations: list[errors.FieldViolation] = []
         self.not_yet = 0
 
-    def options(self, defaults: Defaults) -> Options:
+    def options(self, defaults: Defaults, also: Also) -> Options:
         request = self.request
         dates = self.date("start_date"), self.date("end_date")
         if dates[0] and dates[1] and dates[0] > dates[1]:
@@ -145,6 +156,8 @@ class _Checks:
         both = sorted(set(request.metadata_columns) & set(request.exclude_columns))
         if both:
             self.bad("exclude_columns", f"{', '.join(both[:5])} is in metadata_columns too; name it in one of the two")
+        named = {violation.field for violation in self.violations}
+        self.violations += [violation for violation in also(request) if violation.field not in named]
         self.raise_if_bad()
         return made
 

@@ -7,12 +7,13 @@ parameters go as a form: every version of Metabase takes that, while 0.53 and la
 import asyncio
 import datetime
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import httpx
 import structlog
 import tenacity
+from vectorline.v1 import ingest_pb2
 
 from services.ingest import answers, failures, options, settings, sources, staging
 from services.runtime import errors
@@ -57,15 +58,11 @@ class Questions:
         self._where = where
         self._sleep = sleep
 
-    def check(self) -> None:
-        """Refuse questions where no Metabase is configured.
-
-        Raises:
-            errors.InvalidArgument: None is.
-        """
-        if not self._where.metabase_url:
+    def problems(self, request: ingest_pb2.ProcessRequest) -> Iterator[errors.FieldViolation]:
+        """What is wrong with a question where no Metabase is configured."""
+        if request.data_source == "metabase" and not self._where.metabase_url:
             problem = "There is no Metabase here; METABASE_URL and METABASE_API_KEY name one."
-            raise errors.InvalidArgument(problem, violations=(errors.FieldViolation("data_source", problem),))
+            yield errors.FieldViolation("data_source", problem)
 
     def check_rows(self, rows: int) -> None:
         """Refuse an export that ends just where Metabase cuts silently.

@@ -1,7 +1,7 @@
 """IngestService: RPC in, domain out."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 from google.api import httpbody_pb2
@@ -52,8 +52,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def Process(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Store a task over a source that is somewhere already."""
-        _add_key(request, context)
-        chosen = self._checked(request)
+        chosen = self._checked(request, context)
         pinned = await self._uploaded(chosen)
         failpoints.hit("ingest.before_create")
         record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned, "")
@@ -61,7 +60,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
     async def Estimate(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.EstimateResponse:
         """Say what a task over a source would come to."""
-        chosen = self._checked(request)
+        chosen = self._checked(request, context)
         return await self._estimates.of(chosen, await self._uploaded(chosen), identity.current().key_id)
 
     async def Upload(
@@ -106,13 +105,19 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             await self._staging.remove(pinned)
         return record
 
-    def _checked(self, request: ingest_pb2.ProcessRequest) -> options.Options:
+    def _checked(self, request: ingest_pb2.ProcessRequest, context: Context) -> options.Options:
         """The request, if this deployment can serve it."""
-        chosen = options.Options.from_request(request, self._defaults)
-        self._sources.check(chosen)
-        if chosen.data_source == "metabase":
-            self._questions.check()
-        return chosen
+        key = _idempotency_key(context)
+
+        def also(asked: ingest_pb2.ProcessRequest) -> Iterator[errors.FieldViolation]:
+            yield from self._sources.problems(asked)
+            yield from self._questions.problems(asked)
+            if key and asked.request_id != key:  # which of the two the caller goes by is not for us to guess
+                words = "is another than the header Idempotency-Key; send one of the two"
+                yield errors.FieldViolation("request_id", words)
+
+        request.request_id = request.request_id or key
+        return options.Options.from_request(request, self._defaults, also)
 
     async def _uploaded(self, chosen: options.Options) -> sources.Pinned | None:
         """The earlier upload that a request names, if it names one; a caller's own only."""
@@ -204,8 +209,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         request.data_source = "upload"
         request.s3_key = ""
         request.upload_id = upload_id
-        _add_key(request, context)
-        return options.Options.from_request(request, self._defaults)
+        return self._checked(request, context)
 
     async def _accepted(
         self, record: ledger_client.Record, context: Context, words: str = "The task is stored and will run."
@@ -224,11 +228,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         )
 
 
-def _add_key(request: ingest_pb2.ProcessRequest, context: Context) -> None:
-    """The header Idempotency-Key counts when the body names no request_id."""
+def _idempotency_key(context: Context) -> str:
+    """The header Idempotency-Key; empty: there is none."""
     for name, value in context.invocation_metadata() or ():
-        if name == "idempotency-key" and isinstance(value, str) and not request.request_id:
-            request.request_id = value
+        if name == "idempotency-key" and isinstance(value, str):
+            return value
+    return ""
 
 
 def _safe_name(filename: str) -> str:

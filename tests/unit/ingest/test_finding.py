@@ -4,26 +4,21 @@ import pathlib
 from typing import Any
 
 import pytest
+from vectorline.v1 import ingest_pb2
 
-from services.ingest import finding, options, settings
-from services.runtime import errors
+from services.ingest import finding, settings
 
 
-def check(allowed: dict[str, Any], **chosen: Any) -> None:
+def problems(allowed: dict[str, Any], **asked: Any) -> list[str]:
+    """The fields that are refused."""
     client: Any = None  # nothing is asked of S3 here
     sources = finding.Sources(client, settings.SourceSettings(s3_bucket_name="ours", **allowed))
-    sources.check(options.Options(question_id=1, **chosen))
-
-
-def refused(allowed: dict[str, Any], **chosen: Any) -> str:
-    with pytest.raises(errors.InvalidArgument) as caught:
-        check(allowed, **chosen)
-    return caught.value.violations[0].field
+    return [each.field for each in sources.problems(ingest_pb2.ProcessRequest(question_id=1, **asked))]
 
 
 @pytest.mark.parametrize("key", ["a.csv", "exports/a.csv", "s3://ours/exports/uploads/a.csv"])
 def test_a_key_of_the_own_bucket_is_taken(key: str) -> None:
-    check({}, data_source="s3_csv", s3_key=key)
+    assert not problems({}, data_source="s3_csv", s3_key=key)
 
 
 @pytest.mark.parametrize(
@@ -39,12 +34,12 @@ def test_a_key_of_the_own_bucket_is_taken(key: str) -> None:
     ],
 )
 def test_what_the_line_keeps_for_callers_is_not_a_key(key: str) -> None:
-    assert refused({}, data_source="s3_csv", s3_key=key) == "s3_key"
+    assert problems({}, data_source="s3_csv", s3_key=key) == ["s3_key"]
 
 
 @pytest.mark.parametrize("key", ["s3://whole/any/thing.csv", "s3://part/exports/a.csv", "s3://part/exports/b/c.csv"])
 def test_other_buckets_and_prefixes_are_taken_as_configured(key: str) -> None:
-    check({"s3_allowed_buckets": "whole, part/exports/"}, data_source="s3_csv", s3_key=key)
+    assert not problems({"s3_allowed_buckets": "whole, part/exports/"}, data_source="s3_csv", s3_key=key)
 
 
 @pytest.mark.parametrize(
@@ -60,9 +55,9 @@ def test_other_buckets_and_prefixes_are_taken_as_configured(key: str) -> None:
 )
 def test_any_other_bucket_or_prefix_is_refused(key: str) -> None:
     allowed = {"s3_allowed_buckets": "whole,part/exports/"}
-    assert refused(allowed, data_source="s3_csv", s3_key=key) == "s3_key"
+    assert problems(allowed, data_source="s3_csv", s3_key=key) == ["s3_key"]
 
 
 def test_local_files_are_off_unless_they_are_on(tmp_path: pathlib.Path) -> None:
-    assert refused({}, data_source="local_csv", s3_key="a.csv") == "data_source"
-    check({"use_local_files": True, "local_csv_folder": tmp_path}, data_source="local_csv", s3_key="a.csv")
+    assert problems({}, data_source="local_csv", s3_key="a.csv") == ["data_source"]
+    assert not problems({"use_local_files": True, "local_csv_folder": tmp_path}, data_source="local_csv", s3_key="a.csv")
