@@ -50,7 +50,8 @@ async def application(
         stack.push_async_callback(wire.close)
         reference = pinecone_reference.Reference(index, rules.upsert_deadline_seconds)
         upserts = pinecone_writer.Upserts(
-            pinecone_transport.Transport(index, wire, reference, pinecone.pinecone_transport)
+            pinecone_transport.Transport(index, wire, reference, pinecone.pinecone_transport),
+            most_vectors=pinecone.pinecone_batch_size,
         )
 
         book = ledger.Ledger(

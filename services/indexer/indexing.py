@@ -89,7 +89,7 @@ class Chunk:
         Raises:
             What an earlier batch of the chunk failed with.
         """
-        for start, batch in pinecone_batch.batches(vectors):
+        for start, batch in pinecone_batch.batches(vectors, self._upserts.most_vectors):
             await self._slots.acquire()
             for task in self._writing:
                 if task.done():

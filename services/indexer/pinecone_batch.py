@@ -48,12 +48,12 @@ class IndexUnavailable(Exception):
         self.busy = busy
 
 
-def batches(vectors: Sequence[Vector]) -> Iterator[tuple[int, Sequence[Vector]]]:
-    """Runs of vectors that fit one upsert, each with the position of its first; order is kept."""
+def batches(vectors: Sequence[Vector], most: int = UPSERT_VECTORS) -> Iterator[tuple[int, Sequence[Vector]]]:
+    """Runs of at most `most` vectors that fit one upsert, each with the position of its first; order is kept."""
     start, size = 0, 0
     for position, vector in enumerate(vectors):
         bytes_ = len(vector.id) * 4 + len(vector.values) + len(vector.metadata) + FRAMING_BYTES
-        if position > start and (size + bytes_ > UPSERT_BYTES or position - start == UPSERT_VECTORS):
+        if position > start and (size + bytes_ > UPSERT_BYTES or position - start == most):
             yield start, vectors[start:position]
             start, size = position, 0
         size += bytes_

@@ -10,7 +10,7 @@ import structlog
 import tenacity
 
 from services.indexer import concurrency, pinecone_transport
-from services.indexer.pinecone_batch import IndexRefused, IndexUnavailable, Vector
+from services.indexer.pinecone_batch import UPSERT_VECTORS, IndexRefused, IndexUnavailable, Vector
 from services.runtime import breaker
 
 log = structlog.get_logger()
@@ -22,7 +22,8 @@ SECONDS = prometheus_client.Histogram("vectorline_pinecone_seconds", "Seconds an
 class Upserts:
     """Writes batches of vectors into one index."""
 
-    def __init__(self, transport: pinecone_transport.Transport) -> None:
+    def __init__(self, transport: pinecone_transport.Transport, *, most_vectors: int = UPSERT_VECTORS) -> None:
+        self.most_vectors = most_vectors  # in one upsert
         self._transport = transport
         self._limit = concurrency.AdaptiveLimit()
         self.circuit = breaker.Breaker("pinecone")

@@ -9,11 +9,9 @@ from tests.unit.deployment import code
 
 Example = list[tuple[str, str, bool]]
 
-# Read by libraries, by compose itself, or by nothing yet; each is explained where it stands.
+# Read by libraries or by compose itself; each is explained where it stands.
 AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 COMPOSE = {"VECTORLINE_TAG"}
-PLANNED = {"PINECONE_BATCH_SIZE"}
-# Of one service this is a default, and of another "the index's": the example shows the first.
 NAMED_FILES = {"ENVOY_DESCRIPTORS", "ENVOY_LUA", "ENVOY_OPENAPI", "ENVOY_DOCS"}
 
 
@@ -22,11 +20,7 @@ def read_by_code() -> set[str]:
 
 
 def test_every_variable_of_the_code_is_in_the_example_and_the_other_way_round(example: Example) -> None:
-    assert {name for name, _, _ in example} - AWS - COMPOSE - PLANNED == read_by_code()
-
-
-def test_what_is_called_planned_is_read_by_nothing() -> None:
-    assert not PLANNED & read_by_code()
+    assert {name for name, _, _ in example} - AWS - COMPOSE == read_by_code()
 
 
 def test_no_variable_is_there_twice(example: Example) -> None:

@@ -42,3 +42,4 @@ def test_small_records_are_limited_by_number() -> None:
     vectors = [vector(f"v{number}", b"1234", b"") for number in range(2_500)]
 
     assert [len(batch) for _, batch in pinecone_batch.batches(vectors)] == [1_000, 1_000, 500]
+    assert [len(batch) for _, batch in pinecone_batch.batches(vectors[:250], most=100)] == [100, 100, 50]
