@@ -5,6 +5,7 @@ of everything that can be set.
 """
 
 import argparse
+import ipaddress
 import json
 import os
 import pathlib
@@ -48,7 +49,8 @@ DEFAULTS = {
 }
 
 TLS = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
-_TEXT = ("API_HOST", "ENVOY_DESCRIPTORS", "ENVOY_DOCS", "ENVOY_LUA", "ENVOY_OPENAPI")
+_PORTS = ("API_PORT", "ENVOY_ADMIN_PORT")
+_TEXT = ("ENVOY_DESCRIPTORS", "ENVOY_DOCS", "ENVOY_LUA", "ENVOY_OPENAPI")
 
 
 class WrongValueError(ValueError):
@@ -67,6 +69,14 @@ def _endpoints(variable: str, addresses: str) -> str:
     if not endpoints:
         raise WrongValueError(f"{variable}: name at least one host:port")
     return json.dumps(endpoints)
+
+
+def _ip(host: str) -> str:
+    """The address that Envoy listens on; it takes no name there."""
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        raise WrongValueError(f"API_HOST: {host!r} is not an IP address, e.g. 0.0.0.0 or 127.0.0.1") from None
 
 
 def _transport(service: str, files: Mapping[str, str]) -> str:
@@ -105,6 +115,10 @@ def render(environment: Mapping[str, str]) -> str:
             filled[name.replace("_ADDRS", "_TRANSPORT")] = _transport(name.removesuffix("_ADDRS").lower(), values)
         elif name in TLS:
             continue
+        elif name == "API_HOST":
+            filled[name] = json.dumps(_ip(value))
+        elif name in _PORTS and not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
+            raise WrongValueError(f"{name}: {value!r} is not a port, 1 to 65535")
         elif name in _TEXT:
             filled[name] = json.dumps(value)
         elif value.isascii() and value.isdigit():

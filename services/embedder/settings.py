@@ -10,9 +10,11 @@ from services.runtime import settings
 class EmbeddingSettings(settings.Section):
     """The account, the model and its quota."""
 
-    openai_api_key: pydantic.SecretStr = pydantic.Field(description="Key of the account that pays.")
-    openai_base_url: str | None = pydantic.Field(None, description="Any server with OpenAI's API; default OpenAI's.")
-    openai_model: str = pydantic.Field("text-embedding-3-small", description="Embedding model.")
+    openai_api_key: settings.HeaderSecret = pydantic.Field(description="Key of the account that pays.")
+    openai_base_url: settings.HttpUrl | None = pydantic.Field(
+        None, description="Any server with OpenAI's API; default OpenAI's."
+    )
+    openai_model: settings.Word = pydantic.Field("text-embedding-3-small", description="Embedding model.")
     openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
     openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
     openai_timeout_seconds: float = pydantic.Field(60.0, gt=0, description="Deadline of one request.")
@@ -30,13 +32,12 @@ class WorkSettings(settings.Section):
     reclaim_seconds: float = pydantic.Field(10.0, gt=0, description="Between two looks for chunks of the dead.")
     task_timeout: float = pydantic.Field(1800.0, gt=0, description="Seconds of work on a chunk without any progress.")
     probe_seconds: float = pydantic.Field(60.0, gt=0, description="Between two probes of a refused account.")
-    pinecone_namespace: str = pydantic.Field("v2", description="Namespace searched when none is named.")
+    pinecone_namespace: settings.Namespace = pydantic.Field("v2", description="Namespace searched when none is named.")
     indexer_addr: settings.Addresses = pydantic.Field(
         "127.0.0.1:50053", description="host:port of the indexer, or several by comma."
     )
 
     @pydantic.model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:
-        if self.lease_seconds < 2 * self.heartbeat_seconds:
-            raise ValueError("LEASE_SECONDS must be twice HEARTBEAT_SECONDS or more, or a late heartbeat loses chunks")
+        settings.check_lease(self.lease_seconds, self.heartbeat_seconds)
         return self

@@ -1,10 +1,22 @@
 """What the indexer is told: AWS, the ledger, rejects, Pinecone."""
 
-from typing import Literal
+import urllib.parse
+from typing import Annotated, Literal
 
 import pydantic
 
 from services.runtime import aws, settings
+
+
+def _controller(text: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(text if "://" in text else f"https://{text}")  # the SDK takes a bare host
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in text
+    except ValueError:  # a port that is none
+        good = False
+    if not good:
+        raise ValueError("must be a host, https://host or http://host, with :port where it is another than theirs")
+    return text
 
 
 class AwsSettings(aws.AwsSettings):
@@ -23,7 +35,9 @@ class AwsSettings(aws.AwsSettings):
 class LedgerSettings(settings.Section):
     """The ledger and its rules of time."""
 
-    dynamodb_table_name: str = pydantic.Field("vectorline", min_length=3, description="Table of the ledger.")
+    dynamodb_table_name: str = pydantic.Field(
+        "vectorline", pattern=r"^[A-Za-z0-9_.-]{3,255}$", description="Table of the ledger."
+    )
     upsert_deadline_seconds: float = pydantic.Field(
         10.0, gt=0, description="Longest that one upsert may take; a turn passes on 3 s after it."
     )
@@ -37,17 +51,17 @@ class LedgerSettings(settings.Section):
 class RejectSettings(settings.Section):
     """Where rejected rows are kept."""
 
-    s3_bucket_name: str = pydantic.Field(
-        "vectorline", min_length=3, description="Bucket of sources, plans and rejects."
-    )
+    s3_bucket_name: settings.Bucket = pydantic.Field("vectorline", description="Bucket of sources, plans and rejects.")
 
 
 class PineconeSettings(settings.Section):
     """The index, and what a new one is like."""
 
-    pinecone_api_key: pydantic.SecretStr = pydantic.Field(pydantic.SecretStr(""), description="Key of the account.")
-    pinecone_index_name: str = pydantic.Field("vectorline", min_length=1, description="Index that vectors go to.")
-    pinecone_controller_host: str | None = pydantic.Field(
+    pinecone_api_key: settings.HeaderSecret = pydantic.Field(pydantic.SecretStr(""), description="Key of the account.")
+    pinecone_index_name: str = pydantic.Field(
+        "vectorline", pattern=r"^[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?$", description="Index that vectors go to."
+    )
+    pinecone_controller_host: Annotated[str, pydantic.AfterValidator(_controller)] | None = pydantic.Field(
         None, description="A Pinecone-compatible control plane; http:// means plaintext, for gRPC too."
     )
     pinecone_transport: Literal["auto", "wire", "sdk"] = pydantic.Field(

@@ -1,8 +1,7 @@
 """What ingest is told."""
 
 import pathlib
-import urllib.parse
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import pydantic
 from pydantic_settings import NoDecode
@@ -14,9 +13,7 @@ from services.runtime import settings
 class SourceSettings(settings.Section):
     """Where sources may come from, and where they are staged."""
 
-    s3_bucket_name: str = pydantic.Field(
-        "vectorline", min_length=3, description="Bucket of sources, plans and rejects."
-    )
+    s3_bucket_name: settings.Bucket = pydantic.Field("vectorline", description="Bucket of sources, plans and rejects.")
     s3_allowed_buckets: Annotated[tuple[str, ...], NoDecode] = pydantic.Field(
         (),
         description="Other buckets that s3:// keys may name, by comma; bucket/prefix: only keys with that prefix.",
@@ -27,6 +24,14 @@ class SourceSettings(settings.Section):
         None, description="For the scan's temporary files, about 24 bytes a row; default the system's."
     )
 
+    @pydantic.model_validator(mode="after")
+    def _folder_is_there(self) -> Self:
+        if self.use_local_files and not self.local_csv_folder.is_dir():
+            raise ValueError(
+                f"LOCAL_CSV_FOLDER: {str(self.local_csv_folder)!r} is no folder, and USE_LOCAL_FILES is on"
+            )
+        return self
+
     @pydantic.field_validator("s3_allowed_buckets", mode="before")
     @classmethod
     def _by_comma(cls, value: object) -> object:
@@ -36,7 +41,7 @@ class SourceSettings(settings.Section):
 class RequestSettings(settings.Section):
     """What requests get that leave it open."""
 
-    pinecone_namespace: str = pydantic.Field("v2", description="Namespace when none is named.")
+    pinecone_namespace: settings.Namespace = pydantic.Field("v2", description="Namespace when none is named.")
     chunk_size: int = pydantic.Field(1_000, ge=100, le=100_000, description="Rows a chunk.")
     batch_size: int = pydantic.Field(1_000, ge=100, le=10_000, description="Kept for the predecessor's callers.")
     metabase_question_id: int | None = pydantic.Field(None, ge=0, description="The question of metabase requests.")
@@ -55,8 +60,10 @@ class RequestSettings(settings.Section):
 class MetabaseSettings(settings.Section):
     """Where questions are exported from."""
 
-    metabase_url: str = pydantic.Field("", description="Address of Metabase; none: no data_source metabase.")
-    metabase_api_key: pydantic.SecretStr = pydantic.Field(
+    metabase_url: settings.HttpUrl | Literal[""] = pydantic.Field(
+        "", description="Address of Metabase; none: no data_source metabase."
+    )
+    metabase_api_key: settings.HeaderSecret = pydantic.Field(
         pydantic.SecretStr(""), description="Its API key, sent as x-api-key."
     )
     metabase_timeout_seconds: float = pydantic.Field(
@@ -74,19 +81,11 @@ class MetabaseSettings(settings.Section):
     def _by_comma(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @pydantic.field_validator("metabase_url")
-    @classmethod
-    def _is_http(cls, value: str) -> str:
-        parts = urllib.parse.urlsplit(value)
-        if value and not (parts.scheme in ("http", "https") and parts.hostname):
-            raise ValueError("must be http://host or https://host")
-        return value
-
 
 class EstimateSettings(settings.Section):
     """What buying costs, as the embedders are told it, and how long an estimate may take."""
 
-    openai_model: str = pydantic.Field("text-embedding-3-small", description="Embedding model.")
+    openai_model: settings.Word = pydantic.Field("text-embedding-3-small", description="Embedding model.")
     openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
     openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
     embedding_dimensions: int | None = pydantic.Field(
@@ -123,3 +122,8 @@ class SplitSettings(settings.Section):
     indexer_addr: settings.Addresses = pydantic.Field(
         "127.0.0.1:50053", description="host:port of the indexer, or several by comma."
     )
+
+    @pydantic.model_validator(mode="after")
+    def _lease_outlasts_heartbeats(self) -> Self:
+        settings.check_lease(self.lease_seconds, self.heartbeat_seconds)
+        return self

@@ -2,7 +2,9 @@
 
 import ipaddress
 import pathlib
+import re
 import sys
+import urllib.parse
 from typing import Annotated, Literal, NoReturn, Self, TypeVar
 
 import pydantic
@@ -15,6 +17,10 @@ def _addresses(text: str) -> str:
     several = [each.strip() for each in text.split(",") if each.strip()]
     if not several:
         raise ValueError("it names no address")
+    for each in several:
+        host, _, port = each.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f"{each!r} is not host:port")
     if len(several) > 1:
         for each in several:
             try:
@@ -28,6 +34,44 @@ def _addresses(text: str) -> str:
 Addresses = Annotated[str, pydantic.AfterValidator(_addresses)]
 
 
+def _http(text: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none
+        good = False
+    if not good:
+        raise ValueError("must be http://host or https://host, with :port where it is another than theirs")
+    return text
+
+
+HttpUrl = Annotated[str, pydantic.AfterValidator(_http)]
+
+
+def _sendable(secret: pydantic.SecretStr) -> pydantic.SecretStr:
+    # Clients would refuse it at each call, hours later, in words that do not name the variable.
+    if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", secret.get_secret_value() or "x"):
+        raise ValueError("has characters that no header can carry, or blanks around it (a line end?)")
+    return secret
+
+
+# A secret that is sent in a header.
+HeaderSecret = Annotated[pydantic.SecretStr, pydantic.AfterValidator(_sendable)]
+
+
+def _namespace(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text.encode()) > 512:
+        raise ValueError("must be 1 to 512 bytes that can be printed")
+    return text
+
+
+# https://docs.pinecone.io/guides/index-data/indexing-overview#namespaces
+Namespace = Annotated[str, pydantic.AfterValidator(_namespace)]
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+Bucket = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Word = Annotated[str, pydantic.Field(pattern=r"^\S+$")]
+
+
 class Section(BaseSettings):
     """A group of environment variables. Field names are the variables' names in lower case."""
 
@@ -36,10 +80,16 @@ class Section(BaseSettings):
     )
 
 
+def check_lease(lease_seconds: float, heartbeat_seconds: float) -> None:
+    """Raise ValueError where one late heartbeat would lose what is leased."""
+    if lease_seconds < 2 * heartbeat_seconds:
+        raise ValueError("LEASE_SECONDS must be twice HEARTBEAT_SECONDS or more, or a late heartbeat loses chunks")
+
+
 class AccessSettings(Section):
     """Who may call. Secrets of any section may be named by ARN: `arn:aws:secretsmanager:…[#field]`."""
 
-    api_key: pydantic.SecretStr = pydantic.Field(
+    api_key: HeaderSecret = pydantic.Field(
         pydantic.SecretStr(""), description="One key that callers send as x-api-key: id `default`, every scope."
     )
     api_keys: pydantic.SecretStr = pydantic.Field(
@@ -49,7 +99,7 @@ class AccessSettings(Section):
     api_key_pepper: pydantic.SecretStr = pydantic.Field(
         pydantic.SecretStr(""), description="What the hashes in API_KEYS are made with; 16 characters or more."
     )
-    internal_token: pydantic.SecretStr = pydantic.Field(
+    internal_token: HeaderSecret = pydantic.Field(
         pydantic.SecretStr(""), description="What the services prove their identity with to each other."
     )
     secrets_refresh_seconds: float = pydantic.Field(
