@@ -70,20 +70,33 @@ def _account_refuses() -> errors.Unavailable:
     return errors.Unavailable(words, reason="ACCOUNT_REFUSED", retry_seconds=60.0)
 
 
+async def too_long(text: str) -> str:
+    """Why one text cannot be embedded, in a sentence; empty: it can."""
+    if _plainly_too_long(text):
+        return _words(f"{len(text):,} characters")
+    (count,) = await asyncio.to_thread(tokens.count, [text])
+    return _words(f"{count:,} tokens") if count > tokens.INPUT_TOKENS else ""
+
+
+def _plainly_too_long(text: str) -> bool:
+    return len(text) > tokens.INPUT_TOKENS * tokens.LONGEST_TOKEN_BYTES
+
+
+def _words(size: str) -> str:
+    return f"The text has {size}; at most {tokens.INPUT_TOKENS:,} tokens are possible."
+
+
 async def _count(texts: Sequence[str]) -> list[int]:
     """Tokens of each text. Names every bad text at once; what is plainly too long is not counted first."""
     if not 1 <= len(texts) <= packing.REQUEST_INPUTS:
         raise _bad(errors.FieldViolation("texts", f"Between 1 and {packing.REQUEST_INPUTS} texts."))
-    too_long = {
-        number for number, text in enumerate(texts) if len(text) > tokens.INPUT_TOKENS * tokens.LONGEST_TOKEN_BYTES
-    }
+    too_long = {number for number, text in enumerate(texts) if _plainly_too_long(text)}
     counts = await asyncio.to_thread(tokens.count, ["" if n in too_long else text for n, text in enumerate(texts)])
     violations = []
     for number, (text, count) in enumerate(zip(texts, counts, strict=True)):
         if number in too_long or count > tokens.INPUT_TOKENS:
             size = f"{len(text):,} characters" if number in too_long else f"{count:,} tokens"
-            words = f"The text has {size}; at most {tokens.INPUT_TOKENS:,} tokens are possible."
-            violations.append(errors.FieldViolation(f"texts[{number}]", words))
+            violations.append(errors.FieldViolation(f"texts[{number}]", _words(size)))
         elif not text.strip():
             violations.append(errors.FieldViolation(f"texts[{number}]", "The text is empty."))
     if sum(counts) > packing.REQUEST_TOKENS:

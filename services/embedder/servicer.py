@@ -11,6 +11,7 @@ from services.runtime.interceptors.around import Context
 
 MOST_MATCHES = 1_000
 DEFAULT_MATCHES = 10
+NAMESPACE_BYTES = 512
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
@@ -45,6 +46,10 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         violations = []
         if not request.text.strip():
             violations.append(errors.FieldViolation("text", "Say what to search for."))
+        elif too_long := await interactive.too_long(request.text):
+            violations.append(errors.FieldViolation("text", too_long))
+        if len(request.namespace.encode()) > NAMESPACE_BYTES:
+            violations.append(errors.FieldViolation("namespace", f"At most {NAMESPACE_BYTES} bytes."))
         if not 1 <= top_k <= MOST_MATCHES:
             violations.append(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."))
         if violations:

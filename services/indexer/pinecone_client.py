@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 import socket
 import urllib.parse
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from services.runtime import errors, secrets
 
 # A look whether the index answers at all takes no longer.
 ANSWER_SECONDS = 2.0
+# "[400] words (request_id: 1f)": how the SDK prints an error of the API.
+_SDK_FRAME = re.compile(r"^\[\d+\] | \(request_id: [^)]*\)$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,13 +165,20 @@ class Pinecone:
                 vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter or None, include_metadata=True
             )
         except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
-            raise errors.InvalidArgument(f"The index refuses the question: {error}") from error
+            raise _refusal(error, metadata_filter) from error
         except pinecone.errors.ApiError as error:
             if error.status_code == 400:
-                raise errors.InvalidArgument(f"The index refuses the question: {error}") from error
+                raise _refusal(error, metadata_filter) from error
             if error.status_code in {401, 403}:
                 await self.renew_key(key)
             raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
         except pinecone.errors.PineconeError as error:
             raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
         return [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
+
+
+def _refusal(error: Exception, metadata_filter: Mapping[str, Any] | None) -> errors.InvalidArgument:
+    """The index's own words, without what the SDK puts around them; all that a caller can get wrong is the filter."""
+    words = _SDK_FRAME.sub("", str(error))
+    violations = (errors.FieldViolation("filter", words),) if metadata_filter else ()
+    return errors.InvalidArgument(f"The index refuses the question: {words}", violations=violations)

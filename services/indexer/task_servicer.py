@@ -36,14 +36,14 @@ class TaskServicer:
         request: indexer_pb2.ListTasksRequest,
         context: Context,
     ) -> indexer_pb2.ListTasksResponse:
-        size = request.page_size or DEFAULT_PAGE
+        size = min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE)  # AIP-158: more is no error
+        query = _query(request.status_filter, request.task_type)
         refuse(
             _bad_filters(request.status_filter, request.task_type)
             + bad_range("page_size", size, 1, LARGEST_PAGE, "; 0 means 100")
+            + listing.bad_token(request.page_token, query)
         )
-        page = await self._ledger.listing.newest(
-            _query(request.status_filter, request.task_type), limit=size, page_token=request.page_token
-        )
+        page = await self._ledger.listing.newest(query, limit=size, page_token=request.page_token)
         return indexer_pb2.ListTasksResponse(
             tasks=await self.messages(page.tasks), next_page_token=page.next_page_token
         )
@@ -52,13 +52,15 @@ class TaskServicer:
         self, request: indexer_pb2.StreamTasksRequest, context: Context
     ) -> AsyncIterator[task_pb2.Task]:
         limit = request.limit if request.HasField("limit") else DEFAULT_PAGE
+        query = _query(request.status_filter, request.task_type)
         refuse(
             _bad_filters(request.status_filter, request.task_type)
             + bad_range("limit", limit, 1, LARGEST_PAGE)
             + bad_range("offset", request.offset, 0, LARGEST_OFFSET, "; page_token goes deeper")
+            + listing.bad_token(request.page_token, query)
         )
         page = await self._ledger.listing.newest(
-            _query(request.status_filter, request.task_type),
+            query,
             limit=limit,
             offset=request.offset,
             page_token=request.page_token,
@@ -75,13 +77,15 @@ class TaskServicer:
         context: Context,
     ) -> AsyncIterator[task_pb2.Task]:
         loop = asyncio.get_running_loop()
+        # Said at a look that the next one would be too late for, with as much left for the look itself.
+        beat = max(0.0, self._rules.watch_beat_seconds - 2 * self._rules.watch_poll_seconds)
         last: task_pb2.Task | None = None
         said = 0.0
         while last is None or last.status not in items.TERMINAL:
             if last is not None:
                 await asyncio.sleep(self._rules.watch_poll_seconds)
             task = await self._read(request.task_id)
-            if last is None or not tasks.unchanged(task, last) or loop.time() >= said + self._rules.watch_beat_seconds:
+            if last is None or not tasks.unchanged(task, last) or loop.time() >= said + beat:
                 yield task
                 last, said = task, loop.time()
 

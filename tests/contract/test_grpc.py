@@ -162,5 +162,5 @@ def test_a_watch_says_something_at_least_every_15_seconds(line: Line) -> None:
                 status = json.loads(text.removeprefix("data: "))["status"]
 
     assert status == "completed"
-    assert max(later - earlier for earlier, later in itertools.pairwise(heard)) < 16
+    assert max(later - earlier for earlier, later in itertools.pairwise(heard)) < 15
     line.finished(holder)

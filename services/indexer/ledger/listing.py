@@ -19,6 +19,9 @@ OPEN_PAGE: Final = 200
 # Tasks that one request to the index looks at, of which a filter may leave few.
 LOOK: Final = 200
 _CHECK_BYTES: Final = 4
+_BAD_TOKEN: Final = errors.FieldViolation(
+    "page_token", "The next_page_token of a page with the same filters, or empty."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,23 +143,30 @@ class Tasks:
             after = page.next
 
 
+def bad_token(page_token: str, query: Query) -> list[errors.FieldViolation]:
+    """What is wrong with a token for this query; empty: nothing."""
+    return [] if not page_token or _position(page_token, query) is not None else [_BAD_TOKEN]
+
+
 def _encode(position: str, query: Query) -> str:
     return base64.urlsafe_b64encode(_check(query) + position.encode()).decode().rstrip("=")
 
 
 def _decode(token: str, query: Query) -> str:
+    position = _position(token, query)
+    if position is None:
+        raise errors.InvalidArgument("The request has a bad field.", violations=(_BAD_TOKEN,))
+    return position
+
+
+def _position(token: str, query: Query) -> str | None:
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         if raw[:_CHECK_BYTES] == _check(query) and len(raw) > _CHECK_BYTES:
             return raw[_CHECK_BYTES:].decode()
     except (binascii.Error, ValueError):
         pass
-    raise errors.InvalidArgument(
-        "The request has a bad field.",
-        violations=(
-            errors.FieldViolation("page_token", "The next_page_token of a page with the same filters, or empty."),
-        ),
-    )
+    return None
 
 
 def _check(query: Query) -> bytes:

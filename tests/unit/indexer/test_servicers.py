@@ -217,7 +217,8 @@ async def test_every_bad_field_is_named_at_once(served: Served) -> None:
     with refused(grpc.StatusCode.INVALID_ARGUMENT, "status_filter", "task_type", "limit", "offset"):
         _ = [one async for one in served.tasks.StreamTasks(bad)]
     with refused(grpc.StatusCode.INVALID_ARGUMENT, "page_size"):
-        await served.tasks.ListTasks(indexer_pb2.ListTasksRequest(page_size=1001))
+        await served.tasks.ListTasks(indexer_pb2.ListTasksRequest(page_size=-1))
+    assert not (await served.tasks.ListTasks(indexer_pb2.ListTasksRequest(page_size=1001))).next_page_token
     with refused(grpc.StatusCode.INVALID_ARGUMENT, "page_token"):
         await served.tasks.ListTasks(indexer_pb2.ListTasksRequest(page_token="?"))
 
