@@ -78,6 +78,35 @@ def test_tasks_are_listed_by_pages(
     assert {done["task_id"], flawed["task_id"]} <= set(seen)
 
 
+def test_a_bad_list_names_every_bad_field(channel: grpc.Channel, key: Any) -> None:
+    asked = {"page_size": -1, "status_filter": "done", "task_type": "csv", "page_token": "x"}
+    stub = indexer_pb2_grpc.IndexerServiceStub(channel)
+    code, details = refusal(lambda: stub.ListTasks(indexer_pb2.ListTasksRequest(**asked), metadata=key))
+
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert {violation.field for violation in details[1].field_violations} == set(asked)
+
+
+def test_a_page_size_of_zero_or_too_many_is_no_error(
+    channel: grpc.Channel, key: Any, done: dict[str, Any], flawed: dict[str, Any]
+) -> None:
+    stub = indexer_pb2_grpc.IndexerServiceStub(channel)
+    every, default = (
+        stub.ListTasks(indexer_pb2.ListTasksRequest(page_size=size), metadata=key) for size in (1_000_000, 0)
+    )
+
+    assert 2 <= len(default.tasks) <= 100
+    assert len(every.tasks) >= len(default.tasks)
+
+
+def test_filters_hold_by_grpc(channel: grpc.Channel, key: Any, done: dict[str, Any], flawed: dict[str, Any]) -> None:
+    asked = indexer_pb2.ListTasksRequest(status_filter="partially_completed", task_type="upload")
+    page = indexer_pb2_grpc.IndexerServiceStub(channel).ListTasks(asked, metadata=key)
+
+    assert flawed["task_id"] in {task.task_id for task in page.tasks}
+    assert {(task.status, task.metadata.task_type) for task in page.tasks} == {("partially_completed", "upload")}
+
+
 def test_a_refusal_has_reason_and_domain(channel: grpc.Channel, key: Any) -> None:
     stub = indexer_pb2_grpc.IndexerServiceStub(channel)
     code, details = refusal(lambda: stub.GetTask(indexer_pb2.GetTaskRequest(task_id="x"), metadata=key))
