@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 NAME = "vectorline.v1.EmbedderService"
 PROGRAM = pathlib.Path(__file__).parent / "serving.py"
@@ -86,6 +87,16 @@ def test_sigterm_turns_away_then_drains_then_closes_and_a_second_one_changes_not
         order = ["started", "draining", "drain_began", "drain_ended", "closed", "stopped"]
         assert [each for each in actions if each in order] == order
         assert "drain_cut" not in actions
+
+
+def test_reflection_is_served_where_it_is_configured(tmp_path: pathlib.Path) -> None:
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    with process(tmp_path, GRPC_REFLECTION="true") as running:
+        with grpc.insecure_channel(f"127.0.0.1:{running.started()}") as channel:
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+            (told,) = stub.ServerReflectionInfo(iter([ask]), timeout=10)
+
+    assert NAME in [service.name for service in told.list_services_response.service]
 
 
 @pytest.mark.parametrize(("drain", "action"), [("1000", "drain_cut"), ("-1", "drain_failed")])
