@@ -22,7 +22,7 @@ class Sources:
         self._allowed = allowed
 
     def problems(self, request: ingest_pb2.ProcessRequest) -> Iterator[errors.FieldViolation]:
-        """What no task could ever read: another bucket or prefix than the allowed ones, local files while they are off."""
+        """What no task could ever read: a bucket or prefix that is not allowed, local files while they are off."""
         if request.data_source == "local_csv" and not self._allowed.use_local_files:
             yield errors.FieldViolation("data_source", "Local files are off here; USE_LOCAL_FILES=true turns them on.")
         elif request.data_source == "s3_csv" and request.s3_key:

@@ -91,10 +91,12 @@ def test_sigterm_turns_away_then_drains_then_closes_and_a_second_one_changes_not
 
 def test_reflection_is_served_where_it_is_configured(tmp_path: pathlib.Path) -> None:
     ask = reflection_pb2.ServerReflectionRequest(list_services="")
-    with process(tmp_path, GRPC_REFLECTION="true") as running:
-        with grpc.insecure_channel(f"127.0.0.1:{running.started()}") as channel:
-            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-            (told,) = stub.ServerReflectionInfo(iter([ask]), timeout=10)
+    with (
+        process(tmp_path, GRPC_REFLECTION="true") as running,
+        grpc.insecure_channel(f"127.0.0.1:{running.started()}") as channel,
+    ):
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        (told,) = stub.ServerReflectionInfo(iter([ask]), timeout=10)
 
     assert NAME in [service.name for service in told.list_services_response.service]
 

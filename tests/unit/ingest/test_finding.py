@@ -60,4 +60,5 @@ def test_any_other_bucket_or_prefix_is_refused(key: str) -> None:
 
 def test_local_files_are_off_unless_they_are_on(tmp_path: pathlib.Path) -> None:
     assert problems({}, data_source="local_csv", s3_key="a.csv") == ["data_source"]
-    assert not problems({"use_local_files": True, "local_csv_folder": tmp_path}, data_source="local_csv", s3_key="a.csv")
+    allowed = {"use_local_files": True, "local_csv_folder": tmp_path}
+    assert not problems(allowed, data_source="local_csv", s3_key="a.csv")
