@@ -14,13 +14,6 @@ from gateway import render
 SERVICES = ("ingest", "embedder", "indexer")
 
 
-def raw(port: int, request: bytes) -> bytes:
-    """Send bytes as they are and return the beginning of the answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
-        caller.sendall(request)
-        return caller.recv(65536)
-
-
 @pytest.mark.parametrize("path", ["/healthz", *(f"/healthz/{service}" for service in SERVICES)])
 def test_health_is_200_without_a_body_while_the_services_serve(rest: httpx.Client, path: str) -> None:
     answer = rest.get(path)
@@ -77,18 +70,6 @@ def test_unreasonable_headers_are_refused(
 
     assert answer.status_code == status
     assert answer.json()["details"][0]["reason"] == reason
-
-
-@pytest.mark.parametrize("path", ["/api/v1/status/a%2Fb", "/api/v1/status/a%5cb"])
-def test_escaped_slashes_are_refused(gateway: Any, path: str) -> None:
-    assert raw(gateway.port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).startswith(b"HTTP/1.1 400")
-
-
-def test_a_path_is_normalised_before_it_is_matched(gateway: Any, seen: Any) -> None:
-    answer = raw(gateway.port, b"GET /api//v1/status/x/../t-7 HTTP/1.1\r\nHost: x\r\n\r\n")
-
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert seen.request.task_id == "t-7"
 
 
 def test_a_head_that_dribbles_in_is_cut_off(gateway: Any) -> None:
