@@ -32,6 +32,8 @@ DEFAULTS = {
     "ENVOY_DESCRIPTORS": str(HERE.parent / "build" / "protos" / "vectorline.binpb"),
     "ENVOY_DOCS": str(HERE / "docs.html"),
     "ENVOY_LUA": str(HERE / "http_code.lua"),
+    "ENVOY_CLIENT_REQUESTS_PER_SECOND": "1000",  # of one address, and twice as many at once; 0: no limit
+    "ENVOY_HEAP_MEGABYTES": "400",  # load is shed from three quarters of it on; well below what the container may use
     "ENVOY_MAX_CONNECTIONS": "20000",
     "ENVOY_MAX_REQUESTS": "10000",  # under way at once, to each service
     "ENVOY_TRUSTED_HOPS": "0",  # proxies in front (an ALB is one) whose x-forwarded-for is believed
@@ -40,6 +42,7 @@ DEFAULTS = {
     "ENVOY_UNARY_SECONDS": "300",
     "ENVOY_STREAM_IDLE_SECONDS": "300",  # silence in an upload or a rejects file that ends it
     "ENVOY_WATCH_IDLE_SECONDS": "75",  # a watch has an event at least every 15 s
+    "ENVOY_BODY_SECONDS": "60",  # for the whole body of a request of one message
     "ENVOY_HEADERS_SECONDS": "10",  # for the whole head of a request to arrive
     # mTLS to the services: PEM files of the gateway's own, all three or none. Its certificate must not have the name of
     # a service, or its callers would be taken for one.
@@ -47,6 +50,9 @@ DEFAULTS = {
     "TLS_KEY_FILE": "",
     "TLS_CA_FILE": "",
 }
+
+# Callers whose rate is known at once.
+CLIENTS = 10_000
 
 TLS = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
 _PORTS = ("API_PORT", "ENVOY_ADMIN_PORT")
@@ -101,6 +107,19 @@ def _transport(service: str, files: Mapping[str, str]) -> str:
     return json.dumps({"name": "tls", "typed_config": config})
 
 
+def _derived(numbers: Mapping[str, int]) -> dict[str, str]:
+    """What Envoy wants to be told in other terms than people."""
+    rate = numbers["ENVOY_CLIENT_REQUESTS_PER_SECOND"]
+    return {
+        "ENVOY_CLIENT_LIMITED": "100" if rate else "0",
+        "ENVOY_CLIENT_RATE": str(rate or 1),  # a bucket of nothing is refused, also where it is not asked
+        "ENVOY_CLIENT_BURST": str(2 * rate or 1),
+        "ENVOY_CLIENTS": str(CLIENTS),
+        "ENVOY_HEAP_BYTES": str(numbers["ENVOY_HEAP_MEGABYTES"] * 1_000_000),
+        "ENVOY_UNARY_TOTAL_SECONDS": str(numbers["ENVOY_UNARY_SECONDS"] + numbers["ENVOY_BODY_SECONDS"]),
+    }
+
+
 def render(environment: Mapping[str, str]) -> str:
     """Return Envoy's configuration for this environment; an empty variable counts as unset.
 
@@ -109,6 +128,7 @@ def render(environment: Mapping[str, str]) -> str:
     """
     values = {name: environment.get(name, "").strip() or default for name, default in DEFAULTS.items()}
     filled = {}
+    numbers = {}
     for name, value in values.items():
         if name in ADDRESSES:
             filled[name.replace("_ADDRS", "_ENDPOINTS")] = _endpoints(name, value)
@@ -123,9 +143,10 @@ def render(environment: Mapping[str, str]) -> str:
             filled[name] = json.dumps(value)
         elif value.isascii() and value.isdigit():
             filled[name] = value
+            numbers[name] = int(value)
         else:
             raise WrongValueError(f"{name}: {value!r} is not a whole number")
-    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(filled)
+    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(filled | _derived(numbers))
 
 
 def main() -> None:

@@ -190,6 +190,14 @@ def test_a_service_has_the_time_to_drain(services: Services) -> None:
         assert seconds(services[name]["stop_grace_period"]) > needed
 
 
+def test_envoy_has_the_files_and_the_memory_for_what_it_may_hold(services: Services) -> None:
+    """Envoy's manual wants two open files for each connection; its heap is checked every quarter of a second only."""
+    envoy = services["envoy"]
+
+    assert envoy["ulimits"]["nofile"] > 2 * int(render.DEFAULTS["ENVOY_MAX_CONNECTIONS"])
+    assert int(envoy["mem_limit"].removesuffix("m")) >= 1.5 * int(render.DEFAULTS["ENVOY_HEAP_MEGABYTES"])
+
+
 def test_services_can_be_scaled(services: Services) -> None:
     for name in code.SERVICES:
         assert not {"container_name", "hostname", "ports", "network_mode"} & services[name].keys()

@@ -29,9 +29,7 @@ def rendered(**environment: str) -> dict[str, Any]:
 
 
 def routes() -> list[dict[str, Any]]:
-    listener = rendered()["static_resources"]["listeners"][0]
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    found: list[dict[str, Any]] = manager["route_config"]["virtual_hosts"][0]["routes"]
+    found: list[dict[str, Any]] = manager(rendered())["route_config"]["virtual_hosts"][0]["routes"]
     return found
 
 
@@ -40,6 +38,15 @@ def grpc_route(path: str) -> dict[str, Any] | None:
         if "grpc" in route["match"] and re.fullmatch(route["match"]["safe_regex"]["regex"], path):
             return route
     return None
+
+
+def manager(config: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return found
+
+
+def http_filter(config: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(each["typed_config"] for each in manager(config)["http_filters"] if each["name"].endswith(name))
 
 
 def clusters(config: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +66,7 @@ def test_a_method_has_a_route_exactly_if_outsiders_may_call_it(method: Any) -> N
         if method.client_streaming:
             assert route["typed_per_filter_config"]["envoy.filters.http.buffer"]["disabled"], "a body must not be held"
             assert route["route"]["timeout"] == "0s"
+            assert route["route"]["max_stream_duration"] == {"max_stream_duration": "0s"}
 
 
 @pytest.mark.parametrize("method", methods(), ids=lambda method: method.full_name)
@@ -121,3 +129,32 @@ def test_a_value_cannot_break_out_of_its_place() -> None:
     config = rendered(ENVOY_DOCS=evil)
 
     assert evil in json.dumps(config).replace('\\"', '"')
+
+
+def test_a_callers_rate_of_zero_is_no_limit_and_the_default_is_one() -> None:
+    limited = http_filter(rendered(), "local_ratelimit")
+    free = http_filter(rendered(ENVOY_CLIENT_REQUESTS_PER_SECOND="0"), "local_ratelimit")
+
+    assert (limited["filter_enabled"], limited["filter_enforced"]) == ({"default_value": {"numerator": 100}},) * 2
+    assert limited["descriptors"][0]["token_bucket"] == {
+        "max_tokens": 2000,
+        "tokens_per_fill": 1000,
+        "fill_interval": "1s",
+    }
+    assert (free["filter_enabled"], free["filter_enforced"]) == ({"default_value": {"numerator": 0}},) * 2
+
+
+def test_a_request_of_one_message_has_the_time_of_its_body_and_of_its_call() -> None:
+    options = manager(rendered(ENVOY_UNARY_SECONDS="20", ENVOY_BODY_SECONDS="3"))["common_http_protocol_options"]
+
+    assert options["max_stream_duration"] == "23s"
+
+
+def test_memory_is_shed_in_steps_up_to_what_the_heap_may_be() -> None:
+    manager = rendered(ENVOY_HEAP_MEGABYTES="100")["overload_manager"]
+    heap = "envoy.resource_monitors.fixed_heap"
+    monitors = {monitor["name"]: monitor["typed_config"] for monitor in manager["resource_monitors"]}
+
+    assert monitors[heap]["max_heap_size_bytes"] == 100_000_000
+    steps = [(trigger, step["name"]) for step in manager["actions"] for trigger in step["triggers"]]
+    assert {trigger["name"] for trigger, _ in steps} == {heap}
