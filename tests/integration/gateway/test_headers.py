@@ -21,6 +21,7 @@ FORGED = {
     "x-envoy-force-trace": "true",
     "x-envoy-original-path": "/forged",
     "x-envoy-decorator-operation": "forged",
+    "x-envoy-any": "forged",
     "x-forwarded-client-cert": "forged",
 }
 # The gateway itself writes under this name: the path of REST before it became one of gRPC.
