@@ -109,13 +109,15 @@ def _transport(service: str, files: Mapping[str, str]) -> str:
 
 def _derived(numbers: Mapping[str, int]) -> dict[str, str]:
     """What Envoy wants to be told in other terms than people."""
-    rate = numbers["ENVOY_CLIENT_REQUESTS_PER_SECOND"]
+    rate, heap = numbers["ENVOY_CLIENT_REQUESTS_PER_SECOND"], numbers["ENVOY_HEAP_MEGABYTES"]
+    if not heap:
+        raise WrongValueError("ENVOY_HEAP_MEGABYTES: Envoy needs some memory")
     return {
         "ENVOY_CLIENT_LIMITED": "100" if rate else "0",
         "ENVOY_CLIENT_RATE": str(rate or 1),  # a bucket of nothing is refused, also where it is not asked
         "ENVOY_CLIENT_BURST": str(2 * rate or 1),
         "ENVOY_CLIENTS": str(CLIENTS),
-        "ENVOY_HEAP_BYTES": str(numbers["ENVOY_HEAP_MEGABYTES"] * 1_000_000),
+        "ENVOY_HEAP_BYTES": str(heap * 1_000_000),
         "ENVOY_UNARY_TOTAL_SECONDS": str(numbers["ENVOY_UNARY_SECONDS"] + numbers["ENVOY_BODY_SECONDS"]),
     }
 

@@ -117,7 +117,13 @@ def test_the_admin_page_stays_on_loopback_wherever_the_gateway_listens() -> None
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("API_PORT", "many"), ("INGEST_ADDRS", "nowhere"), ("INGEST_ADDRS", "host:0"), ("EMBEDDER_ADDRS", ",")],
+    [
+        ("API_PORT", "many"),
+        ("INGEST_ADDRS", "nowhere"),
+        ("INGEST_ADDRS", "host:0"),
+        ("EMBEDDER_ADDRS", ","),
+        ("ENVOY_HEAP_MEGABYTES", "0"),
+    ],
 )
 def test_a_wrong_value_is_named(variable: str, value: str) -> None:
     with pytest.raises(render.WrongValueError, match=variable):
