@@ -40,11 +40,15 @@ class Neighbour:
 
 
 def data_plane_url(host: str, controller_host: str | None) -> str:
-    """The data plane's URL: a bare host is spoken to as the controller is, in plaintext only when that is http://."""
-    if "://" in host:
-        return host
-    plaintext = (controller_host or "").startswith("http://")
-    return f"{'http' if plaintext else 'https'}://{host}"
+    """The data plane's URL: it is spoken to as the controller is, in plaintext only when that is http://.
+
+    The SDK writes https:// before a host that came bare (`localhost:5081`): behind a plaintext controller that says
+    nothing, and TLS would find nobody there.
+    """
+    bare = host.partition("://")[2] or host
+    if (controller_host or "").startswith("http://"):
+        return f"http://{bare}"
+    return host if "://" in host else f"https://{bare}"
 
 
 async def dialled(url: str) -> str:

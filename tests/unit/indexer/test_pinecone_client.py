@@ -1,0 +1,24 @@
+"""Where the index's data plane is, by what the control plane and its SDK say."""
+
+import pytest
+from pinecone.models.indexes import index as sdk
+
+from services.indexer import pinecone_client
+
+
+@pytest.mark.parametrize(
+    ("described", "controller", "url"),
+    [
+        ("index-1.svc.pinecone.io", None, "https://index-1.svc.pinecone.io"),
+        ("index-1.svc.pinecone.io", "https://api.pinecone.io", "https://index-1.svc.pinecone.io"),
+        ("localhost:5081", "http://localhost:5080", "http://localhost:5081"),
+        ("http://127.0.0.1:5081", "http://127.0.0.1:5080", "http://127.0.0.1:5081"),
+        ("pinecone", "http://pinecone", "http://pinecone"),
+        ("http://127.0.0.1:5081", "https://proxy.example", "http://127.0.0.1:5081"),
+    ],
+)
+def test_the_data_plane_is_spoken_to_as_the_controller_is(described: str, controller: str | None, url: str) -> None:
+    assert pinecone_client.data_plane_url(described, controller) == url
+    # As the SDK hands it on: it writes https:// before a host that came bare.
+    handed_on = sdk.normalize_host(described)
+    assert pinecone_client.data_plane_url(handed_on, controller) == url
