@@ -1,7 +1,10 @@
 """What travels: header and payload."""
 
+import contextlib
+
 import hypothesis
 import pytest
+import zstandard
 from hypothesis import strategies as st
 
 from services.chunks import entry, errors, keys
@@ -60,10 +63,31 @@ def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
         entry.unpack(bomb, most_bytes=1_000_000)
 
 
-@pytest.mark.parametrize("payload", [b"", b"not zstd", entry.pack(b"x" * 1000)[:-3]])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"not zstd",
+        entry.pack(b"x" * 1000)[:-1],
+        entry.pack(b"x" * 1000)[:-3],
+        entry.pack(b"x" * 1000) + b"x",
+        entry.pack(b"x") + entry.pack(b"x"),
+        entry.pack(b"")[:-1],
+        zstandard.ZstdCompressor(write_content_size=False).compress(b"x"),
+    ],
+)
 def test_a_payload_that_does_not_unpack_says_so(payload: bytes) -> None:
     with pytest.raises(errors.CorruptEntryError):
         entry.unpack(payload)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(st.binary(min_size=1), st.integers(0, 10_000), st.integers(1, 255))
+def test_a_damaged_payload_unpacks_to_itself_or_to_nothing(payload: bytes, place: int, damage: int) -> None:
+    packed = bytearray(entry.pack(payload))
+    packed[place % len(packed)] ^= damage
+    with contextlib.suppress(errors.CorruptEntryError):
+        assert entry.unpack(bytes(packed)) == payload
 
 
 def test_a_ref_is_read_as_it_was_written() -> None:
