@@ -1,12 +1,9 @@
 """The row contract (API.md §2): what becomes of a row. A bad row is a named reject, never a failed neighbour."""
 
 import dataclasses
-import datetime
-import functools
-import re
 from collections.abc import Sequence
 
-from services.ingest import metadata, options, reader, sanitizers, template, tokens
+from services.ingest import dates, metadata, options, reader, sanitizers, template, tokens
 
 VECTOR_ID_BYTES = 512
 _FLAWS = {
@@ -17,8 +14,6 @@ _FLAWS = {
         "all; shorten it."
     ),
 }
-_ISO_DAY = re.compile(r"\s*(\d{4})-(\d{1,2})-(\d{1,2})(?:[T\s].*)?", re.ASCII | re.DOTALL)
-_US_DAY = re.compile(r"\s*(\d{1,2})([/-])(\d{1,2})\2(\d{4})(?:\s.*)?", re.ASCII | re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,8 +60,7 @@ class Contract:
         self._prefix = f"{chosen.question_id}."
         self._sanitize = sanitizers.of(chosen.sanitizer)
         self._truncate = chosen.on_long_text == "truncate"
-        self._dates = (chosen.start_date, chosen.end_date) if chosen.dated else None
-        self._date = names.index(chosen.date_column) if chosen.dated else 0
+        self._dates = dates.of(names, chosen)
         if chosen.text_template:
             self._text = template.parse(chosen.text_template).render(names)
         else:
@@ -91,8 +85,8 @@ class Contract:
             reason = "empty_id" if row_id else "missing_id"
             return Reject(reason, "The row has no id; give it one that is its own.")
         if first_row:
-            return Skip("duplicate_id", f"Row {first_row:,} has the same id and is taken instead.")
-        if self._dates is not None and (outcome := self._outside(cells[self._date])):
+            return Skip("duplicate_id", f"Row {first_row:,} has the same id and comes first.")
+        if self._dates is not None and (outcome := _outside(self._dates, cells)):
             return outcome
         vector_id = self._prefix + row_id
         if outcome := _bad_vector_id(vector_id):
@@ -131,15 +125,15 @@ class Contract:
             )
         return Usable(vector_id, text, entries)
 
-    def _outside(self, cell: str) -> Outcome | None:
-        day = _day(cell)
-        if day is None:
-            return Reject("bad_date", f"{cell[:40]!r} is no date; write YYYY-MM-DD, or leave the date filter out.")
-        assert self._dates is not None
-        start, end = self._dates
-        if (start and day < start) or (end and day > end):
-            return Skip("outside_dates", f"Its date {day} is outside of start_date and end_date.")
-        return None
+
+def _outside(filtered: dates.Filter, cells: Sequence[str]) -> Outcome | None:
+    day = filtered.day(cells)
+    if day is None:
+        written = cells[filtered.position][:40]
+        return Reject("bad_date", f"{written!r} is no date; write YYYY-MM-DD, or leave the date filter out.")
+    if not filtered.takes(day):
+        return Skip("outside_dates", f"Its date {day} is outside of start_date and end_date.")
+    return None
 
 
 def _bad_vector_id(vector_id: str) -> Reject | None:
@@ -155,18 +149,3 @@ def _cell(position: int) -> template.Render:
         return cells[position]
 
     return text
-
-
-@functools.lru_cache(maxsize=4_096)
-def _day(cell: str) -> datetime.date | None:
-    """Return the day of an ISO date or date-time, or of a US date (M/D/YYYY, M-D-YYYY); the time zone is ignored."""
-    if match := _ISO_DAY.fullmatch(cell):
-        year, month, day = match.groups()
-    elif match := _US_DAY.fullmatch(cell):
-        month, _, day, year = match.groups()
-    else:
-        return None
-    try:
-        return datetime.date(int(year), int(month), int(day))
-    except ValueError:
-        return None

@@ -6,7 +6,19 @@ import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
 
-from services.ingest import columns, dialect, duplicates, failures, gunzip, header, options, plan, reader, sources
+from services.ingest import (
+    columns,
+    dates,
+    dialect,
+    duplicates,
+    failures,
+    gunzip,
+    header,
+    options,
+    plan,
+    reader,
+    sources,
+)
 
 _EXAMPLES = 5
 
@@ -96,6 +108,7 @@ class _Pass:
         self._chunks = 0
         self._shards: list[plan.Shard] = []
         self._rows = 0
+        self._dates: dates.Filter | None = None
 
     def over(self, source: sources.Source, pinned: sources.Pinned, sidecar: pathlib.Path) -> Scan:
         """Read the source from its first byte to its last."""
@@ -130,14 +143,16 @@ class _Pass:
         packed = stream.peek(2) == gunzip.MAGIC
         if packed:
             stream = gunzip.Peeked(gunzip.GunzipStream(stream))
+        head = stream.peek(dialect.HEAD_BYTES)
         form = dialect.detect(
-            stream.peek(dialect.HEAD_BYTES),
+            head,
             gzip=packed,
             encoding=self._encoding,
             delimiter=self._chosen.delimiter,
             wanted=header.wanted(self._chosen),
         )
-        rows = reader.Reader(stream, form, undecodable=None if self._encoding else self._undecodable)
+        told = self._encoding or form.bom_bytes or not dialect.tells_nothing(head)
+        rows = reader.Reader(stream, form, undecodable=None if told else self._undecodable)
         self._reading = rows
         return form, rows
 
@@ -157,6 +172,7 @@ class _Pass:
             usable = block.rows
             if block.flaws or set(map(len, usable)) != {width}:
                 usable = [r for i, r in enumerate(usable) if len(r) == width and i not in block.flaws]
+            if len(usable) < len(block.rows) or self._dates is not None:
                 self._ids(block, id_position, width)
             else:
                 self._finder.add(*_filled([row[id_position] for row in usable], block.first_row))
@@ -172,18 +188,28 @@ class _Pass:
     def _check_header(self, cells: list[str]) -> int:
         names = header.names(cells)
         header.check(names, self._chosen)
+        self._dates = dates.of(names, self._chosen)
         return names.index(self._chosen.id_column)
 
     def _ids(self, block: reader.Block, position: int, width: int) -> None:
-        """Take the ids of a block in which not every row is usable."""
+        """Take the ids of a block in which not every row counts; a row that does not is nobody's first."""
         found = [
             (row[position], number)
             for number, row in enumerate(block.rows, start=block.first_row)
-            if len(row) == width and number - block.first_row not in block.flaws and row[position].strip()
+            if len(row) == width
+            and number - block.first_row not in block.flaws
+            and row[position].strip()
+            and self._within_dates(row)
         ]
         if found:
             ids, numbers = zip(*found, strict=True)
             self._finder.add(ids, numbers)
+
+    def _within_dates(self, row: Sequence[str]) -> bool:
+        if self._dates is None:
+            return True
+        day = self._dates.day(row)
+        return day is not None and self._dates.takes(day)
 
     def _cut(self, block: reader.Block) -> None:
         starts = list(self._cutter.cut(block.sizes))

@@ -1,8 +1,9 @@
 import datetime
 
+import orjson
 import pytest
 
-from services.ingest import contract, tokens
+from services.ingest import contract, failures, tokens
 from tests.unit.ingest import support
 
 HEAD = "id,formatted_text,created_at\n"
@@ -57,6 +58,54 @@ def test_the_date_filter_skips_and_rejects() -> None:
     assert loaded.chunks()[0].skipped == 2
 
 
+def test_only_rows_within_the_dates_compete_for_an_id() -> None:
+    data = HEAD + "a,old,2024-01-01\na,no day,soon\na,new,2025-01-01\na,newer,2025-01-02\nb,x,2024-05-05\n"
+    for chosen in ({"start_date": datetime.date(2025, 1, 1)}, {"end_date": datetime.date(2025, 1, 1)}):
+        loaded = support.load(data, **chosen)
+        again = loaded.rebuilt(1, 5)
+        assert loaded.reasons() == {2: "bad_date"}
+        assert loaded.plan.duplicates_total == 1
+        taken = [row.row_number for row in loaded.rows()]
+        assert taken == ([3] if "start_date" in chosen else [1, 5])
+        first = taken[0]
+        duplicate = next(row for row in again if row.reason == "duplicate_id")
+        assert (duplicate.row_number, f"Row {first} " in duplicate.message) == (first + (1 if first == 3 else 2), True)
+    once = data.replace("a,newer,2025-01-02\n", "")
+    assert len(support.load(once, start_date=datetime.date(2025, 1, 1), on_duplicate="fail").rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("2025-01-01T23:59:59-05:00", True),  # the day as written, whatever the zone
+        ("2025-01-01T00:00:00+14:00", True),
+        ("2024-12-31T23:59:59-11:00", False),
+        (" 2025-1-1 ", True),
+        ("\t01/01/2025\n", True),
+        ("1-1-2025 noon", True),
+        ("2025-01-01" + " " * 9_999, True),
+        ("2025-01-01garbage", None),
+        ("1/1-2025", None),
+        ("1/1/25", None),
+        ("13/1/2025", None),
+        ("20250101", None),
+        ("0000-01-01", None),
+        ("\u0662\u0660\u0662\u0665-01-01", None),
+    ],
+)  # fmt: skip
+def test_the_day_of_a_row_is_the_one_written(written: str, taken: bool | None) -> None:
+    day = datetime.date(2025, 1, 1)
+    loaded = support.load(f'{HEAD}1,text,"{written}"\n', start_date=day, end_date=day)
+    assert loaded.reasons() == ({1: "bad_date"} if taken is None else {})
+    assert len(loaded.rows()) == (taken is True)
+
+
+def test_ids_that_differ_in_case_or_blanks_are_different() -> None:
+    loaded = support.load("id,formatted_text\na,1\n a,2\nA,3\na ,4\na,5\n")
+    assert [row.vector_id for row in loaded.rows()] == ["7.a", "7. a", "7.A", "7.a "]
+    assert "Row 1 has the same id and comes first" in loaded.rebuilt(5, 1)[0].message
+
+
 def test_text_over_8192_tokens_is_rejected_or_truncated() -> None:
     fits, long = "dog " * 8_191 + "dog", "dog " * 8_200
     data = f"id,formatted_text\n1,{fits}\n2,{long}\n3,{'日本 ' * 9_000}\n4,{'a' * 8_192}\n"
@@ -76,6 +125,28 @@ def test_metadata_over_40_kb_as_json_is_rejected(size: int, fits: bool, filler: 
     cell = filler * (size if filler == "x" else size // 2)
     loaded = support.load(f'id,formatted_text,big\n1,a,"{cell.replace(chr(34), chr(34) * 2)}"\n')
     assert loaded.reasons() == ({} if fits else {1: "metadata_too_large"})
+
+
+def test_metadata_of_exactly_40_kb_are_taken() -> None:
+    base = "id,formatted_text,big\n1,a,{}\n"
+    size = len(orjson.dumps(support.load(base.format("")).metadata()[0] | {"big": ""}))
+    size -= len(".0" * 3)  # chunk_id, record_index and question_id count as whole numbers
+    fits = "é" * ((40_960 - size) // 2) + "x" * ((40_960 - size) % 2)
+    assert support.load(base.format(fits)).reasons() == {}
+    rejected = support.load(base.format(fits + "x"))
+    assert rejected.reasons() == {1: "metadata_too_large"}
+    assert "40,961 bytes" in rejected.rejects()[0].message
+
+
+def test_columns_that_are_left_out_count_for_nothing_but_are_still_used() -> None:
+    data = f"{HEAD.strip()},big\n1,a,2025-01-01,{'x' * 50_000}\n"
+    loaded = support.load(
+        data, exclude_columns=("big", "id", "formatted_text", "created_at"), start_date=datetime.date(2025, 1, 1)
+    )
+    assert not {"big", "id", "formatted_text", "created_at"} & set(loaded.metadata()[0])
+    for chosen in ({"metadata_columns": ("absent",)}, {"exclude_columns": ("absent",)}, {"text_template": "{absent}"}):
+        with pytest.raises(failures.FileFailure, match="no column 'absent'"):
+            support.load(data, **chosen)
 
 
 def test_a_template_replaces_the_text_column() -> None:
