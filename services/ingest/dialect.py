@@ -3,6 +3,7 @@
 import codecs
 import csv
 import dataclasses
+import functools
 import io
 import re
 from collections.abc import Collection, Sequence
@@ -30,16 +31,23 @@ DETECTABLE = (
 )  # fmt: skip
 # latin-1 has invisible controls where Windows, which wrote nearly all such files, has curly quotes and the euro.
 _SUPERSETS = {"latin-1": "cp1252", "iso8859-1": "cp1252", "shift_jis": "cp932", "gbk": "gb18030", "euc_kr": "cp949"}
+# Letters with accents stand alone or in pairs among plain ones, with the usual signs: “Café” €5. That is cp1252,
+# whatever else a detector makes of so short a text; only the other Latin pages look alike.
+_WESTERN = re.compile(
+    rb"(?:[\x00-\x80\x85\x91-\x97\x99\xa0\xa1\xa3\xa7\xa9\xab\xae\xb0\xb4\xb7\xbb\xbf]|[\xc0-\xff]{1,2}+(?![\xc0-\xff]))*+"
+)
+_LATIN = ("cp1250", "cp1254", "cp1257", "iso8859-2", "iso8859-9", "iso8859-15")
 _UNIT_BYTES = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}
 _STATEFUL = re.compile(r"iso2022|iso-2022|utf-?_?7|hz", re.IGNORECASE)
 _BINARY = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook (.xlsx)", "save the sheet as CSV UTF-8"),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Office file", "save the sheet as CSV UTF-8"),
     (b"%PDF", "a PDF", "export the table as CSV"),
-    (b"PAR1", "a Parquet file", "export it as CSV"),
+    (b"PAR1\x15", "a Parquet file", "export it as CSV"),
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
     (b"\x28\xb5\x2f\xfd", "zstd data", "unpack it or use gzip"),
-    (b"BZh", "bzip2 data", "unpack it or use gzip"),
+    (b"\x1f\x8b", "gzip data packed twice", "pack it once"),
+    *((b"BZh%d1AY&SY" % level, "bzip2 data", "unpack it or use gzip") for level in range(1, 10)),
     (b"\xfd7zXZ", "xz data", "unpack it or use gzip"),
     (b"7z\xbc\xaf", "a 7-Zip archive", "unpack it or use gzip"),
     (b"\x89PNG", "an image", "send a CSV"),
@@ -48,6 +56,8 @@ _BINARY = (
 )
 _JSON = re.compile(r'\s*(\[\s*[\[{\]]|\{\s*("|\}))')
 _HTML = re.compile(r"\s*<(!doctype\s|html\b|head\b|body\b|table\b|\?xml\b)", re.IGNORECASE)
+# Line ends and delimiters of UTF-16, in bytes that are no UTF-8.
+_WIDE_SIGNS = re.compile(rb"[\n,;\t]\0|\0[\n,;\t]")
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -71,8 +81,8 @@ class Dialect:
 
     @property
     def bytewise(self) -> bool:
-        """Line ends and quotes are the ASCII bytes, and nothing else holds those bytes."""
-        return not self.unit_bytes and _is_bytewise(self.encoding)
+        """Line ends, quotes and delimiters are the ASCII bytes, and nothing else holds those bytes."""
+        return not self.unit_bytes and _is_bytewise(self.encoding) and not _hides(self.encoding, self.delimiter)
 
     @property
     def seekable(self) -> bool:
@@ -98,7 +108,7 @@ def detect(head: bytes, *, gzip: bool, encoding: str, delimiter: str, wanted: Co
     _refuse_binary(head)
     codec, bom_bytes = _encoding(head, encoding)
     text = _decode_head(head[bom_bytes:], codec)
-    if not text.strip("\r\n \t\0"):
+    if not text.strip("\r\n \t\0") and len(head) < HEAD_BYTES:
         raise failures.FileFailure("EMPTY_FILE", "The file holds only blank lines; it must have a header line.")
     _refuse_other_text(text)
     return Dialect(codec, bom_bytes, delimiter or _delimiter(text, wanted), _newline(text), gzip)
@@ -119,7 +129,14 @@ def detect_legacy(sample: bytes) -> str:
         if equal and "cp1252" in match.could_be_from_charset:
             found = "cp1252"
     name = codecs.lookup(found).name
+    if name not in _LATIN and _WESTERN.fullmatch(sample[:_DETECT_BYTES]):
+        return "cp1252"
     return codecs.lookup(_SUPERSETS.get(name, name)).name
+
+
+def tells_nothing(head: bytes) -> bool:
+    """Tell whether a file's head is plain ASCII, so that its encoding is open until other bytes come."""
+    return all(map(bytes.isascii, _whole_lines(head)))
 
 
 def mostly_utf8(lines: Sequence[bytes]) -> bool:
@@ -145,15 +162,29 @@ def _encoding(head: bytes, declared: str) -> tuple[str, int]:
         return {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(declared, declared), 0
     nuls = head.count(0)
     if nuls > len(head) // 5:
-        raise failures.FileFailure(
-            "NOT_TEXT", "The file is full of NUL bytes: binary, or UTF-16 without its mark; declare encoding=utf-16-le."
-        )
-    lines = head.splitlines(keepends=True)
-    whole = lines[:-1] if len(lines) > 1 and len(head) >= HEAD_BYTES else lines
+        raise _unmarked(head)
+    whole = _whole_lines(head)
     if all(map(_is_utf8, whole)) or mostly_utf8(whole):
         return "utf-8", 0
+    if _WIDE_SIGNS.search(head):  # Japanese in UTF-16, say, has few NUL bytes
+        raise _unmarked(head)
     _refuse_junk(head)
     return detect_legacy(b"".join(line for line in whole if not line.isascii())), 0
+
+
+def _whole_lines(head: bytes) -> list[bytes]:
+    lines = head.splitlines(keepends=True)
+    if len(head) < HEAD_BYTES:
+        return lines
+    # The head may end within a character; of a header line that is as long as that, all but its end is looked at.
+    return lines[:-1] if len(lines) > 1 else [codecs.getincrementaldecoder("utf-8")("ignore").decode(head).encode()]
+
+
+def _unmarked(head: bytes) -> failures.FileFailure:
+    likely = "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    return failures.FileFailure(
+        "NOT_TEXT", f"The file is full of NUL bytes: binary, or UTF-16 without its mark; declare encoding={likely}."
+    )
 
 
 def _agrees(declared: str, marked: str) -> bool:
@@ -179,6 +210,18 @@ def _is_bytewise(encoding: str) -> bool:
         return plain.decode(encoding) == plain.decode("ascii")
     except UnicodeError:
         return False
+
+
+@functools.cache
+def _hides(encoding: str, delimiter: str) -> bool:
+    """Tell whether a character's second byte can be the delimiter's: | in Shift-JIS, Big5, GBK and their like."""
+    for lead in range(0x80, 0x100):
+        try:
+            if len((bytes([lead]) + delimiter.encode()).decode(encoding)) == 1:
+                return True
+        except UnicodeError:
+            continue
+    return False
 
 
 def _decode_head(head: bytes, codec: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from services.ingest import failures
 
 BEGINNING_BYTES = 64 << 10
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 
 def unbalanced(row: int, to_the_end: bool) -> failures.FileFailure:
@@ -37,6 +38,10 @@ class Skip:
         self._opening_or_end = re.compile(re.escape(delimiter) + rb'"|\r\n?|\n')
         self._row = row
         self._quoted = False
+        # A line end was passed inside of quotes.
+        self._many_lines = False
+        # Text stands right after a closing quote: the record ends with its line, quotes mean nothing any more.
+        self._broken = False
 
     def over(self, data: bytes, size: Callable[[bytes], int]) -> tuple[int, bytes]:
         """Return the record's source bytes, and the bytes after it that were read already.
@@ -46,7 +51,8 @@ class Skip:
             size: Tells the source bytes of bytes read.
 
         Raises:
-            failures.FileFailure: UNBALANCED_QUOTE when the record never ends, or a quote closes in mid-text.
+            failures.FileFailure: UNBALANCED_QUOTE when the record never ends, or a quote that opened lines before
+                closes in mid-text (within one line it is the row alone that is broken, as in reader.Reader).
         """
         self._quoted = data[:1] == b'"'
         total, position = 0, int(self._quoted)
@@ -67,15 +73,16 @@ class Skip:
         while True:
             if self._quoted:
                 quote = data.find(b'"', position)
+                self._note_lines(data, position, quote if quote >= 0 else len(data))
                 if quote < 0:
                     return None, 0
                 if quote + 1 == len(data):  # closing, or the first of two
                     return None, 1
                 position = self._after_quote(data, quote + 1)
                 continue
-            match = self._opening_or_end.search(data, position)
+            match = (_LINE_END if self._broken else self._opening_or_end).search(data, position)
             if match is None:
-                return None, int(data.endswith(self._delimiter))
+                return None, int(data.endswith(self._delimiter) and not self._broken)
             position = match.end()
             if match[0].endswith(b'"'):
                 self._quoted = True
@@ -89,6 +96,12 @@ class Skip:
         if following == b'"':
             return position + 1
         if following not in (self._delimiter, b"\r", b"\n"):
-            raise unbalanced(self._row, to_the_end=False)
+            if self._many_lines:
+                raise unbalanced(self._row, to_the_end=False)
+            self._broken = True
         self._quoted = False
         return position
+
+    def _note_lines(self, data: bytes, start: int, end: int) -> None:
+        if not self._many_lines:
+            self._many_lines = data.find(b"\n", start, end) >= 0 or data.find(b"\r", start, end) >= 0

@@ -25,7 +25,6 @@ class GunzipStream:
         self._input = b""
         self._read_bytes = 0
         self._made_bytes = 0
-        self._members = 0
 
     def read(self, size: int, /) -> bytes:
         """Return 1 to ``size`` unpacked bytes, or b"" at the end."""
@@ -60,6 +59,10 @@ class GunzipStream:
             if not self._fill():
                 return False
             self._input = self._input.lstrip(b"\0")
+        if self._input[:1] != MAGIC[:1]:
+            raise failures.FileFailure(
+                "GZIP_CORRUPT", "Other bytes follow the gzip data; pack the file again and check it with gzip -t."
+            )
         self._zlib = zlib.decompressobj(wbits=31)
         return True
 

@@ -153,7 +153,7 @@ class _Checks:
             upload_id=self.text("upload_id", "", NAME_BYTES),
             request_id=self.text("request_id", "", REQUEST_ID_BYTES),
         )
-        both = sorted(set(request.metadata_columns) & set(request.exclude_columns))
+        both = sorted(set(made.metadata_columns) & set(made.exclude_columns))
         if both:
             self.bad("exclude_columns", f"{', '.join(both[:5])} is in metadata_columns too; name it in one of the two")
         named = {violation.field for violation in self.violations}

@@ -30,6 +30,11 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 # What csv says at the end of the lines inside of a quoted field (Modules/_csv.c, Reader_iternext).
 _UNFINISHED = "unexpected end of data"
 _BLANK_LINES = (b"\n", b"\r\n", b"\r")
+# Half of a surrogate pair (a cell cut in the middle of an emoji) spoils its row, not the file: it is handed on in
+# UTF-8, where it is not allowed either, and so found with its line.
+_ERRORS = "surrogatepass"
+# A character takes so many bytes in UTF-8, which limits are about, for each byte in the source at most (Thai, €).
+_UTF8_GROWTH = 3
 
 
 @dataclasses.dataclass(slots=True)
@@ -75,7 +80,11 @@ class Reader:
         self._offset = offset
         self._undecodable = undecodable
         self._header_due = offset == 0
-        self._recode = None if form.bytewise else codecs.getincrementaldecoder(form.encoding)(errors="strict")
+        self._recode = (
+            None
+            if form.bytewise
+            else codecs.getincrementaldecoder(form.encoding)(errors=_ERRORS if form.unit_bytes else "strict")
+        )
         self._codec = form.encoding if form.bytewise else "utf-8"
         self._size: Callable[[bytes], int] = len if not form.unit_bytes else self._wide_size
         # Whole lines of a record that goes on, and the part of a line that does.
@@ -122,7 +131,7 @@ class Reader:
     def _data(self) -> bytes:
         """Return the next bytes, in UTF-8 where the file's own encoding hides its line ends; b"" at the end."""
         while True:
-            data = self._stream.read(BLOCK_BYTES)
+            data = self._whole_block()
             if self._recode is None:
                 return data
             try:
@@ -134,7 +143,18 @@ class Reader:
                     f"{error.reason}); save it as UTF-8, or declare its encoding.",
                 ) from error
             if text or not data:
-                return text.encode()
+                return text.encode(errors=_ERRORS)
+
+    def _whole_block(self) -> bytes:
+        """Return BLOCK_BYTES, fewer only at the end: what is found must not depend on a network's pieces."""
+        data = self._stream.read(BLOCK_BYTES)
+        if not data or len(data) == BLOCK_BYTES:
+            return data
+        parts, missing = [data], BLOCK_BYTES - len(data)
+        while missing and (data := self._stream.read(missing)):
+            parts.append(data)
+            missing -= len(data)
+        return b"".join(parts)
 
     def _lines(self, data: bytes) -> list[bytes]:
         """Return whole lines. bytes.splitlines knows LF, CR and CRLF only, which is what CSV knows."""
@@ -186,10 +206,11 @@ class Reader:
         sizes = [end - start for start, end in itertools.pairwise(marks)]
         self._keep(lines, used)
         block = Block(self._row, self._offset, rows, sizes, flaws)
-        # Half: a record may be shorter in the source's UTF-16 than in the UTF-8 that the limit is about.
-        if sizes and max(sizes) > min(FIELD_LIMIT_BYTES, RECORD_LIMIT_BYTES) // 2:
+        suspect = min(FIELD_LIMIT_BYTES, RECORD_LIMIT_BYTES) // _UTF8_GROWTH
+        if sizes and max(sizes) > suspect:
             for position, (start, end) in enumerate(itertools.pairwise((0, *ends))):
-                self._measure(block, position, lines[start:end])
+                if sizes[position] > suspect:
+                    self._measure(block, position, lines[start:end])
         self._row += len(rows)
         self._offset += marks[-1]
         return block
@@ -241,7 +262,9 @@ class Reader:
 
     def _wide_size(self, line: bytes) -> int:
         """Return how many bytes of UTF-16 or UTF-32 a line took."""
-        return len(line) * self._form.unit_bytes if line.isascii() else len(line.decode().encode(self._form.encoding))
+        if line.isascii():
+            return len(line) * self._form.unit_bytes
+        return len(line.decode(errors=_ERRORS).encode(self._form.encoding, _ERRORS))
 
     def _number(self, position: int) -> int:
         """Return a row's number for people: the header is row 0 until it is taken."""

@@ -1,15 +1,17 @@
 """A CSV in memory, scanned and split in one breath."""
 
+import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from google.protobuf import struct_pb2
 from vectorline.v1 import chunk_pb2
 
-from services.ingest import options, plan, scan, sources, split
+from services.ingest import options, plan, reader, scan, sources, split
 from services.ingest.sources import memory
 
 
@@ -22,6 +24,8 @@ class Loaded:
     plan: plan.Plan
     sidecar: bytes
     options: options.Options
+    # Of the blocks in which the reader works, and of the pieces in which the source comes.
+    piece_bytes: int = reader.BLOCK_BYTES
 
     @property
     def context(self) -> split.Context:
@@ -34,7 +38,8 @@ class Loaded:
         made = split.split(
             self.source, self.pinned, self.plan, self.context, self.pairs, first_chunk=first_chunk, only=only
         )
-        return list(made)
+        with blocks_of(self.piece_bytes):
+            return list(made)
 
     def messages(self) -> list[chunk_pb2.ChunkRows]:
         return [chunk_pb2.ChunkRows.FromString(chunk.payload) for chunk in self.chunks()]
@@ -55,16 +60,25 @@ class Loaded:
         made = split.rebuild(
             self.source, self.pinned, self.plan, self.context, self.pairs, first_row=first_row, rows=rows
         )
-        return list(made)
+        with blocks_of(self.piece_bytes):
+            return list(made)
+
+
+@contextlib.contextmanager
+def blocks_of(size: int) -> Iterator[None]:
+    """Let the reader work in blocks of so many bytes, so that whatever there is falls on their borders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "BLOCK_BYTES", size)
+        yield
 
 
 def load(data: bytes | str, *, piece_bytes: int = 1 << 20, **chosen: Any) -> Loaded:
     """Scan a CSV; keyword arguments are fields of Options."""
     source = memory.MemorySource(data.encode() if isinstance(data, str) else data, piece_bytes=piece_bytes)
     picked = options.Options(**{"data_source": "upload", "question_id": 7, "upload_id": "u", **chosen})
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, blocks_of(piece_bytes):
         done = scan.scan(source, source.pin(), picked, pathlib.Path(folder))
-        return Loaded(source, done.pinned, done.plan, done.duplicates.read_bytes(), picked)
+        return Loaded(source, done.pinned, done.plan, done.duplicates.read_bytes(), picked, piece_bytes)
 
 
 def struct(entries: bytes) -> dict[str, Any]:

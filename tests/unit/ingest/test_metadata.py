@@ -40,6 +40,36 @@ def test_typed_metadata_follow_the_whole_column() -> None:
     assert not {"n", "empty", "id", "formatted_text"} & set(second)
 
 
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["-0", "0", "1e-320"], [0.0, 0.0, 1e-320]),
+        (["1e308", "-1.7976931348623157e308"], [1e308, -1.7976931348623157e308]),
+        (["1e309", "1"], ["1e309", "1"]),
+        (["0x10", "1"], ["0x10", "1"]),
+        (["1_000", "1"], ["1_000", "1"]),
+        (["1,000.0", "1"], ["1,000.0", "1"]),
+        (["+1", "1"], ["+1", "1"]),
+        (["9007199254740991"], [9007199254740991.0]),
+        (["9007199254740992"], ["9007199254740992"]),
+        (["9" * 400, "1"], ["9" * 400, "1"]),
+        (["true", "TRUE", "False"], [True, True, False]),
+        (["true", "yes"], ["true", "yes"]),
+        (["true", "1"], ["true", "1"]),
+        (["inf", "1"], ["inf", "1"]),
+        (["nan"], ["nan"]),
+        (["00123", "5"], ["00123", "5"]),
+        (["0", "0.50"], [0.0, 0.5]),
+        (["1", " 2"], ["1", " 2"]),
+        (["12:30", "2025-01-01"], ["12:30", "2025-01-01"]),
+    ],
+)
+def test_a_column_is_typed_as_all_its_cells_allow(cells: list[str], values: list[object]) -> None:
+    rows = "".join(f'{number},text,"{cell}"\n' for number, cell in enumerate(cells))
+    made = [row["v"] for row in support.load("id,formatted_text,v\n" + rows).metadata()]
+    assert [(type(value), value) for value in made] == [(type(value), value) for value in values]
+
+
 def test_the_rows_own_place_is_in_its_metadata() -> None:
     made = support.load("id,formatted_text\na,one\nb,<i>two</i>\n").metadata()[1]
     assert made == {

@@ -209,3 +209,23 @@ def test_what_csv_writes_is_what_is_read(
         out.getvalue().encode(encoding), piece_bytes=piece_bytes, delimiter=delimiter, encoding=encoding
     )
     assert [tuple(row.cells) for row in loaded.rebuilt(1, len(rows))] == rows
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 3, 50, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_broken_quote_in_a_record_too_big_to_hold_spoils_that_record_only(
+    piece_bytes: int, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "RECORD_LIMIT_BYTES", 19)
+    data = end.join(["id,formatted_text", "1,a", f'2,"a"b{"x" * 30},"c', f'3,{"x" * 30},"a""b"c', "4,d", ""])
+    loaded = support.load(data, piece_bytes=piece_bytes)
+    assert loaded.reasons() == {2: "field_too_long", 3: "field_too_long"}
+    assert [row.row_number for row in loaded.rows()] == [1, 4]
+
+
+@pytest.mark.parametrize("neighbour", [10, 100])
+def test_a_field_is_too_long_whatever_stands_beside_it(neighbour: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "FIELD_LIMIT_BYTES", 90)
+    thai = "ก" * 31  # 31 bytes in TIS-620, 93 in UTF-8
+    loaded = support.load(f"id,formatted_text\n1,{thai}\n2,{'x' * neighbour}\n".encode("tis-620"), encoding="tis-620")
+    assert loaded.reasons().get(1) == "field_too_long"

@@ -25,6 +25,10 @@ from services.ingest import sanitizers
         ("a\u2028b\u00a0c", "a b c"),
         ("on 2025-01-01", "on 2025-01-01"),
         ("&nbsp;&nbsp;", ""),
+        ("&amp;lt;b&amp;gt; &#0; &#xD800; &bogus; &#9;", "&lt;b&gt; \ufffd \ufffd &bogus;"),
+        ("<B CLASS='x>y'>z</B >", "y'>z"),
+        ("<a href=https://e.org>e</a><td>1</td><td>2</td>", "e 1 2"),
+        ("a\ud7ff\ue000\U0010ffff", "a\ud7ff\ue000\U0010ffff"),
     ],
 )
 def test_clean_strips_markup_and_keeps_meaning(text: str, cleaned: str) -> None:
@@ -46,6 +50,15 @@ def test_clean_strips_markup_and_keeps_meaning(text: str, cleaned: str) -> None:
         ("&lt;em&gt;", "em"),
         ("& leading, trailing &", " leading, trailing "),
         ("naïve ½ 你好 _ok_", "naïve ½ 你好 _ok_"),
+        ("2031-07-04 13:05", "July 4th, 2031 12:00:00 AM 13:05"),
+        ("2031-07-04 24:00:00", "July 4th, 2031 12:00:00 AM 24:00:00"),
+        ("3-1-1999-2 1999-03-01-2", "March 1st, 1999 12:00:00 AM-2 March 1st, 1999 12:00:00 AM-2"),
+        ("12/31/9999 1/1/10000 12/31/0000", "December 31st, 9999 12:00:00 AM 1110000 12310000"),
+        ("<3/4/2031>5/6/2031", "May 6th, 2031 12:00:00 AM"),
+        ("&#50;031-07-04 &amp;amp;", "July 4th, 2031 12:00:00 AM amp;"),
+        ("&copy2 &notanentity &#xD800;", "2 anentity "),
+        ("a\u00a0\u3000b\u200bc\ufeff\x1cd", "a bc d"),
+        ("a<b\n>c <", "ac "),
     ],
 )  # fmt: skip
 def test_legacy_repeats_the_predecessor(text: str, made: str) -> None:
