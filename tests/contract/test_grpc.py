@@ -1,8 +1,5 @@
 """API §1 by gRPC, through the same gateway: the primary interface."""
 
-import itertools
-import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,21 +172,3 @@ def test_the_views_are_there_by_grpc_too(channel: grpc.Channel, key: Any, done: 
 
     assert [lane.name for lane in lanes.queues] == ["first", "high", "normal", "low"]
     assert stub.GetStatistics(monitoring_pb2.GetStatisticsRequest(hours=1), metadata=key).tasks >= 1
-
-
-def test_a_watch_says_something_at_least_every_15_seconds(line: Line) -> None:
-    # Given a task that waits for its turn: another of the same namespace and question holds it.
-    holder = line.upload(csvs.of(csvs.rows(60_000)), namespace="contract-beat", chunk_size=100)
-    waiting = line.upload(csvs.of(csvs.rows(1)), namespace="contract-beat")
-    line.rest.delete(f"/api/v1/task/{holder}")  # its turn lasts on for the upsert deadline and 3 s
-
-    heard: list[float] = []
-    with line.rest.stream("GET", f"/api/v1/status/{waiting}/watch") as answer:
-        for text in answer.iter_lines():
-            if text:
-                heard.append(time.monotonic())
-                status = json.loads(text.removeprefix("data: "))["status"]
-
-    assert status == "completed"
-    assert max(later - earlier for earlier, later in itertools.pairwise(heard)) < 15
-    line.finished(holder)

@@ -1,6 +1,8 @@
 """API §4: what `make up` promises of the addresses, the pid files and the processes; and of a blocked task, §1."""
 
+import json
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,7 +104,8 @@ def unpaid(line: Line) -> Iterator[None]:
 
 @pytest.fixture
 def blocked(line: Line, unpaid: None) -> str:
-    task = line.upload(csvs.of(csvs.rows(5)), namespace="contract-blocked")
+    # A namespace of its own, or it would wait for the turn of the one before.
+    task = line.upload(csvs.of(csvs.rows(5)), namespace=f"contract-blocked-{time.monotonic_ns()}")
     wait_for("a blocked task", lambda: line.task(task)["status"] == "blocked")
     return task
 
@@ -119,3 +122,17 @@ def test_a_retry_of_a_blocked_task_lets_the_same_task_go_on(line: Line, blocked:
     assert (retry.status_code, retry.json()["task_id"]) == (202, blocked)
     assert line.rest.delete(f"/api/v1/task/{blocked}").status_code == 204
     assert line.task(blocked)["status"] == "cancelled"
+
+
+def test_a_watch_says_something_every_15_seconds_while_nothing_changes(line: Line, blocked: str) -> None:
+    heard: list[tuple[float, str]] = []
+    with line.rest.stream("GET", f"/api/v1/status/{blocked}/watch") as answer:
+        for text in answer.iter_lines():
+            if text:
+                heard.append((time.monotonic(), json.loads(text.removeprefix("data: "))["status"]))
+            if len(heard) == 2:
+                break
+
+    assert [status for _, status in heard] == ["blocked"] * 2
+    assert heard[1][0] - heard[0][0] < 15
+    assert line.rest.delete(f"/api/v1/task/{blocked}").status_code == 204
