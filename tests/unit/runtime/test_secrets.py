@@ -165,6 +165,7 @@ async def test_a_rotated_openai_key_is_used_by_the_retry_of_the_refused_request(
     port = provider.sockets[0].getsockname()[1]
     monkeypatch.setenv("OPENAI_API_KEY", arn)
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
+    monkeypatch.setenv("EMBEDDING_DIMENSIONS", "1536")  # there is no index to ask
     vault = eager(secrets.Vault())
     client = openai_client.OpenAI(vault.load(embedder_settings.EmbeddingSettings), connections=1)
     manager.put_secret_value(SecretId=arn, SecretString="sk-new")
