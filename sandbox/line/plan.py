@@ -23,6 +23,8 @@ USUAL_PORTS = {
     "pinecone": 9002,
     "metabase": 9003,
 }
+# Of the first service process; the others follow.
+METRICS_PORT = 9100
 
 
 class WrongSettingError(ValueError):
@@ -52,6 +54,7 @@ def make(inherited: Mapping[str, str], run: run_dir.RunDir, *, running: bool) ->
     usual = dict(USUAL_PORTS)
     for service, (_, first) in SERVICES.items():
         usual.update({f"{service}-{number}": first + number - 1 for number in range(1, counts[service] + 1)})
+        usual.update({f"{service}-{number}-metrics": METRICS_PORT for number in range(1, counts[service] + 1)})
     fixed = {"gateway": _port(inherited)} if inherited.get("API_PORT") else {}
     port = chooser.choose(usual, fixed)
 
@@ -102,7 +105,7 @@ def _service(service: str, number: int, port: Mapping[str, int], replicas: Mappi
             "PROCESS_NAME": name,
             "GRPC_HOST": HOST,
             "GRPC_PORT": str(port[name]),
-            "METRICS_PORT": "0",
+            "METRICS_PORT": str(port[f"{name}-metrics"]),
             "INDEXER_ADDR": ",".join(replicas["indexer"]),
         },
         probe=specs.Probe("grpc", f"{HOST}:{port[name]}", f"vectorline.v1.{service.capitalize()}Service"),

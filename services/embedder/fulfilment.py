@@ -15,10 +15,11 @@ import tenacity
 
 from services.embedder import limiter, openai_client, openai_errors, permits, sharing
 from services.embedder.order import Dropped, Order
-from services.runtime import breaker, failpoints
+from services.runtime import breaker, failpoints, stages
 
 log = structlog.get_logger()
 
+EMBED = stages.Stage("embed")
 REQUESTS = prometheus_client.Counter("vectorline_openai_requests", "Requests to OpenAI.", ["outcome"])
 TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts bought.")
 TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens of the texts bought (exact or upper bound).")
@@ -124,7 +125,7 @@ class Fulfilment:
         texts = [piece.order.texts[piece.index] for piece in pieces]
         began = time.monotonic()
         try:
-            vectors = await self._source.embed(texts)
+            vectors = await EMBED.during(self._source.embed(texts))
         except openai_errors.Throttled:
             REQUESTS.labels("throttled").inc()
             raise

@@ -14,7 +14,7 @@ import orjson
 
 from services.embedder import answers, openai_errors, settings
 from services.embedder.openai_errors import AccountRefused, Failed
-from services.runtime import secrets
+from services.runtime import secrets, stages
 
 # What is asked to learn whether an account, a model and their parameters are good; bought at most once a minute.
 PROBE_TEXT = "Is this account good again?"
@@ -65,7 +65,7 @@ class OpenAI:
         try:
             if len(body) > INLINE_BYTES:
                 async with self._decoding:
-                    vectors = await asyncio.to_thread(answers.decode, body, len(texts), self.dimension)
+                    vectors = await stages.to_thread(answers.decode, body, len(texts), self.dimension)
             else:
                 vectors = answers.decode(body, len(texts), self.dimension)
         except openai_errors.WrongWidth as wrong:

@@ -7,9 +7,11 @@ from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.embedder import rows
 from services.embedder.order import Dropped, Order
-from services.runtime import failpoints
+from services.runtime import failpoints, stages
 
 REJECTS_A_MESSAGE = 200
+
+HAND_OVER = stages.Stage("hand_over")
 
 
 class Call(Protocol):
@@ -63,8 +65,8 @@ async def _send_bought(call: Call, content: rows.Rows, order: Order, sent: set[i
     left = [position for position in range(len(content.text_of)) if position not in sent]
     bought = [position for position in left if order.vectors[content.text_of[position]] is not None]
     refused = [position for position in left if content.text_of[position] in order.refusals]
-    for batch in rows.batches(content, bought, order.vectors):
-        await call.send_packed(batch)
+    for batch in HAND_OVER.each(rows.batches(content, bought, order.vectors)):
+        await HAND_OVER.during(call.send_packed(batch))
     await _send_rejects(call, list(rows.refusals(content, refused, order.refusals)))
     sent.update(bought, refused)
 

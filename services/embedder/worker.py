@@ -20,7 +20,7 @@ from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client, openai_errors, purchasing, rows, sending
 from services.embedder.order import Dropped, Order
-from services.runtime import failpoints
+from services.runtime import failpoints, stages
 
 log = structlog.get_logger()
 
@@ -31,6 +31,7 @@ RETRY_SECONDS = 1.0
 # How often an ack or a hand-back is tried.
 ACKS = 5
 
+PACK = stages.Stage("pack")
 CHUNKS = prometheus_client.Counter("vectorline_chunks", "Deliveries worked, by how they ended.", ["end"])
 
 
@@ -156,7 +157,7 @@ class Worker:
     async def _work(self, delivery: Delivery) -> None:
         with self._purchases.arriving():
             content = await self._decode(delivery)
-            counts = await asyncio.to_thread(self._count, content.texts)
+            counts = await PACK.during(stages.to_thread(self._count, content.texts))
             order = Order(content.texts, counts, delivery.progress)
         async with self._guarded(delivery, order):
             await order.admission()
@@ -187,7 +188,7 @@ class Worker:
         while not delivery.lost.is_set():
             try:
                 async with self._consumer.strikes.guard(delivery.header):
-                    return await asyncio.to_thread(rows.decode, delivery.payload)
+                    return await PACK.during(stages.to_thread(rows.decode, delivery.payload))
             except queue_errors.QueueUnavailable:
                 delivery.progress()
                 await asyncio.sleep(RETRY_SECONDS)

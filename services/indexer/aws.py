@@ -13,7 +13,7 @@ import tenacity
 from botocore import config, exceptions
 
 from services.indexer import clock, settings
-from services.runtime import errors
+from services.runtime import errors, stages
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -131,7 +131,7 @@ class Caller:
     async def _once(self, method: Callable[[], Answer]) -> Answer:
         loop = asyncio.get_running_loop()
         sent = self._watch.wall() if self._watch else 0.0
-        answer = await loop.run_in_executor(self._threads, contextvars.copy_context().run, method)
+        answer = await loop.run_in_executor(self._threads, contextvars.copy_context().run, stages.helping(method))
         if self._watch and isinstance(answer, dict):
             date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
             if date:

@@ -15,9 +15,11 @@ from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.indexer import ledger, pinecone_batch, pinecone_writer, rejects
 from services.indexer.ledger import gate, shards
-from services.runtime import errors, failpoints
+from services.runtime import errors, failpoints, stages
 
 log = structlog.get_logger()
+
+INDEX, SETTLE = stages.Stage("index"), stages.Stage("settle")
 
 # The ledger's word that a task may write is asked again when it is older than this.
 CHECK_SECONDS = 2.0
@@ -99,7 +101,7 @@ class Chunk:
 
     async def _write(self, vectors: Sequence[pinecone_batch.Vector], row_numbers: Sequence[int]) -> Written:
         try:
-            refused = await self._upserts.write(self._header.namespace, vectors, self._may_write)
+            refused = await INDEX.during(self._upserts.write(self._header.namespace, vectors, self._may_write))
         finally:
             self._slots.release()
         found = [
@@ -121,7 +123,9 @@ class Chunk:
             errors.Conflict: The task may not write any more.
             pinecone_batch.IndexUnavailable: The index did not take everything.
         """
-        written = await asyncio.gather(*self._writing)
+        return await SETTLE.during(self._settle(await asyncio.gather(*self._writing)))
+
+    async def _settle(self, written: Sequence[Written]) -> indexer_pb2.ChunkSettled:
         indexed = sum(each.indexed for each in written)
         found = sorted(
             [*self._rejects, *(reject for each in written for reject in each.rejects)],

@@ -59,7 +59,8 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
             async for raw in request:
                 async with self._decoding:
                     yield DECODING
-                    part, vectors, flaw = _decode(raw, dimension)
+                    with indexing.INDEX.working(run=False):
+                        part, vectors, flaw = _decode(raw, dimension)
                     yield DECODED  # also of bad bytes: only a process that dies between the marks is a strike
                 if flaw is not None:
                     raise flaw

@@ -29,9 +29,11 @@ from services.ingest import (
     standing,
     threads,
 )
-from services.runtime import errors, failpoints
+from services.runtime import errors, failpoints, stages
 
 log = structlog.get_logger()
+
+SCAN, SPLIT, PUBLISH = stages.Stage("scan"), stages.Stage("split"), stages.Stage("publish")
 
 
 # Things that do not answer now: the task stays where it is, and is driven again.
@@ -131,9 +133,9 @@ class Driver:
             plan_uri = self._staging.plan_uri(record.task_id)
             return await self._ledger.end_scan(record.task_id, pinned, await self._staging.plan(plan_uri), plan_uri)
         with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
-            scanned = await asyncio.to_thread(
-                scan.scan, self._sources.of_pin(pinned), pinned, chosen, pathlib.Path(folder), progress=stand.check
-            )
+            source = self._sources.of_pin(pinned)
+            scanning = stages.to_thread(scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check)
+            scanned = await SCAN.during(scanning)
             if chosen.data_source == "metabase" and self._questions is not None:
                 self._questions.check_rows(scanned.plan.rows_total)
             plan_uri = await self._staging.keep_plan(record.task_id, scanned)
@@ -164,14 +166,14 @@ class Driver:
         missing = await self._missing(record.task_id, made)
         if missing:
             opened = opening.opened(record, made, self._sources, self._staging, self._defaults)
-            chunks = opened.chunks(missing)
+            chunks = SPLIT.each(opened.chunks(missing))
             shard = -1
             async with contextlib.aclosing(threads.iterate(chunks)) as ready:
                 async for chunk in ready:
                     if chunk.number // plan.SHARD_CHUNKS != shard:
                         shard = chunk.number // plan.SHARD_CHUNKS
                         await self._ledger.open_shard(record.task_id, shard)
-                    await self._publish(record, chunk, fence, lease, stand)
+                    await PUBLISH.during(self._publish(record, chunk, fence, lease, stand))
                     failpoints.hit("ingest.mid_publish")
             log.info("Published.", action="published", chunks=len(missing))
         failpoints.hit("ingest.before_seal")

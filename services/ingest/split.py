@@ -7,9 +7,12 @@ from typing import NamedTuple
 from vectorline.v1 import chunk_pb2
 
 from services.ingest import contract, cursor, duplicates, failures, metadata, options, plan, reader, sources
+from services.runtime import stages
 
 # Reads a slice of the duplicates sidecar: first byte, how many bytes.
 Pairs = Callable[[int, int], bytes]
+
+READ = stages.Stage("read")
 
 # Cells of rejects are shown, not indexed: they are cut so that a chunk stays small.
 CELL_BYTES = 64 << 10
@@ -88,7 +91,7 @@ def split(
             numbers = range(max(first_chunk, made.shards[index].first_chunk), made.shard_end(index)[0])
             wanted = frozenset(numbers if only is None else filter(only, numbers))
             if wanted:
-                yield from splitter.shard(index, reading.shard(index), wanted)
+                yield from splitter.shard(index, READ.each(reading.shard(index)), wanted)
     finally:
         reading.close()
 

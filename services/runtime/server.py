@@ -114,7 +114,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
     if process.metrics_port:
-        prometheus_client.start_http_server(process.metrics_port)
+        prometheus_client.start_http_server(process.metrics_port, addr=process.grpc_host)
     async with opener() as service:
         server = grpc.aio.server(interceptors=_interceptors(process, door, service.rate, vault), options=SERVER_OPTIONS)
         service.register(server)
