@@ -10,13 +10,23 @@ import bisect
 import dataclasses
 import itertools
 import random
+import time
 from collections.abc import Callable
 
+import prometheus_client
 import structlog
 
 from services.embedder import limiter as limiters
 
 log = structlog.get_logger()
+
+SECONDS = prometheus_client.Histogram(
+    "vectorline_permit_seconds",
+    "Seconds until a request might start, by who asked.",
+    ["asker"],
+    buckets=(0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300),
+)
+WAITED = {rank: SECONDS.labels(asker.value) for rank, asker in enumerate((limiters.Asker.SEARCH, limiters.Asker.BULK))}
 
 LIMITER_RETRY_SECONDS = 0.5
 # When nobody can start anything, they are asked again so soon even if nobody calls `nudge`.
@@ -67,6 +77,7 @@ class Permits:
             AccountBlocked: The account refuses (bulk and search alike).
         """
         loop = asyncio.get_running_loop()
+        began = time.monotonic()
         waiter = _Waiter(SEARCH if search else BULK, next(self._numbers), cost, loop.create_future())
         bisect.insort(self._waiters, waiter, key=lambda each: each.place)
         if search:
@@ -81,6 +92,7 @@ class Permits:
             raise outcome
         if not outcome:
             raise AccountBlocked
+        WAITED[waiter.rank].observe(time.monotonic() - began)
 
     def nudge(self) -> None:
         """Somebody's cost may have changed from None to something."""
