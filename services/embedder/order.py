@@ -18,15 +18,19 @@ class Order:
         texts: Unique texts, in row order.
         tokens: Tokens of each, exact or an upper bound.
         on_progress: Called when something happened, so that the lease goes on.
+        first: It stands before all that are not.
     """
 
-    def __init__(self, texts: list[str], tokens: list[int], on_progress: Callable[[], None]) -> None:
+    def __init__(
+        self, texts: list[str], tokens: list[int], on_progress: Callable[[], None], *, first: bool = False
+    ) -> None:
         self.texts = texts
         self.tokens = tokens
         self.cursor = 0
         self.vectors: list[bytes | None] = [None] * len(texts)
         self.refusals: dict[int, str] = {}
         self.on_progress = on_progress
+        self.first = first
         self._open = len(texts)
         self._gone_at = float("-inf")
         self._dropped: Exception | None = None

@@ -58,9 +58,9 @@ class Purchasing:
         self._requests: set[asyncio.Task[None]] = set()
 
     def place(self, order: Order) -> None:
-        """Put an order at the end of the line."""
+        """Put an order at the end of the line; a first one behind the other first ones, before all others."""
         order.on_admission(self._permits.nudge)
-        self._line.append(order)
+        self._line.insert(sum(each.first for each in self._line) if order.first else len(self._line), order)
         self._arrived.set()
         self._permits.nudge()
 

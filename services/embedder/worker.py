@@ -15,7 +15,7 @@ import tenacity
 from vectorline.v1 import indexer_pb2
 
 from services.chunks import consumer as consumers
-from services.chunks import entry, strikes
+from services.chunks import entry, keys, strikes
 from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client, openai_errors, purchasing, rows, sending
@@ -158,7 +158,9 @@ class Worker:
         with self._purchases.arriving():
             content = await self._decode(delivery)
             counts = await PACK.during(stages.to_thread(self._count, content.texts))
-            order = Order(content.texts, counts, delivery.progress)
+            # A task's first chunks went before others in the queue; here they would wait behind them again.
+            first = delivery.header.lane is keys.Lane.FIRST
+            order = Order(content.texts, counts, delivery.progress, first=first)
         async with self._guarded(delivery, order):
             await order.admission()
             if content.texts:

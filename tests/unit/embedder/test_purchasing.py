@@ -40,9 +40,9 @@ class Shop:
         )
         self.guards: dict[Order, asyncio.Task[None]] = {}
 
-    def order(self, texts: list[str], *, gate: bool = True) -> Order:
+    def order(self, texts: list[str], *, gate: bool = True, first: bool = False) -> Order:
         """An order in the line, its gate kept fresh as a worker does."""
-        order = Order(texts, [1] * len(texts), lambda: None)
+        order = Order(texts, [1] * len(texts), lambda: None, first=first)
         if gate:
             self.open(order)
         self.purchases.place(order)
@@ -146,6 +146,32 @@ def test_requests_are_filled_across_chunks_at_a_request_rate() -> None:
             assert sizes[:-1] == [2_048] * 19
             starts = [at for at, _ in shop.source.requests]
             assert starts[-1] - starts[0] <= 19 / 5 * 1.02
+
+    scenario(work())
+
+
+def test_a_tasks_first_chunks_are_bought_before_what_waits_of_others() -> None:
+    async def work() -> None:
+        async with opened(rate=1.0, pack=packing.Limits(1_000, 300_000)) as shop:
+            bulk = [shop.order([f"bulk {chunk} {row}" for row in range(1_000)]) for chunk in range(6)]
+            small = [shop.order([f"small {chunk} {row}" for row in range(500)], first=True) for chunk in range(2)]
+            await complete(*small)
+            assert [order for order in bulk if order.finished] == []
+            await complete(*bulk)
+            assert shop.source.bought[:1_000] == [text for order in small for text in order.texts]
+
+    scenario(work())
+
+
+def test_an_order_that_a_request_cut_goes_on_behind_a_first_one() -> None:
+    async def work() -> None:
+        async with opened(rate=1.0, pack=packing.Limits(60, 300_000)) as shop:
+            bulk = shop.order([f"bulk {row}" for row in range(100)])
+            await bulk.change()
+            small = shop.order(["small"], first=True)
+            await complete(small, bulk)
+            assert shop.source.bought[60] == "small"
+            assert_delivered(bulk)
 
     scenario(work())
 

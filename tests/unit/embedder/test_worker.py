@@ -376,8 +376,8 @@ def test_nothing_of_a_chunk_is_kept_once_it_is_settled() -> None:
             alive: weakref.WeakSet[order.Order] = weakref.WeakSet()
             make = order.Order.__init__
 
-            def watched(self: order.Order, *given: Any) -> None:
-                make(self, *given)
+            def watched(self: order.Order, *given: Any, **options: Any) -> None:
+                make(self, *given, **options)
                 alive.add(self)
 
             with pytest.MonkeyPatch.context() as patch:
