@@ -13,7 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import uvloop
 from aiohttp import web
 
-from sandbox.openai import app, embeddings, settings
+from sandbox.openai import app, canned, embeddings, settings
 
 SHUTDOWN_SECONDS = 2.0  # for requests under way when the signal comes
 
@@ -23,7 +23,8 @@ async def serve(config: settings.Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    service = app.Service(config, embeddings.Embedder.load())
+    meant = config.vectors is settings.Vectors.STATIC
+    service = app.Service(config, embeddings.Embedder.load() if meant else canned.Canned())
     runner = web.AppRunner(
         service.application(), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
     )

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from sandbox.openai import (
     answers,
+    canned,
     catalogue,
     control,
     embeddings,
@@ -42,7 +43,7 @@ class _CutError(Exception):
 class Service:
     """The handlers and what they share. The shutdown of its application ends its threads and its hanging requests."""
 
-    def __init__(self, config: settings.Settings, embedder: embeddings.Embedder) -> None:
+    def __init__(self, config: settings.Settings, embedder: embeddings.Embedder | canned.Canned) -> None:
         self._config = config
         self._embedder = embedder
         tokens.encoding()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import enum
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,13 @@ from typing import Any
 from sandbox.openai import limits, rates
 
 PREFIX = "SANDBOX_OPENAI_"
+
+
+class Vectors(enum.StrEnum):
+    """What embeddings are like: with the nearness of meaning, or cheap."""
+
+    STATIC = "static"
+    CANNED = "canned"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class Settings:
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
     latency_ms: float = 0.0
+    vectors: Vectors = Vectors.STATIC
     threads: int = min(4, os.cpu_count() or 1)
     max_body_bytes: int = 64 * 1024 * 1024
 
@@ -55,6 +64,7 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     flag("requests_per_minute", _whole, "429 above it; 0: no limit", standard.requests_per_minute)
     flag("tokens_per_minute", _whole, "429 above it; 0: no limit", standard.tokens_per_minute)
     flag("latency_ms", _number, "milliseconds added to every embeddings answer", standard.latency_ms)
+    flag("vectors", Vectors, "static | canned: without meaning, at a fifth of the CPU", standard.vectors)
     flag("threads", _positive, "threads that compute", standard.threads)
     flag("max_body_bytes", _positive, "largest request body", standard.max_body_bytes)
     key = environment.get(f"{PREFIX}API_KEY") or environment.get("OPENAI_API_KEY_EXPECTED") or ""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.openai import catalogue, embeddings, words
+from sandbox.openai import canned, catalogue, embeddings, words
 
 SMALL = catalogue.MODELS["text-embedding-3-small"]
 LARGE = catalogue.MODELS["text-embedding-3-large"]
@@ -98,3 +98,13 @@ def test_any_text_has_a_unit_vector(text: str, dimensions: int) -> None:
     except UnicodeEncodeError:
         return  # JSON cannot carry it
     assert abs(np.linalg.norm(EMBEDDER.embed([text], SMALL, dimensions)) - 1) < 1e-5
+
+
+def test_canned_vectors_have_the_form_of_real_ones_and_are_the_same_for_the_same_text() -> None:
+    model = catalogue.MODELS["text-embedding-3-small"]
+    texts = [f"text {number}" for number in range(500)]
+    vectors = canned.Canned().embed(texts, model, 1_536)
+    assert (vectors.shape, vectors.dtype) == ((500, 1_536), np.float32)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    assert len(np.unique(vectors, axis=0)) > 150
+    assert np.array_equal(canned.Canned().embed(texts[::-1], model, 1_536)[::-1], vectors)
