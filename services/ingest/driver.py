@@ -173,7 +173,7 @@ class Driver:
                     if chunk.number // plan.SHARD_CHUNKS != shard:
                         shard = chunk.number // plan.SHARD_CHUNKS
                         await self._ledger.open_shard(record.task_id, shard)
-                    await PUBLISH.during(self._publish(record, chunk, fence, lease, stand))
+                    await self._publish(record, chunk, fence, lease, stand)
                     failpoints.hit("ingest.mid_publish")
             log.info("Published.", action="published", chunks=len(missing))
         failpoints.hit("ingest.before_seal")
@@ -209,6 +209,7 @@ class Driver:
             fence=fence,
             priority=keys.Lane(record.request.priority),
         )
-        outcome = await stand.during(self._publisher.publish_waiting(header, chunk.payload, lease.token))
+        publishing = PUBLISH.during(self._publisher.publish_waiting(header, chunk.payload, lease.token))
+        outcome = await stand.during(publishing)
         if outcome is store.Outcome.LEASE_LOST:
             raise standing.Stopped("another splitter has the task")
