@@ -14,15 +14,25 @@ WORDS = (
 )
 HEADER = "id,formatted_text,title,category,price,rating,in_stock,created_at,url\n"
 BLOCK_ROWS = 5_000
+NOTE = "Delivered in one parcel with a returns label; spare parts are kept for ten years. " * 4
 
 
 def of(folder: pathlib.Path, rows: int) -> pathlib.Path:
     """A file of so many rows, about 420 bytes each."""
-    path = folder / f"rows-{rows}.csv"
+    return _made(folder / f"rows-{rows}.csv", HEADER, _blocks(rows))
+
+
+def big(folder: pathlib.Path, rows: int) -> pathlib.Path:
+    """The same with another column, so that 1.5 million rows are 1 GB."""
+    blocks = (block.replace("\n", f",{NOTE}\n") for block in _blocks(rows))
+    return _made(folder / f"big-{rows}.csv", HEADER.replace("\n", ",note\n"), blocks)
+
+
+def _made(path: pathlib.Path, header: str, blocks: Iterator[str]) -> pathlib.Path:
     if not path.exists():
         with path.open("w", encoding="utf-8") as file:
-            file.write(HEADER)
-            file.writelines(_blocks(rows))
+            file.write(header)
+            file.writelines(blocks)
     return path
 
 

@@ -1,6 +1,7 @@
 """A line of its own for the benchmarks, in a temporary folder; other servers may be named in the environment."""
 
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks import processes
+from benchmarks import metrics, processes
 
 # What the table counts as ours; the stand-ins' CPU is not.
 OURS = ("ingest", "embedder", "indexer", "valkey", "envoy")
@@ -85,6 +86,10 @@ class Line:
             raise BenchmarkFailed(f"The task did not index its {rows} rows: {found}")
         return found
 
+    def warm_up(self, path: pathlib.Path) -> None:
+        """A small load first: connections, shards and the limiter's starting debt are not what is measured."""
+        self.finished(self.upload(path, namespace="warm"), 1_000)
+
     # ---- processes
 
     def pids(self) -> dict[str, int]:
@@ -96,10 +101,26 @@ class Line:
         """What our processes used so far."""
         return {name: processes.usage(pid) for name, pid in self.pids().items()}
 
+    def metrics(self, *services: str) -> dict[str, dict[tuple[str, str], float]]:
+        """The metrics of our Python processes, or of these services', by process; not of one that is down just now."""
+        found = {}
+        ports: dict[str, int] = json.loads((self.folder / "ports.json").read_text())
+        for name in self.pids():
+            if f"{name}-metrics" in ports and (not services or name.partition("-")[0] in services):
+                with contextlib.suppress(httpx.HTTPError):
+                    found[name] = metrics.read(ports[f"{name}-metrics"])
+        return found
+
+    def counted(self, service: str, name: str, label: str = "") -> float:
+        """A counter of all processes of a service together."""
+        return sum(samples.get((name, label), 0.0) for samples in self.metrics(service).values())
+
     # ---- the stand-in for OpenAI
 
     def purchases(self) -> dict[str, Any] | None:
         """What the stand-in saw; None when another server is used."""
+        if "OPENAI_BASE_URL" not in self._endpoints:
+            return None
         with contextlib.suppress(httpx.HTTPError):
             answer = httpx.get(self._journal(), params={"limit": 100_000}, timeout=30)
             if answer.status_code == 200:

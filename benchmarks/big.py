@@ -1,0 +1,86 @@
+"""A 1 GB file: memory, the first chunk after the scan, and how the line serves others meanwhile."""
+
+import pathlib
+import statistics
+import time
+from collections.abc import Iterator
+
+from benchmarks import files, line
+from benchmarks.figures import Figure, Run
+
+MIB = 1 << 20
+SMALL_ROWS = 1_000
+CALLS, CALLS_A_SECOND = 500, 50
+
+
+def big(run: Run) -> Iterator[Figure]:
+    """All of it in one load, which is cancelled at the end."""
+    path = files.big(run.folder, run.big_rows)
+    small = files.of(run.folder, SMALL_ROWS)
+    with line.running(OPENAI_RATE_LIMIT="0", EMBEDDERS="1") as running:
+        running.warm_up(small)
+        before = _peaks(running)
+        task_id = running.upload(path, namespace="big")
+        first = _first_chunk_seconds(running, task_id)
+        beside = _each(running, small, run.repeats)
+        latency = _latency(running, task_id)
+        reached = running.task(task_id)
+        if reached["status"] != "processing_chunks":
+            raise line.BenchmarkFailed("The big task was over before the others were measured; choose more --big-rows.")
+        peaks = _peaks(running)
+        running.rest.delete(f"/api/v1/task/{task_id}")
+        alone = _each(running, small, run.repeats)
+    size = {"file_mb": round(path.stat().st_size / MIB), "rows": run.big_rows}
+    indexed = reached["progress"]["processed_records"]
+    for name, peak in sorted(peaks.items()):
+        detail = size | {"rows_indexed": indexed, "before_mb": round(before[name])}
+        yield Figure(f"peak memory of {name}", peak, "MB", 250, detail=detail)
+    yield Figure("first chunk in the index after the scan", first, "s", 2, detail=size)
+    ratio = statistics.median(beside) / statistics.median(alone)
+    runs = {"beside_s": [round(each, 2) for each in beside], "alone_s": [round(each, 2) for each in alone]}
+    yield Figure("a 1,000-row task beside a big one, over its time alone", ratio, "x", 3, 2, detail=runs)
+    yield Figure("submit and status through Envoy, p95", latency[0], "ms", 100)
+    yield Figure("submit and status through Envoy, p99", latency[1], "ms", 250)
+
+
+def _peaks(running: line.Line) -> dict[str, float]:
+    used = running.usage().items()
+    return {name: each.peak_bytes / MIB for name, each in used if name not in {"valkey", "envoy"}}
+
+
+def _first_chunk_seconds(running: line.Line, task_id: str) -> float:
+    scanned = 0.0
+    while True:
+        found = running.task(task_id)
+        if found["status"] == "processing_chunks" and not scanned:
+            scanned = time.monotonic()
+        if found["progress"]["chunks_completed"]:
+            return time.monotonic() - scanned
+        time.sleep(0.02)
+
+
+def _each(running: line.Line, path: pathlib.Path, repeats: int) -> list[float]:
+    """How long small tasks took, one after the other."""
+    took = []
+    for number in range(repeats):
+        began = time.monotonic()
+        running.finished(running.upload(path, namespace=f"small-{number}-{began}"), SMALL_ROWS)
+        took.append(time.monotonic() - began)
+    return took
+
+
+def _latency(running: line.Line, task_id: str) -> tuple[float, float]:
+    """p95 and p99 in ms of 50 calls a second for ten seconds: status, and now and then a submit of a missing file."""
+    took = []
+    began = time.monotonic()
+    for number in range(CALLS):
+        time.sleep(max(0.0, began + number / CALLS_A_SECOND - time.monotonic()))
+        asked = time.monotonic()
+        if number % 25:
+            running.task(task_id)
+        else:
+            body = {"data_source": "s3_csv", "s3_key": "none.csv", "question_id": 1, "namespace": f"none-{number}"}
+            running.rest.post("/api/v1/process", json=body)
+        took.append((time.monotonic() - asked) * 1_000)
+    cuts = statistics.quantiles(took, n=100)
+    return cuts[94], cuts[98]

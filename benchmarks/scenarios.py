@@ -1,0 +1,17 @@
+"""What is measured, by the names that `python -m benchmarks` takes, in the order in which a whole run goes."""
+
+from collections.abc import Callable, Iterator
+
+from benchmarks import big, loads, quota, scaling, searching
+from benchmarks.figures import Figure, Run
+
+ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
+    "scan": loads.scan,
+    "cost": loads.cost,
+    "quota": quota.quota,
+    "tokens": quota.tokens,
+    "changes": quota.changes,
+    "search": searching.search,
+    "scaling": scaling.scaling,
+    "big": big.big,
+}
