@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 import grpc
@@ -33,6 +34,12 @@ SERVER_OPTIONS = (
     # Two processes on one port would share it silently; a second one is to fail.
     ("grpc.so_reuseport", 0),
 )
+
+
+# A thread that computes (a scan, a split, a decoder) gives the interpreter to the event loop after so long. With
+# Python's 5 ms a step of the loop that waits for a thread or a socket took 23 ms at the 90th percentile beside a split;
+# now it is 8, for no more CPU: what is lost to more switches is less than can be measured.
+SWITCH_SECONDS = 0.001
 
 
 async def _nothing() -> None:
@@ -70,6 +77,7 @@ def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: sec
     door = _door(process)
     logs.configure(process, name)
     memory.tune()
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(_serve(name, process, opener, vault, door))
 
 
