@@ -89,8 +89,9 @@ def _measured(
         if seen.too_many:
             raise line.BenchmarkFailed(f"{seen.too_many} answers were 429.")
         cost = sum(seen.tokens) or running.counted("embedder", "vectorline_openai_tokens_total") - bought
+        last = seen.tokens[-1] if seen.tokens else cost / len(seen.starts)
         requests = -(-run.rows // REQUEST_INPUTS)
-        best = max((requests - 1) / rate, cost * (1 - 1 / requests) * 60 / per_minute if per_minute else 0.0)
+        best = max((requests - 1) / rate, (cost - last) * 60 / per_minute if per_minute else 0.0)
         ratios.append(seen.span_seconds / best)
         whole = max(requests / rate, cost * 60 / per_minute if per_minute else 0.0)
         details.append(seen.detail | {"best": requests, "first_s": round(min(seen.starts) - began, 2)})
