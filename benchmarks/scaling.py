@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from benchmarks import files, line
+from benchmarks import files, line, purchases
 from benchmarks.figures import Figure, Run
 
 # Small chunks: an embedder then spends most of its time waiting for OpenAI, and two of them leave the cores idle.
@@ -21,11 +21,13 @@ def scaling(run: Run) -> Iterator[Figure]:
         settings = {"OPENAI_RATE_LIMIT": "0", "SANDBOX_OPENAI_LATENCY_MS": "200", "MAX_WORKERS": "1"}
         with line.running(**settings, EMBEDDERS=embedders) as running:
             running.warm_up(files.of(run.folder, 1_000))
-            began, before = time.monotonic(), _busy_seconds()
+            watch, began, before = purchases.Watch(running), time.monotonic(), _busy_seconds()
+            watch.begin()
             running.finished(running.upload(path, namespace="scale", chunk_size=CHUNK_ROWS), rows)
-            seconds = time.monotonic() - began
-            speed[embedders] = rows / seconds
-            busy[embedders] = (_busy_seconds() - before) / seconds
+            busy[embedders] = (_busy_seconds() - before) / (time.monotonic() - began)
+            # Between the first request and the last: the scan before them is the same for any number of embedders.
+            seen = watch.end()
+            speed[embedders] = rows / len(seen.starts) * (len(seen.starts) - 1) / seen.span_seconds
     detail = {
         "rows_per_second": {name: round(value) for name, value in speed.items()},
         "cores_busy": {name: round(value, 2) for name, value in busy.items()},
