@@ -133,6 +133,7 @@ async def _serve(
             reflection.enable_server_reflection([*service.names, reflection.SERVICE_NAME], server)
         port = _listen(server, process, door)
         await server.start()
+        memory.keep()
         log.info("Listening.", action="started", name=name, port=port)
         async with (
             background.running("health", watcher.watch),

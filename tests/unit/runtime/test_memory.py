@@ -1,0 +1,30 @@
+"""What stays for good is not searched for garbage; garbage is still found."""
+
+import gc
+import weakref
+
+from services.runtime import memory
+
+
+class Node:
+    """Something that can be in a cycle."""
+
+    other: "Node"
+
+
+def test_a_cycle_made_later_is_still_found() -> None:
+    before = gc.get_threshold()
+    try:
+        memory.keep()
+        assert gc.get_freeze_count() > 10_000
+        node = Node()
+        node.other = node
+        seen = weakref.ref(node)
+        del node
+        kept = []
+        while seen() is not None and len(kept) < 100 * memory.GARBAGE_OBJECTS:
+            kept.append([None])  # an object more that is not freed
+        assert seen() is None
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
