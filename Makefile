@@ -78,5 +78,5 @@ clean: ## Stop the line and drop what it has stored.
 demo: install ## Start the line, take a sample catalogue through it, search it, stop what was started.
 	@$(BIN)/python -m sandbox.demo.whole
 
-bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH="cost quota --repeats 1" chooses).
+bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH="cost quota --repeats 1" chooses, "--doc docs/performance.md" keeps the tables).
 	@$(BIN)/python -m benchmarks $(BENCH)
