@@ -7,6 +7,7 @@ chunk's rows, or the chunk stays unsettled and is sent again.
 import asyncio
 import collections
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 
@@ -51,14 +52,18 @@ class Permissions:
         Raises:
             errors.Conflict: The task is terminal, blocked, or has lost its turn; the reason says which.
         """
-        asked_at = time.monotonic()
-        if asked_at - self._gone.get((task_id, fence), -CHECK_SECONDS) < CHECK_SECONDS:
-            return
-        answer = await self._ledger.gate.check_write(task_id, fence)
-        if answer is not gate.Answer.GO:
-            raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
-        self._gone = {key: at for key, at in self._gone.items() if asked_at - at < CHECK_SECONDS}
-        self._gone[task_id, fence] = asked_at
+        # Again when the answer was long under way, or this process stood still: by now the turn may have passed on.
+        while not self._fresh(task_id, fence):
+            asked_at = time.monotonic()
+            answer = await self._ledger.gate.check_write(task_id, fence)
+            failpoints.hit("indexer.after_check")
+            if answer is not gate.Answer.GO:
+                raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
+            self._gone = {key: at for key, at in self._gone.items() if asked_at - at < CHECK_SECONDS}
+            self._gone[task_id, fence] = asked_at
+
+    def _fresh(self, task_id: str, fence: int) -> bool:
+        return time.monotonic() - self._gone.get((task_id, fence), -math.inf) < CHECK_SECONDS
 
 
 class Chunk:
