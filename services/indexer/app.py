@@ -61,6 +61,7 @@ async def application(
             upsert_deadline_seconds=rules.upsert_deadline_seconds,
             circuit_open=lambda: upserts.circuit.open,
             index_dimension=lambda: index.dimension,
+            look_again=index.look_again,
         )
         tasks = task_servicer.TaskServicer(book, rules)
         api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules)

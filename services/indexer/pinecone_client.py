@@ -1,6 +1,7 @@
 """Pinecone through its own SDK: what index there is, and nearest neighbours. The hot path is `pinecone_writer`."""
 
 import asyncio
+import contextlib
 import dataclasses
 import re
 import socket
@@ -107,6 +108,12 @@ class Pinecone:
             if self._index is None:
                 self._index = await self._describe()
             return self._index
+
+    async def look_again(self) -> None:
+        """Describe the index anew: it may have been made again with another dimension."""
+        async with self._opening:
+            with contextlib.suppress(errors.Unavailable):  # what was known stays
+                self._index = await self._describe()
 
     async def _describe(self) -> Index:
         name = self._where.pinecone_index_name

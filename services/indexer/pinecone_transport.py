@@ -11,6 +11,7 @@ log = structlog.get_logger()
 
 # So long a first connection may take until REST is asked in its place.
 CONNECT_SECONDS = 3.0
+BYTES_A_FLOAT = 4
 
 Choice = Literal["auto", "wire", "sdk"]
 
@@ -51,6 +52,17 @@ class Transport:
     async def way(self) -> Way:
         """By which way to send at this moment."""
         return self._wire if await self._by_wire() else self._reference
+
+    async def compare(self, vector: pinecone_batch.Vector) -> None:
+        """An index that was made anew with another dimension refuses everything: that is no row's fault.
+
+        Raises:
+            pinecone_batch.IndexUnavailable: It was. The gate, asked before the next try, blocks the task and says why.
+        """
+        await self._index.look_again()
+        made, held = len(vector.values) // BYTES_A_FLOAT, self._index.dimension
+        if held and held != made:
+            raise pinecone_batch.IndexUnavailable(f"The index has {held} values a vector, not {made}.")
 
     async def _by_wire(self) -> bool:
         if self._choice != "auto":

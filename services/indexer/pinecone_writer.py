@@ -43,6 +43,7 @@ class Upserts:
             await self._write_all(namespace, vectors, check)
         except IndexRefused as refusal:
             if len(vectors) == 1:
+                await self._transport.compare(vectors[0])
                 return {0: str(refusal)}
             middle = len(vectors) // 2
             left = await self.write(namespace, vectors[:middle], check)

@@ -10,7 +10,7 @@ It keeps nothing in the process but what can never change: any indexer may answe
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from services.indexer import clock, table
 from services.indexer.ledger import (
@@ -39,6 +39,10 @@ def _unknown() -> int:
     return 0
 
 
+async def _nothing() -> None:
+    """There is nothing to learn."""
+
+
 class Ledger:
     """The ledger's parts over one table.
 
@@ -49,6 +53,7 @@ class Ledger:
         upsert_deadline_seconds: Longest that one upsert may take.
         circuit_open: Whether Pinecone is known not to take vectors now.
         index_dimension: Values a vector of the index; 0 while that is not known.
+        look_again: Learns it anew.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Ledger:
         upsert_deadline_seconds: float = 30.0,
         circuit_open: Callable[[], bool] = _closed,
         index_dimension: Callable[[], int] = _unknown,
+        look_again: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._table = storage
         self.clock = watch
@@ -68,7 +74,9 @@ class Ledger:
         self.tasks = lifecycle.Lifecycle(storage, watch)
         self.shards = shards.Shards(storage, watch)
         self.closing = closing.Closing(storage, self.tasks, self.shards)
-        self.namespaces = namespaces.Namespaces(storage, watch, index=index, index_dimension=index_dimension)
+        self.namespaces = namespaces.Namespaces(
+            storage, watch, index=index, index_dimension=index_dimension, look_again=look_again
+        )
         self.gate = gate.Gate(storage, self.tasks, self.closing, self.namespaces, circuit_open)
         self.turns = turns.Turns(
             storage, watch, self.tasks, index=index, upsert_deadline_seconds=upsert_deadline_seconds

@@ -4,7 +4,7 @@ Pinecone would mix ada-002 and text-embedding-3-small silently: both are 1536 wi
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -37,12 +37,19 @@ class Namespaces:
     """Claims namespaces. What was claimed once is remembered: it never changes."""
 
     def __init__(
-        self, storage: table.Table, watch: clock.Clock, *, index: str, index_dimension: Callable[[], int]
+        self,
+        storage: table.Table,
+        watch: clock.Clock,
+        *,
+        index: str,
+        index_dimension: Callable[[], int],
+        look_again: Callable[[], Awaitable[None]],
     ) -> None:
         self._table = storage
         self._clock = watch
         self._index = index
         self._index_dimension = index_dimension
+        self._look_again = look_again
         self._known: dict[str, Kind] = {}
 
     async def claim(self, namespace: str, model: str, dimension: int) -> None:
@@ -52,6 +59,8 @@ class Namespaces:
             NamespaceRefused: It holds another's, or the index has another dimension.
         """
         wanted = Kind(model, dimension)
+        if self._index_dimension() not in (0, dimension):
+            await self._look_again()  # an operator may have put it right; a resumed task must not need a restart
         self._compare_index(dimension)
         if self._known.get(namespace) == wanted:
             return

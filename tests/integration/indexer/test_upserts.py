@@ -31,14 +31,21 @@ INDEX = "both-ways"
 DIMENSION = 8
 
 
+def make_index(process: testing.Process, dimension: int) -> None:
+    """Make the index, in place of the one that may be there."""
+    client = pinecone.Pinecone(api_key="test", host=process.url)
+    if client.has_index(INDEX):
+        client.delete_index(INDEX)
+    client.create_index(
+        INDEX, dimension=dimension, metric="cosine", spec=pinecone.ServerlessSpec(cloud="aws", region="us-east-1")
+    )
+    client.close()
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[testing.Process]:
     with testing.running(tmp_path_factory.mktemp("pinecone")) as process:
-        client = pinecone.Pinecone(api_key="test", host=process.url)
-        client.create_index(
-            INDEX, dimension=DIMENSION, metric="cosine", spec=pinecone.ServerlessSpec(cloud="aws", region="us-east-1")
-        )
-        client.close()
+        make_index(process, DIMENSION)
         yield process
 
 
@@ -230,3 +237,16 @@ async def test_a_host_whose_name_has_no_dot_is_reached_by_both_ways(
             assert await writer.write("named", vectors(2), may_write) == {}
             found = await index.query([1.0] * DIMENSION, namespace="named", top_k=1, metadata_filter=None)
             assert len(found) == 1
+
+
+async def test_an_index_made_anew_with_another_dimension_is_no_rows_fault(tmp_path: Path) -> None:
+    """Bisecting would reject every row of the task, one by one."""
+    with testing.running(tmp_path) as alone:
+        make_index(alone, DIMENSION)
+        index = pinecone_client.Pinecone(settings_for(alone.url))
+        async with writing(index, "wire") as writer:
+            assert await writer.write("v2", vectors(3), may_write) == {}
+            make_index(alone, DIMENSION // 2)
+            with pytest.raises(pinecone_batch.IndexUnavailable, match="has 4 values"):
+                await writer.write("v2", vectors(3), may_write)
+            assert index.dimension == DIMENSION // 2, "the gate must know, to block the task"

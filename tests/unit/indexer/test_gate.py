@@ -68,6 +68,19 @@ async def test_an_index_of_another_dimension_blocks_the_task_before_anything_is_
     assert "768" in task["error"]
 
 
+async def test_an_index_that_was_put_right_is_looked_at_again_before_a_task_is_blocked(line: Line) -> None:
+    """Else a resumed task would be blocked again until every indexer was restarted."""
+    known = [768]
+
+    async def look_again() -> None:
+        known[0] = 1536
+
+    line.book.namespaces._index_dimension = lambda: known[0]
+    line.book.namespaces._look_again = look_again
+
+    assert await begin(line, await ready(line)) == Answer.GO
+
+
 async def test_another_model_of_the_same_dimension_blocks_the_task(line: Line) -> None:
     assert await begin(line, await ready(line)) == Answer.GO
     other = await ready(line, question_id=7)
