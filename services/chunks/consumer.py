@@ -196,6 +196,14 @@ class Consumer:
         """
         acked = await self._store.ack(self.name, delivery.claim, delivery.header)
         metrics.ACKED.labels(str(acked).lower()).inc()
+        if not acked:
+            _log.warning(
+                "An ack was refused: another has the chunk, or nobody any more.",
+                action="ack_refused",
+                consumer=self.name,
+                task_id=delivery.header.task_id,
+                chunk=delivery.header.chunk,
+            )
         self.drop(delivery)
         return acked
 
