@@ -15,9 +15,12 @@ MESSAGE_BYTES = 16 * 1024 * 1024
 METADATA_BYTES = 96 * 1024
 UNARY_TIMEOUT_SECONDS = 10.0
 
+# A server that stands still is given up within 20 s. gRPC does not go by keepalive_timeout_ms for that, but by its
+# timeout of pings, which is a minute unless set.
 KEEPALIVE = (
-    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
