@@ -57,7 +57,9 @@ simulate: install ## Run the protocols through SEEDS= crashes and outages in vir
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 faults: install ## Let every fault happen to the line, one by one, and keep the table in docs/reliability.md.
-	FAULTS=all FAULTS_TABLE=docs/reliability.md $(BIN)/pytest tests/faults -q --tb=short
+	@FAULTS=patient FAULTS_TABLE=docs/reliability.md $(BIN)/pytest tests/faults -q --tb=short > build/faults-patient.log 2>&1 & patient=$$!; \
+	FAULTS=busy FAULTS_TABLE=docs/reliability.md $(BIN)/pytest tests/faults -q --tb=short; busy=$$?; \
+	wait $$patient; patient=$$?; cat build/faults-patient.log; exit $$((busy | patient))
 
 soak: install ## Random faults for 20 minutes: nothing is lost, memory and open files stay flat (SOAK="--minutes 5" chooses).
 	$(BIN)/python -m tests.faults.soak $(SOAK)

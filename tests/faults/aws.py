@@ -106,7 +106,9 @@ def cut(kind: proxy.Kind, **details: Any) -> Callable[[Scene], None]:
 
 
 CELLS = [
-    Cell("DynamoDB: throttled for 20 s", amid(proxy.Kind.ANSWER, 20, match=DYNAMODB, body=THROTTLED)),
+    Cell(
+        "DynamoDB: throttled for 2 minutes", amid(proxy.Kind.ANSWER, 120, match=DYNAMODB, body=THROTTLED), patient=True
+    ),
     Cell("DynamoDB: away for 12 s", amid(proxy.Kind.RESET, 12, match=DYNAMODB)),
     Cell(
         "DynamoDB: four updates time out after the commit",

@@ -16,6 +16,7 @@ class Cell:
         twice: So many texts may be bought again because of it.
         settings: Of the services, on top of the stage's.
         fast: Also part of `make test`.
+        patient: It waits more than it works, so `make faults` runs it on a second line, beside the others.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Cell:
     twice: int = 0
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fast: bool = False
+    patient: bool = False

@@ -83,24 +83,22 @@ def everything_at_once(scene: Scene) -> None:
 
 CELLS = [
     Cell("ingest killed before the task is stored", submitting("ingest.before_create:kill")),
-    Cell(
-        "ingest killed after the task is stored, before its answer", submitting("ingest.after_create:kill"), fast=True
-    ),
+    Cell("ingest killed after the task is stored, before its answer", submitting("ingest.after_create:kill")),
     Cell("indexer killed after the task is stored, before its answer", submitting("indexer.after_create:kill")),
     Cell("ingest killed before the scan", at("ingest.before_scan:kill")),
     Cell("ingest killed between scan and plan", at("ingest.before_end_scan:kill")),
     Cell("ingest killed in mid publish", at("ingest.mid_publish:kill@7"), fast=True),
-    Cell("ingest killed after the last publish, before the seal", at("ingest.before_seal:kill"), fast=True),
+    Cell("ingest killed after the last publish, before the seal", at("ingest.before_seal:kill")),
     Cell("ingest killed after the seal", at("ingest.after_seal:kill")),
     Cell("embedder killed after taking", at("embedder.after_take:kill@3"), twice=stages.IN_HAND),
     Cell("embedder killed while decoding (once: no poison)", at("embedder.decode:kill@3"), twice=stages.IN_HAND),
     Cell("embedder killed during the OpenAI call", during_openai, twice=stages.IN_HAND),
     Cell("embedder killed after OpenAI answered", at("embedder.after_openai:kill@3"), twice=stages.IN_HAND, fast=True),
     Cell("embedder killed after IndexChunk was sent", at("embedder.after_index_sent:kill@3"), twice=stages.IN_HAND),
-    Cell("embedder killed after settle, before the ack", at("embedder.before_ack:kill", rows=100), fast=True),
+    Cell("embedder killed after settle, before the ack", at("embedder.before_ack:kill", rows=100)),
     Cell("indexer killed before Pinecone", at("indexer.before_upsert:kill@3")),
     Cell("indexer killed while decoding (once: no poison)", at("indexer.decode:kill@9")),
-    Cell("indexer killed after Pinecone, before settle", at("indexer.after_upsert:kill@3"), fast=True),
+    Cell("indexer killed after Pinecone, before settle", at("indexer.after_upsert:kill@3")),
     Cell("indexer killed after the rejects, before settle", at("indexer.before_settle:kill@3")),
     Cell("indexer killed between settle and roll up (in mid task)", at("indexer.after_settle:kill@3")),
     Cell("indexer killed after settle, before the reply", at("indexer.before_reply:kill@3")),
@@ -111,16 +109,19 @@ CELLS = [
         "production times: ingest killed in mid publish",
         at("ingest.mid_publish:kill@7", within=60),
         settings=stages.PRODUCTION,
+        patient=True,
     ),
     Cell(
         "production times: embedder killed after OpenAI answered",
         at("embedder.after_openai:kill@3", within=60),
         twice=stages.IN_HAND,
         settings=stages.PRODUCTION,
+        patient=True,
     ),
     Cell(
         "production times: indexer killed after Pinecone, before settle",
         at("indexer.after_upsert:kill@3", within=60),
         settings=stages.PRODUCTION,
+        patient=True,
     ),
 ]

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 
 from tests.faults import stage as stages
+from tests.faults import valkey
 from tests.faults.cells import Cell
 from tests.faults.scene import Scene
 from tests.support.line import wait_for
@@ -40,13 +41,35 @@ def zombie(rule: str) -> Callable[[Scene], None]:
         pids = {name: scene.line.pid(name) for name in scene.stage.processes}
         job = scene.upload(2_000)
         scene.fired()
-        stopped = [name for name, pid in pids.items() if _state(pid) == "T"]
+        stopped = [name for name, pid in pids.items() if state(pid) == "T"]
         assert len(stopped) == 1, stopped
         scene.finish(job)
         scene.line.kill(stopped[0], signal.SIGCONT)
         scene.hold(4)
 
     return act
+
+
+def refused_zombie(scene: Scene) -> None:
+    """An embedder stands still before an ack for 60 s: what it then says of the chunks that it held is refused."""
+    scene.slow(400)
+    scene.arm("embedder.before_ack:stop@3")
+    pids = {name: scene.line.pid(name) for name in scene.stage.processes}
+    job = scene.upload(4_000)
+    scene.fired()
+    (name,) = [name for name, pid in pids.items() if state(pid) == "T"]
+    held = valkey.chunks_held(scene, pids[name])
+    assert held
+    scene.hold(60)
+    scene.finish(job)
+    scene.line.kill(name, signal.SIGCONT)
+
+    def refused() -> bool:
+        said = [*scene.logged(name, "ack_refused"), *scene.logged(name, "lease_lost")]
+        return held <= {each["chunk"] for each in said}
+
+    wait_for("the zombie hears that nothing is its own", refused)
+    assert scene.logged(name, "ack_refused")
 
 
 def stopped(seconds: float) -> Callable[[Scene], None]:
@@ -99,16 +122,18 @@ def scaled(scene: Scene) -> None:
 
 
 def two_resubmitters(scene: Scene) -> None:
-    """Valkey forgets everything while two ingests look after the task: both see it, one splits."""
+    """Valkey forgets everything, also who splits, while a splitter is at work and another ingest looks after tasks."""
     scene.slow(300)
     job = scene.upload(3_000)
     job.wait_chunks(3)
+    assert not scene.stage.ledger(job.task_id)[job.task_id]["sealed"], "its splitter must still be at work"
     with scene.stage.redis() as client, scene.fault():
         client.flushall()
     scene.finish(job)
 
 
-def _state(pid: int) -> str:
+def state(pid: int) -> str:
+    """As /proc has it: T is stopped."""
     with open(f"/proc/{pid}/stat") as stat:
         return stat.read().rpartition(")")[2].split()[0]
 
@@ -121,12 +146,18 @@ def plain(scene: Scene) -> None:
 
 CELLS = [
     *(
-        Cell(f"embedder: SIGTERM in mid chunk{words}", terminated("embedder-1", times), fast=times == 2)
+        Cell(f"embedder: SIGTERM in mid chunk{words}", terminated("embedder-1", times))
         for times, words in ((1, ""), (2, ", twice"), (3, ", three times"))
     ),
     Cell("indexer: SIGTERM in mid task, twice", terminated("indexer-1", 2)),
     Cell("ingest: SIGTERM in mid publish, twice", terminated("ingest-1", 2)),
     Cell("embedder stopped for 9 s and continued", stopped(9), twice=stages.IN_HAND),
+    Cell(
+        "embedder stopped for 60 s, a zombie: heartbeat and ack are refused",
+        refused_zombie,
+        twice=stages.IN_HAND,
+        patient=True,
+    ),
     Cell(
         "embedder stopped before its ack, a zombie afterwards",
         zombie("embedder.before_ack:stop@2"),
@@ -143,7 +174,7 @@ CELLS = [
         twice=stages.IN_HAND,
     ),
     Cell("rolling restart of all services under load", rolling),
-    Cell("embedders scaled 2 to 4 to 1 under load", scaled),
+    Cell("embedders scaled 1 to 4 to 1 under load", scaled, settings={"EMBEDDERS": "1"}, patient=True),
     Cell(
         "two ingests: the splitter stopped in mid publish, a zombie afterwards",
         zombie("ingest.mid_publish:stop@7"),
@@ -155,7 +186,7 @@ CELLS = [
         twice=stages.EMBEDDERS * stages.IN_HAND,
         settings=TWO_INGESTS,
     ),
-    Cell("clock of an embedder one hour ahead", plain, settings={"CLOCK_SHIFT": "embedder-1:3600"}),
-    Cell("clock of the indexer one hour behind", plain, settings={"CLOCK_SHIFT": "indexer-1:-3600"}),
-    Cell("clock of ingest one hour ahead", plain, settings={"CLOCK_SHIFT": "ingest-1:3600"}),
+    Cell("clock of an embedder one hour ahead", plain, settings={"CLOCK_SHIFT": "embedder-1:3600"}, patient=True),
+    Cell("clock of the indexer one hour behind", plain, settings={"CLOCK_SHIFT": "indexer-1:-3600"}, patient=True),
+    Cell("clock of ingest one hour ahead", plain, settings={"CLOCK_SHIFT": "ingest-1:3600"}, patient=True),
 ]

@@ -20,6 +20,10 @@ from tests.support import line as lines
 QUESTION = 232
 POLL_SECONDS = 0.1
 CLEAR_SECONDS = 30.0
+# From the end of a fault's cause to the next settled chunk (Celery: an hour; taskiq: ten minutes).
+RECOVERY_SECONDS = 45.0
+# A status answer that takes longer would be felt by who watches a task; a loaded machine is allowed for.
+ANSWER_SECONDS = 5.0
 _numbers = itertools.count(1)
 
 
@@ -82,6 +86,12 @@ class Job:
     def wait_status(self, status: str, seconds: float = 30) -> None:
         lines.wait_for(f"status {status}", lambda: self.status == status, seconds)
 
+    def answered_throughout(self) -> None:
+        """The status API did not notice: no answer was missing, and none was late."""
+        assert not self.unanswered, self.unanswered[:3]
+        waits = [after - before for (before, _), (after, _) in itertools.pairwise(self.seen)]
+        assert max(waits) < ANSWER_SECONDS, f"an answer took {max(waits):.1f} s"
+
     def stood_still(self, moment: float) -> float:
         """The longest time from that moment to its end in which no chunk was settled and no status changed."""
         longest, since, before = 0.0, moment, (-1, "")
@@ -139,6 +149,7 @@ class Scene:
         self.struck_at = 0.0
         self.lifted_at = 0.0
         self.outcome = ""
+        self.passed = False
         self.probed = False  # the account is probed, with the same text again and again
         self.either = False  # of two tasks on one id, either one's vector may stay
 
@@ -204,6 +215,13 @@ class Scene:
         self.struck()
         yield
         self.lifted()
+
+    def logged(self, process: str, action: str) -> list[dict[str, Any]]:
+        """What a process said with that action since this scene began."""
+        lines_ = (self.line.folder / "logs" / f"{process}.log").read_text().splitlines()
+        said = [json.loads(line) for line in lines_ if f'"action": "{action}"' in line]
+        tasks = {job.task_id for job in self.jobs}
+        return [each for each in said if each.get("task_id") in tasks]
 
     def hold(self, seconds: float) -> None:
         """Let a fault last; what is waited for is the clock itself."""
@@ -285,6 +303,8 @@ class Scene:
         assert repeated <= twice + self._spoiled(journal), f"{repeated} texts were bought again; {journal['summary']}"
         struck = self.lifted_at or self.struck_at
         recovered = max(job.stood_still(struck) for job in self.jobs) if struck else 0.0
+        assert recovered < RECOVERY_SECONDS, f"nothing moved for {recovered:.0f} s after the fault"
+        self.passed = True
         return Result(self.name, self.outcome, recovered, repeated)
 
     def _spoiled(self, journal: dict[str, Any]) -> int:
@@ -293,9 +313,19 @@ class Scene:
         return sum(each["inputs"] for each in journal["requests"] if each["bought"] and each["fault"] in spoiling)
 
     def close(self) -> None:
-        """Let go; what a failed cell left open is cancelled."""
+        """Let go; what a failed cell left behind must not be the next one's: tasks are cancelled, Valkey is emptied."""
         for job in self.jobs:
             job.close()
-            if job.status not in lines.TERMINAL:
-                with contextlib.suppress(httpx.TransportError):
-                    self.line.rest.delete(f"/api/v1/task/{job.task_id}")
+        if self.passed:
+            return
+        open_jobs = [job for job in self.jobs if job.status not in lines.TERMINAL]
+        self.stage.calm()  # the fault may still be there, and keep the cancel from its place
+        for job in open_jobs:
+            lines.wait_for("the cancel", lambda job=job: self._cancelled(job.task_id))
+        with self.stage.redis() as client:
+            client.flushall()
+
+    def _cancelled(self, task_id: str) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return self.line.rest.delete(f"/api/v1/task/{task_id}").status_code in (204, 409)
+        return False

@@ -120,8 +120,8 @@ class Stage:
 
     # ---- to be harmed, and as it was
 
-    def reset(self) -> None:
-        """Take back whatever a cell may have left."""
+    def calm(self) -> None:
+        """Take back every fault that a cell may have left."""
         self.failpoints.disarm()
         self.openai_faults()
         self.pinecone_faults()
@@ -132,6 +132,10 @@ class Stage:
         with self.valkey.client() as client:
             client.config_set("maxmemory", 0)
             client.replicaof("NO", "ONE")
+
+    def reset(self) -> None:
+        """No fault, no memory of the cell before, everybody well."""
+        self.calm()
         self.http.delete(f"{self.openai_url}/_sandbox/requests").raise_for_status()
         self.http.delete(f"{self.pinecone_url}/_sandbox/requests").raise_for_status()
         lines.wait_for("a healthy line", self._healthy, 60)

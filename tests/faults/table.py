@@ -1,5 +1,6 @@
 """The table of results: printed, and kept between two marks in docs/reliability.md."""
 
+import fcntl
 import os
 import pathlib
 import sys
@@ -21,13 +22,18 @@ def keep(result: Result, order: Sequence[str]) -> None:
     file = os.environ.get("FAULTS_TABLE")
     if not file:
         return
-    path = pathlib.Path(file)
-    before, rest = path.read_text().split(BEGIN)
-    table, after = rest.split(END)
-    rows = {row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| ") and row not in HEAD}
-    rows[result.fault] = _row(result)
-    kept = [rows[fault] for fault in order if fault in rows]
-    path.write_text(before + "\n".join([BEGIN, *HEAD, *kept, END]) + after)
+    with pathlib.Path(file).open("r+") as page:
+        fcntl.flock(page, fcntl.LOCK_EX)  # two parts of the matrix run at once
+        before, rest = page.read().split(BEGIN)
+        table, after = rest.split(END)
+        rows = {
+            row.split("|")[1].strip(): row for row in table.splitlines() if row.startswith("| ") and row not in HEAD
+        }
+        rows[result.fault] = _row(result)
+        kept = [rows[fault] for fault in order if fault in rows]
+        page.seek(0)
+        page.write(before + "\n".join([BEGIN, *HEAD, *kept, END]) + after)
+        page.truncate()
 
 
 def _row(result: Result) -> str:

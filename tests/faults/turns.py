@@ -1,12 +1,14 @@
 """Two tasks that write the same vectors take turns; many requests with one key are one task; the largest chunks."""
 
 import concurrent.futures
+import contextlib
 import signal
 from collections.abc import Callable
 
 import grpc
-from vectorline.v1 import ledger_pb2, ledger_pb2_grpc
+from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
+from tests.faults import processes
 from tests.faults import stage as stages
 from tests.faults.cells import Cell
 from tests.faults.scene import Scene, rows_with_flaws
@@ -79,6 +81,41 @@ def blocked_and_resumed(scene: Scene) -> None:
     scene.finish(first, within=120)
 
 
+def late_writer(scene: Scene) -> None:
+    """An indexer stands still with the ledger's word in hand, its task is cancelled, the next one writes; it goes on.
+
+    The word is old by then, so nothing of the first task may overwrite what the second one wrote.
+    """
+    scene.slow(1_000)
+    first = scene.submit(csvs.rows(4_000))
+    first.wait_chunks(1)
+    second = scene.submit(_others(SAME_TEXT_COUNT))
+    second.wait_status("queued")
+    pids = {name: scene.line.pid(name) for name in scene.stage.processes}
+    scene.arm("indexer.after_check:stop")
+    scene.fired()
+    assert first.status == "processing_chunks"
+    (name,) = [name for name, pid in pids.items() if processes.state(pid) == "T"]
+    _cancel(scene, first.task_id)
+    first.wait_status("cancelled")
+    scene.lifted()
+    scene.finish(second, within=120)
+    scene.line.kill(name, signal.SIGCONT)
+    scene.finish(first, "cancelled")
+
+
+def _cancel(scene: Scene, task_id: str) -> None:
+    """By an indexer that serves, whichever it is: the gateway would wait for the one that stands still."""
+    endpoints = scene.line.endpoints
+    for address in endpoints["INDEXER_ADDR"].split(","):
+        with grpc.insecure_channel(address) as channel, contextlib.suppress(grpc.RpcError):
+            indexer_pb2_grpc.IndexerServiceStub(channel).CancelTask(
+                indexer_pb2.CancelTaskRequest(task_id=task_id),
+                metadata=(("x-api-key", endpoints["API_KEY"]),),
+                timeout=3,
+            )
+
+
 def one_key(scene: Scene) -> None:
     """Ten identical requests with one key at once: one task."""
     rows = rows_with_flaws(500)
@@ -114,6 +151,19 @@ def sealed_before_any_settles(scene: Scene) -> None:
     scene.finish(job)
 
 
+def sealed_after_all_settled(scene: Scene) -> None:
+    """ingest stands still before the seal until every chunk is settled: the task is not over before it is sealed."""
+    scene.arm("ingest.before_seal:stop")
+    job = scene.upload(600)
+    scene.fired()
+    job.wait_chunks(6)
+    task = scene.stage.ledger(job.task_id)[job.task_id]
+    assert (task["sealed"], task["status"]) == (False, "processing_chunks")
+    scene.line.kill("ingest-1", signal.SIGCONT)
+    scene.lifted()
+    scene.finish(job)
+
+
 def huge_chunks(scene: Scene) -> None:
     """Chunks close at 4 MiB; an embedder dies with one in hand."""
     rows = [
@@ -132,8 +182,16 @@ CELLS = [
     Cell("turns: two tasks, one (namespace, question)", taking_turns(nothing), fast=True),
     Cell("turns: the holder's processes are killed", taking_turns(killed), twice=stages.EMBEDDERS * stages.IN_HAND),
     Cell("turns: the holder is cancelled", taking_turns(cancelled)),
+    Cell(
+        "turns: an indexer stopped with the ledger's word in hand, a late writer",
+        late_writer,
+        twice=stages.EMBEDDERS * stages.IN_HAND,
+        settings={"INDEXERS": "2"},
+        patient=True,
+    ),
     Cell("turns: the holder is blocked, and resumed", blocked_and_resumed, twice=stages.EMBEDDERS * stages.IN_HAND),
-    Cell("ten identical requests with one idempotency key at once", one_key, fast=True),
+    Cell("ten identical requests with one idempotency key at once", one_key),
     Cell("sealed before any chunk settles", sealed_before_any_settles),
+    Cell("sealed after all chunks settled", sealed_after_all_settled),
     Cell("chunks of 4 MiB, an embedder killed with one in hand", huge_chunks, twice=2 * 400),
 ]
