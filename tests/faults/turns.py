@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import json
 import signal
 from collections.abc import Callable
 
@@ -107,8 +108,9 @@ def late_writer(scene: Scene) -> None:
 def _cancel(scene: Scene, task_id: str) -> None:
     """By an indexer that serves, whichever it is: the gateway would wait for the one that stands still."""
     endpoints = scene.line.endpoints
-    for address in endpoints["INDEXER_ADDR"].split(","):
-        with grpc.insecure_channel(address) as channel, contextlib.suppress(grpc.RpcError):
+    ports = json.loads((scene.line.folder / "ports.json").read_text())  # the endpoints name one indexer only
+    for port in (ports["indexer-1"], ports["indexer-2"]):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, contextlib.suppress(grpc.RpcError):
             indexer_pb2_grpc.IndexerServiceStub(channel).CancelTask(
                 indexer_pb2.CancelTaskRequest(task_id=task_id),
                 metadata=(("x-api-key", endpoints["API_KEY"]),),
