@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.runtime import background, channels, health, keys, logs, memory, quotas, secrets, settings, tls
-from services.runtime.interceptors import auth, failures, journal
+from services.runtime.interceptors import auth, decoding, failures, journal
 
 log = structlog.get_logger()
 
@@ -104,6 +104,7 @@ def _interceptors(
         journal.Journal(),
         failures.Failures(),
         auth.Auth(door.keys, process.internal_token, rate, vault.look),
+        decoding.Decoding(),
     ]
 
 

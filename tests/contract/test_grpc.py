@@ -46,6 +46,25 @@ def refusal(call: Any) -> tuple[grpc.StatusCode, list[Any]]:
     return caught.value.code(), found
 
 
+@pytest.mark.parametrize("method", ["IndexerService/GetTask", "IndexerService/WatchTask", "IngestService/Process"])
+@pytest.mark.parametrize("request_bytes", [b"\x0a\x01\xff", b"\x0a\xff"], ids=["no UTF-8", "cut off"])
+def test_bytes_that_are_no_request_are_told_so_without_a_librarys_words(
+    channel: grpc.Channel, key: Any, method: str, request_bytes: bytes
+) -> None:
+    call = channel.unary_stream(f"/vectorline.v1.{method}")
+
+    code, found = refusal(lambda: list(call(request_bytes, metadata=key)))
+
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [detail.reason for detail in found] == ["MALFORMED_MESSAGE"]
+
+
+def test_bytes_that_are_no_request_tell_a_stranger_nothing_of_it(channel: grpc.Channel) -> None:
+    call = channel.unary_unary("/vectorline.v1.IndexerService/GetTask")
+
+    assert refusal(lambda: call(b"\x0a\xff"))[0] is grpc.StatusCode.UNAUTHENTICATED
+
+
 def test_a_task_by_grpc_is_the_task_by_rest_and_has_the_enum(
     channel: grpc.Channel, key: Any, done: dict[str, Any]
 ) -> None:

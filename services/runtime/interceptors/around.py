@@ -31,10 +31,14 @@ class Around(grpc.aio.ServerInterceptor, abc.ABC):
         return _wrap(handler, self, handler_call_details.method)
 
 
+def kind_of(handler: Handler) -> str:
+    """What grpc calls this kind of method: unary_unary, unary_stream, stream_unary or stream_stream."""
+    asked, answered = handler.request_streaming, handler.response_streaming
+    return f"{'stream' if asked else 'unary'}_{'stream' if answered else 'unary'}"
+
+
 def _wrap(handler: Handler, interceptor: Around, method: str) -> Handler:
-    kind = ("stream" if handler.request_streaming else "unary") + (
-        "_stream" if handler.response_streaming else "_unary"
-    )
+    kind = kind_of(handler)
     behaviour = getattr(handler, kind)
 
     async def answer(request: Any, context: Context) -> Any:
