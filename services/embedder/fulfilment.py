@@ -6,7 +6,6 @@ on it, and only if OpenAI takes anything at all from us: a refusal of everything
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Callable
 
 import prometheus_client
@@ -20,10 +19,8 @@ from services.runtime import breaker, failpoints, stages
 log = structlog.get_logger()
 
 EMBED = stages.Stage("embed")
-REQUESTS = prometheus_client.Counter("vectorline_openai_requests", "Requests to OpenAI.", ["outcome"])
-TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts bought.")
-TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens of the texts bought (exact or upper bound).")
-SECONDS = prometheus_client.Histogram("vectorline_openai_seconds", "Seconds a request to OpenAI took.")
+TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts of rows bought.")
+TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens of these texts (exact or upper bound).")
 
 RETRY_FIRST_SECONDS = 0.5
 RETRY_LONGEST_SECONDS = 20.0
@@ -123,22 +120,15 @@ class Fulfilment:
         if not pieces:
             return
         texts = [piece.order.texts[piece.index] for piece in pieces]
-        began = time.monotonic()
         try:
             vectors = await EMBED.during(self._source.embed(texts))
-        except openai_errors.Throttled:
-            REQUESTS.labels("throttled").inc()
-            raise
         except openai_errors.Failed:
-            REQUESTS.labels("failed").inc()
             self._breaker.fail()
             raise
         except openai_errors.AccountRefused:
-            REQUESTS.labels("account_refused").inc()
             self._breaker.succeed()
             raise
         except openai_errors.Refused:
-            REQUESTS.labels("refused").inc()
             self._breaker.succeed()
             if len(pieces) == 1:
                 await self._prove()
@@ -148,8 +138,6 @@ class Fulfilment:
                 order.on_progress()  # the provider's slowness is bounded by the request's deadline
         failpoints.hit("embedder.after_openai")
         self._proved = True
-        SECONDS.observe(time.monotonic() - began)
-        REQUESTS.labels("bought").inc()
         TEXTS.inc(len(texts))
         TOKENS.inc(sum(piece.tokens for piece in pieces))
         self._breaker.succeed()

@@ -1,14 +1,27 @@
 """Buying with everybody in mind: what one request learns of the quota and the account holds for the whole line."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
+import prometheus_client
 import structlog
 
 from services.embedder import limiter, openai_errors
 
 log = structlog.get_logger()
+
+REQUESTS = prometheus_client.Counter(
+    "vectorline_openai_requests", "Requests to OpenAI, searches and probes included.", ["outcome"]
+)
+SECONDS = prometheus_client.Histogram("vectorline_openai_seconds", "Seconds a request took that brought embeddings.")
+OUTCOMES: dict[type[Exception], str] = {
+    openai_errors.Throttled: "throttled",
+    openai_errors.Failed: "failed",
+    openai_errors.AccountRefused: "account_refused",
+    openai_errors.Refused: "refused",
+}
 
 
 class Embeddings(Protocol):
@@ -27,11 +40,17 @@ class Sharing:
 
     async def embed(self, texts: Sequence[str]) -> list[bytes]:
         """See `Embeddings`. A 429 pauses everybody before it is raised."""
+        began = time.monotonic()
         try:
-            return await self._source.embed(texts)
-        except openai_errors.Throttled as throttled:
-            await self._pause(throttled)
+            vectors = await self._source.embed(texts)
+        except tuple(OUTCOMES) as error:
+            REQUESTS.labels(next(word for kind, word in OUTCOMES.items() if isinstance(error, kind))).inc()
+            if isinstance(error, openai_errors.Throttled):
+                await self._pause(error)
             raise
+        REQUESTS.labels("bought").inc()
+        SECONDS.observe(time.monotonic() - began)
+        return vectors
 
     async def block(self, refusal: openai_errors.AccountRefused) -> None:
         """The account refused just now: nobody is to ask it again until a probe finds it good."""
