@@ -1,4 +1,7 @@
-"""Unfinished tasks as gauges for alarms, refreshed by a slow loop. Every indexer shows the same numbers."""
+"""Unfinished tasks as gauges for alarms, refreshed by a slow loop. Every indexer shows the same numbers.
+
+What stalls is logged as well, once when it is seen and once when it goes on: a log must tell why a task took a day.
+"""
 
 import asyncio
 from typing import NoReturn
@@ -28,6 +31,7 @@ class Gauges:
     def __init__(self, book: ledger.Ledger, stall_seconds: float) -> None:
         self._ledger = book
         self._stall_seconds = stall_seconds
+        self._stalled: frozenset[str] = frozenset()
 
     async def run(self) -> NoReturn:
         """Refresh for ever."""
@@ -48,6 +52,17 @@ class Gauges:
         counts = overview.by_status(seen.notes)
         for status in (*items.OPEN, Status.BLOCKED):
             TASKS.labels(str(status)).set(counts[str(status)])
-        STALLED.set(sum(note.stalled(seen.now, self._stall_seconds) for note in seen.notes))
+        self._tell([note for note in seen.notes if note.stalled(seen.now, self._stall_seconds)])
         waits = [note.status_at for note in seen.notes if note.status in (Status.PENDING, Status.QUEUED)]
         OLDEST_WAITING.set((seen.now - min(waits)).total_seconds() if waits else 0.0)
+
+    def _tell(self, stalled: list[overview.Note]) -> None:
+        STALLED.set(len(stalled))
+        for note in stalled:
+            if note.task_id not in self._stalled:
+                words = "The task settles no chunk; look at what the embedders wait for."
+                log.warning(words, action="task_stalled", task_id=note.task_id, since=note.moved.isoformat())
+        still = frozenset(note.task_id for note in stalled)
+        for task_id in sorted(self._stalled - still):
+            log.info("The task is not stalled any more.", action="task_stalled_over", task_id=task_id)
+        self._stalled = still

@@ -6,6 +6,7 @@ from typing import Any
 
 import prometheus_client
 import pytest
+import structlog
 from vectorline.v1 import monitoring_pb2
 
 from services.indexer import anomalies, gauges, monitoring_servicer, overview, settings, statistics, task_servicer
@@ -198,6 +199,23 @@ async def test_gauges_show_open_blocked_and_stalled_tasks(line: Line) -> None:
     assert value("vectorline_tasks", {"status": "pending"}) == 1
     assert value("vectorline_tasks_stalled") == 1
     assert value("vectorline_tasks_oldest_waiting_seconds") == STALL_SECONDS + 1
+
+
+async def test_a_stalled_task_is_logged_once_and_once_more_when_it_goes_on(line: Line) -> None:
+    task_id = await ledgers.scanned(line.book)
+    line.time.pass_by(STALL_SECONDS + 1)
+    watched = gauges.Gauges(line.book, STALL_SECONDS)
+
+    with structlog.testing.capture_logs() as logged:
+        await watched.refresh()
+        await watched.refresh()
+        await line.book.tasks.block(task_id, "CAP", "m")  # it waits for somebody now, which its status says
+        await watched.refresh()
+
+    assert [(each["action"], each["task_id"]) for each in logged if "stalled" in each["action"]] == [
+        ("task_stalled", task_id),
+        ("task_stalled_over", task_id),
+    ]
 
 
 @pytest.mark.parametrize("hours", [0, 745])
