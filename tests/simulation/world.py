@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import inspect
 import logging
 import random
 import secrets
@@ -326,7 +327,7 @@ def _nature(world: World) -> Iterator[None]:
 
     async def to_thread(function: Any, /, *arguments: Any, **named: Any) -> Any:
         await world.network.pause()
-        if function is rows.decode and files.POISON_EMBEDDER in str(rows.decode(*arguments).texts):
+        if inspect.unwrap(function) is rows.decode and files.POISON_EMBEDDER in str(rows.decode(*arguments).texts):
             loops.CURRENT.get().kill()
             await loops.for_ever()
         result = function(*arguments, **named)
