@@ -8,6 +8,7 @@ import argparse
 import os
 import pathlib
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -36,13 +37,17 @@ def main() -> int:
     chosen = arguments.parse_args()
     _say(f"seed {chosen.seed}")
     dice = random.Random(chosen.seed)
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        stage = stages.Stage(pathlib.Path(folder))
-        try:
-            stage.configure({})
-            samples = _soak(stage, dice, chosen.minutes * 60)
-        finally:
-            stage.close()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="soak-"))
+    stage = stages.Stage(folder)
+    try:
+        stage.configure({})
+        samples = _soak(stage, dice, chosen.minutes * 60)
+    except BaseException:
+        _say(f"The logs are kept in {folder}.")
+        raise
+    finally:
+        stage.close()
+    shutil.rmtree(folder)
     return 0 if _flat(samples) else 1
 
 
@@ -52,8 +57,8 @@ def _soak(stage: stages.Stage, dice: random.Random, seconds: float) -> dict[str,
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         cell = dice.choice(CELLS)
-        _cell(stage, cell)
         _say(f"{now:7.0f} s  {cell.name}")
+        _cell(stage, cell)
         for process, found in samples.items():
             assert stage.line.pid(process) == born[process], f"{process} died"
             found.append((now, stage.line.resident_bytes(process), len(os.listdir(f"/proc/{born[process]}/fd"))))

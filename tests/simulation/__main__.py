@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from tests.simulation import world
+from tests.simulation import journal, world
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
             os.environ | {"PYTHONHASHSEED": "0"},
         )
     if chosen.seed is not None:
-        world.Journal.shown = True
+        journal.Journal.shown = True
         with world.tidy():
             _show(world.run(chosen.seed))
     return _many(range(chosen.first, chosen.first + chosen.seeds))

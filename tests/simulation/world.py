@@ -10,7 +10,6 @@ import random
 import secrets
 import sys
 import time
-import traceback
 import uuid
 import warnings
 from collections import Counter
@@ -29,6 +28,7 @@ from services.ingest import options, plan
 from tests.simulation import files, invariants, line, providers, storage, valkey, wire
 from tests.simulation import loop as loops
 from tests.simulation.fate import Fate
+from tests.simulation.journal import Journal
 from tests.simulation.network import Network
 
 # Production's times, but for a longer wait for work: an idle line costs steps.
@@ -250,53 +250,6 @@ class World:
                         frame = awaited.cr_frame
                         print(f"  {frame.f_code.co_filename.split('/')[-1]}:{frame.f_lineno}")  # noqa: T201
                         awaited = awaited.cr_await
-
-
-class Journal:
-    """structlog's logger during a seed: errors are defects; all of it is shown when a seed is looked at."""
-
-    shown = False
-    world: World | None = None
-
-    def __init__(self, logger: Any, processors: Any, context: Any) -> None:
-        """As structlog makes it."""
-
-    def bind(self, **_: Any) -> "Journal":
-        return self
-
-    new = bind
-
-    def _say(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        world = Journal.world
-        if world is None or not (self.shown or level == "error"):
-            return
-        process = loops.CURRENT.get(world.loop.fate)
-        if self.shown:
-            said = " ".join(f"{name}={value}" for name, value in fields.items() if name != "exc_info")
-            bound = structlog.contextvars.get_contextvars()
-            print(f"{world.loop.now - loops.START:9.3f} {process.name:12} {event} {said} {bound or ''}")  # noqa: T201
-            if level == "error":
-                traceback.print_exc(limit=-4, file=sys.stdout)
-        if level == "error" and process.alive and fields.get("action") not in EXPECTED:
-            error = sys.exc_info()[1] or ""
-            world.broken.append(f"{process.name} logged: {event} {fields} {error!r}")
-
-    def debug(self, event: str, **fields: Any) -> None:
-        self._say("debug", event, fields)
-
-    def info(self, event: str, **fields: Any) -> None:
-        self._say("info", event, fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        self._say("warning", event, fields)
-
-    def error(self, event: str, **fields: Any) -> None:
-        self._say("error", event, fields)
-
-    exception = error
-
-
-EXPECTED = {"chunk_poison"}
 
 
 class _Died(BaseException):

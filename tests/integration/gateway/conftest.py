@@ -288,6 +288,17 @@ class Gateway:
         self.process.wait()
 
 
+@contextlib.contextmanager
+def started(upstream: Upstream, folder: pathlib.Path, **environment: str) -> Iterator[Gateway]:
+    """A gateway in front of `upstream` with this environment, for as long as the block."""
+    gateway = Gateway(folder, dict.fromkeys(render.ADDRESSES, f"127.0.0.1:{upstream.port}") | environment)
+    try:
+        gateway.wait_for("/healthz", 200)
+        yield gateway
+    finally:
+        gateway.stop()
+
+
 @pytest.fixture(scope="package")
 def upstream() -> Iterator[Upstream]:
     server = Upstream().start()

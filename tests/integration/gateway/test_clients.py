@@ -1,6 +1,5 @@
 """The rate that one caller's address has at the gateway, whatever its keys."""
 
-import pathlib
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +9,8 @@ import httpx
 import pytest
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc
 
-from gateway import render
 from tests.integration.gateway import sockets
-from tests.integration.gateway.conftest import Gateway
+from tests.integration.gateway.conftest import Gateway, started
 
 RATE = 2  # requests a second; twice as many at once
 MIB = 1024 * 1024
@@ -22,13 +20,8 @@ MIB = 1024 * 1024
 def strict(upstream: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with a low rate behind one proxy that is believed, so that a test may come from any address."""
     environment = {"ENVOY_CLIENT_REQUESTS_PER_SECOND": str(RATE), "ENVOY_TRUSTED_HOPS": "1"}
-    folder: pathlib.Path = tmp_path_factory.mktemp("strict")
-    gateway = Gateway(folder, dict.fromkeys(render.ADDRESSES, f"127.0.0.1:{upstream.port}") | environment)
-    try:
-        gateway.wait_for("/healthz", 200)
+    with started(upstream, tmp_path_factory.mktemp("strict"), **environment) as gateway:
         yield gateway
-    finally:
-        gateway.stop()
 
 
 def statuses(gateway: Gateway, *addresses: str, path: str = "/api/v1/status/t-1") -> list[int]:

@@ -13,9 +13,8 @@ import httpx
 import pytest
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc
 
-from gateway import render
 from tests.integration.gateway import sockets
-from tests.integration.gateway.conftest import Gateway
+from tests.integration.gateway.conftest import Gateway, started
 
 IDLE = 10_000
 CAP = IDLE + 100
@@ -24,16 +23,6 @@ MIB = 1024 * 1024
 # Over a hundred of these, each nearly as large as a body may be, would be more than the small heap below.
 LARGE = b"POST /api/v1/process" + sockets.HEAD + b"Content-Type: application/json\r\nContent-Length: 1040000\r\n\r\n"
 HEAP_MEGABYTES = 50
-
-
-@contextlib.contextmanager
-def started(upstream: Any, folder: pathlib.Path, **environment: str) -> Iterator[Gateway]:
-    gateway = Gateway(folder, dict.fromkeys(render.ADDRESSES, f"127.0.0.1:{upstream.port}") | environment)
-    try:
-        gateway.wait_for("/healthz", 200)
-        yield gateway
-    finally:
-        gateway.stop()
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import gc
 import itertools
 import tracemalloc
 
+import pytest
+
 from services.embedder import limiter, packing, permits, purchasing
 from services.embedder.limiter import Asker, Limits
 from services.embedder.memory_limiter import MemoryLimiter
@@ -116,5 +118,36 @@ def test_a_slot_that_waits_for_quota_holds_no_memory_that_grows() -> None:
         for task in loops:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
+
+    virtual_time.run(work())
+
+
+def test_a_permit_for_one_who_was_cancelled_is_lost_and_stalls_nobody() -> None:
+    async def work() -> None:
+        quota = MemoryLimiter(Limits(1, 0, 1))
+        subject = permits.Permits(quota)
+        running = asyncio.create_task(subject.run())
+        first, second = (asyncio.create_task(subject.take(lambda: 1)) for _ in range(2))
+        await asyncio.sleep(1)
+        first.cancel()
+        async with asyncio.timeout(3):
+            await second
+        running.cancel()
+
+    virtual_time.run(work())
+
+
+def test_a_cost_that_fails_ends_only_its_own_wait() -> None:
+    async def work() -> None:
+        subject = permits.Permits(MemoryLimiter(Limits(0, 0, 1)))
+        running = asyncio.create_task(subject.run())
+
+        def cost() -> int:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await subject.take(cost)
+        await subject.take(lambda: 1)
+        running.cancel()
 
     virtual_time.run(work())

@@ -9,27 +9,17 @@ import pytest
 from google.protobuf import wrappers_pb2
 
 from services.runtime.interceptors import decoding, failures
+from tests.support import one_method
 
-METHOD = "/test.Service/Call"
 TEXT = wrappers_pb2.StringValue(value="a")
 BROKEN = b"\x0a\x01\xff"  # a field 1 that is not UTF-8
 
 
-@contextlib.asynccontextmanager
-async def served(kind: str, behaviour: Callable[..., Any]) -> AsyncIterator[Any]:
-    """One method of a kind on StringValues; yields the client's side of it, which sends bytes."""
-    server = grpc.aio.server(interceptors=[failures.Failures(), decoding.Decoding()])
-    handler = getattr(grpc, f"{kind}_rpc_method_handler")(
-        behaviour, wrappers_pb2.StringValue.FromString, wrappers_pb2.StringValue.SerializeToString
-    )
-    server.add_registered_method_handlers("test.Service", {"Call": handler})
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield getattr(channel, kind)(METHOD)
-    finally:
-        await server.stop(None)
+def served(kind: str, behaviour: Callable[..., Any]) -> contextlib.AbstractAsyncContextManager[Any]:
+    """One method of a kind on StringValues."""
+    value = wrappers_pb2.StringValue
+    interceptors = [failures.Failures(), decoding.Decoding()]
+    return one_method.served(interceptors, kind, behaviour, value.FromString, value.SerializeToString)
 
 
 async def one(request: wrappers_pb2.StringValue, context: Any) -> wrappers_pb2.StringValue:
@@ -74,10 +64,5 @@ async def test_a_method_that_takes_bytes_gets_bytes() -> None:
     async def length(request: bytes, context: Any) -> bytes:
         return b"%d" % len(request)
 
-    server = grpc.aio.server(interceptors=[decoding.Decoding()])
-    server.add_registered_method_handlers("test.Service", {"Call": grpc.unary_unary_rpc_method_handler(length)})
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        assert await channel.unary_unary(METHOD)(BROKEN) == b"3"
-    await server.stop(None)
+    async with one_method.served([decoding.Decoding()], "unary_unary", length) as ask:
+        assert await ask(BROKEN) == b"3"

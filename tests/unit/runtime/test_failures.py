@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,8 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.runtime import errors, identity
 from services.runtime.interceptors import around, failures, journal
-
-METHOD = "/test.Service/Call"
+from tests.support.one_method import METHOD, served
 
 
 class Binding(around.Around):
@@ -30,19 +29,7 @@ class Binding(around.Around):
                 identity.unbind(token)
 
 
-@contextlib.asynccontextmanager
-async def served(kind: str, behaviour: Callable[..., Any]) -> AsyncIterator[Any]:
-    """One method of a kind (unary_unary, …) on bytes, behind the interceptors; yields the client's side of it."""
-    server = grpc.aio.server(interceptors=[journal.Journal(), failures.Failures(), Binding()])
-    handler = getattr(grpc, f"{kind}_rpc_method_handler")(behaviour)
-    server.add_registered_method_handlers("test.Service", {"Call": handler})
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield getattr(channel, kind)(METHOD)
-    finally:
-        await server.stop(None)
+INTERCEPTORS = [journal.Journal(), failures.Failures(), Binding()]
 
 
 def details(error: grpc.aio.AioRpcError) -> tuple[status_pb2.Status, dict[str, Any]]:
@@ -69,7 +56,7 @@ async def test_a_service_error_becomes_a_status_with_its_details() -> None:
     async def call(request: bytes, context: Any) -> bytes:
         raise BAD
 
-    async with served("unary_unary", call) as ask:
+    async with served(INTERCEPTORS, "unary_unary", call) as ask:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await ask(b"")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -92,7 +79,7 @@ async def test_an_error_after_the_first_message_of_a_stream_has_its_details_too(
                 pass
         raise BAD
 
-    async with served(kind, call) as ask:
+    async with served(INTERCEPTORS, kind, call) as ask:
         stream = ask(b"") if kind == "unary_stream" else ask(iter([b""]))
         assert await stream.read() == b"first"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -111,7 +98,7 @@ async def test_an_unexpected_exception_leaks_nothing_but_an_incident(kind: str) 
         raise ZeroDivisionError("secret: /etc/passwd")
 
     with structlog.testing.capture_logs() as lines:
-        async with served(kind, stream if kind == "unary_stream" else once) as ask:
+        async with served(INTERCEPTORS, kind, stream if kind == "unary_stream" else once) as ask:
 
             async def outcome() -> None:
                 if kind == "unary_stream":
@@ -136,13 +123,13 @@ async def test_the_words_of_a_service_behind_are_passed_on() -> None:
     async def behind(request: bytes, context: Any) -> bytes:
         raise BAD
 
-    async with served("unary_unary", behind) as inner:
+    async with served(INTERCEPTORS, "unary_unary", behind) as inner:
 
         async def call(request: bytes, context: Any) -> bytes:
             answer: bytes = await inner(b"")
             return answer
 
-        async with served("unary_unary", call) as ask:
+        async with served(INTERCEPTORS, "unary_unary", call) as ask:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await ask(b"")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -158,14 +145,17 @@ async def test_a_service_behind_that_is_away_or_does_not_know_us_is_unavailable(
         assert raised is not None
         raise raised
 
-    async with served("unary_unary", behind) as inner, grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
+    async with (
+        served(INTERCEPTORS, "unary_unary", behind) as inner,
+        grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
+    ):
         asked = inner if raised is not None else nowhere.unary_unary(METHOD)
 
         async def call(request: bytes, context: Any) -> bytes:
             answer: bytes = await asked(b"")
             return answer
 
-        async with served("unary_unary", call) as ask:
+        async with served(INTERCEPTORS, "unary_unary", call) as ask:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await ask(b"")
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -177,7 +167,7 @@ async def test_a_thousand_bad_fields_still_arrive() -> None:
         violations = tuple(errors.FieldViolation(f"texts[{n}]", "wrong " * 500) for n in range(2_048))
         raise errors.InvalidArgument("wrong " * 5_000, violations=violations)
 
-    async with served("unary_unary", call) as ask:
+    async with served(INTERCEPTORS, "unary_unary", call) as ask:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await ask(b"")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -197,7 +187,7 @@ async def test_who_calls_is_known_throughout_a_stream_and_by_no_other_call() -> 
             await both.wait()  # the two streams take turns
             yield b"."
 
-    async with served("unary_stream", call) as ask:
+    async with served(INTERCEPTORS, "unary_stream", call) as ask:
 
         async def read(who: str) -> None:
             async for _ in ask(who.encode(), metadata=(("who", who),)):
@@ -224,7 +214,7 @@ async def test_a_stream_that_its_caller_leaves_is_ended_and_counted_as_cancelled
         return float(journal.CALLS.labels(METHOD, "CANCELLED")._value.get())
 
     before = count()
-    async with served("unary_stream", call) as ask:
+    async with served(INTERCEPTORS, "unary_stream", call) as ask:
         stream = ask(b"")
         assert await stream.read() == b"."
         stream.cancel()
@@ -239,7 +229,7 @@ async def test_an_abort_of_the_handlers_own_stands() -> None:
         await context.abort(grpc.StatusCode.DATA_LOSS, "mine")
         return b""
 
-    async with served("unary_unary", call) as ask:
+    async with served(INTERCEPTORS, "unary_unary", call) as ask:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await ask(b"")
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.DATA_LOSS, "mine")
