@@ -191,7 +191,7 @@ def flush_while_blocked(scene: Scene) -> None:
 
 
 # Whoever cannot renew a lease for as long as it lasts may lose what is in hand: so much, and no more, may be bought
-# again where Valkey is silent or slow for about a lease. Seldom it is: the living have a heartbeat's time to renew first.
+# again where Valkey is silent or slow for about a lease. Seldom it is: the living have a heartbeat to renew first.
 CELLS = [
     Cell("Valkey: FLUSHALL in mid task", amid(flush), twice=ALL_IN_HAND, fast=True),
     Cell("Valkey: FLUSHALL while the account is blocked", flush_while_blocked),
