@@ -4,6 +4,7 @@ It speaks REST, so it also reaches an index whose gRPC is closed off; it costs a
 float becomes a Python number on its way.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import pinecone.errors
 from google.protobuf import json_format, struct_pb2
 
 from services.indexer import pinecone_batch, pinecone_client
+from services.runtime import errors
 
 REFUSED_STATUSES = frozenset({400, 413, 422})
 KEY_REFUSED_STATUSES = frozenset({401, 403})
@@ -28,9 +30,18 @@ class Reference:
     async def upsert(self, namespace: str, vectors: Sequence[pinecone_batch.Vector]) -> int:
         """See `pinecone_transport.Way`."""
         records = [_record(vector) for vector in vectors]
-        data, key = await self._index.data_plane()
+        key = ""
         try:
-            answer = await data.upsert(vectors=records, namespace=namespace, timeout=self._deadline_seconds)
+            # The SDK tries a failed request again, each time with its whole timeout and after a pause of up to a
+            # minute: by then the task's turn may have passed on.
+            async with asyncio.timeout(self._deadline_seconds):
+                data, key = await self._index.data_plane()
+                answer = await data.upsert(vectors=records, namespace=namespace, timeout=self._deadline_seconds)
+        except errors.Unavailable as error:
+            raise pinecone_batch.IndexUnavailable(error.message) from error
+        except TimeoutError as error:
+            words = f"No answer within {self._deadline_seconds:g} s."
+            raise pinecone_batch.IndexUnavailable(words, busy=True) from error
         except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
             raise pinecone_batch.IndexRefused(str(error)[:300]) from error
         except pinecone.errors.PineconeError as error:
