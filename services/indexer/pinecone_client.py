@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import re
 import socket
+import time
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
@@ -66,13 +67,14 @@ async def dialled(url: str) -> str:
 
 
 class Pinecone:
-    """A client for one index. The SDK retries reads by itself; that is the only retry here."""
+    """A client for one index. The SDK tries what failed again by itself; nothing here does."""
 
     def __init__(self, where: settings.PineconeSettings) -> None:
         self._where = where
         self._client: pinecone.AsyncPinecone | None = None
         self._key = ""  # of the client
         self._index: Index | None = None
+        self._looked_at = float("-inf")
         self._data: Any = None
         self._data_host = ""  # of the data plane's client
         self._opening = asyncio.Lock()
@@ -111,7 +113,11 @@ class Pinecone:
 
     async def look_again(self) -> None:
         """Describe the index anew: it may have been made again with another dimension."""
+        asked_at = time.monotonic()
         async with self._opening:
+            if self._looked_at >= asked_at:  # one look that began since then is good for all that waited
+                return
+            self._looked_at = time.monotonic()
             with contextlib.suppress(errors.Unavailable):  # what was known stays
                 self._index = await self._describe()
 

@@ -42,14 +42,29 @@ class Upserts:
         try:
             await self._write_all(namespace, vectors, check)
         except IndexRefused as refusal:
-            if len(vectors) == 1:
+            # Before and after, not at each row: a look costs a call to the control plane.
+            await self._transport.compare(vectors[0])
+            refused = await self._bisect(namespace, vectors, check, refusal)
+            if len(vectors) > 1:
                 await self._transport.compare(vectors[0])
-                return {0: str(refusal)}
-            middle = len(vectors) // 2
-            left = await self.write(namespace, vectors[:middle], check)
-            right = await self.write(namespace, vectors[middle:], check)
-            return left | {middle + position: words for position, words in right.items()}
+            return refused
         return {}
+
+    async def _bisect(
+        self, namespace: str, vectors: Sequence[Vector], check: Callable[[], Awaitable[None]], refusal: IndexRefused
+    ) -> dict[int, str]:
+        """Write all but the records that a refused batch was refused for; see `write`."""
+        if len(vectors) == 1:
+            return {0: str(refusal)}
+        middle = len(vectors) // 2
+        refused: dict[int, str] = {}
+        for start, half in ((0, vectors[:middle]), (middle, vectors[middle:])):
+            try:
+                await self._write_all(namespace, half, check)
+            except IndexRefused as again:
+                found = await self._bisect(namespace, half, check, again)
+                refused |= {start + position: words for position, words in found.items()}
+        return refused
 
     async def _write_all(self, namespace: str, vectors: Sequence[Vector], check: Callable[[], Awaitable[None]]) -> None:
         retrying = tenacity.AsyncRetrying(

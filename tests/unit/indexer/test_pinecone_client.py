@@ -1,9 +1,11 @@
-"""Where the index's data plane is, by what the control plane and its SDK say."""
+"""Where the index's data plane is, by what the control plane and its SDK say, and how often they are asked."""
+
+import asyncio
 
 import pytest
 from pinecone.models.indexes import index as sdk
 
-from services.indexer import pinecone_client
+from services.indexer import pinecone_client, settings
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,22 @@ def test_the_data_plane_is_spoken_to_as_the_controller_is(described: str, contro
     # As the SDK hands it on: it writes https:// before a host that came bare.
     handed_on = sdk.normalize_host(described)
     assert pinecone_client.data_plane_url(handed_on, controller) == url
+
+
+async def test_those_that_wait_for_a_look_at_the_index_share_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = pinecone_client.Pinecone(settings.PineconeSettings())
+    looks = 0
+
+    async def describe() -> pinecone_client.Index:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0.001)
+        return pinecone_client.Index("a", "https://a", 8)
+
+    monkeypatch.setattr(index, "_describe", describe)
+    await asyncio.gather(*(index.look_again() for _ in range(20)))
+    assert looks <= 2, "the first one may have begun before the others asked"
+
+    looks = 0
+    await index.look_again()
+    assert looks == 1, "what was seen before somebody asks is not good for him"

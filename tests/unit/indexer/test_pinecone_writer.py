@@ -1,10 +1,13 @@
 """Upserts on the wire: what we pack by hand is what protobuf would have written, and fits the provider's limits."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 from vectorline.v1 import pinecone_pb2
 
-from services.indexer import pinecone_batch
+from services.indexer import pinecone_batch, pinecone_writer
 
 
 def vector(vector_id: str, values: bytes, metadata: bytes) -> pinecone_batch.Vector:
@@ -43,3 +46,39 @@ def test_small_records_are_limited_by_number() -> None:
 
     assert [len(batch) for _, batch in pinecone_batch.batches(vectors)] == [1_000, 1_000, 500]
     assert [len(batch) for _, batch in pinecone_batch.batches(vectors[:250], most=100)] == [100, 100, 50]
+
+
+class Picky:
+    """A way into the index, and the transport that chooses it; refuses records without metadata."""
+
+    def __init__(self) -> None:
+        self.compared = 0
+        self.written: list[str] = []
+
+    async def way(self) -> "Picky":
+        return self
+
+    async def compare(self, _vector: pinecone_batch.Vector) -> None:
+        self.compared += 1
+
+    async def upsert(self, _namespace: str, vectors: Sequence[pinecone_batch.Vector]) -> int:
+        if not all(each.metadata for each in vectors):
+            raise pinecone_batch.IndexRefused("no metadata")
+        self.written += [each.id for each in vectors]
+        return len(vectors)
+
+
+async def may_write() -> None:
+    """Always."""
+
+
+async def test_a_refused_batch_looks_at_the_index_twice_however_many_rows_are_refused() -> None:
+    """One look a row was thousands of calls to the control plane, with searches waiting behind each."""
+    index: Any = Picky()
+    batch = [vector(f"v{number}", b"1234", b"" if number % 2 else b"m") for number in range(100)]
+
+    refused = await pinecone_writer.Upserts(index).write("v2", batch, may_write)
+
+    assert set(refused) == set(range(1, 100, 2))
+    assert sorted(index.written) == sorted(f"v{number}" for number in range(0, 100, 2))
+    assert index.compared == 2
