@@ -106,6 +106,12 @@ class Ref:
         return cls(keys.Lane(lane), entry_id)
 
 
+# A payload of nothing (all rows of a chunk are skipped), with a checksum and, as the version before wrote it, without.
+_NOTHING = tuple(
+    zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=checked).compress(b"") for checked in (True, False)
+)
+
+
 def size_of(header: Header, payload: bytes) -> int:
     """Bytes that an entry counts for in the queue's budget: its field names and values."""
     fields = sum(len(name) + len(value.encode()) for name, value in header.to_fields().items())
@@ -130,7 +136,7 @@ def unpack(packed: bytes, *, most_bytes: int = MOST_PAYLOAD_BYTES) -> bytes:
         if size > most_bytes:
             raise errors.CorruptEntryError(f"The payload unpacks to more than {most_bytes} bytes.")
         # pack() always writes the size; the decoder looks at nothing else of a frame that says 0.
-        if size < 0 or (not size and packed != pack(b"")):
+        if size < 0 or (not size and packed not in _NOTHING):
             raise errors.CorruptEntryError("The payload does not say how large it is.")
         # Allocates what the frame says, never more; compares the checksum, which a streaming reader would not miss.
         return zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)

@@ -56,6 +56,12 @@ def test_a_payload_is_unpacked_as_it_was_packed(payload: bytes) -> None:
     assert entry.unpack(entry.pack(payload)) == payload
 
 
+@pytest.mark.parametrize("payload", [b"", b"x" * 1000])
+def test_a_payload_of_the_version_before_is_unpacked(payload: bytes) -> None:
+    """It wrote no checksum; its entries are still in the queue after an upgrade, those without a row too."""
+    assert entry.unpack(zstandard.ZstdCompressor(level=1).compress(payload)) == payload
+
+
 def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
     bomb = entry.pack(bytes(50_000_000))
     assert len(bomb) < 10_000
