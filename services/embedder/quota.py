@@ -45,7 +45,7 @@ def _moment(text: str) -> datetime.datetime | None:
     """An HTTP date (RFC 9110, 5.6.7); None when it is none."""
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone of twenty digits is the latter
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 

@@ -232,6 +232,8 @@ def test_durations_are_bounded_or_unknown(text: str) -> None:
         ({"retry-after": "Fri, 01 Jan 2100 00:00:00 -0000"}, quota.LONGEST_PAUSE_SECONDS),
         ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 1),
         ({"retry-after": "later"}, 1),
+        ({"retry-after": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"}, 1),
+        ({"retry-after": f"Mon, 01 Jan 2100 00:00:00 +{'9' * 20}"}, 1),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m2.5s"}, 62.5),
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "350ms"}, 0.35),
         ({"x-ratelimit-remaining-tokens": "17", "x-ratelimit-reset-tokens": "350ms"}, 1),
