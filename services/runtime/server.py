@@ -108,6 +108,12 @@ def _interceptors(
     ]
 
 
+def _show_metrics(process: settings.ProcessSettings) -> None:
+    if process.metrics_port:
+        # gRPC wants an IPv6 address in brackets, a socket wants it without.
+        prometheus_client.start_http_server(process.metrics_port, addr=process.grpc_host.strip("[]"))
+
+
 def _listen(server: grpc.aio.Server, process: settings.ProcessSettings, door: Door) -> int:
     address = f"{process.grpc_host}:{process.grpc_port}"
     if door.files is None:
@@ -122,8 +128,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
-    if process.metrics_port:
-        prometheus_client.start_http_server(process.metrics_port, addr=process.grpc_host)
+    _show_metrics(process)
     async with opener() as service:
         server = grpc.aio.server(interceptors=_interceptors(process, door, service.rate, vault), options=SERVER_OPTIONS)
         service.register(server)
