@@ -36,6 +36,8 @@ log = structlog.get_logger()
 
 NAME = "vectorline.v1.EmbedderService"
 INDEXER = "vectorline.v1.IndexerService"
+# At a start of everything together the index is described after some seconds.
+DIMENSION_LOG_EVERY = 30
 
 
 @contextlib.asynccontextmanager
@@ -148,11 +150,16 @@ def _counting(embedding: settings.EmbeddingSettings) -> Callable[[Sequence[str]]
 
 async def _dimension_of_index(indexer: indexer_client.Indexer) -> int:
     """What to ask OpenAI for where nothing else was chosen; nothing can be bought before the index was described."""
+    asked = 0
     while True:
         with contextlib.suppress(indexer_client.IndexerUnavailable):
             if dimension := await indexer.index_dimension():
                 log.info("The index says how wide vectors are.", action="dimension_known", dimension=dimension)
                 return dimension
+        asked += 1
+        if asked % DIMENSION_LOG_EVERY == 0:
+            words = "Nothing can be bought: the index cannot be asked how wide its vectors are."
+            log.warning(words, action="dimension_unknown", seconds=asked)
         await asyncio.sleep(1.0)
 
 
