@@ -119,6 +119,8 @@ def _metered(stage: Stage, work: Coroutine[Any, Any, ResultT]) -> Generator[Any,
                 result: ResultT = end.value
                 return result
             finally:
+                # An error thrown in would hold this frame by its traceback, this frame the error, and both a batch.
+                argument = None
                 _awaited.set(outer)
                 used += time.thread_time() - cpu
             try:

@@ -1,7 +1,9 @@
 """Stages: time and CPU go to the stage whose code took them, once, and nothing that is awaited notices."""
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import Iterator
 
 import prometheus_client
@@ -98,3 +100,29 @@ async def test_failures_timeouts_and_cancels_go_through() -> None:
             await stage.during(waits())
     assert seen == ["cancelled"]
     assert figure("runs", "failing") == 2
+
+
+async def test_what_is_cancelled_is_free_at_once() -> None:
+    """A batch of vectors would wait for the search for garbage, which looks at old objects seldom."""
+
+    class Batch:
+        pass
+
+    async def writes(batch: Batch) -> None:
+        await asyncio.Event().wait()
+        del batch
+
+    batch = Batch()
+    held = weakref.ref(batch)
+    gc.disable()
+    try:
+        writing = asyncio.create_task(stages.Stage("cancelled").during(writes(batch)))
+        del batch
+        await asyncio.sleep(0)
+        writing.cancel()
+        await asyncio.wait([writing])
+        del writing
+        await asyncio.sleep(0)
+        assert held() is None
+    finally:
+        gc.enable()
