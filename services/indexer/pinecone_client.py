@@ -53,8 +53,11 @@ def data_plane_url(host: str, controller_host: str | None) -> str:
     return host if "://" in host else f"https://{bare}"
 
 
-async def dialled(url: str) -> str:
-    """The URL as the SDK takes it: a name without a dot, such as a container's, it refuses unless it is an address."""
+async def dialled(url: str, before: str = "") -> str:
+    """The URL as the SDK takes it: a name without a dot, such as a container's, it refuses unless it is an address.
+
+    Of several addresses, whose order may change with each look, the one that was dialled before stays.
+    """
     parts = urllib.parse.urlsplit(url)
     name = parts.hostname or ""
     if parts.scheme != "http" or "." in name or ":" in name or name == "localhost":
@@ -63,7 +66,8 @@ async def dialled(url: str) -> str:
         found = await asyncio.get_running_loop().getaddrinfo(name, parts.port or 80, family=socket.AF_INET)
     except OSError as error:
         raise errors.Unavailable(f"The host {name!r} is not known: {error}", reason="PINECONE_UNAVAILABLE") from error
-    return f"http://{found[0][4][0]}:{parts.port or 80}"
+    places = [f"http://{place[4][0]}:{parts.port or 80}" for place in found]
+    return before if before in places else places[0]
 
 
 class Pinecone:
@@ -139,7 +143,7 @@ class Pinecone:
         Raises:
             errors.Unavailable: The control plane does not answer, or names a host that the SDK takes for none.
         """
-        host = await dialled((await self.index()).host)
+        host = await dialled((await self.index()).host, self._data_host)
         async with self._opening:
             client = await self._opened()
             if self._data is not None and host != self._data_host:

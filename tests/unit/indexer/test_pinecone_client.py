@@ -1,6 +1,8 @@
 """Where the index's data plane is, by what the control plane and its SDK say, and how often they are asked."""
 
 import asyncio
+import socket
+from typing import Any
 
 import pytest
 from pinecone.models.indexes import index as sdk
@@ -43,3 +45,19 @@ async def test_those_that_wait_for_a_look_at_the_index_share_the_next_one(monkey
     looks = 0
     await index.look_again()
     assert looks == 1, "what was seen before somebody asks is not good for him"
+
+
+async def test_a_name_of_several_addresses_is_dialled_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another address is another client of the SDK, and the one before is closed under the calls that use it."""
+    known = ["10.0.0.1", "10.0.0.2"]
+
+    def resolve(_host: Any, port: Any, *_: Any, **__: Any) -> Any:
+        known.reverse()  # as many name servers do
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    first = await pinecone_client.dialled("http://pinecone:5081")
+    assert [await pinecone_client.dialled("http://pinecone:5081", first) for _ in range(3)] == [first] * 3
+
+    known[:] = ["10.0.0.3"]
+    assert await pinecone_client.dialled("http://pinecone:5081", first) == "http://10.0.0.3:5081"
