@@ -33,6 +33,10 @@ SERVER_OPTIONS = (
     ("grpc.max_connection_age_grace_ms", 600_000),
     # Two processes on one port would share it silently; a second one is to fail.
     ("grpc.so_reuseport", 0),
+    # A stream's bytes that lie here before they are asked for. gRPC would have it follow the connection's speed: an
+    # upload or a chunk on a fast network then stood in memory with tens of MB, and went no faster.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
 )
 
 
