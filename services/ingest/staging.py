@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import io
 import pathlib
 import urllib.parse
 import uuid
@@ -104,9 +105,11 @@ class Upload:
 
     async def _send_part(self, number: int, body: bytes) -> dict[str, Any]:
         await asyncio.to_thread(self._hash, body)
-        answer = await _call(
-            self._client.upload_part, **self._where, UploadId=self._upload_id, PartNumber=number, Body=body
-        )
+        with io.BytesIO(body) as part:
+            del body
+            answer = await _call(
+                self._client.upload_part, **self._where, UploadId=self._upload_id, PartNumber=number, Body=part
+            )
         return {"PartNumber": number, "ETag": answer["ETag"]}
 
     async def _sent(self) -> None:
