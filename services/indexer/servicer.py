@@ -1,13 +1,14 @@
 """IndexerService: RPC in, domain out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
 import numpy as np
 from google.protobuf import empty_pb2, json_format, message
-from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
+from vectorline.v1 import chunk_pb2, embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
 from services.indexer import (
     indexing,
@@ -60,19 +61,21 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
                 async with self._decoding:
                     yield DECODING
                     with indexing.INDEX.working(run=False):
-                        part, vectors, flaw = _decode(raw, dimension)
+                        part = _decode(raw, dimension)
                     yield DECODED  # also of bad bytes: only a process that dies between the marks is a strike
-                if flaw is not None:
-                    raise flaw
-                if part.HasField("header"):
+                del raw  # 2 MB that a chunk which waits for the index need not hold
+                if part.flaw is not None:
+                    raise part.flaw
+                if part.header is not None:
                     chunk = indexing.Chunk(part.header, self._ledger, self._upserts, self._store, self._permissions)
                     dimension = part.header.dimension
                 elif chunk is None:
                     raise errors.InvalidArgument("The header comes first.")
-                elif vectors:
-                    await chunk.write(vectors, part.vectors.row_numbers)
+                elif part.vectors:
+                    await chunk.write(part.vectors, part.row_numbers)
                 else:
-                    chunk.reject(part.rejects.rejects)
+                    chunk.reject(part.rejects)
+                del part
             if chunk is None:
                 raise errors.InvalidArgument("The stream held no header.")
             settled = await chunk.settle()
@@ -142,16 +145,28 @@ def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
     server.add_registered_method_handlers(SERVICE, {"IndexChunk": raw})
 
 
-def _decode(
-    raw: bytes, dimension: int
-) -> tuple[indexer_pb2.IndexChunkRequest, list[pinecone_batch.Vector], errors.ServiceError | None]:
-    """The part, its vectors, and what is wrong with it if anything is."""
-    part = indexer_pb2.IndexChunkRequest()
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A message of an IndexChunk call, or what is wrong with it. Of vectors it holds one copy, not the message's."""
+
+    header: indexer_pb2.IndexChunkHeader | None = None
+    vectors: Sequence[pinecone_batch.Vector] = ()
+    row_numbers: Sequence[int] = ()
+    rejects: Sequence[chunk_pb2.Reject] = ()
+    flaw: errors.ServiceError | None = None
+
+
+def _decode(raw: bytes, dimension: int) -> _Part:
     try:
-        part.MergeFromString(raw)
+        part = indexer_pb2.IndexChunkRequest.FromString(raw)
         failpoints.hit("indexer.decode", lambda: "\n".join(part.vectors.ids))
-        return part, indexing.vectors_of(part.vectors, dimension) if part.HasField("vectors") else [], None
+        if part.HasField("header"):
+            return _Part(header=part.header)
+        if part.HasField("vectors"):
+            vectors = indexing.vectors_of(part.vectors, dimension)
+            return _Part(vectors=vectors, row_numbers=list(part.vectors.row_numbers))
+        return _Part(rejects=part.rejects.rejects)
     except message.DecodeError:
-        return part, [], errors.InvalidArgument("The message is no IndexChunkRequest.")
+        return _Part(flaw=errors.InvalidArgument("The message is no IndexChunkRequest."))
     except errors.ServiceError as error:
-        return part, [], error
+        return _Part(flaw=error)
