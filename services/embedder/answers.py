@@ -3,6 +3,7 @@
 Source of the form: https://platform.openai.com/docs/api-reference/embeddings/object
 """
 
+import binascii
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,13 +47,14 @@ def decode(body: bytes, count: int, dimension: int) -> list[bytes]:
     return vectors
 
 
-def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
+def _cut(body: bytes) -> tuple[bytes, list[memoryview]]:
     """Take the base64 out of the JSON, which then is small; in its place stands where it lies in the list.
 
     A parser would copy and validate megabytes of text that is no text: 1.5 ms instead of 8.6 per 1,000 embeddings.
     """
     parts: list[bytes] = []
-    cut: list[bytes] = []
+    cut: list[memoryview] = []
+    whole = memoryview(body)
     position = 0
     while (found := body.find(_EMBEDDING, position)) >= 0:
         start = found + len(_EMBEDDING)
@@ -66,18 +68,19 @@ def _cut(body: bytes) -> tuple[bytes, list[bytes]]:
         if end < 0:
             break  # cut off in mid string: no JSON, as the parser will say
         parts += (body[position:start], b"%d" % len(cut))
-        cut.append(body[start + 1 : end])
+        cut.append(whole[start + 1 : end])
         position = end + 1
     parts.append(body[position:])
     return b"".join(parts), cut
 
 
-def _vector(embedding: Any, cut: Sequence[bytes]) -> bytes:
+def _vector(embedding: Any, cut: Sequence[memoryview]) -> bytes:
     if type(embedding) is int:
         text = cut[embedding]
-        if b"\\" in text:  # JSON may write a slash as \/, and any character by its number
-            text = orjson.loads(b'"%b"' % text)
-        return pybase64.b64decode(text, validate=True)
+        try:
+            return pybase64.b64decode(text, validate=True)
+        except binascii.Error:  # JSON may write a slash as \/, and any character by its number
+            return pybase64.b64decode(orjson.loads(b'"%b"' % bytes(text)), validate=True)
     if isinstance(embedding, str):
         return pybase64.b64decode(embedding, validate=True)  # written in a way that `_cut` does not know
     if not isinstance(embedding, list):
