@@ -12,6 +12,7 @@ from services.chunks import connection, consumer, presence, valkey_store, views
 from services.chunks import settings as queue_settings
 from services.embedder import (
     account,
+    appetite,
     consuming,
     gauges,
     health_view,
@@ -29,7 +30,7 @@ from services.embedder import (
     valkey_limiter,
     worker,
 )
-from services.runtime import background, channels, health, quotas, server, tls, valkey
+from services.runtime import background, channels, health, lateness, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
 
 log = structlog.get_logger()
@@ -72,15 +73,18 @@ async def application(
         )
         queue = valkey_store.ValkeyStore(client, _timing(work))
         chunks = consumer.Consumer(queue, slots=work.max_workers)
+        late = lateness.Lateness()
+        hunger = appetite.Appetite(work.max_workers, lambda: late.seconds)
         workers = worker.Worker(
             chunks,
             indexer,
             purchases,
+            hunger,
             model=embedding.openai_model,
             dimension=source.dimension,
             count=_counting(embedding),
         )
-        consumption = consuming.Consuming(chunks, workers, purchases)
+        consumption = consuming.Consuming(chunks, workers, purchases, hunger)
         probe = account.Account(limits, source, indexer, work.probe_seconds)
         overview = views.Views(queue)
         loops = {
@@ -88,6 +92,7 @@ async def application(
             "purchasing": purchases.run,
             "account": probe.run,
             "touch": lambda: _touch(limits),
+            "lateness": late.run,
             "gauges": gauges.Gauges(overview, limits).run,
         }
         for name, loop in loops.items():

@@ -6,7 +6,7 @@ import structlog
 
 from services.chunks import consumer as consumers
 from services.chunks.delivery import Delivery
-from services.embedder import purchasing, worker
+from services.embedder import appetite, purchasing, worker
 from services.runtime import background, failpoints
 
 log = structlog.get_logger()
@@ -15,10 +15,17 @@ log = structlog.get_logger()
 class Consuming:
     """Takes as many chunks as there are free slots and works each in a task of its own."""
 
-    def __init__(self, consumer: consumers.Consumer, work: worker.Worker, purchases: purchasing.Purchasing) -> None:
+    def __init__(
+        self,
+        consumer: consumers.Consumer,
+        work: worker.Worker,
+        purchases: purchasing.Purchasing,
+        hunger: appetite.Appetite,
+    ) -> None:
         self._consumer = consumer
         self._worker = work
         self._purchases = purchases
+        self._appetite = hunger
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
         self._draining = False
@@ -30,7 +37,7 @@ class Consuming:
 
     async def _run(self) -> None:
         while not self._draining:
-            free = self._consumer.slots - len(self._tasks)
+            free = self._appetite.wanted - len(self._tasks)
             taken = self._begin_all(await self._consumer.take(free))
             if free > 0:  # every slot filled: probably there are more where these came from
                 self._purchases.expect(more=taken == free)

@@ -49,6 +49,8 @@ class _Waiter:
     cost: Callable[[], int | None]
     # True: granted. False: the account is blocked. Or what `cost` raised.
     granted: asyncio.Future[bool | Exception]
+    # The limiter said once that it has to wait.
+    rationed: bool = False
 
     @property
     def place(self) -> tuple[int, int]:
@@ -67,11 +69,11 @@ class Permits:
         self._search_came = asyncio.Event()
         self.limiter_down = False
 
-    async def take(self, cost: Callable[[], int | None], *, search: bool = False) -> None:
+    async def take(self, cost: Callable[[], int | None], *, search: bool = False) -> bool:
         """Wait for a permit to start one request.
 
         `cost` answers the request's tokens and is asked at each attempt; None: nothing could start at this moment.
-        What it raises ends the wait.
+        What it raises ends the wait. Answers whether the quota held it up.
 
         Raises:
             AccountBlocked: The account refuses (bulk and search alike).
@@ -93,6 +95,7 @@ class Permits:
         if not outcome:
             raise AccountBlocked
         WAITED[waiter.rank].observe(time.monotonic() - began)
+        return waiter.rationed
 
     def nudge(self) -> None:
         """Somebody's cost may have changed from None to something."""
@@ -136,6 +139,7 @@ class Permits:
             return LIMITER_RETRY_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 (jitter)
         self._tell(None)
         if answer.verdict is limiters.Verdict.WAIT:
+            waiter.rationed = True
             return max(answer.seconds, 0.001)
         self._end(waiter, answer.verdict is limiters.Verdict.START)
         return 0.0

@@ -60,6 +60,7 @@ class Purchasing:
     def place(self, order: Order) -> None:
         """Put an order at the end of the line; a first one behind the other first ones, before all others."""
         order.on_admission(self._permits.nudge)
+        order.placed()
         self._line.insert(sum(each.first for each in self._line) if order.first else len(self._line), order)
         self._arrived.set()
         self._permits.nudge()
@@ -115,13 +116,16 @@ class Purchasing:
                 await self._arrived.wait()
             await self._fulfilment.passage()
             try:
-                await self._permits.take(self._cost)
+                rationed = await self._permits.take(self._cost)
             except _NobodyWaits:
                 continue
             except permits.AccountBlocked:
                 await self._fulfilment.blocked([])
                 continue
             pieces = self._pop()
+            if rationed:
+                for piece in pieces:
+                    piece.order.rationed = True
             if pieces:
                 return pieces
 

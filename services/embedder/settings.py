@@ -26,7 +26,7 @@ class EmbeddingSettings(settings.Section):
 class WorkSettings(settings.Section):
     """How much is in work at once."""
 
-    max_workers: int = pydantic.Field(8, ge=1, le=256, description="Chunks in work at once in an embedder.")
+    max_workers: int = pydantic.Field(8, ge=1, le=256, description="Chunks in work at once in an embedder, at most.")
     lease_seconds: float = pydantic.Field(30.0, gt=0, description="A chunk without heartbeat goes to another then.")
     heartbeat_seconds: float = pydantic.Field(10.0, gt=0, description="Between two heartbeats of a lease.")
     reclaim_seconds: float = pydantic.Field(10.0, gt=0, description="Between two looks for chunks of the dead.")

@@ -18,7 +18,7 @@ from services.chunks import consumer as consumers
 from services.chunks import entry, keys, strikes
 from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
-from services.embedder import indexer_client, openai_errors, purchasing, rows, sending
+from services.embedder import appetite, indexer_client, openai_errors, purchasing, rows, sending
 from services.embedder.order import Dropped, Order
 from services.runtime import failpoints, stages
 
@@ -72,6 +72,7 @@ class Worker:
         consumer: consumers.Consumer,
         indexer: indexer_client.Indexer,
         purchases: purchasing.Purchasing,
+        hunger: appetite.Appetite,
         *,
         model: str,
         dimension: int,
@@ -80,6 +81,7 @@ class Worker:
         self._consumer = consumer
         self._indexer = indexer
         self._purchases = purchases
+        self._appetite = hunger
         self._model = model
         self.dimension = dimension
         self._count = count
@@ -155,6 +157,7 @@ class Worker:
                 await self._indexer.fail_chunk(delivery.header, "poison")
 
     async def _work(self, delivery: Delivery) -> None:
+        began = _now()
         with self._purchases.arriving():
             content = await self._decode(delivery)
             counts = await PACK.during(stages.to_thread(self._count, content.texts))
@@ -166,6 +169,7 @@ class Worker:
             if content.texts:
                 self._purchases.place(order)
             await self._index(delivery, content, order)
+            self._appetite.learn(seconds=_now() - began, openai_seconds=order.seconds, rationed=order.rationed)
 
     @contextlib.asynccontextmanager
     async def _guarded(self, delivery: Delivery, order: Order) -> AsyncIterator[None]:
@@ -302,6 +306,10 @@ class Worker:
             else:
                 return
         self._consumer.drop(delivery)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _or_drop(order: Order, guard: Coroutine[object, object, None]) -> None:

@@ -11,6 +11,7 @@ from vectorline.v1 import ingest_pb2
 from services.chunks import consumer, entry, inflight, presence
 from services.embedder import (
     account,
+    appetite,
     consuming,
     indexer_client,
     packing,
@@ -118,10 +119,12 @@ class Embedder:
         self.consumer = consumer.Consumer(
             valkey.Queue(shared.queue, process, network, shared.on_hand_back), slots=SLOTS, name=process.name
         )
+        # Its processors are always full: the number of chunks in hand changes as it does nowhere else.
+        hunger = appetite.Appetite(SLOTS, lambda: 1.0)
         work = worker.Worker(
-            self.consumer, indexer, purchases, model=MODEL, dimension=providers.DIMENSION, count=tokens.bound
+            self.consumer, indexer, purchases, hunger, model=MODEL, dimension=providers.DIMENSION, count=tokens.bound
         )
-        self.consumption = consuming.Consuming(self.consumer, work, purchases)
+        self.consumption = consuming.Consuming(self.consumer, work, purchases, hunger)
         probe = account.Account(limits, source, indexer, PROBE_SECONDS)
         self._loops = {"permits": permit.run, "purchasing": purchases.run, "account": probe.run}
         self._limits = limits

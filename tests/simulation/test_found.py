@@ -86,6 +86,6 @@ async def test_a_chunk_that_cannot_be_handed_back_is_let_go(monkeypatch: pytest.
     await chunks.publish(queue, 1)
     (delivery,) = await consumer.take(1)
     queue.down = True
-    work = worker.Worker(consumer, nothing, nothing, model="", dimension=1, count=tokens.bound)
+    work = worker.Worker(consumer, nothing, nothing, nothing, model="", dimension=1, count=tokens.bound)
     assert await work._leave(delivery, worker.Suspect()) == "handed_back"
     assert consumer.held == []

@@ -78,6 +78,7 @@ class FakeCall:
             self.vectors[vector_id] = batch.values[number * width : (number + 1) * width]
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
+        await asyncio.sleep(self._indexer.settle_seconds)
         if self._indexer.breaks_in_settle:
             raise self._indexer.breaks_in_settle.pop(0)
         assert self.header is not None
@@ -99,6 +100,7 @@ class FakeIndexer:
         self.unresumable: set[str] = set()
         self.sent: list[str] = []
         self.gate_calls = 0
+        self.settle_seconds = 0.0
         self.breaks_in_vectors: list[Exception] = []
         self.breaks_in_settle: list[Exception] = []
 

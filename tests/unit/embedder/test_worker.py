@@ -4,95 +4,15 @@ import asyncio
 import contextlib
 import gc
 import weakref
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
 
-from services.chunks import consumer, memory, settings
-from services.embedder import (
-    consuming,
-    indexer_client,
-    openai_errors,
-    order,
-    packing,
-    permits,
-    purchasing,
-    tokens,
-    worker,
-)
-from services.embedder.limiter import Limits
-from services.embedder.memory_limiter import MemoryLimiter
+from services.chunks import consumer
+from services.embedder import indexer_client, openai_errors, order, worker
 from tests.support import chunks, embeddings, virtual_time
-
-TEXTS = ["one", "two", "three"]
-
-
-class Embedder:
-    """An embedder over fakes: everything but the network."""
-
-    def __init__(self, source: embeddings.FakeEmbeddings, *, slots: int, inputs: int, timeout: float) -> None:
-        self.source = source
-        self.indexer = embeddings.FakeIndexer()
-        self.queue = memory.MemoryStore(settings.Timing(task_timeout_seconds=timeout))
-        self.limiter = MemoryLimiter(Limits(0, 0, 300_000))
-        self.permits = permits.Permits(self.limiter)
-        self.purchases = purchasing.Purchasing(
-            source,
-            self.permits,
-            self.limiter,
-            packing.Limits(inputs, 300_000),
-            requests_in_flight=slots,
-            request_limited=False,
-        )
-        self.consumer = consumer.Consumer(self.queue, slots=slots)
-        self.worker = worker.Worker(
-            self.consumer,
-            self.indexer,  # type: ignore[arg-type]
-            self.purchases,
-            model="m",
-            dimension=embeddings.DIMENSION,
-            count=tokens.bound,
-        )
-        self.consuming = consuming.Consuming(self.consumer, self.worker, self.purchases)
-
-    async def publish(self, texts: Sequence[str] = TEXTS, rejects: int = 0, count: int = 1) -> str:
-        header = chunks.header
-
-        def sized(task_id: str, chunk: int, *rest: Any) -> Any:
-            found = header(task_id, chunk, *rest)
-            return type(found)(**{**vars(found), "rows": len(texts) + rejects, "rejected": rejects})
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(chunks, "header", sized)
-            return await chunks.publish(self.queue, count, payload=embeddings.rows(texts, rejects))
-
-    async def empty(self, seconds: float = 600) -> None:
-        """Wait until nothing is in the queue any more."""
-        async with asyncio.timeout(seconds):
-            while any(lane.entries for lane in self.queue.lanes.values()):
-                await asyncio.sleep(0.05)
-
-    async def until(self, condition: Any, seconds: float = 600) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-
-@contextlib.asynccontextmanager
-async def running(
-    source: embeddings.FakeEmbeddings | None = None, *, slots: int = 4, inputs: int = 2_048, timeout: float = 1_800
-) -> AsyncIterator[Embedder]:
-    embedder = Embedder(source or embeddings.FakeEmbeddings(), slots=slots, inputs=inputs, timeout=timeout)
-    loops = [asyncio.create_task(embedder.permits.run()), asyncio.create_task(embedder.purchases.run())]
-    await embedder.consuming.start()
-    try:
-        yield embedder
-    finally:
-        await embedder.consuming.close()
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+from tests.support.workshop import TEXTS, Embedder, running
 
 
 def scenario(work: Coroutine[Any, Any, None]) -> None:

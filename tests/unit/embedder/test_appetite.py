@@ -1,0 +1,125 @@
+"""How many chunks an embedder takes follows what chunks wait for: OpenAI and its quota, or everything else."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from services.embedder import appetite
+from tests.support import embeddings, virtual_time
+from tests.support.workshop import Embedder, running
+
+MOST = 8
+CHUNKS = 60
+# Seconds that the event loop is late on a full machine.
+LATE = 0.004
+
+
+def learned(
+    *, openai_seconds: float, rationed: bool = False, late: float = LATE, chunks: int = 20, most: int = MOST
+) -> appetite.Appetite:
+    hunger = appetite.Appetite(most, lambda: late)
+    for _ in range(chunks):
+        hunger.learn(seconds=1.0, openai_seconds=openai_seconds, rationed=rationed)
+    return hunger
+
+
+def test_it_begins_with_as_many_as_it_may() -> None:
+    assert appetite.Appetite(MOST, lambda: LATE).wanted == MOST
+
+
+def test_where_the_processors_are_waited_for_few_are_wanted() -> None:
+    assert learned(openai_seconds=0.2).wanted == appetite.LEAST
+
+
+def test_where_the_index_is_waited_for_all_are_wanted() -> None:
+    """The processors have time: more chunks in hand are more upserts under way."""
+    assert learned(openai_seconds=0.2, late=0.0005).wanted == MOST
+
+
+def test_where_openai_is_slow_all_are_wanted_again() -> None:
+    hunger = learned(openai_seconds=0.2)
+    for _ in range(20):
+        hunger.learn(seconds=1.0, openai_seconds=0.6, rationed=False)
+    assert hunger.wanted == MOST
+
+
+def test_where_the_quota_holds_a_chunk_up_all_are_wanted_at_once() -> None:
+    """A request that is missed is quota lost."""
+    hunger = learned(openai_seconds=0.2)
+    hunger.learn(seconds=1.0, openai_seconds=0.2, rationed=True)
+    assert hunger.wanted == MOST
+
+
+def test_one_slow_answer_changes_little() -> None:
+    hunger = learned(openai_seconds=0.2)
+    hunger.learn(seconds=60.0, openai_seconds=59.0, rationed=False)
+    assert hunger.wanted == appetite.LEAST + 1
+
+
+def test_an_embedder_that_may_have_one_chunk_has_one() -> None:
+    assert learned(openai_seconds=0.2, most=1).wanted == 1
+    assert learned(openai_seconds=0.9, most=1).wanted == 1
+
+
+def scenario(work: Coroutine[Any, Any, None]) -> None:
+    virtual_time.run(work)
+
+
+async def in_hand(embedder: Embedder) -> list[int]:
+    """How many chunks the embedder holds, looked at often while there are always more in the queue."""
+    looks = []
+    published = 0
+    while published < CHUNKS:
+        while sum(len(lane.entries) for lane in embedder.queue.lanes.values()) < MOST + 4:
+            await embedder.publish()
+            published += 1
+        await asyncio.sleep(0.05)
+        looks.append(len(embedder.consumer.held))
+    return looks
+
+
+def test_chunks_that_would_pile_up_on_a_full_machine_are_left_in_the_queue() -> None:
+    async def work() -> None:
+        async with running(embeddings.FakeEmbeddings(seconds=0.01), slots=MOST) as embedder:
+            embedder.late_seconds = LATE
+            embedder.indexer.settle_seconds = 0.5
+            looks = await in_hand(embedder)
+            assert max(looks[: len(looks) // 2]) == MOST
+            assert max(looks[len(looks) // 2 :]) == appetite.LEAST
+
+    scenario(work())
+
+
+def test_a_slow_index_is_written_by_all_slots() -> None:
+    async def work() -> None:
+        async with running(embeddings.FakeEmbeddings(seconds=0.01), slots=MOST) as embedder:
+            embedder.indexer.settle_seconds = 2.0
+            looks = await in_hand(embedder)
+            assert sum(looks) > 0.9 * MOST * len(looks)
+
+    scenario(work())
+
+
+def test_a_slow_openai_is_asked_by_all_slots() -> None:
+    async def work() -> None:
+        async with running(embeddings.FakeEmbeddings(seconds=1.0), slots=MOST, inputs=3) as embedder:
+            embedder.late_seconds = LATE
+            embedder.indexer.settle_seconds = 0.5
+            looks = await in_hand(embedder)
+            assert sum(looks) > 0.9 * MOST * len(looks)
+            assert embedder.appetite.wanted == MOST
+
+    scenario(work())
+
+
+def test_a_quota_is_waited_for_by_all_slots() -> None:
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings(seconds=0.01)
+        async with running(source, slots=MOST, inputs=3, rate=1.0) as embedder:
+            embedder.late_seconds = LATE
+            embedder.indexer.settle_seconds = 5.0
+            looks = await in_hand(embedder)
+            assert sum(looks) > 0.9 * MOST * len(looks)
+            assert embedder.appetite.wanted == MOST
+
+    scenario(work())
