@@ -1,4 +1,4 @@
-"""The loop that keeps an embedder's slots full of chunks."""
+"""The loop that keeps as many chunks in hand as the embedder wants."""
 
 import asyncio
 
@@ -11,9 +11,12 @@ from services.runtime import background, failpoints
 
 log = structlog.get_logger()
 
+# A chunk that is in hand for so long waits for something; it is not what fills the processors.
+LONG_SECONDS = 30.0
+
 
 class Consuming:
-    """Takes as many chunks as there are free slots and works each in a task of its own."""
+    """Takes as many chunks as are wanted, has slots for them, and works each in a task of its own."""
 
     def __init__(
         self,
@@ -26,7 +29,8 @@ class Consuming:
         self._worker = work
         self._purchases = purchases
         self._appetite = hunger
-        self._tasks: set[asyncio.Task[None]] = set()
+        # When each was begun, of the loop's clock.
+        self._tasks: dict[asyncio.Task[None], float] = {}
         self._loop: asyncio.Task[None] | None = None
         self._draining = False
 
@@ -37,10 +41,16 @@ class Consuming:
 
     async def _run(self) -> None:
         while not self._draining:
-            free = self._appetite.wanted - len(self._tasks)
+            free = self._free()
             taken = self._begin_all(await self._consumer.take(free))
             if free > 0:  # every slot filled: probably there are more where these came from
                 self._purchases.expect(more=taken == free)
+
+    def _free(self) -> int:
+        """How many more to take. A chunk that is never settled holds its slot, and keeps nobody else from the rest."""
+        long_ago = asyncio.get_running_loop().time() - LONG_SECONDS
+        moving = sum(began > long_ago for began in self._tasks.values())
+        return min(self._consumer.slots - len(self._tasks), self._appetite.wanted - moving)
 
     def _begin_all(self, deliveries: list[Delivery]) -> int:
         for delivery in deliveries:
@@ -50,8 +60,8 @@ class Consuming:
 
     def _begin(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._worker.work(delivery))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = asyncio.get_running_loop().time()
+        task.add_done_callback(self._tasks.pop)
 
     async def drain(self) -> None:
         """Take nothing more, hand back what is not bought, finish what is."""

@@ -114,7 +114,9 @@ class Fulfilment:
             return sum(piece.tokens for piece in pieces if piece.order.dropped is None)
 
         await self._breaker.passage()
-        await self._permits.take(cost)
+        if await self._permits.take(cost):
+            for order in orders:
+                order.rationed = True
 
     async def _attempt(self, pieces: list[Piece]) -> None:
         if not pieces:

@@ -36,7 +36,7 @@ class OpenAI:
         self._deadline_seconds = embedding.openai_timeout_seconds
         self._key = embedding.openai_api_key
         self._wrong_widths = 0
-        # Each holds its answer three times over while it lasts.
+        # Each holds its answer and the vectors of it while it lasts.
         self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
         self._client = openai.AsyncOpenAI(
             api_key="sent with each request",  # since it may be rotated

@@ -31,7 +31,7 @@ class Order:
         self.refusals: dict[int, str] = {}
         self.on_progress = on_progress
         self.first = first
-        # The quota held up a request for any of its texts.
+        # The quota held up a request for any of its texts, or would have taken more with it.
         self.rationed = False
         self._placed_at = self._finished_at = 0.0
         self._open = len(texts)

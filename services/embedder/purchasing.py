@@ -53,6 +53,7 @@ class Purchasing:
         self._arriving = 0
         self._expecting = False
         self._short_since: float | None = None
+        self._full = False
         self._slots = asyncio.Semaphore(requests_in_flight)
         self._packed: list[packing.Slice[Order]] = []
         self._requests: set[asyncio.Task[None]] = set()
@@ -123,7 +124,7 @@ class Purchasing:
                 await self._fulfilment.blocked([])
                 continue
             pieces = self._pop()
-            if rationed:
+            if rationed or (self._request_limited and not self._full):
                 for piece in pieces:
                     piece.order.rationed = True
             if pieces:
@@ -140,7 +141,8 @@ class Purchasing:
         if not self._packed:
             self._short_since = None
             return None
-        if not self._is_full(tokens, fresh) and self._still_waits():
+        self._full = self._is_full(tokens, fresh)
+        if not self._full and self._still_waits():
             return None
         return tokens
 

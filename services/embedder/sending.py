@@ -1,4 +1,4 @@
-"""Sending one chunk to the indexer: the header, what is bought as it is bought, at last the settlement."""
+"""Sending one chunk to the indexer: the header, then what is bought, as it is bought."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -23,13 +23,10 @@ class Call(Protocol):
     async def send_packed(self, request: bytes) -> None:
         """Send a part that is serialised already: the vectors."""
 
-    async def settle(self) -> indexer_pb2.ChunkSettled:
-        """Say that all was sent; wait for the settled counts."""
-
 
 async def send(
     call: Call, header: indexer_pb2.IndexChunkHeader, content: rows.Rows, order: Order, on_progress: Callable[[], None]
-) -> indexer_pb2.ChunkSettled:
+) -> None:
     """Send the whole chunk, from its beginning: the order keeps what was bought before another call broke.
 
     Raises:
@@ -45,7 +42,6 @@ async def send(
         if not order.finished:
             await something(order)
     failpoints.hit("embedder.after_index_sent")
-    return await call.settle()
 
 
 async def something(order: Order) -> None:

@@ -24,7 +24,7 @@ INDEX, SETTLE = stages.Stage("index"), stages.Stage("settle")
 
 # The ledger's word that a task may write is asked again when it is older than this.
 CHECK_SECONDS = 2.0
-# Upserts of one chunk under way at once: all of 1,000 rows, so that few chunks at a time keep a slow index busy.
+# Upserts of one chunk under way at once: all of 1,000 rows of 1,536 values, so that few chunks keep a slow index busy.
 UPSERTS_A_CHUNK = 4
 BYTES_A_FLOAT = 4
 REFUSED = "index_refused"

@@ -65,7 +65,8 @@ class Upload:
         if not self._upload_id:
             body = bytes(self._gathered)
             self._hash(body)
-            stored = await _call(self._client.put_object, **self._where, Body=body, Metadata=self._metadata)
+            with io.BytesIO(body) as whole:
+                stored = await _call(self._client.put_object, **self._where, Body=whole, Metadata=self._metadata)
         else:
             if self._gathered:
                 await self._send()
@@ -105,6 +106,7 @@ class Upload:
 
     async def _send_part(self, number: int, body: bytes) -> dict[str, Any]:
         await asyncio.to_thread(self._hash, body)
+        # boto3 keeps a body in cycles until the garbage collector comes by: a closed file holds no bytes any more.
         with io.BytesIO(body) as part:
             del body
             answer = await _call(

@@ -1,6 +1,6 @@
-"""How late the event loop comes to what is due: near nothing where it waits, milliseconds where the processor is full.
+"""How late the event loop comes to what is due: near nothing where it waits, milliseconds where processors are full.
 
-That of the process alone would not tell: beside others on a full machine it comes late with little to do.
+The CPU that the process uses would not tell: beside others on a full machine it comes late with little to do.
 """
 
 import asyncio

@@ -41,7 +41,7 @@ from tests.simulation.network import Network
 
 BUCKET = "vectorline"
 MODEL = "text-embedding-3-small"
-SLOTS = 3
+SLOTS = 4
 PROBE_SECONDS = 20.0
 
 

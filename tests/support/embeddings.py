@@ -27,6 +27,7 @@ class FakeEmbeddings:
         self.seconds = seconds
         self.script: list[Exception] = []
         self.bad_texts: set[str] = set()
+        self.always_failing: set[str] = set()
         self.refusal: Exception | None = None
         self.requests: list[tuple[float, list[str]]] = []
         self.bought: list[str] = []
@@ -39,6 +40,8 @@ class FakeEmbeddings:
             await asyncio.sleep(self.seconds)
         finally:
             self.under_way -= 1
+        if self.always_failing & set(texts):
+            raise openai_errors.Failed("500")
         if self.script:
             raise self.script.pop(0)
         if self.refusal is not None:
@@ -67,7 +70,7 @@ class FakeCall:
             self.rejects.update({each.row_number: each.reason for each in part["rejects"].rejects})
 
     async def send_packed(self, request: bytes) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self._indexer.send_seconds)
         if self._indexer.breaks_in_vectors:
             raise self._indexer.breaks_in_vectors.pop(0)
         self._indexer.sent.append("vectors")
@@ -100,6 +103,7 @@ class FakeIndexer:
         self.unresumable: set[str] = set()
         self.sent: list[str] = []
         self.gate_calls = 0
+        self.send_seconds = 0.0
         self.settle_seconds = 0.0
         self.breaks_in_vectors: list[Exception] = []
         self.breaks_in_settle: list[Exception] = []

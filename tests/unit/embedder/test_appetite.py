@@ -15,11 +15,11 @@ LATE = 0.004
 
 
 def learned(
-    *, openai_seconds: float, rationed: bool = False, late: float = LATE, chunks: int = 20, most: int = MOST
+    *, others_seconds: float, rationed: bool = False, late: float = LATE, chunks: int = 20, most: int = MOST
 ) -> appetite.Appetite:
     hunger = appetite.Appetite(most, lambda: late)
     for _ in range(chunks):
-        hunger.learn(seconds=1.0, openai_seconds=openai_seconds, rationed=rationed)
+        hunger.learn(seconds=1.0, others_seconds=others_seconds, rationed=rationed)
     return hunger
 
 
@@ -28,37 +28,36 @@ def test_it_begins_with_as_many_as_it_may() -> None:
 
 
 def test_where_the_processors_are_waited_for_few_are_wanted() -> None:
-    assert learned(openai_seconds=0.2).wanted == appetite.LEAST
+    assert learned(others_seconds=0.2).wanted == appetite.LEAST
 
 
-def test_where_the_index_is_waited_for_all_are_wanted() -> None:
-    """The processors have time: more chunks in hand are more upserts under way."""
-    assert learned(openai_seconds=0.2, late=0.0005).wanted == MOST
+def test_where_the_processors_have_time_all_are_wanted() -> None:
+    assert learned(others_seconds=0.2, late=0.0005).wanted == MOST
 
 
-def test_where_openai_is_slow_all_are_wanted_again() -> None:
-    hunger = learned(openai_seconds=0.2)
+def test_where_openai_or_the_index_is_slow_all_are_wanted_again() -> None:
+    hunger = learned(others_seconds=0.2)
     for _ in range(20):
-        hunger.learn(seconds=1.0, openai_seconds=0.6, rationed=False)
+        hunger.learn(seconds=1.0, others_seconds=0.9, rationed=False)
     assert hunger.wanted == MOST
 
 
 def test_where_the_quota_holds_a_chunk_up_all_are_wanted_at_once() -> None:
     """A request that is missed is quota lost."""
-    hunger = learned(openai_seconds=0.2)
-    hunger.learn(seconds=1.0, openai_seconds=0.2, rationed=True)
+    hunger = learned(others_seconds=0.2)
+    hunger.learn(seconds=1.0, others_seconds=0.2, rationed=True)
     assert hunger.wanted == MOST
 
 
 def test_one_slow_answer_changes_little() -> None:
-    hunger = learned(openai_seconds=0.2)
-    hunger.learn(seconds=60.0, openai_seconds=59.0, rationed=False)
+    hunger = learned(others_seconds=0.2)
+    hunger.learn(seconds=60.0, others_seconds=59.0, rationed=False)
     assert hunger.wanted == appetite.LEAST + 1
 
 
 def test_an_embedder_that_may_have_one_chunk_has_one() -> None:
-    assert learned(openai_seconds=0.2, most=1).wanted == 1
-    assert learned(openai_seconds=0.9, most=1).wanted == 1
+    assert learned(others_seconds=0.2, most=1).wanted == 1
+    assert learned(others_seconds=0.9, most=1).wanted == 1
 
 
 def scenario(work: Coroutine[Any, Any, None]) -> None:
@@ -82,7 +81,7 @@ def test_chunks_that_would_pile_up_on_a_full_machine_are_left_in_the_queue() -> 
     async def work() -> None:
         async with running(embeddings.FakeEmbeddings(seconds=0.01), slots=MOST) as embedder:
             embedder.late_seconds = LATE
-            embedder.indexer.settle_seconds = 0.5
+            embedder.indexer.send_seconds = 0.2
             looks = await in_hand(embedder)
             assert max(looks[: len(looks) // 2]) == MOST
             assert max(looks[len(looks) // 2 :]) == appetite.LEAST
@@ -93,6 +92,7 @@ def test_chunks_that_would_pile_up_on_a_full_machine_are_left_in_the_queue() -> 
 def test_a_slow_index_is_written_by_all_slots() -> None:
     async def work() -> None:
         async with running(embeddings.FakeEmbeddings(seconds=0.01), slots=MOST) as embedder:
+            embedder.late_seconds = LATE
             embedder.indexer.settle_seconds = 2.0
             looks = await in_hand(embedder)
             assert sum(looks) > 0.9 * MOST * len(looks)
@@ -115,11 +115,45 @@ def test_a_slow_openai_is_asked_by_all_slots() -> None:
 def test_a_quota_is_waited_for_by_all_slots() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings(seconds=0.01)
-        async with running(source, slots=MOST, inputs=3, rate=1.0) as embedder:
+        async with running(source, slots=MOST, inputs=3, rate=2.0) as embedder:
             embedder.late_seconds = LATE
-            embedder.indexer.settle_seconds = 5.0
+            embedder.indexer.send_seconds = 0.2
             looks = await in_hand(embedder)
             assert sum(looks) > 0.9 * MOST * len(looks)
             assert embedder.appetite.wanted == MOST
+
+    scenario(work())
+
+
+def test_requests_that_the_quota_would_take_fuller_ask_for_more_chunks() -> None:
+    """With two chunks in hand each request held two; while it waited for more, its permit came, and it went."""
+
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings(seconds=0.01)
+        async with running(source, slots=MOST, rate=5.0) as embedder:
+            embedder.late_seconds = LATE
+            embedder.appetite.wanted = appetite.LEAST
+            embedder.indexer.send_seconds = 0.5
+            await in_hand(embedder)
+            assert embedder.appetite.wanted == MOST
+
+    scenario(work())
+
+
+def test_chunks_that_are_never_settled_keep_nobody_else_from_the_rest() -> None:
+    """Two of them, on a machine that was full when they came, held an embedder for ever that wanted only two."""
+
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings(seconds=0.01)
+        async with running(source, slots=MOST, inputs=3) as embedder:
+            embedder.late_seconds = LATE
+            embedder.appetite.wanted = appetite.LEAST
+            source.always_failing = {"bad"}
+            for _ in range(appetite.LEAST):
+                await embedder.publish(["bad"])
+            await embedder.until(lambda: len(embedder.consumer.held) == appetite.LEAST)
+            for _ in range(10):
+                await embedder.publish()
+            await embedder.until(lambda: len(embedder.indexer.settled) == 10, seconds=60)
 
     scenario(work())

@@ -18,7 +18,8 @@ async def test_a_busy_loop_is_late_and_an_idle_one_no_longer() -> None:
     late = lateness.Lateness()
     measuring = asyncio.create_task(late.run())
     try:
-        await until(lambda: late.seconds > 0.01, busy_seconds=0.05)
-        await until(lambda: late.seconds < 0.005, busy_seconds=0.0)
+        await until(lambda: late.seconds > 0.04, busy_seconds=0.1)
+        # Not near nothing: other tests may keep the processors busy.
+        await until(lambda: late.seconds < 0.02, busy_seconds=0.0)
     finally:
         measuring.cancel()
