@@ -31,7 +31,6 @@ class Appetite:
     def __init__(self, most: int, late: Callable[[], float]) -> None:
         self._late = late
         self._most = most
-        self._least = min(LEAST, most)
         # Chunks to have in hand now.
         self.wanted = most
         CHUNKS.set(most)
@@ -46,8 +45,7 @@ class Appetite:
         """
         if rationed:  # a request that is missed is quota that nobody can use any more
             self.wanted = self._most
-        elif others_seconds >= OTHERS_SHARE * seconds or self._late() < LATE_SECONDS:
-            self.wanted = min(self._most, self.wanted + 1)
         else:
-            self.wanted = max(self._least, self.wanted - 1)
+            good = others_seconds >= OTHERS_SHARE * seconds or self._late() < LATE_SECONDS
+            self.wanted = min(self._most, max(LEAST, self.wanted + (1 if good else -1)))
         CHUNKS.set(self.wanted)

@@ -65,8 +65,7 @@ class Upload:
         if not self._upload_id:
             body = bytes(self._gathered)
             self._hash(body)
-            with io.BytesIO(body) as whole:
-                stored = await _call(self._client.put_object, **self._where, Body=whole, Metadata=self._metadata)
+            stored = await self._store(self._client.put_object, body, Metadata=self._metadata)
         else:
             if self._gathered:
                 await self._send()
@@ -106,13 +105,13 @@ class Upload:
 
     async def _send_part(self, number: int, body: bytes) -> dict[str, Any]:
         await asyncio.to_thread(self._hash, body)
-        # boto3 keeps a body in cycles until the garbage collector comes by: a closed file holds no bytes any more.
-        with io.BytesIO(body) as part:
-            del body
-            answer = await _call(
-                self._client.upload_part, **self._where, UploadId=self._upload_id, PartNumber=number, Body=part
-            )
+        answer = await self._store(self._client.upload_part, body, UploadId=self._upload_id, PartNumber=number)
         return {"PartNumber": number, "ETag": answer["ETag"]}
+
+    async def _store(self, method: Any, body: bytes, **arguments: Any) -> Any:
+        """Send a body. boto3 keeps it in cycles until the garbage collector comes by; a closed file holds no bytes."""
+        with io.BytesIO(body) as file:
+            return await _call(method, **self._where, Body=file, **arguments)
 
     async def _sent(self) -> None:
         if self._sending is not None:

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from services.chunks import consumer, memory, settings
-from services.embedder import appetite, consuming, packing, permits, purchasing, tokens, worker
-from services.embedder.limiter import Limits
-from services.embedder.memory_limiter import MemoryLimiter
-from tests.support import chunks, embeddings
+from services.embedder import appetite, consuming, packing, tokens, worker
+from tests.support import chunks, embeddings, shop
 
 TEXTS = ["one", "two", "three"]
 
@@ -19,35 +17,23 @@ TEXTS = ["one", "two", "three"]
 class Embedder:
     """An embedder over fakes: everything but the network."""
 
-    def __init__(
-        self, source: embeddings.FakeEmbeddings, *, slots: int, inputs: int, timeout: float, rate: float
-    ) -> None:
-        self.source = source
+    def __init__(self, buying: shop.Shop, *, slots: int, timeout: float) -> None:
+        self.source, self.limiter = buying.source, buying.limiter
         self.indexer = embeddings.FakeIndexer()
         self.queue = memory.MemoryStore(settings.Timing(task_timeout_seconds=timeout))
-        self.limiter = MemoryLimiter(Limits(rate, 0, 300_000))
-        self.permits = permits.Permits(self.limiter)
-        self.purchases = purchasing.Purchasing(
-            source,
-            self.permits,
-            self.limiter,
-            packing.Limits(inputs, 300_000),
-            requests_in_flight=slots,
-            request_limited=rate > 0,
-        )
         self.consumer = consumer.Consumer(self.queue, slots=slots)
         self.late_seconds = 0.0
         self.appetite = appetite.Appetite(slots, lambda: self.late_seconds)
         self.worker = worker.Worker(
             self.consumer,
             self.indexer,  # type: ignore[arg-type]
-            self.purchases,
+            buying.purchases,
             self.appetite,
             model="m",
             dimension=embeddings.DIMENSION,
             count=tokens.bound,
         )
-        self.consuming = consuming.Consuming(self.consumer, self.worker, self.purchases, self.appetite)
+        self.consuming = consuming.Consuming(self.consumer, self.worker, buying.purchases, self.appetite)
 
     async def publish(self, texts: Sequence[str] = TEXTS, rejects: int = 0, count: int = 1) -> str:
         header = chunks.header
@@ -82,14 +68,11 @@ async def running(
     rate: float = 0.0,
 ) -> AsyncIterator[Embedder]:
     """An embedder at work; `rate` requests a second, 0: no limit."""
-    source = source or embeddings.FakeEmbeddings()
-    embedder = Embedder(source, slots=slots, inputs=inputs, timeout=timeout, rate=rate)
-    loops = [asyncio.create_task(embedder.permits.run()), asyncio.create_task(embedder.purchases.run())]
-    await embedder.consuming.start()
-    try:
-        yield embedder
-    finally:
-        await embedder.consuming.close()
-        for loop in loops:
-            loop.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+    pack = packing.Limits(inputs, 300_000)
+    async with shop.opened(source, rate=rate, pack=pack, in_flight=slots) as buying:
+        embedder = Embedder(buying, slots=slots, timeout=timeout)
+        await embedder.consuming.start()
+        try:
+            yield embedder
+        finally:
+            await embedder.consuming.close()

@@ -1,8 +1,8 @@
 """How many chunks an embedder takes follows what chunks wait for: OpenAI and its quota, or everything else."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+
+import pytest
 
 from services.embedder import appetite
 from tests.support import embeddings, virtual_time
@@ -60,10 +60,6 @@ def test_an_embedder_that_may_have_one_chunk_has_one() -> None:
     assert learned(others_seconds=0.9, most=1).wanted == 1
 
 
-def scenario(work: Coroutine[Any, Any, None]) -> None:
-    virtual_time.run(work)
-
-
 async def in_hand(embedder: Embedder) -> list[int]:
     """How many chunks the embedder holds, looked at often while there are always more in the queue."""
     looks = []
@@ -86,43 +82,31 @@ def test_chunks_that_would_pile_up_on_a_full_machine_are_left_in_the_queue() -> 
             assert max(looks[: len(looks) // 2]) == MOST
             assert max(looks[len(looks) // 2 :]) == appetite.LEAST
 
-    scenario(work())
+    virtual_time.run(work())
 
 
-def test_a_slow_index_is_written_by_all_slots() -> None:
+@pytest.mark.parametrize(
+    ("openai_seconds", "send_seconds", "settle_seconds", "inputs", "rate"),
+    [
+        pytest.param(0.01, 0.0, 2.0, 2_048, 0.0, id="index"),
+        pytest.param(1.0, 0.0, 0.5, 3, 0.0, id="openai"),
+        pytest.param(0.01, 0.2, 0.0, 3, 2.0, id="quota"),
+    ],
+)
+def test_what_others_are_slow_at_is_waited_for_by_all_slots(
+    openai_seconds: float, send_seconds: float, settle_seconds: float, inputs: int, rate: float
+) -> None:
     async def work() -> None:
-        async with running(embeddings.FakeEmbeddings(seconds=0.01), slots=MOST) as embedder:
+        source = embeddings.FakeEmbeddings(seconds=openai_seconds)
+        async with running(source, slots=MOST, inputs=inputs, rate=rate) as embedder:
             embedder.late_seconds = LATE
-            embedder.indexer.settle_seconds = 2.0
-            looks = await in_hand(embedder)
-            assert sum(looks) > 0.9 * MOST * len(looks)
-
-    scenario(work())
-
-
-def test_a_slow_openai_is_asked_by_all_slots() -> None:
-    async def work() -> None:
-        async with running(embeddings.FakeEmbeddings(seconds=1.0), slots=MOST, inputs=3) as embedder:
-            embedder.late_seconds = LATE
-            embedder.indexer.settle_seconds = 0.5
-            looks = await in_hand(embedder)
-            assert sum(looks) > 0.9 * MOST * len(looks)
-            assert embedder.appetite.wanted == MOST
-
-    scenario(work())
-
-
-def test_a_quota_is_waited_for_by_all_slots() -> None:
-    async def work() -> None:
-        source = embeddings.FakeEmbeddings(seconds=0.01)
-        async with running(source, slots=MOST, inputs=3, rate=2.0) as embedder:
-            embedder.late_seconds = LATE
-            embedder.indexer.send_seconds = 0.2
+            embedder.indexer.send_seconds = send_seconds
+            embedder.indexer.settle_seconds = settle_seconds
             looks = await in_hand(embedder)
             assert sum(looks) > 0.9 * MOST * len(looks)
             assert embedder.appetite.wanted == MOST
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_requests_that_the_quota_would_take_fuller_ask_for_more_chunks() -> None:
@@ -137,7 +121,7 @@ def test_requests_that_the_quota_would_take_fuller_ask_for_more_chunks() -> None
             await in_hand(embedder)
             assert embedder.appetite.wanted == MOST
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_chunks_that_are_never_settled_keep_nobody_else_from_the_rest() -> None:
@@ -156,4 +140,4 @@ def test_chunks_that_are_never_settled_keep_nobody_else_from_the_rest() -> None:
                 await embedder.publish()
             await embedder.until(lambda: len(embedder.indexer.settled) == 10, seconds=60)
 
-    scenario(work())
+    virtual_time.run(work())
