@@ -26,8 +26,15 @@ INDEX, SETTLE = stages.Stage("index"), stages.Stage("settle")
 CHECK_SECONDS = 2.0
 # Upserts of one chunk under way at once: all of 1,000 rows of 1,536 values, so that few chunks keep a slow index busy.
 UPSERTS_A_CHUNK = 4
-BYTES_A_FLOAT = 4
 REFUSED = "index_refused"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Rows of a chunk that go into the index by one upsert."""
+
+    batch: pinecone_batch.Batch
+    row_numbers: Sequence[int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Chunk:
         store: rejects.RejectStore,
         permissions: Permissions,
     ) -> None:
-        self._header = header
+        self.header = header
         self._ledger = book
         self._upserts = upserts
         self._store = store
@@ -90,35 +97,33 @@ class Chunk:
         """Rows that failed before the index."""
         self._rejects += found
 
-    async def write(self, vectors: Sequence[pinecone_batch.Vector], row_numbers: Sequence[int]) -> None:
-        """Begin to write a batch; waits while enough of this chunk is under way.
+    async def write(self, part: Part) -> None:
+        """Begin to write a part; waits while enough of this chunk is under way.
 
         Raises:
             What an earlier batch of the chunk failed with.
         """
-        for start, batch in pinecone_batch.batches(vectors, self._upserts.most_vectors):
-            await self._slots.acquire()
-            for task in self._writing:
-                if task.done():
-                    task.result()
-            numbers = row_numbers[start : start + len(batch)]
-            self._writing.append(asyncio.create_task(self._write(batch, numbers)))
+        await self._slots.acquire()
+        for task in self._writing:
+            if task.done():
+                task.result()
+        self._writing.append(asyncio.create_task(self._write(part)))
 
-    async def _write(self, vectors: Sequence[pinecone_batch.Vector], row_numbers: Sequence[int]) -> Written:
+    async def _write(self, part: Part) -> Written:
         try:
-            refused = await INDEX.during(self._upserts.write(self._header.namespace, vectors, self._may_write))
+            refused = await INDEX.during(self._upserts.write(part.batch, self._may_write))
         finally:
             self._slots.release()
         found = [
             chunk_pb2.Reject(
-                row_number=row_numbers[position], reason=REFUSED, message=f"The index refuses this row: {words}"
+                row_number=part.row_numbers[position], reason=REFUSED, message=f"The index refuses this row: {words}"
             )
             for position, words in refused.items()
         ]
-        return Written(len(vectors) - len(found), found)
+        return Written(len(part.batch) - len(found), found)
 
     async def _may_write(self) -> None:
-        await self._permissions.check(self._header.task_id, self._header.fence)
+        await self._permissions.check(self.header.task_id, self.header.fence)
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
         """All was sent: wait for the writes, store the rejects, settle.
@@ -137,16 +142,16 @@ class Chunk:
             key=lambda reject: reject.row_number,
         )
         self._check_sum(indexed, len(found))
-        key = await self._store.write(self._header.task_id, self._header.chunk, found)
+        key = await self._store.write(self.header.task_id, self.header.chunk, found)
         outcome = shards.Outcome(
             indexed=indexed,
-            skipped=self._header.skipped,
+            skipped=self.header.skipped,
             failed=len(found),
             reasons=collections.Counter(reject.reason for reject in found),
             rejects_key=key,
         )
         failpoints.hit("indexer.before_settle")
-        settled = await self._ledger.closing.settle(self._header.task_id, self._header.chunk, outcome)
+        settled = await self._ledger.closing.settle(self.header.task_id, self.header.chunk, outcome)
         return indexer_pb2.ChunkSettled(
             indexed=settled.indexed,
             skipped=settled.skipped,
@@ -161,26 +166,30 @@ class Chunk:
         await asyncio.gather(*self._writing, return_exceptions=True)
 
     def _check_sum(self, indexed: int, failed: int) -> None:
-        rows = indexed + self._header.skipped + failed
-        if rows != self._header.rows:
+        rows = indexed + self.header.skipped + failed
+        if rows != self.header.rows:
             raise errors.InvalidArgument(
-                f"The chunk has {self._header.rows} rows, but {rows} were accounted for; nothing is settled.",
+                f"The chunk has {self.header.rows} rows, but {rows} were accounted for; nothing is settled.",
                 reason="ROWS_UNACCOUNTED",
             )
 
 
-def vectors_of(batch: indexer_pb2.VectorBatch, dimension: int) -> list[pinecone_batch.Vector]:
-    """The vectors of a batch, their values still the bytes that came.
+def parts_of(batch: indexer_pb2.VectorBatch, header: indexer_pb2.IndexChunkHeader, most: int) -> list[Part]:
+    """A batch as it came, by upserts of at most `most` vectors.
 
     Raises:
         errors.InvalidArgument: The batch's fields do not belong together.
     """
-    size = dimension * BYTES_A_FLOAT
+    size = header.dimension * pinecone_batch.BYTES_A_FLOAT
     count = len(batch.ids)
     if not size or len(batch.values) != count * size or not count == len(batch.metadata) == len(batch.row_numbers):
         raise errors.InvalidArgument("The batch's ids, values, metadata and row numbers do not belong together.")
     values = memoryview(batch.values)
-    return [
+    vectors = [
         pinecone_batch.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
         for vector_id, metadata, start in zip(batch.ids, batch.metadata, range(0, count * size, size), strict=True)
+    ]
+    return [
+        Part(pinecone_batch.Batch(vectors[run], header.namespace), batch.row_numbers[run])
+        for run in pinecone_batch.runs(vectors, most)
     ]

@@ -1,6 +1,7 @@
 """A batch of vectors for one upsert, and how an index may refuse it: shared by the hot path and the SDK's."""
 
 import dataclasses
+import struct
 from collections.abc import Iterator, Sequence
 
 from services.runtime import wire
@@ -9,13 +10,14 @@ from services.runtime import wire
 # the request's own framing.
 UPSERT_BYTES = 2_000_000 - 4_096
 UPSERT_VECTORS = 1_000
+BYTES_A_FLOAT = 4
 # Tag and length of one vector and of its three fields, at most.
 FRAMING_BYTES = 24
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Vector:
-    """One record of Pinecone's wire (`PineconeVector` in protos/), its values still where they came."""
+    """One record of Pinecone's wire (`PineconeVector` in protos/), its values where they lie in some buffer."""
 
     id: str
     # float32 little-endian.
@@ -30,10 +32,45 @@ class Vector:
         return wire.head(1, len(before) + len(self.values) + len(after)) + before, self.values, after
 
 
-def pack(vectors: Sequence[Vector], namespace: str) -> bytes:
-    """A `PineconeUpsertRequest`, serialised."""
-    parts = [part for vector in vectors for part in vector.parts()]
-    return b"".join((*parts, wire.field(2, namespace.encode())))
+class Batch:
+    """Vectors of one upsert, once in memory: they are views into the request, not into the buffer they came in.
+
+    Args:
+        vectors: At most `UPSERT_BYTES` of them; see `runs`.
+        namespace: Where they go.
+    """
+
+    __slots__ = ("namespace", "request", "vectors")
+
+    def __init__(self, vectors: Sequence[Vector], namespace: str) -> None:
+        self.namespace = namespace
+        parts: list[bytes | memoryview] = []
+        starts: list[int] = []
+        size = 0
+        for vector in vectors:
+            before, values, after = vector.parts()
+            starts.append(size + len(before))
+            size = starts[-1] + len(values) + len(after)
+            parts += (before, values, after)
+        # A `PineconeUpsertRequest`, serialised.
+        self.request = b"".join((*parts, wire.field(2, namespace.encode())))
+        view = memoryview(self.request)
+        self.vectors: Sequence[Vector] = [
+            Vector(vector.id, view[start : start + len(vector.values)], vector.metadata)
+            for vector, start in zip(vectors, starts, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def part(self, start: int, end: int) -> "Batch":
+        """The vectors of some positions, as a batch of their own."""
+        return Batch(self.vectors[start:end], self.namespace)
+
+
+def floats(values: bytes | memoryview) -> list[float]:
+    """What float32 bytes hold, little-endian."""  # numpy would take 15 MB of memory, for nothing else in this service
+    return list(struct.unpack(f"<{len(values) // BYTES_A_FLOAT}f", values))
 
 
 class IndexRefused(Exception):
@@ -48,14 +85,14 @@ class IndexUnavailable(Exception):
         self.busy = busy
 
 
-def batches(vectors: Sequence[Vector], most: int = UPSERT_VECTORS) -> Iterator[tuple[int, Sequence[Vector]]]:
-    """Runs of at most `most` vectors that fit one upsert, each with the position of its first; order is kept."""
+def runs(vectors: Sequence[Vector], most: int = UPSERT_VECTORS) -> Iterator[slice]:
+    """Positions of at most `most` vectors each that fit one upsert, in order."""
     start, size = 0, 0
     for position, vector in enumerate(vectors):
         bytes_ = len(vector.id) * 4 + len(vector.values) + len(vector.metadata) + FRAMING_BYTES
         if position > start and (size + bytes_ > UPSERT_BYTES or position - start == most):
-            yield start, vectors[start:position]
+            yield slice(start, position)
             start, size = position, 0
         size += bytes_
     if start < len(vectors):
-        yield start, vectors[start:]
+        yield slice(start, len(vectors))

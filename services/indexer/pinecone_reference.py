@@ -5,10 +5,8 @@ float becomes a Python number on its way.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pinecone.errors
 from google.protobuf import json_format, struct_pb2
 
@@ -27,16 +25,16 @@ class Reference:
         self._index = index
         self._deadline_seconds = deadline_seconds
 
-    async def upsert(self, namespace: str, vectors: Sequence[pinecone_batch.Vector]) -> int:
+    async def upsert(self, batch: pinecone_batch.Batch) -> int:
         """See `pinecone_transport.Way`."""
-        records = [_record(vector) for vector in vectors]
+        records = [_record(vector) for vector in batch.vectors]
         key = ""
         try:
             # The SDK tries a failed request again, each time with its whole timeout and after a pause of up to a
             # minute: by then the task's turn may have passed on.
             async with asyncio.timeout(self._deadline_seconds):
                 data, key = await self._index.data_plane()
-                answer = await data.upsert(vectors=records, namespace=namespace, timeout=self._deadline_seconds)
+                answer = await data.upsert(vectors=records, namespace=batch.namespace, timeout=self._deadline_seconds)
         except errors.Unavailable as error:
             raise pinecone_batch.IndexUnavailable(error.message) from error
         except TimeoutError as error:
@@ -58,6 +56,6 @@ class Reference:
 def _record(vector: pinecone_batch.Vector) -> dict[str, Any]:
     return {
         "id": vector.id,
-        "values": np.frombuffer(vector.values, "<f4").tolist(),
+        "values": pinecone_batch.floats(vector.values),
         "metadata": json_format.MessageToDict(struct_pb2.Struct.FromString(vector.metadata)),
     }

@@ -1,6 +1,5 @@
 """By which way vectors go into the index: packed by hand over gRPC, or by Pinecone's SDK over REST."""
 
-from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import structlog
@@ -11,7 +10,6 @@ log = structlog.get_logger()
 
 # So long a first connection may take until REST is asked in its place.
 CONNECT_SECONDS = 3.0
-BYTES_A_FLOAT = 4
 
 Choice = Literal["auto", "wire", "sdk"]
 
@@ -19,8 +17,8 @@ Choice = Literal["auto", "wire", "sdk"]
 class Way(Protocol):
     """A way into the index; its failures mean the same whatever it speaks."""
 
-    async def upsert(self, namespace: str, vectors: Sequence[pinecone_batch.Vector]) -> int:
-        """Write vectors; answers how many the index says it wrote.
+    async def upsert(self, batch: pinecone_batch.Batch) -> int:
+        """Write a batch; answers how many the index says it wrote.
 
         Raises:
             pinecone_batch.IndexRefused: The content is refused.
@@ -60,7 +58,7 @@ class Transport:
             pinecone_batch.IndexUnavailable: It was. The gate, asked before the next try, blocks the task and says why.
         """
         await self._index.look_again()
-        made, held = len(vector.values) // BYTES_A_FLOAT, self._index.dimension
+        made, held = len(vector.values) // pinecone_batch.BYTES_A_FLOAT, self._index.dimension
         if held and held != made:
             raise pinecone_batch.IndexUnavailable(f"The index has {held} values a vector, not {made}.")
 

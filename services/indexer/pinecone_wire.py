@@ -5,7 +5,7 @@ wire.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import grpc
@@ -61,15 +61,14 @@ class Wire:
             return False
         return state is grpc.ChannelConnectivity.READY and not self._unserved
 
-    async def upsert(self, namespace: str, vectors: Sequence[pinecone_batch.Vector]) -> int:
+    async def upsert(self, batch: pinecone_batch.Batch) -> int:
         """See `pinecone_transport.Way`."""
         call = self._call or await self._open()
         key = self._key.get_secret_value()
         metadata = (("api-key", key), ("x-pinecone-api-version", API_VERSION))
         try:
             failpoints.hit("indexer.before_upsert")
-            request = pinecone_batch.pack(vectors, namespace)
-            answer = await call(request, timeout=self._deadline_seconds, metadata=metadata)
+            answer = await call(batch.request, timeout=self._deadline_seconds, metadata=metadata)
             failpoints.hit("indexer.after_upsert")
         except grpc.aio.AioRpcError as error:
             if error.code() in KEY_REFUSED:

@@ -1,12 +1,12 @@
 """IndexerService: RPC in, domain out."""
 
 import asyncio
+import collections
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
-import numpy as np
 from google.protobuf import empty_pb2, json_format, message
 from vectorline.v1 import chunk_pb2, embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
@@ -55,27 +55,24 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
     async def IndexChunk(self, request: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:  # type: ignore[override]
         """IndexChunk on raw messages: decoding is work of ours, with a mark before and after it."""
         chunk: indexing.Chunk | None = None
-        dimension = 0
         try:
             async for raw in request:
                 async with self._decoding:
                     yield DECODING
                     with indexing.INDEX.working(run=False):
-                        part = _decode(raw, dimension)
+                        decoded = _decode(raw, chunk.header if chunk else None, self._upserts.most_vectors)
                     yield DECODED  # also of bad bytes: only a process that dies between the marks is a strike
                 del raw  # 2 MB that a chunk which waits for the index need not hold
-                if part.flaw is not None:
-                    raise part.flaw
-                if part.header is not None:
-                    chunk = indexing.Chunk(part.header, self._ledger, self._upserts, self._store, self._permissions)
-                    dimension = part.header.dimension
+                if decoded.flaw is not None:
+                    raise decoded.flaw
+                if decoded.header is not None:
+                    chunk = indexing.Chunk(decoded.header, self._ledger, self._upserts, self._store, self._permissions)
                 elif chunk is None:
                     raise errors.InvalidArgument("The header comes first.")
-                elif part.vectors:
-                    await chunk.write(part.vectors, part.row_numbers)
                 else:
-                    chunk.reject(part.rejects)
-                del part
+                    chunk.reject(decoded.rejects)
+                    while decoded.parts:
+                        await chunk.write(decoded.parts.popleft())
             if chunk is None:
                 raise errors.InvalidArgument("The stream held no header.")
             settled = await chunk.settle()
@@ -94,10 +91,10 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
                 "The question cannot be asked.",
                 violations=(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."),),
             )
-        vector = np.frombuffer(request.vector, "<f4")
+        vector = pinecone_batch.floats(request.vector)
         await self._ledger.namespaces.check(request.namespace, request.model, len(vector))
         found = await self._index.query(
-            vector.tolist(),
+            vector,
             namespace=request.namespace,
             top_k=request.top_k,
             metadata_filter=json_format.MessageToDict(request.filter) if request.HasField("filter") else None,
@@ -146,27 +143,25 @@ def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
+class _Decoded:
     """A message of an IndexChunk call, or what is wrong with it. Of vectors it holds one copy, not the message's."""
 
     header: indexer_pb2.IndexChunkHeader | None = None
-    vectors: Sequence[pinecone_batch.Vector] = ()
-    row_numbers: Sequence[int] = ()
+    parts: collections.deque[indexing.Part] = dataclasses.field(default_factory=collections.deque)
     rejects: Sequence[chunk_pb2.Reject] = ()
     flaw: errors.ServiceError | None = None
 
 
-def _decode(raw: bytes, dimension: int) -> _Part:
+def _decode(raw: bytes, header: indexer_pb2.IndexChunkHeader | None, most_vectors: int) -> _Decoded:
     try:
-        part = indexer_pb2.IndexChunkRequest.FromString(raw)
-        failpoints.hit("indexer.decode", lambda: "\n".join(part.vectors.ids))
-        if part.HasField("header"):
-            return _Part(header=part.header)
-        if part.HasField("vectors"):
-            vectors = indexing.vectors_of(part.vectors, dimension)
-            return _Part(vectors=vectors, row_numbers=list(part.vectors.row_numbers))
-        return _Part(rejects=part.rejects.rejects)
+        request = indexer_pb2.IndexChunkRequest.FromString(raw)
+        failpoints.hit("indexer.decode", lambda: "\n".join(request.vectors.ids))
+        if request.HasField("header"):
+            return _Decoded(header=request.header)
+        if request.HasField("vectors") and header is not None:
+            return _Decoded(parts=collections.deque(indexing.parts_of(request.vectors, header, most_vectors)))
+        return _Decoded(rejects=request.rejects.rejects)
     except message.DecodeError:
-        return _Part(flaw=errors.InvalidArgument("The message is no IndexChunkRequest."))
+        return _Decoded(flaw=errors.InvalidArgument("The message is no IndexChunkRequest."))
     except errors.ServiceError as error:
-        return _Part(flaw=error)
+        return _Decoded(flaw=error)

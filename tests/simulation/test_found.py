@@ -67,8 +67,9 @@ async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypa
         told.append("checked")
 
     wire._call = call
-    vectors = [pinecone_batch.Vector(id="a", values=memoryview(b"12345678"), metadata=b"")]
-    writing = [asyncio.create_task(upserts.write("v2", vectors, check)) for _ in range(2)]
+    vector = pinecone_batch.Vector(id="a", values=memoryview(b"12345678"), metadata=b"")
+    batch = pinecone_batch.Batch([vector], "v2")
+    writing = [asyncio.create_task(upserts.write(batch, check)) for _ in range(2)]
     for _ in range(20):  # both come as far as they can
         await asyncio.sleep(0)
     told.append("slot is free")

@@ -287,11 +287,11 @@ def _nature(world: World) -> Iterator[None]:
         await world.network.pause()
         return result
 
-    def decode_or_die(raw: bytes, dimension: int) -> Any:
+    def decode_or_die(raw: bytes, *rest: Any) -> Any:
         if files.POISON_INDEXER.encode() in raw:
             loops.CURRENT.get().kill()
             raise _Died
-        return decode(raw, dimension)
+        return decode(raw, *rest)
 
     time.monotonic = time.time = world.loop.time  # type: ignore[assignment]
     uuid.uuid4 = lambda: uuid.UUID(int=identities.getrandbits(128), version=4)

@@ -95,7 +95,7 @@ async def test_what_is_written_is_equal_to_the_byte(
 ) -> None:
     namespace = f"equal-{request.node.callspec.id}"
 
-    assert await upserts.write(namespace, vectors(20), may_write) == {}
+    assert await upserts.write(pinecone_batch.Batch(vectors(20), namespace), may_write) == {}
 
     found = held(server, namespace)
     assert len(found) == 20
@@ -109,7 +109,7 @@ async def test_a_refused_record_is_found_and_its_neighbours_are_written(
     batch[4] = pinecone_batch.Vector("1.4", memoryview(bytes(4 * DIMENSION)), b"")  # all zero
     namespace = f"refused-{request.node.callspec.id}"
 
-    refused = await upserts.write(namespace, batch, may_write)
+    refused = await upserts.write(pinecone_batch.Batch(batch, namespace), may_write)
 
     assert set(refused) == {4}
     assert set(held(server, namespace)) == {f"1.{number}" for number in range(9) if number != 4}
@@ -121,7 +121,7 @@ async def test_partial_success_is_no_success(
     server.set_faults({"op": "upsert", "kind": "partial", "keep": 3, "times": 1})
     namespace = f"partial-{request.node.callspec.id}"
 
-    assert await upserts.write(namespace, vectors(10), may_write) == {}
+    assert await upserts.write(pinecone_batch.Batch(vectors(10), namespace), may_write) == {}
 
     assert len(held(server, namespace)) == 10
 
@@ -133,7 +133,7 @@ def transports(server: testing.Process) -> set[str]:
 async def test_the_wire_is_the_way_where_grpc_is_served(server: testing.Process) -> None:
     server.forget_requests()
     async with writing(pinecone_client.Pinecone(settings_for(server.url)), "auto") as writer:
-        assert await writer.write("served", vectors(3), may_write) == {}
+        assert await writer.write(pinecone_batch.Batch(vectors(3), "served"), may_write) == {}
     assert transports(server) == {"grpc"}
 
 
@@ -156,7 +156,7 @@ async def test_an_index_without_grpc_is_written_by_rest(server: testing.Process)
     server.forget_requests()
     async with behind(server) as (index, between), writing(index, "auto") as writer:
         with between.toxic(proxy.Kind.ANSWER, **NO_GRPC):
-            assert await writer.write("rest-only", vectors(5), may_write) == {}
+            assert await writer.write(pinecone_batch.Batch(vectors(5), "rest-only"), may_write) == {}
     assert transports(server) == {"rest"}
     assert len(held(server, "rest-only")) == 5
 
@@ -164,11 +164,11 @@ async def test_an_index_without_grpc_is_written_by_rest(server: testing.Process)
 async def test_the_wire_is_gone_back_to_when_it_is_served_again(server: testing.Process) -> None:
     async with behind(server) as (index, between), writing(index, "auto") as writer:
         with between.toxic(proxy.Kind.ANSWER, **NO_GRPC):
-            await writer.write("back", vectors(1), may_write)
+            await writer.write(pinecone_batch.Batch(vectors(1), "back"), may_write)
         server.forget_requests()
         async with asyncio.timeout(8.0):
             while "grpc" not in transports(server):
-                assert await writer.write("back", vectors(1), may_write) == {}
+                assert await writer.write(pinecone_batch.Batch(vectors(1), "back"), may_write) == {}
 
 
 async def test_a_server_of_http2_that_knows_no_upsert_is_written_by_rest(server: testing.Process) -> None:
@@ -180,9 +180,9 @@ async def test_a_server_of_http2_that_knows_no_upsert_is_written_by_rest(server:
     async with writing(index, "auto") as writer:
         rest, index._index = index._index, pinecone_client.Index(INDEX, f"http://127.0.0.1:{port}", DIMENSION)
         with pytest.raises(pinecone_batch.IndexUnavailable, match="UNIMPLEMENTED"):
-            await writer.write("no-upsert", vectors(2), may_write)
+            await writer.write(pinecone_batch.Batch(vectors(2), "no-upsert"), may_write)
         index._index = rest
-        assert await writer.write("no-upsert", vectors(2), may_write) == {}
+        assert await writer.write(pinecone_batch.Batch(vectors(2), "no-upsert"), may_write) == {}
     await other.stop(None)
     assert len(held(server, "no-upsert")) == 2
 
@@ -190,7 +190,7 @@ async def test_a_server_of_http2_that_knows_no_upsert_is_written_by_rest(server:
 async def test_rest_is_no_way_around_a_choice_of_the_wire(server: testing.Process) -> None:
     async with behind(server) as (index, between), writing(index, "wire") as writer:
         with between.toxic(proxy.Kind.ANSWER, **NO_GRPC), pytest.raises(pinecone_batch.IndexUnavailable):
-            await writer.write("forbidden", vectors(1), may_write)
+            await writer.write(pinecone_batch.Batch(vectors(1), "forbidden"), may_write)
     assert held(server, "forbidden") == {}
 
 
@@ -201,7 +201,7 @@ async def test_an_index_that_answers_nothing_is_an_outage() -> None:
         index._index = pinecone_client.Index(INDEX, f"http://127.0.0.1:{taken.getsockname()[1]}", DIMENSION)
         async with writing(index, "auto") as writer:
             with pytest.raises(pinecone_batch.IndexUnavailable):
-                await writer.write("nowhere", vectors(1), may_write)
+                await writer.write(pinecone_batch.Batch(vectors(1), "nowhere"), may_write)
 
 
 async def test_a_host_that_the_sdk_refuses_is_said_to_be_the_trouble() -> None:
@@ -234,7 +234,7 @@ async def test_a_host_whose_name_has_no_dot_is_reached_by_both_ways(
         index = pinecone_client.Pinecone(settings_for(f"http://pinecone:{port}"))
         assert (await index.index()).host.startswith("http://pinecone:")
         async with writing(index, "sdk") as writer:
-            assert await writer.write("named", vectors(2), may_write) == {}
+            assert await writer.write(pinecone_batch.Batch(vectors(2), "named"), may_write) == {}
             found = await index.query([1.0] * DIMENSION, namespace="named", top_k=1, metadata_filter=None)
             assert len(found) == 1
 
@@ -245,8 +245,8 @@ async def test_an_index_made_anew_with_another_dimension_is_no_rows_fault(tmp_pa
         make_index(alone, DIMENSION)
         index = pinecone_client.Pinecone(settings_for(alone.url))
         async with writing(index, "wire") as writer:
-            assert await writer.write("v2", vectors(3), may_write) == {}
+            assert await writer.write(pinecone_batch.Batch(vectors(3), "v2"), may_write) == {}
             make_index(alone, DIMENSION // 2)
             with pytest.raises(pinecone_batch.IndexUnavailable, match="has 4 values"):
-                await writer.write("v2", vectors(3), may_write)
+                await writer.write(pinecone_batch.Batch(vectors(3), "v2"), may_write)
             assert index.dimension == DIMENSION // 2, "the gate must know, to block the task"

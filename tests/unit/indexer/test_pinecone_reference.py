@@ -8,7 +8,7 @@ import pytest
 from services.indexer import pinecone_batch, pinecone_reference
 from services.runtime import errors
 
-VECTORS = [pinecone_batch.Vector("1.1", memoryview(bytes(8)), b"")]
+BATCH = pinecone_batch.Batch([pinecone_batch.Vector("1.1", memoryview(bytes(8)), b"")], "v2")
 
 
 class Slow:
@@ -33,11 +33,11 @@ async def test_the_deadline_holds_for_all_tries_of_the_sdk_together() -> None:
     index: Any = Slow()
     async with asyncio.timeout(5.0):
         with pytest.raises(pinecone_batch.IndexUnavailable) as failure:
-            await pinecone_reference.Reference(index, 0.01).upsert("v2", VECTORS)
+            await pinecone_reference.Reference(index, 0.01).upsert(BATCH)
     assert failure.value.busy
 
 
 async def test_an_index_that_cannot_be_found_is_unavailable_as_any() -> None:
     index: Any = Unknown()
     with pytest.raises(pinecone_batch.IndexUnavailable, match="does not answer"):
-        await pinecone_reference.Reference(index, 1.0).upsert("v2", VECTORS)
+        await pinecone_reference.Reference(index, 1.0).upsert(BATCH)

@@ -1,6 +1,5 @@
 """Upserts on the wire: what we pack by hand is what protobuf would have written, and fits the provider's limits."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given
@@ -24,28 +23,29 @@ def test_the_packed_request_is_protobuf_s(found: list[tuple[str, bytes, bytes]],
         vectors=[pinecone_pb2.PineconeVector(id=id_, values=values, metadata=data) for id_, values, data in found],
     )
 
-    packed = pinecone_batch.pack([vector(*record) for record in found], namespace)
+    batch = pinecone_batch.Batch([vector(*record) for record in found], namespace)
 
-    assert pinecone_pb2.PineconeUpsertRequest.FromString(packed) == expected
+    assert pinecone_pb2.PineconeUpsertRequest.FromString(batch.request) == expected
+    assert batch.vectors == [vector(*record) for record in found]
+    assert all(each.values.obj is batch.request for each in batch.vectors)
 
 
 @given(st.lists(st.integers(0, 700_000), max_size=12))
 def test_batches_fit_one_upsert_and_keep_every_record_in_order(sizes: list[int]) -> None:
     vectors = [vector(f"v{number}", bytes(size), b"m") for number, size in enumerate(sizes)]
 
-    batches = list(pinecone_batch.batches(vectors))
+    batches = [pinecone_batch.Batch(vectors[run], "namespace") for run in pinecone_batch.runs(vectors)]
 
-    assert [each for _, batch in batches for each in batch] == vectors
-    assert [start for start, _ in batches] == [vectors.index(batch[0]) for _, batch in batches]
-    assert all(len(pinecone_batch.pack(batch, "namespace")) <= 2 * 1024 * 1024 for _, batch in batches)
-    assert all(len(batch) <= pinecone_batch.UPSERT_VECTORS for _, batch in batches)
+    assert [each for batch in batches for each in batch.vectors] == vectors
+    assert all(len(batch.request) <= 2 * 1024 * 1024 for batch in batches)
+    assert all(len(batch) <= pinecone_batch.UPSERT_VECTORS for batch in batches)
 
 
 def test_small_records_are_limited_by_number() -> None:
     vectors = [vector(f"v{number}", b"1234", b"") for number in range(2_500)]
 
-    assert [len(batch) for _, batch in pinecone_batch.batches(vectors)] == [1_000, 1_000, 500]
-    assert [len(batch) for _, batch in pinecone_batch.batches(vectors[:250], most=100)] == [100, 100, 50]
+    assert [len(vectors[run]) for run in pinecone_batch.runs(vectors)] == [1_000, 1_000, 500]
+    assert [len(vectors[:250][run]) for run in pinecone_batch.runs(vectors[:250], most=100)] == [100, 100, 50]
 
 
 class Picky:
@@ -61,11 +61,11 @@ class Picky:
     async def compare(self, _vector: pinecone_batch.Vector) -> None:
         self.compared += 1
 
-    async def upsert(self, _namespace: str, vectors: Sequence[pinecone_batch.Vector]) -> int:
-        if not all(each.metadata for each in vectors):
+    async def upsert(self, batch: pinecone_batch.Batch) -> int:
+        if not all(each.metadata for each in batch.vectors):
             raise pinecone_batch.IndexRefused("no metadata")
-        self.written += [each.id for each in vectors]
-        return len(vectors)
+        self.written += [each.id for each in batch.vectors]
+        return len(batch)
 
 
 async def may_write() -> None:
@@ -75,9 +75,9 @@ async def may_write() -> None:
 async def test_a_refused_batch_looks_at_the_index_twice_however_many_rows_are_refused() -> None:
     """One look a row was thousands of calls to the control plane, with searches waiting behind each."""
     index: Any = Picky()
-    batch = [vector(f"v{number}", b"1234", b"" if number % 2 else b"m") for number in range(100)]
+    vectors = [vector(f"v{number}", b"1234", b"" if number % 2 else b"m") for number in range(100)]
 
-    refused = await pinecone_writer.Upserts(index).write("v2", batch, may_write)
+    refused = await pinecone_writer.Upserts(index).write(pinecone_batch.Batch(vectors, "v2"), may_write)
 
     assert set(refused) == set(range(1, 100, 2))
     assert sorted(index.written) == sorted(f"v{number}" for number in range(0, 100, 2))
