@@ -5,6 +5,7 @@ done about it; see `openai_errors` for the sorting.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +20,8 @@ from services.runtime import secrets, stages
 # What is asked to learn whether an account, a model and their parameters are good; bought at most once a minute.
 PROBE_TEXT = "Is this account good again?"
 PROBE_TOKENS = 6
-# A larger answer is decoded in a thread: 2,048 embeddings of 1,536 values take 60 ms.
-INLINE_BYTES = 200_000
-DECODED_AT_ONCE = 2
+# More JSON is parsed in a thread: of a server that ignores encoding_format, a second of work.
+INLINE_BYTES = 1_000_000
 # So many answers of another width in a row are no accident: each was paid for.
 WRONG_WIDTHS = 5
 
@@ -36,8 +36,6 @@ class OpenAI:
         self._deadline_seconds = embedding.openai_timeout_seconds
         self._key = embedding.openai_api_key
         self._wrong_widths = 0
-        # Each holds its answer and the vectors of it while it lasts.
-        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
         self._client = openai.AsyncOpenAI(
             api_key="sent with each request",  # since it may be rotated
             base_url=embedding.openai_base_url,
@@ -61,13 +59,12 @@ class OpenAI:
         """
         if not self.dimension:
             raise Failed("The index has not yet been asked for its dimension.")
-        body = await self._ask(texts)
         try:
-            if len(body) > INLINE_BYTES:
-                async with self._decoding:
-                    vectors = await stages.to_thread(answers.decode, body, len(texts), self.dimension)
+            decoder = await self._ask(texts)
+            if decoder.unparsed_bytes > INLINE_BYTES:
+                vectors = await stages.to_thread(decoder.finish)
             else:
-                vectors = answers.decode(body, len(texts), self.dimension)
+                vectors = decoder.finish()
         except openai_errors.WrongWidth as wrong:
             self._wrong_widths += 1
             if self._wrong_widths >= WRONG_WIDTHS:
@@ -76,7 +73,8 @@ class OpenAI:
         self._wrong_widths = 0
         return vectors
 
-    async def _ask(self, texts: Sequence[str]) -> bytes:
+    async def _ask(self, texts: Sequence[str]) -> answers.Decoder:
+        """Send the texts; the answer is decoded as it comes, whole it would be 17 MB of which 12 are kept."""
         question: dict[str, Any] = {"model": self.model, "input": list(texts), "encoding_format": "base64"}
         if not self.model.endswith("ada-002"):
             question["dimensions"] = self.dimension
@@ -85,13 +83,19 @@ class OpenAI:
             # The SDK's timeout is one between two bytes: a server that drips would hold the request for ever.
             async with asyncio.timeout(self._deadline_seconds):
                 # The SDK's own call for a body that is ready: `embeddings.create` walks through every text first.
-                answer = await self._client.post(
+                answer: Any = await self._client.post(
                     "/embeddings",
                     cast_to=httpx2.Response,
                     content=orjson.dumps(question),
                     options={"headers": {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}},
+                    stream=True,
+                    stream_cls=openai.AsyncStream[Any],
                 )
-                return answer.content
+                decoder = answers.Decoder(len(texts), self.dimension)
+                async with contextlib.aclosing(answer), contextlib.aclosing(answer.aiter_bytes()) as pieces:
+                    async for piece in pieces:
+                        decoder.feed(piece)
+                return decoder
         except openai.APIStatusError as error:
             if error.status_code in {401, 403} and await secrets.renewed(self._key, key):
                 raise Failed("The key was rotated.") from None  # tried again, with the new one

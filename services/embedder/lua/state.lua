@@ -16,12 +16,12 @@ local TIMES = {'requests_at', 'tokens_at', 'pause_until', 'factor_at', 'dropped_
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 
--- Six decimals: microseconds, and a double holds them for the next centuries.
+-- Nine decimals: a time of day in all its bits, and a limit of one a minute (0.016666667 a second) to the microsecond.
 local function save(changes)
-  local flat = {'seen_at', string.format('%.6f', now)}
+  local flat = {'seen_at', string.format('%.9f', now)}
   for name, value in pairs(changes) do
     flat[#flat + 1] = name
-    flat[#flat + 1] = string.format('%.6f', value)
+    flat[#flat + 1] = string.format('%.9f', value)
   end
   redis.call('HSET', KEYS[1], unpack(flat))
 end

@@ -106,6 +106,10 @@ class Both:
 @hypothesis.settings(
     max_examples=120, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
+@hypothesis.example(  # one a minute, in six decimals a second, was off by 20 ppm
+    limits=Limits(5.0, 0.0, 8192),
+    script=[("touch",), ("pass", 5.0), ("pause", 0.0, False, 1.0), *[("acquire", 1, Asker.BULK)] * 2],
+)
 @hypothesis.given(limits=quotas, script=steps)
 def test_the_fake_and_the_lua_answer_alike(valkey: ValkeyServer, limits: Limits, script: list[Any]) -> None:
     async def scenario() -> None:

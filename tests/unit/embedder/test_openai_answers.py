@@ -22,6 +22,18 @@ def packed(*values: float) -> str:
     return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
 
 
+def decode(text: bytes, count: int, width: int, piece: int = 7) -> list[bytes]:
+    """Decode a body that comes in pieces of so many bytes."""
+    decoder = answers.Decoder(count, width)
+    feed_all(decoder, [text[start : start + piece] for start in range(0, len(text), piece)])
+    return decoder.finish()
+
+
+def feed_all(decoder: answers.Decoder, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        decoder.feed(piece)
+
+
 GOOD = packed(1, 2, 3)
 
 
@@ -30,17 +42,17 @@ def body(*embeddings: Any) -> bytes:
 
 
 def test_base64_is_taken_as_it_is() -> None:
-    assert answers.decode(body(packed(1, 2, 3)), 1, WIDTH) == [struct.pack("<3f", 1, 2, 3)]
+    assert decode(body(packed(1, 2, 3)), 1, WIDTH) == [struct.pack("<3f", 1, 2, 3)]
 
 
 def test_a_server_that_ignores_the_format_is_understood() -> None:
-    assert answers.decode(body([1, 2.5, 3]), 1, WIDTH) == [struct.pack("<3f", 1, 2.5, 3)]
+    assert decode(body([1, 2.5, 3]), 1, WIDTH) == [struct.pack("<3f", 1, 2.5, 3)]
 
 
 @pytest.mark.parametrize("colon", [":", " : ", ": ", ":\n  ", " :"])
 def test_white_space_does_not_matter(colon: str) -> None:
     text = f'{{"data": [ {{"object": "embedding", "index": 0, "embedding"{colon}"{GOOD}"}} ]}}'
-    assert answers.decode(text.encode(), 1, WIDTH) == [struct.pack("<3f", 1, 2, 3)]
+    assert decode(text.encode(), 1, WIDTH) == [struct.pack("<3f", 1, 2, 3)]
 
 
 @pytest.mark.parametrize(("character", "escaped"), [("/", r"\/"), ("+", r"\u002B"), ("=", r"\u003d")])
@@ -49,12 +61,40 @@ def test_an_escaped_character_is_the_character(character: str, escaped: str) -> 
     plain = base64.b64encode(vector).decode()
     assert character in plain
     text = f'{{"data": [{{"index": 0, "embedding": "{plain.replace(character, escaped)}"}}]}}'
-    assert answers.decode(text.encode(), 1, 4) == [vector]
+    assert decode(text.encode(), 1, 4) == [vector]
+
+
+@pytest.mark.parametrize("piece", [*range(1, 80), 1_000])
+def test_where_a_piece_ends_does_not_matter(piece: int) -> None:
+    text = f'{{"data": [{{"embedding" : "{GOOD}", "index": 1}}, {{"index": 0, "embedding": [1, 2, 4]}}], "n": "x"}}'
+    expected = [struct.pack("<3f", 1, 2, last) for last in (4, 3)]
+    assert decode(text.encode(), 2, WIDTH, piece) == expected
+
+
+def test_no_more_than_a_piece_of_the_base64_is_held() -> None:
+    decoder = answers.Decoder(2_048, 1_536)
+    embedding = packed(*range(1, 1_537))
+    for number in range(2_048):
+        decoder.feed(b'{"index": %d, "embedding": "%b"}' % (number, embedding.encode()))
+    assert decoder.unparsed_bytes < 100_000
+
+
+@pytest.mark.parametrize("flood", [b'"', b" "])
+def test_an_embedding_without_an_end_is_invalid_before_it_fills_the_memory(flood: bytes) -> None:
+    decoder = answers.Decoder(1, WIDTH)
+    with pytest.raises(openai_errors.Invalid, match="no end"):
+        feed_all(decoder, [b'{"data": [{"embedding":', flood, *[(b" " if flood == b" " else b"A") * 1_000] * 10])
+
+
+def test_embeddings_that_nobody_asked_for_are_invalid_before_they_fill_the_memory() -> None:
+    decoder = answers.Decoder(2, WIDTH)
+    with pytest.raises(openai_errors.Invalid, match="2 inputs"):
+        feed_all(decoder, [b'{"embedding": "%b"}' % GOOD.encode()] * 3)
 
 
 def test_shuffled_embeddings_are_put_in_order() -> None:
     data = [{"index": index, "embedding": packed(index, 1, 1)} for index in (2, 0, 1)]
-    vectors = answers.decode(orjson.dumps({"data": data}), 3, WIDTH)
+    vectors = decode(orjson.dumps({"data": data}), 3, WIDTH)
     assert [struct.unpack("<3f", each)[0] for each in vectors] == [0, 1, 2]
 
 
@@ -89,7 +129,7 @@ BAD_BODIES = {
 @pytest.mark.parametrize("name", BAD_BODIES)
 def test_what_is_no_answer_is_invalid(name: str) -> None:
     with pytest.raises(openai_errors.Invalid):
-        answers.decode(BAD_BODIES[name], 2, WIDTH)
+        decode(BAD_BODIES[name], 2, WIDTH)
 
 
 json_values = st.recursive(
@@ -105,7 +145,7 @@ json_values = st.recursive(
 @hypothesis.given(json_values, st.integers(1, 3))
 def test_no_body_whatever_does_anything_else(value: Any, count: int) -> None:
     try:
-        vectors = answers.decode(orjson.dumps(value), count, WIDTH)
+        vectors = decode(orjson.dumps(value), count, WIDTH)
     except openai_errors.Invalid:
         return
     assert [len(each) for each in vectors] == [4 * WIDTH] * count
