@@ -21,10 +21,16 @@ def vector(text: str) -> bytes:
 
 
 class FakeEmbeddings:
-    """A provider. `script` holds what the next requests are met with; after it everything is bought."""
+    """A provider. `script` holds what the next requests are met with; after it everything is bought.
 
-    def __init__(self, seconds: float = 0.1) -> None:
+    Args:
+        seconds: Of one request.
+        at_once: Requests that it works on at a time; others wait.
+    """
+
+    def __init__(self, seconds: float = 0.1, at_once: int = 1_000) -> None:
         self.seconds = seconds
+        self._workers = asyncio.Semaphore(at_once)
         self.script: list[Exception] = []
         self.bad_texts: set[str] = set()
         self.always_failing: set[str] = set()
@@ -37,7 +43,8 @@ class FakeEmbeddings:
         self.requests.append((asyncio.get_running_loop().time(), list(texts)))
         self.under_way += 1
         try:
-            await asyncio.sleep(self.seconds)
+            async with self._workers:
+                await asyncio.sleep(self.seconds)
         finally:
             self.under_way -= 1
         if self.always_failing & set(texts):

@@ -1,12 +1,13 @@
 """How many chunks an embedder takes follows what chunks wait for: OpenAI and its quota, or everything else."""
 
 import asyncio
+import itertools
 
 import pytest
 
 from services.embedder import appetite
 from tests.support import embeddings, virtual_time
-from tests.support.workshop import Embedder, running
+from tests.support.workshop import TEXTS, Embedder, running
 
 MOST = 8
 CHUNKS = 60
@@ -14,17 +15,22 @@ CHUNKS = 60
 LATE = 0.004
 
 
+def hungry(most: int = MOST, late: float = LATE) -> appetite.Appetite:
+    """With a clock by which each chunk came after the one before was settled."""
+    return appetite.Appetite(most, lambda: late, itertools.count(step=100).__next__)
+
+
 def learned(
     *, others_seconds: float, rationed: bool = False, late: float = LATE, chunks: int = 20, most: int = MOST
 ) -> appetite.Appetite:
-    hunger = appetite.Appetite(most, lambda: late)
+    hunger = hungry(most, late)
     for _ in range(chunks):
         hunger.learn(seconds=1.0, others_seconds=others_seconds, rationed=rationed)
     return hunger
 
 
 def test_it_begins_with_as_many_as_it_may() -> None:
-    assert appetite.Appetite(MOST, lambda: LATE).wanted == MOST
+    assert hungry().wanted == MOST
 
 
 def test_where_the_processors_are_waited_for_few_are_wanted() -> None:
@@ -66,7 +72,7 @@ async def in_hand(embedder: Embedder) -> list[int]:
     published = 0
     while published < CHUNKS:
         while sum(len(lane.entries) for lane in embedder.queue.lanes.values()) < MOST + 4:
-            await embedder.publish()
+            await embedder.publish([f"{word} {published}" for word in TEXTS])  # others each time: same ones are shared
             published += 1
         await asyncio.sleep(0.05)
         looks.append(len(embedder.consumer.held))
@@ -105,6 +111,24 @@ def test_what_others_are_slow_at_is_waited_for_by_all_slots(
             looks = await in_hand(embedder)
             assert sum(looks) > 0.9 * MOST * len(looks)
             assert embedder.appetite.wanted == MOST
+
+    virtual_time.run(work())
+
+
+@pytest.mark.parametrize("send_seconds", [0.0, 0.02])
+def test_an_openai_that_is_busy_with_our_own_chunks_is_no_reason_for_more(send_seconds: float) -> None:
+    """A small task waited behind all that stood there."""
+
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings(seconds=0.1, at_once=1)
+        async with running(source, slots=MOST, inputs=3) as embedder:
+            embedder.late_seconds = LATE
+            embedder.indexer.send_seconds = send_seconds
+            looks = await in_hand(embedder)
+            second = looks[len(looks) // 2 :]
+            assert sum(second) < 0.5 * MOST * len(second)
+            begun = [at for at, _ in source.requests]
+            assert (begun[-1] - begun[0]) / len(begun) < 1.05 * source.seconds, "it is kept busy all the same"
 
     virtual_time.run(work())
 
