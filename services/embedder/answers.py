@@ -17,14 +17,15 @@ from services.embedder.openai_errors import Invalid
 _EMBEDDING = b'"embedding":'
 # Enough for numpy to pay, little enough that a second copy of them is small.
 CHECKED_AT_ONCE = 128
-# Characters of base64 for a float32, and the most that JSON may write for one character.
-TEXT_A_FLOAT = 16 / 3
-ESCAPED = 6
+# A longer string is no embedding of any width, even if JSON writes each character of its base64 by its number.
+LONGEST_BYTES = 640_000
+# So much white space there may be before a value; no server writes more than one byte of it.
+SPACE_BYTES = 64
 NO_EMBEDDING = "An embedding is neither base64 nor a list of numbers."
 
 
 class Decoder:
-    """Decodes a response while it comes: beside its vectors, no more of it than a piece is in memory.
+    """Decodes a response while it comes: of base64 as servers write it, no more than a piece is in memory.
 
     Checked are that there is one embedding an input, that each is of the width asked for, finite and not all zero.
 
@@ -42,14 +43,12 @@ class Decoder:
         self._skeleton = bytearray()
         # What came last, from where it is not yet known what it is.
         self._tail = b""
-        # Longer than that is no embedding, not even one of another width or in the longest of writings.
-        self._longest = int(ESCAPED * TEXT_A_FLOAT * dimension) + 4_096
         self._vectors: list[bytes] = []
         self._checked = 0
 
     @property
     def unparsed_bytes(self) -> int:
-        """What `finish` has to parse: little, but of a server that ignores encoding_format."""
+        """What `finish` has to parse: little, but of a server that writes embeddings in another way than OpenAI."""
         return len(self._skeleton) + len(self._tail)
 
     def feed(self, piece: bytes) -> None:
@@ -59,7 +58,7 @@ class Decoder:
             openai_errors.Invalid: They can be no part of what was asked for.
         """
         self._tail = self._cut(self._tail + piece)
-        if len(self._tail) > self._longest:
+        if len(self._tail) > LONGEST_BYTES:
             raise Invalid("An embedding has no end.")
         if len(self._vectors) > self._count:
             raise Invalid(f"More embeddings came than the {self._count} inputs.")
@@ -73,8 +72,9 @@ class Decoder:
         Raises:
             openai_errors.Invalid: The body is no such answer.
         """
+        self._skeleton += self._tail
         try:
-            data = orjson.loads(self._skeleton + self._tail)["data"]
+            data = orjson.loads(self._skeleton)["data"]
             by_index = {item["index"]: item["embedding"] for item in data}
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise Invalid("The answer is not an embeddings response.") from error
@@ -92,8 +92,7 @@ class Decoder:
         position = 0
         while (found := text.find(_EMBEDDING, position)) >= 0:
             start = found + len(_EMBEDDING)
-            while text[start : start + 1].isspace():
-                start += 1
+            start += len(text[start : start + SPACE_BYTES]) - len(text[start : start + SPACE_BYTES].lstrip())
             if text[start : start + 1] not in (b'"', b""):  # a list of numbers, or nothing that we know: for the parser
                 self._skeleton += whole[position:start]
                 position = start
@@ -114,7 +113,7 @@ class Decoder:
         """The vector of what is in the JSON."""
         if type(embedding) is int:
             return self._vectors[embedding]
-        # A string where `_cut` finds none is one after white space that JSON does not know, or the like.
+        # A string here has white space between its key and the colon, or a key with escapes, as no server writes it.
         known = _unpacked(memoryview(embedding.encode())) if isinstance(embedding, str) else _packed(embedding)
         vector = self._of_width(known)
         self._check([vector])

@@ -20,7 +20,8 @@ from services.runtime import secrets, stages
 # What is asked to learn whether an account, a model and their parameters are good; bought at most once a minute.
 PROBE_TEXT = "Is this account good again?"
 PROBE_TOKENS = 6
-# More JSON is parsed in a thread: of a server that ignores encoding_format, a second of work.
+# More JSON is parsed in a thread, one answer after the other: of a server that ignores encoding_format, it is a second
+# of work, and 60 MB that become 200.
 INLINE_BYTES = 1_000_000
 # So many answers of another width in a row are no accident: each was paid for.
 WRONG_WIDTHS = 5
@@ -36,6 +37,7 @@ class OpenAI:
         self._deadline_seconds = embedding.openai_timeout_seconds
         self._key = embedding.openai_api_key
         self._wrong_widths = 0
+        self._parsing = asyncio.Lock()
         self._client = openai.AsyncOpenAI(
             api_key="sent with each request",  # since it may be rotated
             base_url=embedding.openai_base_url,
@@ -62,7 +64,8 @@ class OpenAI:
         try:
             decoder = await self._ask(texts)
             if decoder.unparsed_bytes > INLINE_BYTES:
-                vectors = await stages.to_thread(decoder.finish)
+                async with self._parsing:
+                    vectors = await stages.to_thread(decoder.finish)
             else:
                 vectors = decoder.finish()
         except openai_errors.WrongWidth as wrong:

@@ -60,7 +60,7 @@ class Invalid(Failed):
 
 
 class WrongWidth(Invalid):
-    """Every embedding is there, with another dimension than asked for."""
+    """An embedding has another dimension than asked for; the others were not looked at."""
 
 
 def sort(error: openai.APIStatusError, texts: Sequence[str], key: str) -> Exception:

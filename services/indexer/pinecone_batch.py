@@ -33,7 +33,7 @@ class Vector:
 
 
 class Batch:
-    """Vectors of one upsert, once in memory: they are views into the request, not into the buffer they came in.
+    """Vectors of one upsert; their values are once in memory: views into the request, not into the buffer they came in.
 
     Args:
         vectors: At most `UPSERT_BYTES` of them; see `runs`.

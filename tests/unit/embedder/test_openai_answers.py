@@ -64,14 +64,19 @@ def test_an_escaped_character_is_the_character(character: str, escaped: str) -> 
     assert decode(text.encode(), 1, 4) == [vector]
 
 
-@pytest.mark.parametrize("piece", [*range(1, 80), 1_000])
+@pytest.mark.parametrize("piece", [*range(1, 120), 1_000])
 def test_where_a_piece_ends_does_not_matter(piece: int) -> None:
-    text = f'{{"data": [{{"embedding" : "{GOOD}", "index": 1}}, {{"index": 0, "embedding": [1, 2, 4]}}], "n": "x"}}'
-    expected = [struct.pack("<3f", 1, 2, last) for last in (4, 3)]
-    assert decode(text.encode(), 2, WIDTH, piece) == expected
+    other = packed(1, 2, 4)
+    text = (
+        f'{{"data": [{{"embedding": "{GOOD}", "index": 1}}, {{"index": 0, "embedding":"{other}"}}], "n": "x"}}'.encode()
+    )
+    decoder = answers.Decoder(2, WIDTH)
+    feed_all(decoder, [text[start : start + piece] for start in range(0, len(text), piece)])
+    assert decoder.unparsed_bytes == len(text) - len(GOOD) - len(other) - 2, "each is cut out, but for its number"
+    assert decoder.finish() == [struct.pack("<3f", 1, 2, last) for last in (4, 3)]
 
 
-def test_no_more_than_a_piece_of_the_base64_is_held() -> None:
+def test_of_base64_no_more_than_a_piece_is_held() -> None:
     decoder = answers.Decoder(2_048, 1_536)
     embedding = packed(*range(1, 1_537))
     for number in range(2_048):
@@ -79,11 +84,36 @@ def test_no_more_than_a_piece_of_the_base64_is_held() -> None:
     assert decoder.unparsed_bytes < 100_000
 
 
-@pytest.mark.parametrize("flood", [b'"', b" "])
-def test_an_embedding_without_an_end_is_invalid_before_it_fills_the_memory(flood: bytes) -> None:
+@pytest.mark.parametrize("place", [0, 127, 128, 129, 299])
+@pytest.mark.parametrize("bad", [0.0, float("nan"), float("inf")])
+def test_an_embedding_is_checked_wherever_it_stands(place: int, bad: float) -> None:
+    embeddings = [GOOD] * 300
+    embeddings[place] = packed(bad, bad, bad)
+    with pytest.raises(openai_errors.Invalid, match=r"NaN|zero"):
+        decode(body(*embeddings), 300, WIDTH, 50)
+    embeddings[place] = GOOD
+    assert len(decode(body(*embeddings), 300, WIDTH, 50)) == 300
+
+
+def test_what_is_bad_is_refused_before_the_rest_has_come() -> None:
+    """It was paid for, but the rest of 17 MB need not be waited for and held."""
+    decoder = answers.Decoder(2_048, WIDTH)
+    text = body(*[packed(0, 0, 0)] * 200)
+    with pytest.raises(openai_errors.Invalid, match="zero"):
+        feed_all(decoder, [text[start : start + 50] for start in range(0, len(text), 50)])
+
+
+@pytest.mark.parametrize("piece", [1_000, 16_384])
+def test_a_far_greater_width_is_a_wrong_width(piece: int) -> None:
+    """The account is blocked for a model that knows no `dimensions`; an answer that is merely bad is asked again."""
+    with pytest.raises(openai_errors.WrongWidth, match=r"20000 values came where 3 were"):
+        decode(body(packed(*[1.0] * 20_000)), 1, WIDTH, piece)
+
+
+def test_an_embedding_without_an_end_is_invalid_before_it_fills_the_memory() -> None:
     decoder = answers.Decoder(1, WIDTH)
     with pytest.raises(openai_errors.Invalid, match="no end"):
-        feed_all(decoder, [b'{"data": [{"embedding":', flood, *[(b" " if flood == b" " else b"A") * 1_000] * 10])
+        feed_all(decoder, [b'{"data": [{"embedding":"', *[b"A" * 16_384] * 1_000])
 
 
 def test_embeddings_that_nobody_asked_for_are_invalid_before_they_fill_the_memory() -> None:
@@ -142,10 +172,10 @@ json_values = st.recursive(
 )
 
 
-@hypothesis.given(json_values, st.integers(1, 3))
-def test_no_body_whatever_does_anything_else(value: Any, count: int) -> None:
+@hypothesis.given(json_values, st.integers(1, 3), st.integers(1, 40))
+def test_no_body_whatever_does_anything_else(value: Any, count: int, piece: int) -> None:
     try:
-        vectors = decode(orjson.dumps(value), count, WIDTH)
+        vectors = decode(orjson.dumps(value), count, WIDTH, piece)
     except openai_errors.Invalid:
         return
     assert [len(each) for each in vectors] == [4 * WIDTH] * count
