@@ -22,11 +22,10 @@ def write(
     tail = b'],"model":' + orjson.dumps(model_name) + b',"usage":' + usage + b"}"
     little = np.ascontiguousarray(vectors, dtype="<f4")
     if as_base64:
-        rows = (b'"' + pybase64.b64encode(row) + b'"' for row in little)
+        rows = (b'"%b"' % pybase64.b64encode(row) for row in little)
     else:
         rows = (orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in little)
-    data = b",".join(
-        b'{"object":"embedding","index":%d,"embedding":%b}' % (index, row)
-        for index, row in zip(indexes, rows, strict=True)
-    )
-    return b"".join((b'{"object":"list","data":[', data, tail))
+    parts = [b'{"object":"list","data":[']
+    for number, (index, row) in enumerate(zip(indexes, rows, strict=True)):
+        parts += (b"," if number else b"", b'{"object":"embedding","index":%d,"embedding":' % index, row, b"}")
+    return b"".join((*parts, tail))

@@ -43,8 +43,9 @@ class Order:
 def read(body: bytes, counting: Counting) -> Order:
     """Turn the JSON ``body`` into an order.
 
-    With ``Counting.ESTIMATE`` texts are counted only where a limit may be near: an input of more than 8,192 bytes, a
-    request of more than 600,000 bytes (a text of under two bytes a token may so pass the limit of the request).
+    With ``Counting.ESTIMATE`` texts are counted only where a limit may be near: an input of more than 8,192 bytes, and
+    of a request of more than 600,000 bytes as many, the longest first, as it takes to know (texts of under two bytes a
+    token may so pass the limit of the request).
     Raises errors.ApiError as the real API would answer.
     """
     try:
@@ -128,19 +129,24 @@ def _decoded(inputs: Sequence[list[int]], *, is_array: bool) -> tuple[list[str],
 def _count(texts: list[str], counting: Counting, *, is_array: bool) -> list[int]:
     """Return the tokens of each text; a token has at least one byte, so short texts cannot break a limit."""
     sizes = [len(text.encode()) for text in texts]
-    counts = [max(1, size // _BYTES_PER_TOKEN) for size in sizes]
-    exact = counting is Counting.EXACT or sum(sizes) > MOST_TOKENS_PER_REQUEST * _LEAST_BYTES_PER_TOKEN
     for position, size in enumerate(sizes):
         # Surely too long: said without counting, which is slow for a text of many megabytes.
         if size > MOST_TOKENS_PER_INPUT * tokens.LONGEST_TOKEN_BYTES:
             raise errors.input_too_long(position if is_array else None, MOST_TOKENS_PER_INPUT)
-    if exact:
-        counts = tokens.count(texts)
-    for position, size in enumerate(sizes):
-        if size <= MOST_TOKENS_PER_INPUT:
-            continue
-        if not exact:
-            counts[position] = tokens.count([texts[position]])[0]
-        if counts[position] > MOST_TOKENS_PER_INPUT:
+    counts = tokens.count(texts) if counting is Counting.EXACT else _estimate(texts, sizes)
+    for position, count in enumerate(counts):
+        if count > MOST_TOKENS_PER_INPUT:
             raise errors.input_too_long(position if is_array else None, MOST_TOKENS_PER_INPUT)
+    return counts
+
+
+def _estimate(texts: list[str], sizes: list[int]) -> list[int]:
+    """Return the tokens of each text, exact where an input's or the request's limit may be near."""
+    counts = [max(1, size // _BYTES_PER_TOKEN) for size in sizes]
+    most = sum(sizes) // _LEAST_BYTES_PER_TOKEN
+    for position in sorted(range(len(texts)), key=sizes.__getitem__, reverse=True):
+        if most <= MOST_TOKENS_PER_REQUEST and sizes[position] <= MOST_TOKENS_PER_INPUT:
+            break
+        counts[position] = tokens.count([texts[position]])[0]
+        most += counts[position] - sizes[position] // _LEAST_BYTES_PER_TOKEN
     return counts

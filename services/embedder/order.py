@@ -33,6 +33,7 @@ class Order:
         self.first = first
         # The quota held up a request for any of its texts, or would have taken more with it.
         self.rationed = False
+        self._placed_at = self._finished_at = 0.0
         self._open = len(texts)
         self._gone_at = float("-inf")
         self._dropped: Exception | None = None
@@ -54,6 +55,15 @@ class Order:
     def dropped(self) -> Exception | None:
         """Why the order is void, or None."""
         return self._dropped
+
+    @property
+    def seconds(self) -> float:
+        """From its place in the line to its last vector; 0 before that."""
+        return max(0.0, self._finished_at - self._placed_at)
+
+    def placed(self) -> None:
+        """It stands in the line."""
+        self._placed_at = asyncio.get_running_loop().time()
 
     def admit(self, asked_at: float) -> None:
         """The gate said GO to a question asked at that time of the loop's clock."""
@@ -112,6 +122,8 @@ class Order:
 
     def _settle_one(self) -> None:
         self._open -= 1
+        if self.finished:
+            self._finished_at = asyncio.get_running_loop().time()
         self.on_progress()
         self._changed.set()
 

@@ -61,6 +61,7 @@ class Purchasing:
     def place(self, order: Order) -> None:
         """Put an order at the end of the line; a first one behind the other first ones, before all others."""
         order.on_admission(self._permits.nudge)
+        order.placed()
         self._line.insert(sum(each.first for each in self._line) if order.first else len(self._line), order)
         self._arrived.set()
         self._permits.nudge()

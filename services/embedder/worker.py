@@ -168,8 +168,10 @@ class Worker:
             await order.admission()
             if content.texts:
                 self._purchases.place(order)
-            await self._index(delivery, content, order)
-            self._appetite.learn(seconds=_now() - began, rationed=order.rationed)
+            settling_seconds = await self._index(delivery, content, order)
+            self._appetite.learn(
+                seconds=_now() - began, others_seconds=order.seconds + settling_seconds, rationed=order.rationed
+            )
 
     @contextlib.asynccontextmanager
     async def _guarded(self, delivery: Delivery, order: Order) -> AsyncIterator[None]:
@@ -243,8 +245,13 @@ class Worker:
             dimension=self.dimension,
         )
 
-    async def _index(self, delivery: Delivery, content: rows.Rows, order: Order) -> None:
-        """Send what is bought until the indexer has settled it. Bought vectors are kept: nothing is paid twice."""
+    async def _index(self, delivery: Delivery, content: rows.Rows, order: Order) -> float:
+        """Send what is bought until the indexer has settled it. Bought vectors are kept: nothing is paid twice.
+
+        Returns:
+            How many seconds the settlement was waited for.
+        """
+        sent_at = 0.0
         await sending.something(order)
         head = self._head(delivery.header, content)
         async for attempt in self._patiently(delivery, order):
@@ -257,8 +264,10 @@ class Worker:
                     await self._judge(delivery)
                 async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
                     await sending.send(call, head, content, order, delivery.progress)
+                    sent_at = _now()
                     settled = await call.settle()
                 log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)
+        return _now() - sent_at
 
     async def _judge(self, delivery: Delivery) -> None:
         """A call broke, perhaps because the chunk killed the indexer: what do its strikes say?

@@ -21,16 +21,10 @@ def vector(text: str) -> bytes:
 
 
 class FakeEmbeddings:
-    """A provider. `script` holds what the next requests are met with; after it everything is bought.
+    """A provider. `script` holds what the next requests are met with; after it everything is bought."""
 
-    Args:
-        seconds: Of one request.
-        at_once: Requests that it works on at a time; others wait.
-    """
-
-    def __init__(self, seconds: float = 0.1, at_once: int = 1_000) -> None:
+    def __init__(self, seconds: float = 0.1) -> None:
         self.seconds = seconds
-        self._workers = asyncio.Semaphore(at_once)
         self.script: list[Exception] = []
         self.bad_texts: set[str] = set()
         self.always_failing: set[str] = set()
@@ -43,8 +37,7 @@ class FakeEmbeddings:
         self.requests.append((asyncio.get_running_loop().time(), list(texts)))
         self.under_way += 1
         try:
-            async with self._workers:
-                await asyncio.sleep(self.seconds)
+            await asyncio.sleep(self.seconds)
         finally:
             self.under_way -= 1
         if self.always_failing & set(texts):
