@@ -3,7 +3,6 @@
 Source of the form: https://platform.openai.com/docs/api-reference/embeddings/object
 """
 
-import binascii
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,7 +91,8 @@ class Decoder:
         position = 0
         while (found := text.find(_EMBEDDING, position)) >= 0:
             start = found + len(_EMBEDDING)
-            start += len(text[start : start + SPACE_BYTES]) - len(text[start : start + SPACE_BYTES].lstrip())
+            ahead = text[start : start + SPACE_BYTES]
+            start += len(ahead) - len(ahead.lstrip())
             if text[start : start + 1] not in (b'"', b""):  # a list of numbers, or nothing that we know: for the parser
                 self._skeleton += whole[position:start]
                 position = start
@@ -138,11 +138,11 @@ def _unpacked(text: memoryview) -> bytes:
     """Base64 as JSON may write it."""
     try:
         return pybase64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):  # JSON may write a slash as \/, and any character by its number
+    except ValueError:  # JSON may write a slash as \/, and any character by its number
         pass
     try:
         return pybase64.b64decode(orjson.loads(b'"%b"' % bytes(text)), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise Invalid(NO_EMBEDDING) from error
 
 

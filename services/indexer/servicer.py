@@ -71,7 +71,7 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
                     raise errors.InvalidArgument("The header comes first.")
                 else:
                     chunk.reject(decoded.rejects)
-                    while decoded.parts:
+                    while decoded.parts:  # taken out, so that what is written is not held until the next message comes
                         await chunk.write(decoded.parts.popleft())
             if chunk is None:
                 raise errors.InvalidArgument("The stream held no header.")
