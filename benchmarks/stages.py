@@ -4,8 +4,10 @@ import pathlib
 import tempfile
 import time
 
-from services.ingest import options, scan, split
+from services.ingest.planning import scan
+from services.ingest.request import options
 from services.ingest.sources import local
+from services.ingest.splitting import split
 
 
 def scan_and_split(path: pathlib.Path) -> tuple[float, float]:

@@ -11,17 +11,12 @@ from vectorline.v1 import ingest_pb2_grpc
 
 from services.chunks import connection, inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
-from services.ingest import (
-    driver,
-    estimator,
-    finding,
-    ledger_client,
-    questions,
-    resubmitter,
-    servicer,
-    settings,
-    staging,
-)
+from services.ingest import ledger_client, servicer, settings
+from services.ingest.driving import driver, resubmitter
+from services.ingest.estimating import estimator
+from services.ingest.planning import shelf
+from services.ingest.sources import named, uploads
+from services.ingest.sources.metabase import export as metabase_export
 from services.runtime import aws, channels, health, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
 
@@ -67,16 +62,17 @@ async def application(
                 heartbeat_seconds=splits.heartbeat_seconds,
             ),
         )
-        find = finding.Sources(objects, allowed)
-        stage = staging.Staging(objects, allowed.s3_bucket_name, patient=_s3(cloud, COMPLETION_SECONDS))
-        exports = questions.connect(metabase)
+        find = named.Sources(objects, allowed.allowed)
+        stored = uploads.Uploads(objects, allowed.s3_bucket_name, patient=_s3(cloud, COMPLETION_SECONDS))
+        plans = shelf.Shelf(objects, allowed.s3_bucket_name)
+        exports = metabase_export.connect(metabase.metabase)
         stack.push_async_callback(exports.aclose)
-        asked = questions.Questions(exports, stage, metabase)
+        asked = metabase_export.Questions(exports, stored, metabase.metabase)
         drive = driver.Driver(
             ledger,
             queue,
             find=find,
-            stage=stage,
+            plans=plans,
             defaults=requests.defaults,
             scratch=allowed.scratch_folder,
             asked=asked,
@@ -103,7 +99,8 @@ async def application(
         api = servicer.IngestServicer(
             ledger,
             find=find,
-            stage=stage,
+            stored=stored,
+            plans=plans,
             tasks=tasks,
             defaults=requests.defaults,
             asked=asked,

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 from vectorline.v1 import ingest_pb2, ledger_pb2, ledger_pb2_grpc
 
-from services.ingest import plan, sources
+from services.ingest import sources
+from services.ingest.planning import plan
 from services.runtime import identity
 
 Record = ledger_pb2.TaskRecord

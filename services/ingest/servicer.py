@@ -7,20 +7,15 @@ import grpc
 from google.api import httpbody_pb2
 from vectorline.v1 import ingest_pb2, ingest_pb2_grpc
 
-from services.ingest import (
-    estimator,
-    export,
-    finding,
-    ledger_client,
-    opening,
-    options,
-    plan,
-    questions,
-    resubmitter,
-    retrying,
-    sources,
-    staging,
-)
+from services.ingest import ledger_client, sources
+from services.ingest.driving import resubmitter
+from services.ingest.estimating import estimator
+from services.ingest.planning import plan, shelf
+from services.ingest.rejects import export, retrying
+from services.ingest.request import options
+from services.ingest.sources import named, uploads
+from services.ingest.sources.metabase import export as metabase_export
+from services.ingest.splitting import task_source
 from services.runtime import errors, failpoints, identity
 from services.runtime.interceptors.around import Context
 
@@ -35,16 +30,18 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self,
         ledger: ledger_client.Ledger,
         *,
-        find: finding.Sources,
-        stage: staging.Staging,
+        find: named.Sources,
+        stored: uploads.Uploads,
+        plans: shelf.Shelf,
         tasks: resubmitter.Resubmitter,
         defaults: options.Defaults,
-        asked: questions.Questions,
+        asked: metabase_export.Questions,
         estimates: estimator.Estimator,
     ) -> None:
         self._ledger = ledger
         self._sources = find
-        self._staging = stage
+        self._uploads = stored
+        self._plans = plans
         self._tasks = tasks
         self._defaults = defaults
         self._questions = asked
@@ -75,7 +72,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         chosen = self._upload_options(first, upload_id, context)
         if not first.estimate:
             await self._ledger.admit(caller, chosen.request_id)  # before more of the body is read
-        upload = self._staging.upload(upload_id, _safe_name(first.filename), caller)
+        upload = self._uploads.begin(upload_id, _safe_name(first.filename), caller)
         try:
             await upload.write(first.body.data)
             async for part in request:
@@ -99,10 +96,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             record = await self._ledger.create(caller, chosen.to_request(), pinned, upload_id)
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.ALREADY_EXISTS:  # of any other error nobody knows what came of it
-                await self._staging.remove(pinned)
+                await self._uploads.remove(pinned)
             raise
         if record.existed and record.task_id != upload_id:
-            await self._staging.remove(pinned)
+            await self._uploads.remove(pinned)
         return record
 
     def _checked(self, request: ingest_pb2.ProcessRequest, context: Context) -> options.Options:
@@ -124,7 +121,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if chosen.data_source != "upload":
             return None
         caller = identity.current()
-        return await self._staging.find(chosen.upload_id, None if caller.admin else caller.key_id)
+        return await self._uploads.find(chosen.upload_id, None if caller.admin else caller.key_id)
 
     async def RetryTask(self, request: ingest_pb2.RetryTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Go on with a blocked task, or store a new one over the rejected rows of a finished one."""
@@ -153,7 +150,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def _store_retry(self, parent: ledger_client.Record, made: plan.Plan, *, every: bool) -> ledger_client.Record:
         """One retry of a task for each kind: a repeated call answers the same one."""
         task_id = str(uuid.uuid4())
-        await self._staging.keep_restricted(task_id, made, parent.plan_uri)
+        await self._plans.keep_restricted(task_id, made, parent.plan_uri)
         asked = ingest_pb2.ProcessRequest()
         asked.CopyFrom(parent.request)
         asked.request_id = f"retry:{'all:' if every else ''}{parent.task_id}"
@@ -183,7 +180,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         return record
 
     async def _lines(
-        self, record: ledger_client.Record, source: opening.Opened | None, *, with_skipped: bool
+        self, record: ledger_client.Record, source: task_source.Opened | None, *, with_skipped: bool
     ) -> AsyncIterator[export.Line]:
         async for line in export.lines(self._ledger.rejects(record.task_id), source):
             yield line
@@ -191,12 +188,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             async for line in export.skipped(source):
                 yield line
 
-    async def _opened(self, record: ledger_client.Record) -> opening.Opened | None:
+    async def _opened(self, record: ledger_client.Record) -> task_source.Opened | None:
         """The task's source; None before its scan ended: then there are no rejects either."""
         if not record.plan_uri:
             return None
-        made = await self._staging.plan(record.plan_uri)
-        return opening.opened(record, made, self._sources, self._staging, self._defaults)
+        made = await self._plans.plan(record.plan_uri)
+        return task_source.opened(record, made, self._sources, self._plans, self._defaults)
 
     def _upload_options(self, first: ingest_pb2.UploadRequest, upload_id: str, context: Context) -> options.Options:
         request = ingest_pb2.ProcessRequest()

@@ -6,7 +6,10 @@ from typing import Annotated, Literal, Self
 import pydantic
 from pydantic_settings import NoDecode
 
-from services.ingest import estimate, options
+from services.ingest.estimating import estimate
+from services.ingest.request import options
+from services.ingest.sources import named
+from services.ingest.sources.metabase import export as metabase_export
 from services.runtime import settings
 
 
@@ -31,6 +34,12 @@ class SourceSettings(settings.Section):
                 f"LOCAL_CSV_FOLDER: {str(self.local_csv_folder)!r} is no folder, and USE_LOCAL_FILES is on"
             )
         return self
+
+    @property
+    def allowed(self) -> named.Allowed:
+        """The same as the domain wants it."""
+        folder = self.local_csv_folder if self.use_local_files else None
+        return named.Allowed(self.s3_bucket_name, self.s3_allowed_buckets, folder)
 
     @pydantic.field_validator("s3_allowed_buckets", mode="before")
     @classmethod
@@ -75,6 +84,17 @@ class MetabaseSettings(settings.Section):
     metabase_row_caps: Annotated[tuple[int, ...], NoDecode] = pydantic.Field(
         (2_000, 1_048_575), description="An export of exactly so many rows was cut by Metabase; by comma."
     )
+
+    @property
+    def metabase(self) -> metabase_export.Metabase:
+        """The same as the domain wants it."""
+        return metabase_export.Metabase(
+            url=self.metabase_url,
+            api_key=self.metabase_api_key,
+            timeout_seconds=self.metabase_timeout_seconds,
+            retry_seconds=self.metabase_retry_seconds,
+            row_caps=self.metabase_row_caps,
+        )
 
     @pydantic.field_validator("metabase_row_caps", mode="before")
     @classmethod

@@ -14,7 +14,11 @@ import pytest
 from vectorline.v1 import chunk_pb2
 
 from services.chunks import entry
-from services.ingest import failures, giants, metadata, plan, reader, split
+from services.ingest import failures
+from services.ingest.contract import metadata
+from services.ingest.planning import cutter, plan
+from services.ingest.reading import oversized, reader
+from services.ingest.splitting import split
 from tests.fuzz import case, codec, coverage
 from tests.unit.ingest import support
 
@@ -38,10 +42,10 @@ def limits(*, tiny: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "SHARD_CHUNKS", 2)
         if tiny:
-            patch.setattr(plan, "CHUNK_BYTES", 300)
+            patch.setattr(cutter, "CHUNK_BYTES", 300)
             patch.setattr(reader, "FIELD_LIMIT_BYTES", 90)
             patch.setattr(reader, "RECORD_LIMIT_BYTES", 200)
-            patch.setattr(giants, "BEGINNING_BYTES", 50)
+            patch.setattr(oversized, "BEGINNING_BYTES", 50)
             patch.setattr(split, "CELL_BYTES", 64)
         yield
 

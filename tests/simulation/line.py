@@ -33,7 +33,10 @@ from services.indexer import (
     settings,
     task_servicer,
 )
-from services.ingest import driver, ledger_client, options, resubmitter, staging
+from services.ingest import ledger_client
+from services.ingest.driving import driver, resubmitter
+from services.ingest.planning import shelf
+from services.ingest.request import options
 from services.runtime import background, errors, identity
 from tests.simulation import loop as loops
 from tests.simulation import providers, storage, valkey, wire
@@ -73,7 +76,7 @@ class Ingest:
             self.ledger,
             queue,
             find=shared.files,
-            stage=staging.Staging(shared.bucket.client(process, shared.network), BUCKET),
+            plans=shelf.Shelf(shared.bucket.client(process, shared.network), BUCKET),
             defaults=options.Defaults(),
             scratch=None,
         )

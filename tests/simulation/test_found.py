@@ -13,7 +13,7 @@ from services.chunks import errors as queue_errors
 from services.chunks import memory, strikes
 from services.embedder import tokens, worker
 from services.indexer import concurrency, pinecone_batch, pinecone_transport, pinecone_wire, pinecone_writer
-from services.ingest import staging
+from services.ingest.planning import shelf
 from services.runtime import errors
 from tests.support import chunks
 
@@ -44,7 +44,7 @@ class Away:
 
 def test_duplicates_that_s3_does_not_serve_now_are_waited_for() -> None:
     client: Any = Away()
-    read = staging.Staging(client, "bucket").pairs("s3://bucket/plans/t/plan.json")
+    read = shelf.Shelf(client, "bucket").pairs("s3://bucket/plans/t/plan.json")
     with pytest.raises(errors.Unavailable):
         read(0, 8)
 

@@ -24,7 +24,8 @@ from services.chunks import settings as queue_settings
 from services.embedder import limiter, rows
 from services.indexer import concurrency, servicer
 from services.indexer.ledger import items
-from services.ingest import options, plan
+from services.ingest.planning import plan
+from services.ingest.request import options
 from tests.simulation import files, invariants, line, providers, storage, valkey, wire
 from tests.simulation import loop as loops
 from tests.simulation.fate import Fate

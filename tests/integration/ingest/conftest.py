@@ -15,17 +15,12 @@ from vectorline.v1 import ingest_pb2, ingest_pb2_grpc, ledger_pb2_grpc
 
 from sandbox.metabase import app
 from services.indexer import ledger_servicer
-from services.ingest import (
-    estimate,
-    estimator,
-    finding,
-    ledger_client,
-    options,
-    questions,
-    servicer,
-    settings,
-    staging,
-)
+from services.ingest import ledger_client, servicer, settings
+from services.ingest.estimating import estimate, estimator
+from services.ingest.planning import shelf
+from services.ingest.request import options
+from services.ingest.sources import named, uploads
+from services.ingest.sources.metabase import export as metabase_export
 from services.runtime import identity
 from services.runtime.interceptors import failures
 from tests.support import aws as aws_server
@@ -70,12 +65,12 @@ def where(metabase: str) -> settings.MetabaseSettings:
 
 
 @pytest.fixture
-async def asked(s3: Any, where: settings.MetabaseSettings) -> AsyncIterator[questions.Questions]:
+async def asked(s3: Any, where: settings.MetabaseSettings) -> AsyncIterator[metabase_export.Questions]:
     async def sleep(_seconds: float) -> None:
         return
 
-    async with questions.connect(where) as client:
-        yield questions.Questions(client, staging.Staging(s3, BUCKET), where, sleep=sleep)
+    async with metabase_export.connect(where.metabase) as client:
+        yield metabase_export.Questions(client, uploads.Uploads(s3, BUCKET), where.metabase, sleep=sleep)
 
 
 class Door(grpc.aio.ServerInterceptor):
@@ -122,7 +117,7 @@ class Api:
 
 
 @pytest.fixture
-async def api(s3: Any, asked: questions.Questions, tmp_path: pathlib.Path) -> AsyncIterator[Api]:
+async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path) -> AsyncIterator[Api]:
     line, door, drives = ledgers.line(), Door(), Drives()
     local = tmp_path / "csvs"
     local.mkdir()
@@ -132,14 +127,15 @@ async def api(s3: Any, asked: questions.Questions, tmp_path: pathlib.Path) -> As
     port = server.add_insecure_port("127.0.0.1:0")
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         ledger = ledger_client.Ledger(channel)
-        find, stage = finding.Sources(s3, allowed), staging.Staging(s3, BUCKET)
+        find = named.Sources(s3, allowed.allowed)
         terms = estimate.Terms("small", 3, {"small": 0.02}, requests_per_second=1.0, tokens_per_minute=0.0)
         estimates = estimator.Estimator(find, asked, ledger, terms=terms, seconds=30.0, scratch=None)
         driven: Any = drives
         ours = servicer.IngestServicer(
             ledger,
             find=find,
-            stage=stage,
+            stored=uploads.Uploads(s3, BUCKET),
+            plans=shelf.Shelf(s3, BUCKET),
             tasks=driven,
             defaults=options.Defaults(),
             asked=asked,

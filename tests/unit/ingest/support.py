@@ -11,8 +11,12 @@ import pytest
 from google.protobuf import struct_pb2
 from vectorline.v1 import chunk_pb2
 
-from services.ingest import options, plan, reader, scan, sources, split
+from services.ingest import sources
+from services.ingest.planning import plan, scan
+from services.ingest.reading import reader
+from services.ingest.request import options
 from services.ingest.sources import memory
+from services.ingest.splitting import split
 
 
 @dataclasses.dataclass

@@ -1,0 +1,5 @@
+"""A task, from wherever it stands.
+
+``resubmitter`` finds tasks that nobody drives, ``driver`` takes one through turn, scan, split and seal, ``lease_watch``
+says whether it may go on.
+"""

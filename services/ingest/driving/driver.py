@@ -1,0 +1,207 @@
+"""Drives a task from wherever it stands: turn, scan, split, publish, seal.
+
+There is one way to begin and to recover: whoever holds the task's splitting lease reads what is in flight and what is
+settled, and publishes the rest. Everything may be repeated, and may die at any point.
+"""
+
+import asyncio
+import contextlib
+import enum
+import pathlib
+import tempfile
+
+import structlog
+
+from services.chunks import entry, inflight, keys, publisher, splitting, store
+from services.chunks import errors as queue_errors
+from services.ingest import failures, ledger_client, sources, threads
+from services.ingest.driving import lease_watch
+from services.ingest.planning import plan, scan, shelf
+from services.ingest.request import options
+from services.ingest.sources import named
+from services.ingest.sources.metabase import export as metabase_export
+from services.ingest.splitting import split, task_source
+from services.runtime import errors, failpoints, stages
+
+log = structlog.get_logger()
+
+SCAN, SPLIT, PUBLISH = stages.Stage("scan"), stages.Stage("split"), stages.Stage("publish")
+
+
+# Things that do not answer now: the task stays where it is, and is driven again.
+WAITS = (
+    failures.SourceUnavailable,
+    ledger_client.LedgerUnavailable,
+    queue_errors.QueueUnavailable,
+    errors.Unavailable,
+)
+
+
+class End(enum.Enum):
+    """How a drive ended."""
+
+    DONE = "done"  # nothing is left to publish
+    ELSEWHERE = "elsewhere"  # another process drives it
+    WAITING = "waiting"  # another task holds its turn
+    LATER = "later"  # something it needs does not answer
+    OVER = "over"  # terminal or blocked
+
+
+class Driver:
+    """Drives tasks; see the module's docstring."""
+
+    def __init__(
+        self,
+        ledger: ledger_client.Ledger,
+        queue: store.Store,
+        *,
+        find: named.Sources,
+        plans: shelf.Shelf,
+        defaults: options.Defaults,
+        scratch: pathlib.Path | None,
+        asked: metabase_export.Questions | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher.Publisher(queue)
+        self._splitting = splitting.Splitting(queue)
+        self._inflight = inflight.InFlight(queue)
+        self._sources = find
+        self._plans = plans
+        self._defaults = defaults
+        self._scratch = scratch
+        self._questions = asked
+
+    async def drive(self, task_id: str) -> End:
+        """Drive a task as far as it goes now. Never raises but for a cancel or a defect."""
+        with structlog.contextvars.bound_contextvars(task_id=task_id):
+            try:
+                lease = await self._splitting.acquire(task_id)
+                if lease is None:
+                    return End.ELSEWHERE
+                try:
+                    return await self._advance(task_id, lease)
+                finally:
+                    with contextlib.suppress(queue_errors.QueueUnavailable):
+                        await lease.release()
+            except failures.Failure as failure:
+                return await self._fail(task_id, failure)
+            except WAITS as error:
+                log.warning("The task waits.", action="drive_later", error=str(error))
+                return End.LATER
+            except (ledger_client.LedgerRefused, lease_watch.Stopped) as why:
+                log.info("The task needs no driving here.", action="drive_over", why=str(why))
+                return End.OVER
+
+    async def _fail(self, task_id: str, failure: failures.Failure) -> End:
+        log.warning("The task fails.", action="task_failed", reason=failure.reason, why=failure.message)
+        try:
+            await self._ledger.fail(task_id, failure.reason, failure.message)
+        except ledger_client.LedgerUnavailable:
+            return End.LATER  # the next drive finds the same failure
+        return End.OVER
+
+    async def _advance(self, task_id: str, lease: splitting.SplitLease) -> End:
+        record = await self._ledger.get(task_id)
+        if ledger_client.over(record):
+            return End.OVER
+        fence = await self._ledger.acquire_turn(task_id)
+        if not fence:
+            return End.WAITING
+        stand = lease_watch.Standing(self._ledger, lease, fence)
+        async with stand.watched():
+            if record.status != ledger_client.SPLITTING:
+                record = await self._scan(record, stand)
+                if ledger_client.over(record):  # cancelled or blocked meanwhile: there may be no plan
+                    return End.OVER
+            return await self._split(record, fence, lease, stand)
+
+    async def _scan(self, record: ledger_client.Record, stand: lease_watch.Standing) -> ledger_client.Record:
+        """Pin and scan the source; whole-file errors end the task here, before a cent is spent."""
+        failpoints.hit("ingest.before_scan")
+        chosen = options.Options.from_request(record.request, self._defaults)
+        pinned = await self._pinned(record, chosen, stand)
+        await self._ledger.begin_scan(record.task_id, pinned)
+        if record.parent_task_id:  # a retry: its plan was made from its parent's when it was stored
+            plan_uri = self._plans.plan_uri(record.task_id)
+            return await self._ledger.end_scan(record.task_id, pinned, await self._plans.plan(plan_uri), plan_uri)
+        with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
+            source = self._sources.of_pin(pinned)
+            scanning = stages.to_thread(scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check)
+            scanned = await SCAN.during(scanning)
+            if chosen.data_source == "metabase" and self._questions is not None:
+                self._questions.check_rows(scanned.plan.rows_total)
+            plan_uri = await self._plans.keep_plan(record.task_id, scanned)
+        failpoints.hit("ingest.before_end_scan")
+        log.info("Scanned.", action="scanned", rows=scanned.plan.rows_total, chunks=scanned.plan.chunks_total)
+        return await self._ledger.end_scan(record.task_id, scanned.pinned, scanned.plan, plan_uri)
+
+    async def _pinned(
+        self, record: ledger_client.Record, chosen: options.Options, stand: lease_watch.Standing
+    ) -> sources.Pinned:
+        """The source as the ledger has it, else pinned now. A question is staged first, and never asked again."""
+        if record.source.uri:
+            return sources.Pinned.from_proto(record.source)
+        if chosen.data_source == "metabase":
+            if self._questions is None:
+                raise failures.SourceFailure(metabase_export.UNAVAILABLE, "There is no Metabase here any more.")
+            await self._ledger.begin_scan(record.task_id, None)
+            pinned = await stand.during(self._questions.stage(chosen, record.task_id, record.client))
+            failpoints.hit("ingest.after_stage")
+            return pinned
+        return await asyncio.to_thread(self._sources.of_request(chosen).pin)
+
+    async def _split(
+        self, record: ledger_client.Record, fence: int, lease: splitting.SplitLease, stand: lease_watch.Standing
+    ) -> End:
+        """Publish every chunk that is neither settled nor in flight; then seal."""
+        made = await self._plans.plan(record.plan_uri)
+        missing = await self._missing(record.task_id, made)
+        if missing:
+            opened = task_source.opened(record, made, self._sources, self._plans, self._defaults)
+            chunks = SPLIT.each(opened.chunks(missing))
+            shard = -1
+            async with contextlib.aclosing(threads.iterate(chunks)) as ready:
+                async for chunk in ready:
+                    if chunk.number // plan.SHARD_CHUNKS != shard:
+                        shard = chunk.number // plan.SHARD_CHUNKS
+                        await self._ledger.open_shard(record.task_id, shard)
+                    await self._publish(record, chunk, fence, lease, stand)
+                    failpoints.hit("ingest.mid_publish")
+            log.info("Published.", action="published", chunks=len(missing))
+        failpoints.hit("ingest.before_seal")
+        await self._ledger.seal(record.task_id, made)
+        failpoints.hit("ingest.after_seal")
+        return End.DONE
+
+    async def _missing(self, task_id: str, made: plan.Plan) -> frozenset[int]:
+        """Chunks to publish. What is in flight is read before what is settled: an ack lies between the two."""
+        alive = await self._inflight.alive(task_id)
+        missing: set[int] = set()
+        for first in range(0, made.task_chunks, plan.SHARD_CHUNKS):
+            numbers = range(first, min(first + plan.SHARD_CHUNKS, made.task_chunks))
+            settled = await self._ledger.settled_chunks(task_id, first // plan.SHARD_CHUNKS)
+            missing.update(number for number in numbers if number not in alive and number not in settled)
+        return frozenset(missing)
+
+    async def _publish(
+        self,
+        record: ledger_client.Record,
+        chunk: split.Chunk,
+        fence: int,
+        lease: splitting.SplitLease,
+        stand: lease_watch.Standing,
+    ) -> None:
+        header = entry.Header(
+            task_id=record.task_id,
+            chunk=chunk.number,
+            first_row=chunk.first_row,
+            rows=chunk.rows,
+            skipped=chunk.skipped,
+            rejected=chunk.rejected,
+            fence=fence,
+            priority=keys.Lane(record.request.priority),
+        )
+        publishing = PUBLISH.during(self._publisher.publish_waiting(header, chunk.payload, lease.token))
+        outcome = await stand.during(publishing)
+        if outcome is store.Outcome.LEASE_LOST:
+            raise lease_watch.Stopped("another splitter has the task")

@@ -1,0 +1,1 @@
+"""What a task would come to. ``estimator`` answers calls; ``estimate`` counts; ``lengths`` and ``packing`` say how."""

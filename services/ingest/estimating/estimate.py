@@ -1,0 +1,178 @@
+"""What a task over a source would come to: the scan, then the very chunks that a task would publish, counted.
+
+Everything is exact and streamed; memory does not grow with the file. A million rows of 50 tokens take 27 s of one core
+(measured), of which counting tokens is the half; a machine that is busy with tasks takes as much longer.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+
+from vectorline.v1 import chunk_pb2
+
+from services.ingest import sources
+from services.ingest.contract import tokens
+from services.ingest.estimating import lengths, packing
+from services.ingest.planning import plan, scan
+from services.ingest.request import options
+from services.ingest.splitting import split
+
+SAMPLES = 5
+# Between two calls of `check`.
+CHECK_TEXTS = 1_000
+# The rows' metadata name their task, and count towards a limit: what is as long stands in for a task.
+_TASK_ID = "00000000-0000-4000-8000-000000000000"
+_PROCESSED_AT = "2000-01-01T00:00:00.000Z"
+
+# Called now and then; what it raises ends the work.
+Check = Callable[[object], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What buying costs here.
+
+    Args:
+        model: The embedding model.
+        dimension: Values a vector.
+        prices: US dollars per million tokens, by model.
+        requests_per_second: Limit of the account; 0: none.
+        tokens_per_minute: Limit of the account; 0: none.
+    """
+
+    model: str
+    dimension: int
+    prices: Mapping[str, float]
+    requests_per_second: float
+    tokens_per_minute: float
+
+    def price(self, billed_tokens: int) -> float | None:
+        """US dollars; None: the model has no price here."""
+        price = self.prices.get(self.model)
+        return None if price is None else price * billed_tokens / 1e6
+
+    def seconds(self, requests: int, billed_tokens: int) -> float | None:
+        """Time to buy at the limits; None: there are none."""
+        if not self.requests_per_second and not self.tokens_per_minute:
+            return None
+        by_requests = requests / self.requests_per_second if self.requests_per_second else 0.0
+        by_tokens = billed_tokens / self.tokens_per_minute * 60 if self.tokens_per_minute else 0.0
+        return max(by_requests, by_tokens)
+
+
+@dataclasses.dataclass
+class Rejects:
+    """Rows rejected for one reason: how many, and the first of them (row number, message)."""
+
+    rows: int = 0
+    samples: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """The outcome; rows = usable + skipped + rejected."""
+
+    plan: plan.Plan
+    pinned: sources.Pinned
+    usable: int
+    skipped: int
+    rejected: int
+    # By reason.
+    rejects: Mapping[str, Rejects]
+    tokens: int
+    billed_tokens: int
+    profile: lengths.Profile
+    requests: int
+
+
+def estimate(
+    source: sources.Source,
+    pinned: sources.Pinned,
+    chosen: options.Options,
+    folder: pathlib.Path,
+    *,
+    terms: Terms,
+    check: Check,
+) -> Estimate:
+    """Read the whole source twice: to scan it, and to judge its rows. Blocking.
+
+    Args:
+        source: Where the bytes are.
+        pinned: Which bytes.
+        chosen: The request.
+        folder: For temporary files, about 24 bytes a row.
+        terms: What buying costs.
+        check: See Check.
+
+    Raises:
+        failures.FileFailure: The file is not one to load.
+        failures.SourceFailure: The bytes cannot be had.
+        failures.SourceUnavailable: The bytes cannot be had now.
+    """
+    scanned = scan.scan(source, pinned, chosen, folder, progress=check)
+    context = split.Context(_TASK_ID, chosen, chosen.data_source, chosen.s3_key or pinned.display_name, _PROCESSED_AT)
+    tally = _Tally(terms, check)
+    with scanned.duplicates.open("rb") as sidecar:
+
+        def pairs(start: int, count: int) -> bytes:
+            sidecar.seek(start)
+            return sidecar.read(count)
+
+        for chunk in split.split(source, scanned.pinned, scanned.plan, context, pairs):
+            tally.add(chunk)
+    return tally.result(scanned)
+
+
+class _Tally:
+    """Adds up chunks."""
+
+    def __init__(self, terms: Terms, check: Check) -> None:
+        self._check = check
+        self._lengths = lengths.Lengths()
+        self._requests = packing.Requests(terms.tokens_per_minute)
+        self._billed = self._usable = self._skipped = self._rejected = 0
+        self._rejects: dict[str, Rejects] = {}
+
+    def add(self, chunk: split.Chunk) -> None:
+        rows = chunk_pb2.ChunkRows.FromString(chunk.payload)
+        self._usable += len(rows.rows)
+        self._skipped += chunk.skipped
+        self._rejected += chunk.rejected
+        self._buy([row.text for row in rows.rows])
+        for reject in rows.rejects:
+            found = self._rejects.setdefault(reject.reason, Rejects())
+            found.rows += 1
+            if len(found.samples) < SAMPLES:
+                found.samples.append((reject.row_number, reject.message))
+
+    def _buy(self, texts: list[str]) -> None:
+        """As the embedder does: identical texts of a chunk once, in the order in which they first stand there."""
+        count = self._counted(dict.fromkeys(texts))
+        self._lengths.add(count[text] for text in texts)
+        for length in count.values():
+            self._billed += length
+            self._requests.add(length)
+
+    def _counted(self, texts: Iterable[str]) -> dict[str, int]:
+        encode = tokens.encoding().encode_ordinary
+        count = {}
+        for number, text in enumerate(texts):
+            if number % CHECK_TEXTS == 0:
+                self._check(number)
+            count[text] = len(encode(text))
+        return count
+
+    def result(self, scanned: scan.Scan) -> Estimate:
+        by_frequency = sorted(self._rejects.items(), key=lambda pair: (-pair[1].rows, pair[0]))
+        return Estimate(
+            plan=scanned.plan,
+            pinned=scanned.pinned,
+            usable=self._usable,
+            skipped=self._skipped,
+            rejected=self._rejected,
+            rejects=dict(by_frequency),
+            tokens=self._lengths.total,
+            billed_tokens=self._billed,
+            profile=self._lengths.profile(),
+            requests=self._requests.count,
+        )

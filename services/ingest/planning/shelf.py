@@ -1,0 +1,88 @@
+"""Plans in the bucket, each beside its sidecar of duplicates."""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+from services.ingest.planning import duplicates, plan, scan
+from services.ingest.sources import object_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Shelf:
+    """The plans of tasks.
+
+    Args:
+        client: Answers soon or not at all.
+        bucket: Its name.
+    """
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def plan_uri(self, task_id: str) -> str:
+        """Where a task's plan lies."""
+        return f"s3://{self._bucket}/plans/{task_id}/plan.json"
+
+    async def keep_restricted(self, task_id: str, made: plan.Plan, parent_plan_uri: str) -> None:
+        """Store the plan of a retry, with its parent's sidecar beside it."""
+        if made.duplicates_total:
+            await object_store.call(
+                self._client.copy_object,
+                Bucket=self._bucket,
+                Key=self._sidecar(self.plan_uri(task_id)),
+                CopySource={"Bucket": self._bucket, "Key": self._sidecar(parent_plan_uri)},
+            )
+        await object_store.call(
+            self._client.put_object, Bucket=self._bucket, Key=self._key(self.plan_uri(task_id)), Body=made.to_json()
+        )
+
+    async def keep_plan(self, task_id: str, scanned: scan.Scan) -> str:
+        """Store a plan and its sidecar; answers the plan's URI."""
+        uri = self.plan_uri(task_id)
+        if scanned.plan.duplicates_total:
+            await object_store.call(self._put_file, key=self._sidecar(uri), path=scanned.duplicates)
+        await object_store.call(
+            self._client.put_object, Bucket=self._bucket, Key=self._key(uri), Body=scanned.plan.to_json()
+        )
+        return uri
+
+    async def plan(self, plan_uri: str) -> plan.Plan:
+        """Read a plan.
+
+        Raises:
+            failures.FileFailure: It is of another splitter's version.
+            errors.Unavailable: S3 does not answer.
+        """
+        return plan.Plan.from_json(await object_store.call(self._get, key=self._key(plan_uri)))
+
+    def pairs(self, plan_uri: str) -> duplicates.Slices:
+        """Reads slices of a plan's sidecar, in the splitting thread; raises errors.Unavailable as the rest does."""
+        key = self._sidecar(plan_uri)
+
+        def read(start: int, count: int) -> bytes:
+            span = f"bytes={start}-{start + count - 1}"
+            with object_store.translated():
+                answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=span)
+                with answer["Body"] as body:
+                    data: bytes = body.read()
+            partial = answer["ResponseMetadata"]["HTTPStatusCode"] == 206
+            return data if partial else data[start : start + count]
+
+        return read
+
+    def _sidecar(self, plan_uri: str) -> str:
+        return self._key(plan_uri).replace("plan.json", "duplicates.bin")
+
+    def _key(self, uri: str) -> str:
+        return uri.removeprefix(f"s3://{self._bucket}/")
+
+    def _put_file(self, key: str, path: pathlib.Path) -> None:
+        self._client.upload_file(str(path), self._bucket, key)
+
+    def _get(self, key: str) -> bytes:
+        with self._client.get_object(Bucket=self._bucket, Key=key)["Body"] as body:
+            data: bytes = body.read()
+        return data

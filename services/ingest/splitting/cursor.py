@@ -1,0 +1,66 @@
+"""A position in a source's rows, moved from shard to shard: on, where reading goes on; by offset, where it can."""
+
+from collections.abc import Iterator
+
+from services.ingest import failures, sources
+from services.ingest.planning import plan
+from services.ingest.reading import gunzip, reader
+
+
+class Cursor:
+    """Reads the shards of one source, ascending; holds at most one stream."""
+
+    def __init__(self, source: sources.Source, pinned: sources.Pinned, made: plan.Plan) -> None:
+        self._source = source
+        self._pinned = pinned
+        self._plan = made
+        self._stream: sources.ByteStream | None = None
+        self._blocks: Iterator[reader.Block] = iter(())
+        # What of a block belongs to the next shard.
+        self._held: reader.Block | None = None
+        self._row = 0
+
+    def shard(self, index: int) -> Iterator[reader.Block]:
+        """Yield exactly the rows of a shard.
+
+        Raises:
+            failures.SourceFailure: SOURCE_CHANGED where the source ends too early; see sources.ByteStream.
+        """
+        first_row, end_row = self._plan.shards[index].first_row, self._plan.shard_end(index)[1]
+        if self._row != first_row and (self._plan.dialect.seekable or not 0 < self._row < first_row):
+            self._open(index)
+        while self._row < end_row:
+            block = self._held or next(self._blocks, None)
+            if block is None:
+                raise failures.SourceFailure("SOURCE_CHANGED", "The source has fewer rows than its scan; start anew.")
+            length = len(block.rows)
+            end = min(length, end_row - block.first_row)
+            self._held = _part(block, end, length) if end < length else None
+            self._row = block.first_row + max(end, 0)
+            start = max(0, first_row - block.first_row)
+            if start < end:
+                yield _part(block, start, end)
+
+    def close(self) -> None:
+        """Close the stream."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _open(self, index: int) -> None:
+        self.close()
+        self._held = None
+        shard, form = self._plan.shards[index], self._plan.dialect
+        offset, self._row = (shard.offset, shard.first_row) if form.seekable else (0, 1)
+        stream = self._source.open(self._pinned, offset)
+        self._stream = gunzip.GunzipStream(stream) if form.gzip else stream
+        self._blocks = reader.Reader(self._stream, form, offset=offset, first_row=self._row).blocks()
+
+
+def _part(block: reader.Block, start: int, end: int) -> reader.Block:
+    """Return the rows ``start`` to ``end`` (exclusive) of a block."""
+    if start == 0 and end == len(block.rows):
+        return block
+    flaws = {position - start: what for position, what in block.flaws.items() if start <= position < end}
+    offset = block.offset + sum(block.sizes[:start])
+    return reader.Block(block.first_row + start, offset, block.rows[start:end], block.sizes[start:end], flaws)

@@ -1,0 +1,73 @@
+"""A task's source and plan, opened: to split it, or to read rows again."""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator
+
+from services.ingest import ledger_client, sources
+from services.ingest.planning import duplicates, plan, shelf
+from services.ingest.request import options
+from services.ingest.sources import named
+from services.ingest.splitting import split
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """What every chunk of a task is a pure function of."""
+
+    source: sources.Source
+    pinned: sources.Pinned
+    plan: plan.Plan
+    context: split.Context
+    pairs: duplicates.Slices
+
+    def chunks(self, wanted: Collection[int]) -> Iterator[split.Chunk]:
+        """Split these chunks of the task, in order. Blocking."""
+        chosen = self.plan.selected
+        numbers = {self.source_chunk(number): number for number in wanted}
+        found = split.split(
+            self.source,
+            self.pinned,
+            self.plan,
+            self.context,
+            self.pairs,
+            first_chunk=min(numbers),
+            only=numbers.__contains__,
+        )
+        if chosen is None:
+            return found
+        return (dataclasses.replace(chunk, number=numbers[chunk.number]) for chunk in found)
+
+    def source_chunk(self, number: int) -> int:
+        """The source's number of a chunk of the task."""
+        return number if self.plan.selected is None else self.plan.selected.source_chunk(number)
+
+    def rows_of_chunk(self, number: int, first_row: int, rows: int) -> Iterable[int]:
+        """The rows of a chunk of the task, which begins at `first_row`."""
+        if self.plan.selected is not None:
+            return self.plan.selected.rows_of(number)
+        return range(first_row, first_row + rows)
+
+    def rows(self, first_row: int, count: int) -> Iterator[split.Rebuilt]:
+        """Read rows again, with what became of them. Blocking."""
+        return split.rebuild(
+            self.source, self.pinned, self.plan, self.context, self.pairs, first_row=first_row, rows=count
+        )
+
+
+def opened(
+    record: ledger_client.Record,
+    made: plan.Plan,
+    find: named.Sources,
+    plans: shelf.Shelf,
+    defaults: options.Defaults,
+) -> Opened:
+    """Open a scanned task."""
+    pinned = sources.Pinned.from_proto(record.source)
+    context = split.Context(
+        task_id=record.task_id,
+        options=options.Options.from_request(record.request, defaults),
+        source=record.request.data_source,
+        s3_key=record.request.s3_key or pinned.display_name,
+        processed_at=record.created_at.ToJsonString(),
+    )
+    return Opened(find.of_pin(pinned), pinned, made, context, plans.pairs(record.plan_uri))

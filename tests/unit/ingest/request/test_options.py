@@ -1,0 +1,101 @@
+import datetime
+
+import pytest
+from vectorline.v1 import ingest_pb2
+
+from services.ingest.request import options
+from services.runtime import errors
+
+GOOD = {"data_source": "s3_csv", "s3_key": "a.csv", "question_id": 232}
+
+
+def made(**fields: object) -> options.Options:
+    return options.Options.from_request(ingest_pb2.ProcessRequest(**{**GOOD, **fields}), options.Defaults())
+
+
+def refused(**fields: object) -> dict[str, str]:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        made(**fields)
+    return {violation.field: violation.description for violation in caught.value.violations}
+
+
+def test_absent_fields_take_the_defaults_of_the_contract() -> None:
+    chosen = made()
+    assert (chosen.chunk_size, chosen.namespace, chosen.priority, chosen.mode) == (1_000, "v2", "normal", "upsert")
+    assert (chosen.sanitizer, chosen.metadata, chosen.on_duplicate, chosen.on_long_text) == (
+        "clean", "typed", "first", "reject",
+    )  # fmt: skip
+    assert (chosen.id_column, chosen.text_column, chosen.date_column) == ("id", "formatted_text", "created_at")
+
+
+def test_a_stored_request_reads_back_as_the_same_options() -> None:
+    chosen = made(
+        start_date="2024-02-29", delimiter="tab", encoding="windows-1252", text_template="{a b}", metadata_columns=["x"]
+    )
+    assert chosen.start_date == datetime.date(2024, 2, 29)
+    assert (chosen.delimiter, chosen.encoding) == ("\t", "cp1252")
+    assert options.Options.from_request(chosen.to_request(), options.Defaults()) == chosen
+
+
+def test_every_bad_field_is_named_at_once() -> None:
+    fields = {
+        "data_source": "ftp", "question_id": -1, "start_date": "2025-02-30", "end_date": "1/2/2025", "batch_size": 99,
+        "chunk_size": 100_001, "namespace": "a\nb", "priority": "urgent", "mode": "replace", "sanitizer": "bleach",
+        "metadata": "none", "text_template": "{open", "on_duplicate": "last", "on_long_text": "cut", "delimiter": "::",
+        "encoding": "klingon", "metadata_columns": ["x"], "exclude_columns": ["x"], "id_column": " ",
+        "request_id": "é" * 129,
+    }  # fmt: skip
+    assert set(refused(**fields)) == set(fields) - {"metadata_columns"}
+
+
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "idna", "utf-7", "unicode_escape", "../x", "a\0b", "x" * 99])
+def test_only_text_encodings_are_taken(encoding: str) -> None:
+    assert "encoding" in refused(encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"s3_key": ""}, "s3_key"),
+        ({"s3_key": "s3://b"}, "s3_key"),
+        ({"s3_key": "http://b/c"}, "s3_key"),
+        ({"data_source": "local_csv", "s3_key": ""}, "s3_key"),
+        ({"data_source": "upload"}, "upload_id"),
+        ({"data_source": ""}, "data_source"),
+        ({"question_id": None}, "question_id"),
+        ({"start_date": "2025-01-02", "end_date": "2025-01-01"}, "end_date"),
+        ({"namespace": "n" * 513}, "namespace"),
+    ],
+)
+def test_what_a_source_needs_is_asked_for(fields: dict[str, object], field: str) -> None:
+    assert set(refused(**fields)) == {field}
+
+
+@pytest.mark.parametrize("fields", [{"mode": "mirror"}, {"mode": "force"}])
+def test_what_is_yet_to_come_is_said_to_be(fields: dict[str, object]) -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        made(**fields)
+    assert caught.value.reason == "NOT_YET"
+
+
+def test_what_is_yet_to_come_does_not_hide_what_is_wrong() -> None:
+    with pytest.raises(errors.InvalidArgument) as caught:
+        made(mode="mirror", chunk_size=1)
+    assert caught.value.reason == "INVALID_ARGUMENT"
+    assert {violation.field for violation in caught.value.violations} == {"mode", "chunk_size"}
+
+
+def test_metabase_takes_the_question_of_the_configuration() -> None:
+    request = ingest_pb2.ProcessRequest(data_source="metabase", start_date="2025-01-01")
+
+    chosen = options.Options.from_request(request, options.Defaults(metabase_question_id=232))
+
+    assert chosen.question_id == 232
+
+
+def test_metabase_filters_by_its_own_query_and_not_by_a_column() -> None:
+    chosen = made(data_source="metabase", s3_key="", start_date="2025-01-01")
+
+    assert not chosen.dated
+    assert made(start_date="2025-01-01").dated
+    assert set(refused(data_source="metabase", s3_key="")) == {"start_date"}
