@@ -143,7 +143,7 @@ def send(
     here: session.Session, file: pathlib.Path, options: ingest_pb2.ProcessRequest, *, estimate: bool = False
 ) -> ingest_pb2.ProcessResponse:
     """Upload a local file, with a bar on a terminal."""
-    # Fields 1 to 24 of both messages are the same on the wire (ingest.proto), so nothing is copied by name.
+    # Fields 1 to 24 and 33 to 42 of both are the same on the wire (ingest.proto), so nothing is copied by name.
     first = ingest_pb2.UploadRequest.FromString(options.SerializeToString())
     first.estimate = estimate
     try:

@@ -117,6 +117,10 @@ class Ledger:
             encoding=made.dialect.encoding,
             delimiter=made.dialect.delimiter,
             columns=made.columns,
+            types=made.types,
+            encoding_guessed=made.dialect.encoding_guessed,
+            quoting=made.dialect.quoting,
+            warnings=[each.to_proto() for each in made.warnings],
         )
         with _translated():
             return await self._stub.EndScan(request)

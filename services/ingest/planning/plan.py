@@ -8,11 +8,11 @@ import bisect
 import dataclasses
 import json
 
-from services.ingest import failures
+from services.ingest import failures, warning
 from services.ingest.planning import selection
 from services.ingest.reading import dialect
 
-SPLITTER_VERSION = 1
+SPLITTER_VERSION = 2
 SHARD_CHUNKS = 256
 
 
@@ -51,6 +51,7 @@ class Plan:
     splitter_version: int = SPLITTER_VERSION
     # The rows that a retry takes; None: all.
     selected: selection.Selection | None = None
+    warnings: tuple[warning.Warning, ...] = ()
 
     @property
     def task_rows(self) -> int:
@@ -86,6 +87,7 @@ class Plan:
         fields["dialect"] = dialect.Dialect(**fields["dialect"])
         fields["columns"], fields["types"] = tuple(fields["columns"]), tuple(fields["types"])
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
+        fields["warnings"] = tuple(warning.Warning(**each) for each in fields["warnings"])
         if fields.get("selected") is not None:
             chunks = ((chunk, tuple(map(tuple, ranges))) for chunk, ranges in fields["selected"]["chunks"])
             fields["selected"] = selection.Selection(tuple(chunks))

@@ -26,6 +26,10 @@ class Dialect:
     # crlf, lf, cr, mixed or none, in the head of the file; for people.
     newline: str
     gzip: bool = False
+    # csv, none or backslash.
+    quoting: str = "csv"
+    # Neither declared nor marked nor UTF-8.
+    encoding_guessed: bool = False
 
     @property
     def unit_bytes(self) -> int:

@@ -4,11 +4,12 @@ import codecs
 import dataclasses
 import datetime
 import re
+import zoneinfo
 from collections.abc import Callable, Iterable
 
 from vectorline.v1 import ingest_pb2
 
-from services.ingest.request import template
+from services.ingest.request import template, types
 from services.runtime import errors
 
 DATA_SOURCES = ("s3_csv", "metabase", "upload", "local_csv")
@@ -19,6 +20,14 @@ SANITIZERS = ("clean", "legacy", "none")
 METADATA = ("typed", "legacy")
 ON_DUPLICATE = ("first", "fail")
 ON_LONG_TEXT = ("reject", "truncate")
+QUOTING = ("auto", "csv", "none", "backslash")
+ON_RAGGED = ("reject", "pad")
+SKIP_LINES = range(101)
+HEADER = ("first", "none")
+DATE_ORDER = ("auto", "ymd", "mdy", "dmy")
+ON_BAD_ID = ("reject", "escape")
+STORE_TEXT = ("fit", "none")
+NULL_VALUES = 100
 DELIMITERS = (",", ";", "|", "\t")
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t"}
 BATCH_SIZE = range(100, 10_001)
@@ -82,6 +91,19 @@ class Options:
     date_column: str = "created_at"
     upload_id: str = ""
     request_id: str = ""
+    quoting: str = "auto"
+    on_ragged: str = "reject"
+    # None: the header is looked for.
+    skip_lines: int | None = None
+    header: str = "first"
+    # Without outer blanks.
+    null_values: tuple[str, ...] = ()
+    # name:type, as the request has them; ``declared_types`` reads them.
+    column_types: tuple[str, ...] = ()
+    date_order: str = "auto"
+    time_zone: str = "UTC"
+    on_bad_id: str = "reject"
+    store_text: str = "fit"
 
     @classmethod
     def from_request(
@@ -152,6 +174,16 @@ class _Checks:
             date_column=self.text("date_column", "created_at", NAME_BYTES).strip(),
             upload_id=self.text("upload_id", "", NAME_BYTES),
             request_id=self.text("request_id", "", REQUEST_ID_BYTES),
+            quoting=self.choice("quoting", QUOTING),
+            on_ragged=self.choice("on_ragged", ON_RAGGED),
+            skip_lines=self.skip_lines(),
+            header=self.choice("header", HEADER),
+            null_values=self.null_values(),
+            column_types=self.column_types(),
+            date_order=self.choice("date_order", DATE_ORDER),
+            time_zone=self.time_zone(),
+            on_bad_id=self.choice("on_bad_id", ON_BAD_ID),
+            store_text=self.choice("store_text", STORE_TEXT),
         )
         both = sorted(set(made.metadata_columns) & set(made.exclude_columns))
         if both:
@@ -256,6 +288,38 @@ class _Checks:
         elif any(not name.strip() for name in names):
             self.bad(field, "has an empty name")
         return tuple(dict.fromkeys(name.strip() for name in names))
+
+    def skip_lines(self) -> int | None:
+        return self.number("skip_lines", SKIP_LINES, 0) if self.request.HasField("skip_lines") else None
+
+    def null_values(self) -> tuple[str, ...]:
+        values = list(self.request.null_values)
+        if len(values) > NULL_VALUES:
+            self.bad("null_values", f"has {len(values):,} values; {NULL_VALUES} are the limit")
+        return tuple(dict.fromkeys(value.strip() for value in values))
+
+    def column_types(self) -> tuple[str, ...]:
+        declared = tuple(dict.fromkeys(self.request.column_types))
+        if len(declared) > COLUMN_NAMES:
+            self.bad("column_types", f"has {len(declared):,} entries; {COLUMN_NAMES:,} are the limit")
+            return ()
+        try:
+            types.parse(declared)
+        except types.TypesError as error:
+            self.bad("column_types", str(error))
+        return declared
+
+    def time_zone(self) -> str:
+        value = self.request.time_zone or "UTC"
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (
+            KeyError,
+            ValueError,
+            OSError,
+        ):  # ZoneInfoNotFoundError is a KeyError; a folder of the database an OSError
+            self.bad("time_zone", f"{value[:50]!r} is no zone of the IANA database; e.g. UTC or Europe/Zurich")
+        return value
 
     def delimiter(self) -> str:
         value = DELIMITER_NAMES.get(self.request.delimiter.lower(), self.request.delimiter)

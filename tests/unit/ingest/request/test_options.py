@@ -3,7 +3,7 @@ import datetime
 import pytest
 from vectorline.v1 import ingest_pb2
 
-from services.ingest.request import options
+from services.ingest.request import options, types
 from services.runtime import errors
 
 GOOD = {"data_source": "s3_csv", "s3_key": "a.csv", "question_id": 232}
@@ -30,8 +30,10 @@ def test_absent_fields_take_the_defaults_of_the_contract() -> None:
 
 def test_a_stored_request_reads_back_as_the_same_options() -> None:
     chosen = made(
-        start_date="2024-02-29", delimiter="tab", encoding="windows-1252", text_template="{a b}", metadata_columns=["x"]
-    )
+        start_date="2024-02-29", delimiter="tab", encoding="windows-1252", text_template="{a b}",
+        metadata_columns=["x"], skip_lines=0, null_values=[" NULL ", ""], column_types=["a:list(:)"],
+        time_zone="Europe/Zurich",
+    )  # fmt: skip
     assert chosen.start_date == datetime.date(2024, 2, 29)
     assert (chosen.delimiter, chosen.encoding) == ("\t", "cp1252")
     assert options.Options.from_request(chosen.to_request(), options.Defaults()) == chosen
@@ -43,7 +45,9 @@ def test_every_bad_field_is_named_at_once() -> None:
         "chunk_size": 100_001, "namespace": "a\nb", "priority": "urgent", "mode": "replace", "sanitizer": "bleach",
         "metadata": "none", "text_template": "{open", "on_duplicate": "last", "on_long_text": "cut", "delimiter": "::",
         "encoding": "klingon", "metadata_columns": ["x"], "exclude_columns": ["x"], "id_column": " ",
-        "request_id": "é" * 129,
+        "request_id": "é" * 129, "quoting": "some", "on_ragged": "cut", "skip_lines": 101, "header": "last",
+        "null_values": ["x"] * 101, "column_types": ["a:date"], "date_order": "mm", "time_zone": "Mars/Base",
+        "on_bad_id": "hash", "store_text": "half",
     }  # fmt: skip
     assert set(refused(**fields)) == set(fields) - {"metadata_columns"}
 
@@ -99,3 +103,26 @@ def test_metabase_filters_by_its_own_query_and_not_by_a_column() -> None:
     assert not chosen.dated
     assert made(start_date="2025-01-01").dated
     assert set(refused(data_source="metabase", s3_key="")) == {"start_date"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "name", "kind"),
+    [
+        ("price:number", "price", types.Declared("number")),
+        (" zip :string", "zip", types.Declared("string")),
+        ("a:b:timestamp", "a:b", types.Declared("timestamp")),
+        ("tags:list(|)", "tags", types.Declared("list", "|")),
+        ("tags:list(:)", "tags", types.Declared("list", ":")),
+        ("tags:list())", "tags", types.Declared("list", ")")),
+        ("x:list(a):boolean", "x:list(a)", types.Declared("boolean")),
+    ],
+)
+def test_declared_types_name_a_column_and_a_type(entry: str, name: str, kind: types.Declared) -> None:
+    assert types.parse([entry]) == {name: kind}
+    assert entry.endswith(f":{kind}")
+
+
+@pytest.mark.parametrize("entries", [["price"], [":number"], ["a:date"], ["a:list()"], ["a:number", "a:string"]])
+def test_what_declares_no_type_is_said(entries: list[str]) -> None:
+    with pytest.raises(types.TypesError, match=r"name:type|say one"):
+        types.parse(entries)
