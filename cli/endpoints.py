@@ -54,7 +54,10 @@ def read_file(file: pathlib.Path) -> dict[str, str]:
 def resolve(
     flags: Mapping[str, str | None], environ: Mapping[str, str], folder: pathlib.Path, *, tls: bool = False
 ) -> Endpoints:
-    """Flags win over the environment, and the environment over the file.
+    """Addresses and key come from one origin, so that no key reaches an address that it was not meant for.
+
+    Flags and the environment are one (flags win), the file is the other. The file counts where the first names no
+    address; a key given as a flag always counts.
 
     Args:
         flags: Variable name to what was given on the command line, None where nothing was.
@@ -62,11 +65,8 @@ def resolve(
         folder: Where the search for the file begins.
         tls: Speak TLS.
     """
-    file = find_file(folder, environ)
-    written = read_file(file) if file else {}
-
-    def value(variable: str) -> str:
-        return flags.get(variable) or environ.get(variable) or written.get(variable) or ""
-
-    addresses = {service: address for service, name in ADDRESS_VARIABLES.items() if (address := value(name))}
-    return Endpoints(addresses=addresses, api_key=value(KEY_VARIABLE), tls=tls)
+    said = {name: flags.get(name) or environ.get(name) or "" for name in (*ADDRESS_VARIABLES.values(), KEY_VARIABLE)}
+    if not any(said[name] for name in ADDRESS_VARIABLES.values()) and (file := find_file(folder, environ)):
+        said = read_file(file)
+    addresses = {service: said[name] for service, name in ADDRESS_VARIABLES.items() if said.get(name)}
+    return Endpoints(addresses=addresses, api_key=flags.get(KEY_VARIABLE) or said.get(KEY_VARIABLE, ""), tls=tls)

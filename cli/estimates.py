@@ -7,7 +7,7 @@ from typing import Final
 from rich import console, table, text
 from vectorline.v1 import ingest_pb2
 
-from cli import pace, screen
+from cli import pace, render, screen
 
 _SAMPLES: Final = 3
 _COLUMNS: Final = 12
@@ -36,6 +36,7 @@ def card(found: ingest_pb2.EstimateResponse) -> console.RenderableType:
     grid.add_row("Namespace", _namespace(found.namespace_check))
     grid.add_row("File", _file(found))
     grid.add_row("Columns", _columns(found))
+    render.add_warnings(grid, "Warning", found.warnings)
     return grid
 
 
@@ -72,7 +73,9 @@ def _namespace(check: ingest_pb2.NamespaceCheck) -> text.Text:
 
 def _file(found: ingest_pb2.EstimateResponse) -> str:
     delimiter = "tab" if found.delimiter == "\t" else found.delimiter
-    facts = [f"{found.size_bytes:,.0f} bytes", found.encoding, f"delimiter {delimiter}", f"{found.newline} line ends"]
+    encoding = f"{found.encoding} (guessed; --encoding declares it)" if found.encoding_guessed else found.encoding
+    facts = [f"{found.size_bytes:,.0f} bytes", encoding, f"delimiter {delimiter}", f"{found.newline} line ends"]
+    facts += [f"quoting {found.quoting}"] if found.quoting not in ("", "csv") else []
     return screen.printable(", ".join([*facts, *(["gzip"] if found.gzip else []), f"{found.chunks:,} chunks"]))
 
 

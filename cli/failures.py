@@ -20,6 +20,7 @@ class ExitCode(enum.IntEnum):
     FAILED = 1  # failed rows; a failed, cancelled or blocked task; a fault inside the line
     USAGE = 2  # a wrong flag, a bad argument, a refused key, a task that does not exist
     UNREACHABLE = 3  # the line does not answer
+    BUSY = 4  # a limit of the key or of the line is reached: the same call may succeed later
     INTERRUPTED = 130  # Ctrl-C, as shells have it: 128 + SIGINT
 
 
@@ -73,6 +74,7 @@ _EXIT_CODES: Final = {
     grpc.StatusCode.FAILED_PRECONDITION: ExitCode.USAGE,
     grpc.StatusCode.UNAUTHENTICATED: ExitCode.USAGE,
     grpc.StatusCode.PERMISSION_DENIED: ExitCode.USAGE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ExitCode.BUSY,
     grpc.StatusCode.UNAVAILABLE: ExitCode.UNREACHABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: ExitCode.UNREACHABLE,
 }

@@ -41,7 +41,7 @@ class _Live:
 class LiveUpload(_Live):
     """A bar of bytes."""
 
-    def __init__(self, where: console.Console, name: str, total_bytes: int) -> None:
+    def __init__(self, where: console.Console, name: str, total_bytes: int | None) -> None:
         super().__init__(
             where,
             progress.TextColumn("uploading [bold]{task.fields[name]}[/]"),

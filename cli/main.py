@@ -20,7 +20,7 @@ _ROOT_OPTIONS: Final = frozenset({"--ingest-addr", "--embedder-addr", "--indexer
 
 _EXIT_CODES: Final = (
     "Exit codes: 0 all is well · 1 rows failed, or the task is failed, cancelled or blocked · 2 usage or a bad "
-    "argument · 3 the line cannot be reached · 130 Ctrl-C (the task goes on)."
+    "argument · 3 the line cannot be reached · 4 a limit is reached, try again later · 130 Ctrl-C (the task goes on)."
 )
 
 
@@ -85,7 +85,8 @@ def root(
 ) -> None:
     """Rows of a CSV become vectors: load files, watch them, search them.
 
-    What is neither a flag nor in the environment is read from .run/endpoints.env, here or in a folder above.
+    Where neither a flag nor the environment names an address, addresses and key are those of .run/endpoints.env, here
+    or in a folder above.
     """
     flags = {
         "INGEST_ADDR": ingest_addr,

@@ -22,7 +22,7 @@ class PlainUpload:
         self,
         say: Callable[[str], None],
         name: str,
-        total_bytes: int,
+        total_bytes: int | None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -36,9 +36,13 @@ class PlainUpload:
         """Note so many bytes in all."""
         if self._clock() - self._last_line >= LINE_SECONDS:
             self._last_line = self._clock()
-            percent = 100 * sent_bytes / max(self._total, 1)
-            mega = f"{sent_bytes / _MEGABYTE:.1f} of {self._total / _MEGABYTE:.1f} MB"
-            self._say(f"uploading {self._name}: {mega} ({percent:.0f} %)")
+            self._say(f"uploading {self._name}: {sent_bytes / _MEGABYTE:.1f}{self._share(sent_bytes)}")
+
+    def _share(self, sent_bytes: int) -> str:
+        if self._total is None:  # a pipe
+            return " MB"
+        percent = 100 * sent_bytes / max(self._total, 1)
+        return f" of {self._total / _MEGABYTE:.1f} MB ({percent:.0f} %)"
 
 
 class PlainTask:

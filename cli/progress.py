@@ -48,7 +48,7 @@ class Silent:
 
 
 def upload_display(
-    where: screen.Screen, name: str, total_bytes: int
+    where: screen.Screen, name: str, total_bytes: int | None
 ) -> contextlib.AbstractContextManager[UploadDisplay]:
     """The display of an upload that suits `where`."""
     if where.json:

@@ -8,7 +8,7 @@ from typing import Final
 
 from google.protobuf import json_format, timestamp_pb2
 from rich import console, padding, table, text
-from vectorline.v1 import embedder_pb2, task_pb2
+from vectorline.v1 import embedder_pb2, task_pb2, warning_pb2
 
 from cli import outcome, pace, screen
 
@@ -54,6 +54,7 @@ def task_card(task: task_pb2.Task) -> console.RenderableType:
     grid.add_row("Rows", _rows_line(task))
     if task.result.failed_by_reason:
         grid.add_row("Failed", _reasons(task))
+    add_warnings(grid, "Warning", task.warnings)
     chunks = task.progress
     if chunks.chunks_total:
         in_work = f", {chunks.chunks_processing:,} in work" if chunks.chunks_processing else ""
@@ -87,9 +88,16 @@ def task_summary(task: task_pb2.Task) -> console.RenderableType:
         grid.add_row("unread", _count(progress.unread_records, "yellow"))
     if progress.failed_records:
         grid.add_row("rejects", text.Text(f"vectorline rejects {task.task_id}", "cyan"))
+    add_warnings(grid, "warning", task.warnings)
     if task.status == "blocked":
         grid.add_row("watch", text.Text(f"vectorline watch {task.task_id}", "cyan"))
     return console.Group(title, padding.Padding(grid, (0, 0, 0, 2), expand=False))
+
+
+def add_warnings(grid: table.Table, label: str, warnings: Iterable[warning_pb2.Warning]) -> None:
+    """Add one yellow row for each warning: what may not be as the source's owner means it."""
+    for warning in warnings:
+        grid.add_row(label, text.Text(screen.printable(f"{warning.message} ({warning.code})"), "yellow"))
 
 
 def tasks_table(tasks: Sequence[task_pb2.Task], now: datetime.datetime, width: int) -> console.RenderableType:

@@ -29,7 +29,7 @@ def run(line: fake_line.FakeLine, tmp_path, monkeypatch) -> Run:
     for name, value in line.environment.items():
         monkeypatch.setenv(name, value)
 
-    def invoke(*arguments: str) -> testing.Result:
-        return testing.CliRunner().invoke(main.app, list(arguments), catch_exceptions=False)
+    def invoke(*arguments: str, input: str | None = None) -> testing.Result:  # noqa: A002 (as the runner calls it)
+        return testing.CliRunner().invoke(main.app, list(arguments), input=input, catch_exceptions=False)
 
     return invoke

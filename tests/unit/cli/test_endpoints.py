@@ -29,14 +29,26 @@ def test_the_file_is_found_in_a_folder_above(tmp_path):
     assert found.api_key == "from=file"
 
 
-def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
-    write(tmp_path / ".run")
-    environment = {"INGEST_ADDR": "environment:1", "EMBEDDER_ADDR": "environment:2", "API_KEY": ""}
+def test_flags_win_over_the_environment(tmp_path):
+    environment = {"INGEST_ADDR": "environment:1", "EMBEDDER_ADDR": "environment:2", "API_KEY": "environment"}
 
     found = endpoints.resolve({"INGEST_ADDR": "flag:1", "API_KEY": None}, environment, tmp_path)
 
-    assert found.addresses == {"ingest": "flag:1", "embedder": "environment:2", "indexer": "127.0.0.1:3"}
-    assert found.api_key == "from=file"
+    assert found.addresses == {"ingest": "flag:1", "embedder": "environment:2"}
+    assert found.api_key == "environment"
+
+
+def test_no_key_reaches_an_address_of_another_origin(tmp_path):
+    """A file in a folder above may be anybody's: it is not sent the key of the environment, nor the other way round."""
+    write(tmp_path / ".run")
+
+    of_the_file = endpoints.resolve({}, {"API_KEY": "environment"}, tmp_path)
+    of_the_environment = endpoints.resolve({}, {"INGEST_ADDR": "environment:1"}, tmp_path)
+    by_flag = endpoints.resolve({"API_KEY": "flag"}, {}, tmp_path)
+
+    assert (of_the_file.addresses["ingest"], of_the_file.api_key) == ("127.0.0.1:1", "from=file")
+    assert (of_the_environment.addresses, of_the_environment.api_key) == ({"ingest": "environment:1"}, "")
+    assert (by_flag.addresses["ingest"], by_flag.api_key) == ("127.0.0.1:1", "flag")
 
 
 def test_run_dir_names_the_only_place_to_look(tmp_path):

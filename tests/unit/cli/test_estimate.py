@@ -103,3 +103,13 @@ def test_a_file_that_no_task_could_load_ends_with_its_reason(run, line):
 
     assert result.exit_code == 2
     assert "A quote is open at row 7." in result.stderr
+
+
+def test_what_may_not_be_as_meant_is_said(run, line):
+    warning = {"code": "encoding_guessed", "message": "The encoding cp1252 is a guess.", "count": 3}
+    line.answers["Estimate"] = answer(encoding="cp1252", warnings=[warning], encoding_guessed=True)
+    result = run("estimate", "s3://bucket/a.csv", "--question-id", "1")
+
+    assert result.exit_code == 0, result.stderr
+    assert "The encoding cp1252 is a guess. (encoding_guessed)" in result.stdout
+    assert "cp1252 (guessed; --encoding declares it)" in result.stdout

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import re
+import threading
 import uuid
 
 import grpc
@@ -51,8 +54,17 @@ def test_the_first_message_of_an_upload_carries_every_option(run, line, big_file
         "--metadata-columns": "a, b",
         "--exclude-columns": "c",
         "--request-id": "once",
+        "--quoting": "backslash",
+        "--on-ragged": "pad",
+        "--skip-lines": "0",
+        "--header": "none",
+        "--date-order": "dmy",
+        "--time-zone": "Europe/Zurich",
+        "--on-bad-id": "escape",
+        "--store-text": "none",
     }
-    run("process", str(big_file), *(part for option in options.items() for part in option))
+    repeated = ["--null", "NULL", "--null", "N/A", "--column-type", "a:list(|)", "--column-type", "b:number"]
+    run("process", str(big_file), *repeated, *(part for option in options.items() for part in option))
 
     first = line.requests[0]
     assert first.filename == "catalogue.csv"
@@ -63,6 +75,10 @@ def test_the_first_message_of_an_upload_carries_every_option(run, line, big_file
     assert (first.start_date, first.end_date, first.date_column) == ("2025-01-01", "2025-12-31", "made")
     assert (first.on_duplicate, first.on_long_text, first.request_id) == ("fail", "truncate", "once")
     assert (list(first.metadata_columns), list(first.exclude_columns)) == (["a", "b"], ["c"])
+    assert (first.quoting, first.on_ragged, first.header, first.date_order) == ("backslash", "pad", "none", "dmy")
+    assert (first.HasField("skip_lines"), first.skip_lines) == (True, 0)
+    assert (first.time_zone, first.on_bad_id, first.store_text) == ("Europe/Zurich", "escape", "none")
+    assert (list(first.null_values), list(first.column_types)) == (["NULL", "N/A"], ["a:list(|)", "b:number"])
 
 
 def test_options_that_were_not_given_are_absent_so_that_the_line_s_defaults_hold(run, line, big_file):
@@ -91,21 +107,59 @@ def test_every_request_has_an_idempotency_key_of_its_own(run, line):
     assert first != second
 
 
-@pytest.mark.parametrize("source", ["s3://bucket/in/a.csv", "in/a.csv"])
-def test_what_is_no_local_file_is_an_object_in_s3(run, line, source):
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [("s3://bucket/in/a.csv", "s3://bucket/in/a.csv"), ("key:in/a.csv", "in/a.csv"), ("key:key:x", "key:x")],
+)
+def test_an_object_in_s3_is_named_as_such(run, line, source, key):
     result = run("process", source, "--question-id", "1")
 
     assert result.exit_code == 0
     assert line.calls == ["Process"]
-    assert (line.requests[0].data_source, line.requests[0].s3_key) == ("s3_csv", source)
+    assert (line.requests[0].data_source, line.requests[0].s3_key) == ("s3_csv", key)
 
 
-@pytest.mark.parametrize("source", ["./a.csv", "/nowhere/a.csv", "."])
-def test_a_path_that_leads_nowhere_is_a_usage_error(run, line, source):
-    result = run("process", source)
+@pytest.mark.parametrize("command", ["process", "estimate"])
+@pytest.mark.parametrize(
+    "source", ["bikse.csv", "data\\bikes.csv", "s3:/b/k", "./a.csv", "/nowhere/a.csv", ".", "a\0b"]
+)
+def test_a_mistyped_name_is_a_usage_error_and_no_key(run, line, command, source):
+    result = run(command, source)
 
     assert result.exit_code == 2
     assert line.calls == []
+    assert source == "." or "key:" in result.stderr
+
+
+def test_standard_input_is_an_upload(run, line):
+    result = run("process", "-", "--question-id", "1", input="id,formatted_text\n1,a\n")
+
+    assert result.exit_code == 0, result.stderr
+    assert line.requests[0].filename == "stdin.csv"
+    assert line.upload_sha256 == hashlib.sha256(b"id,formatted_text\n1,a\n").hexdigest()
+
+
+def test_a_named_pipe_is_an_upload(run, line, tmp_path):
+    content = random.Random(2).randbytes(3 * 2**20)
+    pipe = tmp_path / "items.csv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    result = run("process", "items.csv")
+    writer.join(timeout=30)
+
+    assert result.exit_code == 0, result.stderr
+    assert line.requests[0].filename == "items.csv"
+    assert line.upload_sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_process_and_estimate_take_the_same_options_of_a_load(run):
+    def options(command: str) -> set[str]:
+        return set(re.findall(r"--[a-z-]+", run(command, "--help").stdout))
+
+    assert options("process") - options("estimate") == {"--watch", "--no-watch", "--priority", "--request-id"}
+    assert not options("estimate") - options("process")
+    assert {"--quoting", "--skip-lines", "--null", "--column-type", "--date-order"} <= options("estimate")
 
 
 @pytest.mark.parametrize("flag", [["--chunk-size", "-1"], ["--question-id", "9999999999"], ["--priority", "urgent"]])
