@@ -5,12 +5,12 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from benchmarks import files, line
+from benchmarks import callers, files, line
 from benchmarks.figures import Figure, Run
 
 MIB = 1 << 20
 SMALL_ROWS = 1_000
-CALLS, CALLS_A_SECOND = 500, 50
+STATUS_A_SECOND, SUBMITS_A_SECOND = 50, 10
 
 
 def big(run: Run) -> Iterator[Figure]:
@@ -23,7 +23,7 @@ def big(run: Run) -> Iterator[Figure]:
         task_id = running.upload(path, namespace="big")
         first = _first_chunk_seconds(running, task_id)
         beside = _each(running, small, run.repeats)
-        latency = _latency(running, task_id)
+        latency = {"status": _status(running, task_id), "submit": _submits(running)}
         if running.task(task_id)["status"] != "processing_chunks":
             raise line.BenchmarkFailed("The big task was over before the others were measured; choose more --big-rows.")
         running.finished(task_id, run.big_rows)
@@ -37,8 +37,12 @@ def big(run: Run) -> Iterator[Figure]:
     ratio = statistics.median(beside) / statistics.median(alone)
     runs = {"beside_s": [round(each, 2) for each in beside], "alone_s": [round(each, 2) for each in alone]}
     yield Figure("a 1,000-row task beside a big one, over its time alone", ratio, "x", 3, 2, detail=runs)
-    yield Figure("submit and status through Envoy, p95", latency[0], "ms", 100)
-    yield Figure("submit and status through Envoy, p99", latency[1], "ms", 250)
+    for name, took in latency.items():
+        p95, p99 = callers.p95_p99(took)
+        yield Figure(
+            f"{name} through Envoy, p95", p95, "ms", 100, detail={"calls": len(took), "most_ms": round(max(took))}
+        )
+        yield Figure(f"{name} through Envoy, p99", p99, "ms", 250)
 
 
 def _peaks(running: line.Line) -> dict[str, float]:
@@ -67,18 +71,18 @@ def _each(running: line.Line, path: pathlib.Path, repeats: int) -> list[float]:
     return took
 
 
-def _latency(running: line.Line, task_id: str) -> tuple[float, float]:
-    """p95 and p99 in ms of 50 calls a second for ten seconds: status, and now and then a submit of a missing file."""
-    took = []
-    began = time.monotonic()
-    for number in range(CALLS):
-        time.sleep(max(0.0, began + number / CALLS_A_SECOND - time.monotonic()))
-        asked = time.monotonic()
-        if number % 25:
-            running.task(task_id)
-        else:
-            body = {"data_source": "s3_csv", "s3_key": "none.csv", "question_id": 1, "namespace": f"none-{number}"}
-            running.rest.post("/api/v1/process", json=body)
-        took.append((time.monotonic() - asked) * 1_000)
-    cuts = statistics.quantiles(took, n=100)
-    return cuts[94], cuts[98]
+def _status(running: line.Line, task_id: str) -> list[float]:
+    """Milliseconds of 50 status calls a second for ten seconds."""
+    return callers.milliseconds(lambda _: running.task(task_id), calls=10 * STATUS_A_SECOND, a_second=STATUS_A_SECOND)
+
+
+def _submits(running: line.Line) -> list[float]:
+    """Milliseconds of 10 submits a second for ten seconds, of a file that is missing."""
+
+    def submit(number: int) -> None:
+        body = {"data_source": "s3_csv", "s3_key": "none.csv", "question_id": 1, "namespace": f"none-{number}"}
+        answer = running.rest.post("/api/v1/process", json=body)
+        if answer.status_code != 202:
+            raise line.BenchmarkFailed(answer.text)
+
+    return callers.milliseconds(submit, calls=10 * SUBMITS_A_SECOND, a_second=SUBMITS_A_SECOND)
