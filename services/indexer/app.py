@@ -6,23 +6,12 @@ from collections.abc import AsyncIterator
 import grpc
 from vectorline.v1 import ledger_pb2_grpc
 
-from services.indexer import (
-    aws,
-    clock,
-    dynamodb,
-    gauges,
-    ledger,
-    ledger_servicer,
-    pinecone_client,
-    pinecone_reference,
-    pinecone_transport,
-    pinecone_wire,
-    pinecone_writer,
-    rejects,
-    servicer,
-    settings,
-    task_servicer,
-)
+from services.indexer import aws, ledger, servicer, settings
+from services.indexer.ledger import servicer as ledger_servicer
+from services.indexer.pinecone import client, rest, transport, wire, writer
+from services.indexer.storage import clock, dynamodb, rejects
+from services.indexer.tasks import gauges
+from services.indexer.tasks import servicer as task_servicer
 from services.runtime import background, health, server
 
 NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService")
@@ -44,13 +33,13 @@ async def application(
         stack.callback(objects.close)
         store = rejects.RejectStore(aws.s3(where), kept.s3_bucket_name, objects)
 
-        index = pinecone_client.Pinecone(pinecone)
+        index = client.Pinecone(pinecone)
         stack.push_async_callback(index.close)
-        wire = pinecone_wire.Wire(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
-        stack.push_async_callback(wire.close)
-        reference = pinecone_reference.Reference(index, rules.upsert_deadline_seconds)
-        upserts = pinecone_writer.Upserts(
-            pinecone_transport.Transport(index, wire, reference, pinecone.pinecone_transport),
+        by_grpc = wire.Wire(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
+        stack.push_async_callback(by_grpc.close)
+        by_rest = rest.Reference(index, rules.upsert_deadline_seconds)
+        upserts = writer.Upserts(
+            transport.Transport(index, by_grpc, by_rest, pinecone.pinecone_transport),
             most_vectors=pinecone.pinecone_batch_size,
         )
 

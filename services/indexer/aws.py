@@ -12,7 +12,8 @@ import structlog
 import tenacity
 from botocore import config, exceptions
 
-from services.indexer import clock, settings
+from services.indexer import settings
+from services.indexer.storage import clock
 from services.runtime import errors, stages
 
 if TYPE_CHECKING:  # the stubs are there for mypy only

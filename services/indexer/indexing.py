@@ -14,8 +14,11 @@ from collections.abc import Sequence
 import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
-from services.indexer import ledger, pinecone_batch, pinecone_writer, rejects
+from services.indexer import ledger
 from services.indexer.ledger import gate, shards
+from services.indexer.pinecone import batch as batches
+from services.indexer.pinecone import writer
+from services.indexer.storage import rejects
 from services.runtime import errors, failpoints, stages
 
 log = structlog.get_logger()
@@ -33,7 +36,7 @@ REFUSED = "index_refused"
 class Part:
     """Rows of a chunk that go into the index by one upsert."""
 
-    batch: pinecone_batch.Batch
+    batch: batches.Batch
     row_numbers: Sequence[int]
 
 
@@ -80,7 +83,7 @@ class Chunk:
         self,
         header: indexer_pb2.IndexChunkHeader,
         book: ledger.Ledger,
-        upserts: pinecone_writer.Upserts,
+        upserts: writer.Upserts,
         store: rejects.RejectStore,
         permissions: Permissions,
     ) -> None:
@@ -131,7 +134,7 @@ class Chunk:
         Raises:
             errors.InvalidArgument: The rows do not add up to the header's.
             errors.Conflict: The task may not write any more.
-            pinecone_batch.IndexUnavailable: The index did not take everything.
+            batches.IndexUnavailable: The index did not take everything.
         """
         return await SETTLE.during(self._settle(await asyncio.gather(*self._writing)))
 
@@ -180,16 +183,16 @@ def parts_of(batch: indexer_pb2.VectorBatch, header: indexer_pb2.IndexChunkHeade
     Raises:
         errors.InvalidArgument: The batch's fields do not belong together.
     """
-    size = header.dimension * pinecone_batch.BYTES_A_FLOAT
+    size = header.dimension * batches.BYTES_A_FLOAT
     count = len(batch.ids)
     if not size or len(batch.values) != count * size or not count == len(batch.metadata) == len(batch.row_numbers):
         raise errors.InvalidArgument("The batch's ids, values, metadata and row numbers do not belong together.")
     values = memoryview(batch.values)
     vectors = [
-        pinecone_batch.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
+        batches.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
         for vector_id, metadata, start in zip(batch.ids, batch.metadata, range(0, count * size, size), strict=True)
     ]
     return [
-        Part(pinecone_batch.Batch(vectors[run], header.namespace), batch.row_numbers[run])
-        for run in pinecone_batch.runs(vectors, most)
+        Part(batches.Batch(vectors[run], header.namespace), batch.row_numbers[run])
+        for run in batches.runs(vectors, most)
     ]

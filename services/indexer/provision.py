@@ -13,7 +13,8 @@ import pinecone
 import pinecone.errors
 from botocore import exceptions
 
-from services.indexer import aws, settings, table
+from services.indexer import aws, settings
+from services.indexer.storage import table
 from services.runtime import secrets
 
 if TYPE_CHECKING:  # the stubs are there for mypy only

@@ -10,17 +10,12 @@ import grpc
 from google.protobuf import empty_pb2, json_format, message
 from vectorline.v1 import chunk_pb2, embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
-from services.indexer import (
-    indexing,
-    ledger,
-    monitoring_servicer,
-    pinecone_batch,
-    pinecone_client,
-    pinecone_writer,
-    rejects,
-    settings,
-    task_servicer,
-)
+from services.indexer import indexing, ledger, settings
+from services.indexer.pinecone import batch as batches
+from services.indexer.pinecone import client, writer
+from services.indexer.storage import rejects
+from services.indexer.tasks import monitoring
+from services.indexer.tasks import servicer as task_servicer
 from services.runtime import errors, failpoints
 from services.runtime.interceptors.around import Context
 
@@ -31,15 +26,15 @@ DECODING = indexer_pb2.IndexChunkResponse(decoding=indexer_pb2.Decoding())
 DECODED = indexer_pb2.IndexChunkResponse(decoded=indexer_pb2.Decoded())
 
 
-class IndexerServicer(monitoring_servicer.MonitoringServicer):
+class IndexerServicer(monitoring.MonitoringServicer):
     """Writes chunks, answers questions, and hands what concerns tasks to `TaskServicer`."""
 
     def __init__(
         self,
         tasks: task_servicer.TaskServicer,
         book: ledger.Ledger,
-        index: pinecone_client.Pinecone,
-        upserts: pinecone_writer.Upserts,
+        index: client.Pinecone,
+        upserts: writer.Upserts,
         store: rejects.RejectStore,
         *,
         rules: settings.LedgerSettings,
@@ -78,7 +73,7 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
             settled = await chunk.settle()
             failpoints.hit("indexer.before_reply")
             yield indexer_pb2.IndexChunkResponse(settled=settled)
-        except pinecone_batch.IndexUnavailable as error:
+        except batches.IndexUnavailable as error:
             raise errors.Unavailable(f"The index does not take the chunk now: {error}", retry_seconds=1.0) from error
         finally:
             if chunk is not None:
@@ -91,7 +86,7 @@ class IndexerServicer(monitoring_servicer.MonitoringServicer):
                 "The question cannot be asked.",
                 violations=(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."),),
             )
-        vector = pinecone_batch.floats(request.vector)
+        vector = batches.floats(request.vector)
         await self._ledger.namespaces.check(request.namespace, request.model, len(vector))
         found = await self._index.query(
             vector,

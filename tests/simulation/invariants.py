@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from services.embedder import limiter
-from services.indexer import table
 from services.indexer.ledger import items
+from services.indexer.storage import table
 from tests.simulation import files, providers
 
 if TYPE_CHECKING:

@@ -20,19 +20,14 @@ from services.embedder import (
     tokens,
     worker,
 )
-from services.indexer import (
-    clock,
-    ledger,
-    ledger_servicer,
-    pinecone_client,
-    pinecone_transport,
-    pinecone_wire,
-    pinecone_writer,
-    rejects,
-    servicer,
-    settings,
-    task_servicer,
-)
+from services.indexer import ledger, servicer, settings
+from services.indexer.ledger import servicer as ledger_servicer
+from services.indexer.pinecone import client as pinecone_client
+from services.indexer.pinecone import transport as pinecone_transport
+from services.indexer.pinecone import wire as pinecone_wire
+from services.indexer.pinecone import writer as pinecone_writer
+from services.indexer.storage import clock, rejects
+from services.indexer.tasks import servicer as task_servicer
 from services.ingest import ledger_client
 from services.ingest.driving import driver, resubmitter
 from services.ingest.planning import shelf

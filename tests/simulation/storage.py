@@ -8,8 +8,8 @@ from typing import Any
 
 from botocore import exceptions
 
-from services.indexer import clock, memory, table
 from services.indexer.ledger import items
+from services.indexer.storage import clock, memory, table
 from services.ingest import failures, sources
 from services.ingest.sources import memory as memory_source
 from services.runtime import errors

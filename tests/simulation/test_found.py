@@ -12,7 +12,11 @@ from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
 from services.chunks import memory, strikes
 from services.embedder import tokens, worker
-from services.indexer import concurrency, pinecone_batch, pinecone_transport, pinecone_wire, pinecone_writer
+from services.indexer.pinecone import batch as pinecone_batch
+from services.indexer.pinecone import concurrency
+from services.indexer.pinecone import transport as pinecone_transport
+from services.indexer.pinecone import wire as pinecone_wire
+from services.indexer.pinecone import writer as pinecone_writer
 from services.ingest.planning import shelf
 from services.runtime import errors
 from tests.support import chunks

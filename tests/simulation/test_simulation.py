@@ -8,8 +8,8 @@ import pytest
 
 from services.chunks import memory, store
 from services.embedder import worker
-from services.indexer import table
 from services.indexer.ledger import shards, turns
+from services.indexer.storage import table
 from tests.simulation import world
 
 # `make simulate` runs 2,000, and more with SEEDS=.

@@ -22,8 +22,9 @@ import structlog
 from services.chunks import entry, presence
 from services.chunks import settings as queue_settings
 from services.embedder import limiter, rows
-from services.indexer import concurrency, servicer
+from services.indexer import servicer
 from services.indexer.ledger import items
+from services.indexer.pinecone import concurrency
 from services.ingest.planning import plan
 from services.ingest.request import options
 from tests.simulation import files, invariants, line, providers, storage, valkey, wire

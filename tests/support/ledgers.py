@@ -5,8 +5,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
-from services.indexer import clock, ledger, memory, table
+from services.indexer import ledger
 from services.indexer.ledger import creation, lifecycle, shards
+from services.indexer.storage import clock, memory, table
 
 INDEX = "idx"
 DEADLINE_SECONDS = 30.0

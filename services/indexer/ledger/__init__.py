@@ -3,7 +3,8 @@
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
 is · `shards` holds the books of chunks · `closing` settles, rolls up, seals, closes · `gate` answers before each
 purchase and write · `namespaces` keeps models apart · `allowance` counts what keys use ·
-`progress` counts · `listing` lists.
+`progress` counts · `listing` lists · `records` puts items into the messages of LedgerService · `servicer` serves it to
+ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
@@ -12,7 +13,6 @@ import dataclasses
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.indexer import clock, table
 from services.indexer.ledger import (
     allowance,
     closing,
@@ -26,6 +26,7 @@ from services.indexer.ledger import (
     shards,
     turns,
 )
+from services.indexer.storage import clock, table
 from services.runtime import errors
 
 

@@ -16,8 +16,8 @@ from typing import Final
 
 import structlog
 
-from services.indexer import clock, table
 from services.indexer.ledger import items
+from services.indexer.storage import clock, table
 from services.runtime import errors, identity
 
 log = structlog.get_logger()

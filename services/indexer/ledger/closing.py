@@ -6,9 +6,9 @@ caller wins each, and a crash between two of them is healed by the next call.
 
 import structlog
 
-from services.indexer import table
 from services.indexer.ledger import items, lifecycle, shards
 from services.indexer.ledger.items import Status
+from services.indexer.storage import table
 from services.runtime import errors, failpoints
 
 log = structlog.get_logger()

@@ -7,9 +7,9 @@ from typing import Any
 
 import structlog
 
-from services.indexer import clock, table
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
+from services.indexer.storage import clock, table
 from services.runtime import errors, failpoints, identity
 
 log = structlog.get_logger()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import structlog
 
-from services.indexer import table
 from services.indexer.ledger import closing, items, lifecycle, namespaces, shards
 from services.indexer.ledger.items import Status
+from services.indexer.storage import table
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ import re
 import urllib.parse
 from typing import Final
 
-from services.indexer import table
+from services.indexer.storage import table
 from services.runtime import errors
 
 CHUNKS_PER_SHARD: Final = 256

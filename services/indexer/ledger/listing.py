@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from services.indexer import table
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Listing, Status
+from services.indexer.storage import table
 from services.runtime import errors
 
 OPEN_PAGE: Final = 200

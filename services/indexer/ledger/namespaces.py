@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from services.indexer import clock, table
 from services.indexer.ledger import items
+from services.indexer.storage import clock, table
 from services.runtime import errors
 
 log = structlog.get_logger()

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from services.indexer import table
 from services.indexer.ledger import items, shards
+from services.indexer.storage import table
 
 
 @dataclasses.dataclass

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
-from services.indexer import clock, table
 from services.indexer.ledger import items
+from services.indexer.storage import clock, table
 from services.runtime import errors
 
 _COUNTS: Final = ("settled", "indexed", "skipped", "failed", "chunks_failed")

@@ -9,9 +9,9 @@ import datetime
 
 import structlog
 
-from services.indexer import clock, table
 from services.indexer.ledger import items, lifecycle
 from services.indexer.ledger.items import Status
+from services.indexer.storage import clock, table
 from services.runtime import errors
 
 log = structlog.get_logger()

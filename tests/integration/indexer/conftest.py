@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.indexer import aws, clock, dynamodb, ledger, provision, settings
+from services.indexer import aws, ledger, provision, settings
+from services.indexer.storage import clock, dynamodb
 from tests.support import aws as aws_server
 from tests.support import ledgers
 

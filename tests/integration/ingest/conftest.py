@@ -14,7 +14,7 @@ from aiohttp import web
 from vectorline.v1 import ingest_pb2, ingest_pb2_grpc, ledger_pb2_grpc
 
 from sandbox.metabase import app
-from services.indexer import ledger_servicer
+from services.indexer.ledger import servicer as ledger_servicer
 from services.ingest import ledger_client, servicer, settings
 from services.ingest.estimating import estimate, estimator
 from services.ingest.planning import shelf

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from botocore import exceptions
 
-from services.indexer import aws, clock, settings
+from services.indexer import aws, settings
+from services.indexer.storage import clock
 from services.runtime import errors
 
 QUICK = settings.AwsSettings(aws_retry_seconds=0.5)

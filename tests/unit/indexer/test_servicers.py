@@ -8,7 +8,11 @@ import grpc
 import pytest
 from vectorline.v1 import chunk_pb2, indexer_pb2, indexer_pb2_grpc, ingest_pb2, ledger_pb2, ledger_pb2_grpc
 
-from services.indexer import ledger_servicer, pinecone_client, rejects, settings, task_servicer
+from services.indexer import settings
+from services.indexer.ledger import servicer as ledger_servicer
+from services.indexer.pinecone import client as pinecone_client
+from services.indexer.storage import rejects
+from services.indexer.tasks import servicer as task_servicer
 from services.runtime import identity
 from services.runtime.interceptors import failures
 from tests.support import ledgers

@@ -1,0 +1,90 @@
+"""Between the ledger's items and the messages of the LedgerService."""
+
+from google.protobuf import timestamp_pb2
+from vectorline.v1 import ingest_pb2, ledger_pb2
+
+from services.indexer.ledger import creation, lifecycle
+from services.indexer.storage import clock, table
+from services.runtime import identity
+
+
+def record(item: table.Item, *, existed: bool = False) -> ledger_pb2.TaskRecord:
+    """A task item as services see it."""
+    message = ledger_pb2.TaskRecord(
+        task_id=item[table.KEY],
+        client=item["client"],
+        status=item["status"],
+        request=request(item),
+        plan_uri=item.get("plan_uri", ""),
+        fence=item.get("fence", 0),
+        rows_total=item.get("rows_total", 0),
+        sealed=item["sealed"],
+        chunks_total=item.get("chunks_total", 0),
+        created_at=timestamp(item["created_at"]),
+        parent_task_id=item.get("parent_task_id", ""),
+        error_reason=item.get("error_reason", ""),
+        error=item.get("error", ""),
+        existed=existed,
+    )
+    if "source" in item:
+        message.source.CopyFrom(source(item))
+    return message
+
+
+def request(item: table.Item) -> ingest_pb2.ProcessRequest:
+    """The request of a task."""
+    return ingest_pb2.ProcessRequest.FromString(item["request"])
+
+
+def source(item: table.Item) -> ledger_pb2.PinnedSource:
+    """The pinned source of a task; empty before it is pinned."""
+    return ledger_pb2.PinnedSource.FromString(item.get("source", b""))
+
+
+def order(message: ledger_pb2.CreateTaskRequest) -> creation.Order:
+    """What is to be stored."""
+    asked = message.request
+    body = ingest_pb2.ProcessRequest()
+    body.CopyFrom(asked)
+    body.ClearField("request_id")
+    if asked.data_source == "upload" and message.source.sha256:
+        # Every upload has an id of its own: a repeated one is known by its content.
+        body.upload_id = message.source.sha256
+    return creation.Order(
+        client=message.client,
+        request_id=asked.request_id,
+        request=asked.SerializeToString(deterministic=True),
+        body=body.SerializeToString(deterministic=True) + message.parent_task_id.encode(),
+        task_type=asked.data_source,
+        namespace=asked.namespace,
+        question_id=asked.question_id if asked.HasField("question_id") else None,
+        source=message.source.SerializeToString() if message.HasField("source") else b"",
+        task_id=message.task_id,
+        parent_task_id=message.parent_task_id,
+        limits=limits(message.limits),
+    )
+
+
+def limits(message: ledger_pb2.CallerLimits) -> identity.Limits:
+    """What a key may use of the ledger."""
+    return identity.Limits(open_tasks=message.open_tasks, rows_per_day=message.rows_per_day)
+
+
+def scan(message: ledger_pb2.EndScanRequest) -> lifecycle.Scan:
+    """What a scan found."""
+    return lifecycle.Scan(
+        source=message.source.SerializeToString(),
+        plan_uri=message.plan_uri,
+        rows=message.rows_total,
+        encoding=message.encoding,
+        delimiter=message.delimiter,
+        columns=tuple(message.columns),
+        chunks=message.chunks_total,
+    )
+
+
+def timestamp(moment: str) -> timestamp_pb2.Timestamp:
+    """A stored time as a message."""
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(clock.parse(moment))
+    return message

@@ -1,0 +1,203 @@
+"""LedgerService: RPC in, ledger out. Who may call is the auth interceptor's business."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
+
+import grpc
+from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
+
+from services.indexer import ledger
+from services.indexer.ledger import gate, namespaces, records, shards
+from services.indexer.pinecone import client
+from services.indexer.storage import rejects, table
+from services.runtime import errors
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+GATES: Final = {answer: ledger_pb2.Gate.Value(f"GATE_{answer.name}") for answer in gate.Answer}
+# One message holds at most this much of a chunk's rejects, unless a single one is larger.
+REJECTS_MESSAGE_BYTES: Final = 1024 * 1024
+
+
+class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
+    """The ledger to the other services.
+
+    Args:
+        book: The ledger.
+        store: Where rejects are kept.
+        index: Describes the index that vectors go to; None: there is none to ask.
+    """
+
+    def __init__(
+        self,
+        book: ledger.Ledger,
+        store: rejects.RejectStore,
+        index: Callable[[], Awaitable[client.Index]] | None = None,
+    ) -> None:
+        self._ledger = book
+        self._rejects = store
+        self._index = index
+
+    async def CreateTask(self, request: ledger_pb2.CreateTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
+        if not request.client:
+            raise errors.InvalidArgument(
+                "The request has a bad field.",
+                violations=(errors.FieldViolation("client", "The key id of who submits the task."),),
+            )
+        if request.parent_task_id:
+            stored = await self._ledger.creation.find(records.order(request))
+            if stored is not None:
+                return records.record(stored, existed=True)
+            await self._ledger.turns.check_latest(request.parent_task_id)
+        task, existed = await self._ledger.create(records.order(request))
+        return records.record(task, existed=existed)
+
+    async def AdmitTask(self, request: ledger_pb2.AdmitTaskRequest, context: Context) -> ledger_pb2.AdmitTaskResponse:
+        if not await self._ledger.creation.known(request.client, request.request_id):
+            await self._ledger.allowance.check(request.client, records.limits(request.limits))
+        return ledger_pb2.AdmitTaskResponse()
+
+    async def GetTaskRecord(self, request: ledger_pb2.GetTaskRecordRequest, context: Context) -> ledger_pb2.TaskRecord:
+        return records.record(await self._ledger.tasks.get(request.task_id))
+
+    async def ListOpenTasks(
+        self, request: ledger_pb2.ListOpenTasksRequest, context: Context
+    ) -> ledger_pb2.ListOpenTasksResponse:
+        page = await self._ledger.listing.open(request.page_token)
+        return ledger_pb2.ListOpenTasksResponse(
+            tasks=[records.record(task) for task in page.tasks], next_page_token=page.next_page_token
+        )
+
+    async def AcquireTurn(
+        self, request: ledger_pb2.AcquireTurnRequest, context: Context
+    ) -> ledger_pb2.AcquireTurnResponse:
+        turn = await self._ledger.turns.acquire(request.task_id)
+        return ledger_pb2.AcquireTurnResponse(
+            held=turn.held, fence=turn.fence, holder_task_id=turn.holder, status=turn.status
+        )
+
+    async def BeginScan(self, request: ledger_pb2.BeginScanRequest, context: Context) -> ledger_pb2.TaskRecord:
+        source = request.source.SerializeToString() if request.HasField("source") else b""
+        return records.record(await self._ledger.tasks.begin_scan(request.task_id, source))
+
+    async def EndScan(self, request: ledger_pb2.EndScanRequest, context: Context) -> ledger_pb2.TaskRecord:
+        return records.record(await self._ledger.end_scan(request.task_id, records.scan(request)))
+
+    async def OpenShard(self, request: ledger_pb2.OpenShardRequest, context: Context) -> ledger_pb2.OpenShardResponse:
+        await self._ledger.shards.open(request.task_id, request.shard)
+        return ledger_pb2.OpenShardResponse()
+
+    async def GetShard(self, request: ledger_pb2.GetShardRequest, context: Context) -> ledger_pb2.GetShardResponse:
+        shard = await self._ledger.shards.get(request.task_id, request.shard)
+        if shard is None:
+            return ledger_pb2.GetShardResponse(exists=False)
+        return ledger_pb2.GetShardResponse(settled_chunks=shards.settled_chunks(shard), exists=True)
+
+    async def SealTask(self, request: ledger_pb2.SealTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
+        task = await self._ledger.closing.seal(request.task_id, request.chunks_total, request.rows_total)
+        return records.record(task)
+
+    async def FailTask(self, request: ledger_pb2.FailTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
+        return records.record(await self._ledger.tasks.fail(request.task_id, request.reason, request.message))
+
+    async def BlockTask(self, request: ledger_pb2.BlockTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
+        return records.record(await self._ledger.tasks.block(request.task_id, request.reason, request.message))
+
+    async def ListBlockedTasks(
+        self, request: ledger_pb2.ListBlockedTasksRequest, context: Context
+    ) -> ledger_pb2.ListBlockedTasksResponse:
+        return ledger_pb2.ListBlockedTasksResponse(task_ids=await self._ledger.listing.blocked(request.reason))
+
+    async def ResumeTask(self, request: ledger_pb2.ResumeTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
+        return records.record(await self._ledger.resume(request.task_id))
+
+    async def CheckNamespace(
+        self, request: ledger_pb2.CheckNamespaceRequest, context: Context
+    ) -> ledger_pb2.CheckNamespaceResponse:
+        held = await self._ledger.namespaces.holds(request.namespace)
+        answer = ledger_pb2.CheckNamespaceResponse(index_dimension=await self._index_dimension())
+        dimension = request.dimension or answer.index_dimension
+        if held is not None:
+            answer.model, answer.dimension = held.model, held.dimension
+        if answer.index_dimension not in (0, dimension):
+            answer.problem = (
+                f"The index takes {answer.index_dimension} values a vector, not {dimension}. Set "
+                "EMBEDDING_DIMENSIONS to what it takes, or use another index."
+            )
+        try:
+            if dimension:
+                await self._ledger.namespaces.check(request.namespace, request.model, dimension)
+        except namespaces.NamespaceRefused as refused:
+            answer.problem = refused.message
+        return answer
+
+    async def _index_dimension(self) -> int:
+        """Values a vector of the index; 0: it cannot be asked now."""
+        try:
+            return (await self._index()).dimension if self._index is not None else 0
+        except errors.Unavailable:
+            return 0
+
+    async def BeginChunk(
+        self, request: ledger_pb2.BeginChunkRequest, context: Context
+    ) -> ledger_pb2.BeginChunkResponse:
+        answer = await self._ledger.gate.begin(
+            request.task_id, request.chunk, request.fence, request.model, request.dimension
+        )
+        return ledger_pb2.BeginChunkResponse(gate=GATES[answer])
+
+    async def FailChunk(self, request: ledger_pb2.FailChunkRequest, context: Context) -> ledger_pb2.FailChunkResponse:
+        if request.skipped > request.rows:
+            raise errors.InvalidArgument(
+                "The request has a bad field.",
+                violations=(errors.FieldViolation("skipped", f"At most the {request.rows} rows of the chunk."),),
+            )
+        reason = request.reason or "poison"
+        failed = request.rows - request.skipped
+        outcome = shards.Outcome(
+            indexed=0,
+            skipped=request.skipped,
+            failed=failed,
+            reasons={reason: failed} if failed else {},
+            reason=reason,
+            first_row=request.first_row,
+        )
+        answer = await self._ledger.fail_chunk(request.task_id, request.chunk, request.fence, outcome)
+        return ledger_pb2.FailChunkResponse(gate=GATES[answer])
+
+    async def ReadRejects(
+        self, request: ledger_pb2.ReadRejectsRequest, context: Context
+    ) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
+        task = await self._ledger.tasks.get(request.task_id)
+        for number in range(task["shards_opened"]):
+            shard = await self._ledger.shards.get(request.task_id, number)
+            if shard is None:
+                continue
+            for chunk in shards.settled_chunks(shard):
+                async for part in self._of_chunk(chunk, shard["c"][str(chunk)]):
+                    yield part
+
+    async def _of_chunk(self, chunk: int, outcome: table.Item) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
+        if outcome.get("reason"):
+            yield ledger_pb2.ReadRejectsResponse(
+                chunk=chunk,
+                first_row=outcome["first_row"],
+                rows=outcome["i"] + outcome["s"] + outcome["f"],
+                reason=outcome["reason"],
+            )
+        elif outcome.get("rejects"):
+            for part in _parts(await self._rejects.read(outcome["rejects"])):
+                yield ledger_pb2.ReadRejectsResponse(chunk=chunk, rejects=part)
+
+
+def _parts(found: Sequence[chunk_pb2.Reject]) -> Iterator[list[chunk_pb2.Reject]]:
+    part: list[chunk_pb2.Reject] = []
+    size = 0
+    for reject in found:
+        if part and size + reject.ByteSize() > REJECTS_MESSAGE_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(reject)
+        size += reject.ByteSize()
+    if part:
+        yield part

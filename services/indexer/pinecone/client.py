@@ -1,0 +1,205 @@
+"""Pinecone through its own SDK: what index there is, and nearest neighbours. The hot path is `writer`."""
+
+import asyncio
+import contextlib
+import dataclasses
+import re
+import socket
+import time
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+import pinecone
+import pinecone.errors
+
+from services.indexer import settings
+from services.runtime import errors, secrets
+
+# A look whether the index answers at all takes no longer.
+ANSWER_SECONDS = 2.0
+# "[400] words (request_id: 1f)": how the SDK prints an error of the API.
+_SDK_FRAME = re.compile(r"^\[\d+\] | \(request_id: [^)]*\)$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """An index as the control plane describes it."""
+
+    name: str
+    # Where its data plane is: http://host:port (plaintext) or https://host.
+    host: str
+    dimension: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbour:
+    """A match: higher scores are nearer."""
+
+    vector_id: str
+    score: float
+    metadata: dict[str, Any]
+
+
+def data_plane_url(host: str, controller_host: str | None) -> str:
+    """The data plane's URL: it is spoken to as the controller is, in plaintext only when that is http://.
+
+    The SDK writes https:// before a host that came bare (`localhost:5081`): behind a plaintext controller that says
+    nothing, and TLS would find nobody there.
+    """
+    bare = host.partition("://")[2] or host
+    if (controller_host or "").startswith("http://"):
+        return f"http://{bare}"
+    return host if "://" in host else f"https://{bare}"
+
+
+async def dialled(url: str, before: str = "") -> str:
+    """The URL as the SDK takes it: a name without a dot, such as a container's, it refuses unless it is an address.
+
+    Of several addresses, whose order may change with each look, the one that was dialled before stays.
+    """
+    parts = urllib.parse.urlsplit(url)
+    name = parts.hostname or ""
+    if parts.scheme != "http" or "." in name or ":" in name or name == "localhost":
+        return url
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(name, parts.port or 80, family=socket.AF_INET)
+    except OSError as error:
+        raise errors.Unavailable(f"The host {name!r} is not known: {error}", reason="PINECONE_UNAVAILABLE") from error
+    places = [f"http://{place[4][0]}:{parts.port or 80}" for place in found]
+    return before if before in places else places[0]
+
+
+class Pinecone:
+    """A client for one index. The SDK tries what failed again by itself; nothing here does."""
+
+    def __init__(self, where: settings.PineconeSettings) -> None:
+        self._where = where
+        self._client: pinecone.AsyncPinecone | None = None
+        self._key = ""  # of the client
+        self._index: Index | None = None
+        self._looked_at = float("-inf")
+        self._data: Any = None
+        self._data_host = ""  # of the data plane's client
+        self._opening = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._data is not None:
+            await self._data.close()
+        if self._client is not None:
+            await self._client.close()
+
+    async def _opened(self) -> pinecone.AsyncPinecone:
+        """A client with the key as it is now: the SDK holds the one that it was made with."""
+        key = self._where.pinecone_api_key.get_secret_value()
+        if self._client is None or key != self._key:
+            await self.close()
+            self._data, self._key = None, key
+            self._client = pinecone.AsyncPinecone(api_key=key, host=self._where.pinecone_controller_host, timeout=10.0)
+        return self._client
+
+    @property
+    def dimension(self) -> int:
+        """Values a vector of the index; 0 before it was described."""
+        return self._index.dimension if self._index else 0
+
+    async def index(self) -> Index:
+        """The configured index, described once.
+
+        Raises:
+            errors.Unavailable: It does not exist, or the control plane does not answer.
+        """
+        async with self._opening:
+            if self._index is None:
+                self._index = await self._describe()
+            return self._index
+
+    async def look_again(self) -> None:
+        """Describe the index anew: it may have been made again with another dimension."""
+        asked_at = time.monotonic()
+        async with self._opening:
+            if self._looked_at >= asked_at:  # one look that began since then is good for all that waited
+                return
+            self._looked_at = time.monotonic()
+            with contextlib.suppress(errors.Unavailable):  # what was known stays
+                self._index = await self._describe()
+
+    async def _describe(self) -> Index:
+        name = self._where.pinecone_index_name
+        try:
+            found = await (await self._opened()).indexes.describe(name)
+        except pinecone.errors.NotFoundError as error:
+            words = f"The index {name!r} does not exist; `vectorline init` creates it."
+            raise errors.Unavailable(words, reason="INDEX_MISSING") from error
+        except pinecone.errors.PineconeError as error:
+            raise errors.Unavailable(f"Pinecone does not answer: {error}", reason="PINECONE_UNAVAILABLE") from error
+        host = data_plane_url(str(found.host), self._where.pinecone_controller_host)
+        return Index(name=name, host=host, dimension=int(found.dimension or 0))
+
+    async def data_plane(self) -> tuple[Any, str]:
+        """The SDK's client of the index, and the key that it was opened with.
+
+        Raises:
+            errors.Unavailable: The control plane does not answer, or names a host that the SDK takes for none.
+        """
+        host = await dialled((await self.index()).host, self._data_host)
+        async with self._opening:
+            client = await self._opened()
+            if self._data is not None and host != self._data_host:
+                await self._data.close()
+                self._data = None
+            if self._data is None:
+                try:
+                    self._data, self._data_host = await client.index(host=host), host
+                except pinecone.errors.PineconeError as error:
+                    words = f"Pinecone names a host for the index that cannot be dialled: {host!r}."
+                    raise errors.Unavailable(words, reason="PINECONE_UNAVAILABLE") from error
+            return self._data, self._key
+
+    async def answers(self) -> bool:
+        """Whether the data plane answers over REST at this moment."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):  # the SDK's own is one for each of its tries
+                data, _ = await self.data_plane()
+                await data.describe_index_stats()
+        except (pinecone.errors.PineconeError, errors.Unavailable, TimeoutError):
+            return False
+        return True
+
+    async def renew_key(self, refused: str) -> None:
+        """The key was refused: who asks again sends the new one, if there is one."""
+        await secrets.renewed(self._where.pinecone_api_key, refused)
+
+    async def query(
+        self, vector: list[float], *, namespace: str, top_k: int, metadata_filter: Mapping[str, Any] | None
+    ) -> list[Neighbour]:
+        """The vectors nearest to `vector` in a namespace, best first.
+
+        Raises:
+            errors.InvalidArgument: Pinecone refuses the question, e.g. its filter.
+            errors.Unavailable: Pinecone does not answer.
+        """
+        data, key = await self.data_plane()
+        try:
+            answer = await data.query(
+                vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter or None, include_metadata=True
+            )
+        except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
+            raise _refusal(error, metadata_filter) from error
+        except pinecone.errors.ApiError as error:
+            if error.status_code == 400:
+                raise _refusal(error, metadata_filter) from error
+            if error.status_code in {401, 403}:
+                await self.renew_key(key)
+            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+        except pinecone.errors.PineconeError as error:
+            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+        return [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
+
+
+def _refusal(error: Exception, metadata_filter: Mapping[str, Any] | None) -> errors.InvalidArgument:
+    """The index's own words, without what the SDK puts around them; all that a caller can get wrong is the filter."""
+    words = _SDK_FRAME.sub("", str(error))
+    violations = (errors.FieldViolation("filter", words),) if metadata_filter else ()
+    return errors.InvalidArgument(f"The index refuses the question: {words}", violations=violations)

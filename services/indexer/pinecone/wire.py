@@ -1,0 +1,113 @@
+"""Pinecone's gRPC, spoken by hand: upserts are sent as they lie.
+
+Vectors stay the float32 bytes that OpenAI's answer held: a packed `repeated float` and these bytes are the same on the
+wire.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import grpc
+import pydantic
+from vectorline.v1 import pinecone_pb2
+
+from services.indexer.pinecone import batch as batches
+from services.indexer.pinecone import client
+from services.runtime import channels, failpoints, secrets
+
+METHOD = "/VectorService/Upsert"
+API_VERSION = "2025-10"
+
+REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
+KEY_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+BUSY = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+Call = Callable[..., Awaitable[pinecone_pb2.PineconeUpsertResponse]]
+
+
+class Wire:
+    """One channel to the index's data plane."""
+
+    def __init__(self, index: client.Pinecone, api_key: pydantic.SecretStr, deadline_seconds: float) -> None:
+        self._index = index
+        self._key = api_key
+        self._deadline_seconds = deadline_seconds
+        self._channel: grpc.aio.Channel | None = None
+        self._call: Call | None = None
+        self._opening = asyncio.Lock()
+        self._unserved = False
+        # An index answered here: what fails from now on is an outage, not another protocol.
+        self.proved = False
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def connected(self, seconds: float) -> bool:
+        """Whether a server that speaks gRPC is there; waits for the first word on it, `seconds` at most.
+
+        A channel is ready once the server said something in HTTP/2. A port that speaks HTTP/1.1 only never is.
+        """
+        await self._open()
+        channel = self._channel
+        assert channel is not None
+        ends = {grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE}
+        try:
+            async with asyncio.timeout(seconds):
+                while (state := channel.get_state(try_to_connect=True)) not in ends:
+                    await channel.wait_for_state_change(state)
+        except TimeoutError:
+            return False
+        return state is grpc.ChannelConnectivity.READY and not self._unserved
+
+    async def upsert(self, batch: batches.Batch) -> int:
+        """See `transport.Way`."""
+        call = self._call or await self._open()
+        key = self._key.get_secret_value()
+        metadata = (("api-key", key), ("x-pinecone-api-version", API_VERSION))
+        try:
+            failpoints.hit("indexer.before_upsert")
+            answer = await call(batch.request, timeout=self._deadline_seconds, metadata=metadata)
+            failpoints.hit("indexer.after_upsert")
+        except grpc.aio.AioRpcError as error:
+            if error.code() in KEY_REFUSED:
+                await secrets.renewed(self._key, key)  # the retry sends the new one, if there is one
+            self._sort(error)
+        self.proved = True
+        return answer.upserted_count
+
+    def _sort(self, error: grpc.aio.AioRpcError) -> NoReturn:
+        """What is to be done about a failed call."""
+        words = (error.details() or error.code().name)[:300]
+        if error.code() in REFUSED:
+            self.proved = True
+            raise batches.IndexRefused(words) from error
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            self._unserved = True
+        busy = error.code() in BUSY
+        raise batches.IndexUnavailable(f"{error.code().name}: {words}", busy=busy) from error
+
+    async def _open(self) -> Call:
+        async with self._opening:  # or two that come first would open a channel each
+            if self._call is None:
+                self._channel = _channel((await self._index.index()).host)
+                self._call = self._channel.unary_unary(
+                    METHOD,
+                    request_serializer=None,
+                    response_deserializer=pinecone_pb2.PineconeUpsertResponse.FromString,
+                )
+            return self._call
+
+
+def _channel(url: str) -> grpc.aio.Channel:
+    """A channel to a data plane: http://host:port in plaintext, https://host[:port] by TLS."""
+    scheme, _, host = url.partition("://")
+    host = host.rstrip("/")
+    options = (*channels.KEEPALIVE, *channels.SIZES, *channels.RECONNECT)
+    if scheme == "http":
+        target = host if ":" in host else f"{host}:80"
+        return grpc.aio.insecure_channel(target, options=(*options, *channels.DIRECT))
+    target = host if ":" in host else f"{host}:443"
+    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)

@@ -1,0 +1,151 @@
+"""A task as its callers see it: the ledger's item and progress as the public `Task`."""
+
+import datetime
+import math
+from typing import Final
+
+from google.protobuf import json_format, struct_pb2
+from vectorline.v1 import task_pb2
+
+from services.indexer.ledger import items, progress, records
+from services.indexer.ledger.items import Status
+from services.indexer.storage import clock, table
+
+STATES: Final = {status: task_pb2.TaskState.Value(f"TASK_STATE_{status.name}") for status in Status}
+
+
+def message(
+    item: table.Item, counts: progress.Progress, *, now: datetime.datetime, stall_seconds: float
+) -> task_pb2.Task:
+    """A task as its callers see it.
+
+    Args:
+        item: The task.
+        counts: Its progress.
+        now: The ledger's time.
+        stall_seconds: Without a settled chunk for this long, it shows since when it stands still.
+    """
+    status = Status(item["status"])
+    task = task_pb2.Task(
+        task_id=item[table.KEY],
+        status=status,
+        state=STATES[status],
+        progress=_progress(item, counts, status),
+        metadata=_metadata(item),
+    )
+    if "started_at" in item:
+        task.started_at.CopyFrom(records.timestamp(item["started_at"]))
+    if "error" in item:
+        task.error = item["error"]
+        task.error_reason = item["error_reason"]
+    if status in items.TERMINAL:
+        task.completed_at.CopyFrom(records.timestamp(item["completed_at"]))
+        task.result.CopyFrom(_result(item, counts))
+    stalled = _stalled_since(item, counts, now, stall_seconds)
+    if stalled is not None:
+        task.stalled_since.FromDatetime(stalled)
+    else:
+        end = _estimated_completion(item, counts, now)
+        if end is not None:
+            task.metadata.estimated_completion_time.FromDatetime(end)
+    return task
+
+
+def unchanged(one: task_pb2.Task, other: task_pb2.Task) -> bool:
+    """Whether a watcher would learn nothing new; the estimate moves with every look."""
+    return _without_estimate(one) == _without_estimate(other)
+
+
+def _without_estimate(task: task_pb2.Task) -> task_pb2.Task:
+    copy = task_pb2.Task()
+    copy.CopyFrom(task)
+    copy.metadata.ClearField("estimated_completion_time")
+    return copy
+
+
+def _progress(item: table.Item, counts: progress.Progress, status: Status) -> task_pb2.TaskProgress:
+    total = item.get("rows_total", 0)
+    chunks = _chunks(item)
+    # What was opened for publishing; the same as published but for a large task's last moments before the seal.
+    published = min(chunks or math.inf, item["shards_opened"] * items.CHUNKS_PER_SHARD)
+    moving = status == Status.PROCESSING_CHUNKS
+    unread = total - counts.rows if status in (Status.FAILED, Status.CANCELLED) else 0
+    return task_pb2.TaskProgress(
+        total_records=total,
+        processed_records=counts.indexed,
+        failed_records=counts.failed,
+        skipped_records=counts.skipped,
+        chunks_total=chunks,
+        chunks_completed=counts.chunks_settled,
+        chunks_processing=max(0, int(published) - counts.chunks_settled) if moving else 0,
+        chunks_failed=counts.chunks_failed,
+        current_chunk=counts.current_chunk,
+        percentage=_percentage(counts.rows, total, status),
+        unread_records=max(0, unread),
+    )
+
+
+def _chunks(item: table.Item) -> int:
+    return int(item["chunks_total"] if item["sealed"] else item.get("chunks_planned", 0))
+
+
+def _percentage(rows: int, total: int, status: Status) -> float:
+    if total:
+        return math.floor(10_000 * min(rows, total) / total) / 100  # never 100 before the last row
+    return 100.0 if status == Status.COMPLETED else 0.0
+
+
+def _result(item: table.Item, counts: progress.Progress) -> task_pb2.TaskResult:
+    lasted = clock.parse(item["completed_at"]) - clock.parse(item["created_at"])
+    return task_pb2.TaskResult(
+        indexed=counts.indexed,
+        skipped=counts.skipped,
+        failed=counts.failed,
+        duration_seconds=max(0.0, lasted.total_seconds()),
+        failed_by_reason=counts.reasons,
+    )
+
+
+def _metadata(item: table.Item) -> task_pb2.TaskMetadata:
+    request = records.request(item)
+    request.ClearField("request_id")
+    parameters = struct_pb2.Struct()
+    parameters.update(json_format.MessageToDict(request, preserving_proto_field_name=True))
+    metadata = task_pb2.TaskMetadata(
+        task_type=item["task_type"],
+        parameters=parameters,
+        created_at=records.timestamp(item["created_at"]),
+        namespace=item["namespace"],
+        columns=item.get("columns", ()),
+        client=item["client"],
+    )
+    pinned = records.source(item)
+    source = pinned.display_name or pinned.uri or request.s3_key
+    if source:
+        metadata.source = source
+    if "source" in item:
+        metadata.source_bytes = pinned.size_bytes
+    for name in ("parent_task_id", "encoding", "delimiter", "model"):
+        if item.get(name):
+            setattr(metadata, name, item[name])
+    return metadata
+
+
+def _stalled_since(
+    item: table.Item, counts: progress.Progress, now: datetime.datetime, stall_seconds: float
+) -> datetime.datetime | None:
+    if item["status"] != Status.PROCESSING_CHUNKS:
+        return None
+    # Since the scan, the resumption or the last settled chunk, whichever was last.
+    moved = clock.parse(max(item["status_at"], counts.settled_at))
+    return moved if (now - moved).total_seconds() > stall_seconds else None
+
+
+def _estimated_completion(
+    item: table.Item, counts: progress.Progress, now: datetime.datetime
+) -> datetime.datetime | None:
+    if item["status"] != Status.PROCESSING_CHUNKS or not counts.rows:
+        return None
+    left = max(0, item["rows_total"] - counts.rows)
+    seconds_a_row = max(0.0, (now - clock.parse(item["scanned_at"])).total_seconds()) / counts.rows
+    return now + datetime.timedelta(seconds=left * seconds_a_row)

@@ -1,0 +1,155 @@
+"""The task half of IndexerService: what callers ask about their tasks."""
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, TypeAlias
+
+import grpc
+from google.protobuf import empty_pb2
+from vectorline.v1 import indexer_pb2, task_pb2
+
+from services.indexer import ledger, settings
+from services.indexer.ledger import items, listing, progress
+from services.indexer.storage import table
+from services.indexer.tasks import messages
+from services.runtime import errors, identity
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+DEFAULT_PAGE: Final = 100
+LARGEST_PAGE: Final = 1000
+LARGEST_OFFSET: Final = 10_000
+TASK_TYPES: Final = ("s3_csv", "metabase", "upload", "local_csv")
+
+
+class TaskServicer:
+    """GetTask, ListTasks, StreamTasks, WatchTask and CancelTask. A caller sees its own tasks, an admin every task."""
+
+    def __init__(self, book: ledger.Ledger, rules: settings.LedgerSettings) -> None:
+        self._ledger = book
+        self._rules = rules
+
+    async def GetTask(self, request: indexer_pb2.GetTaskRequest, context: Context) -> task_pb2.Task:
+        return await self._read(request.task_id)
+
+    async def ListTasks(
+        self,
+        request: indexer_pb2.ListTasksRequest,
+        context: Context,
+    ) -> indexer_pb2.ListTasksResponse:
+        size = min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE)  # AIP-158: more is no error
+        query = _query(request.status_filter, request.task_type)
+        refuse(
+            _bad_filters(request.status_filter, request.task_type)
+            + bad_range("page_size", size, 1, LARGEST_PAGE, "; 0 means 100")
+            + listing.bad_token(request.page_token, query)
+        )
+        page = await self._ledger.listing.newest(query, limit=size, page_token=request.page_token)
+        return indexer_pb2.ListTasksResponse(
+            tasks=await self.messages(page.tasks), next_page_token=page.next_page_token
+        )
+
+    async def StreamTasks(
+        self, request: indexer_pb2.StreamTasksRequest, context: Context
+    ) -> AsyncIterator[task_pb2.Task]:
+        limit = request.limit if request.HasField("limit") else DEFAULT_PAGE
+        query = _query(request.status_filter, request.task_type)
+        refuse(
+            _bad_filters(request.status_filter, request.task_type)
+            + bad_range("limit", limit, 1, LARGEST_PAGE)
+            + bad_range("offset", request.offset, 0, LARGEST_OFFSET, "; page_token goes deeper")
+            + listing.bad_token(request.page_token, query)
+        )
+        page = await self._ledger.listing.newest(
+            query,
+            limit=limit,
+            offset=request.offset,
+            page_token=request.page_token,
+        )
+        messages = await self.messages(page.tasks)
+        if page.next_page_token:
+            await context.send_initial_metadata((("x-next-page-token", page.next_page_token),))
+        for message in messages:
+            yield message
+
+    async def WatchTask(
+        self,
+        request: indexer_pb2.WatchTaskRequest,
+        context: Context,
+    ) -> AsyncIterator[task_pb2.Task]:
+        loop = asyncio.get_running_loop()
+        # Said at a look that the next one would be too late for, with as much left for the look itself.
+        beat = max(0.0, self._rules.watch_beat_seconds - 2 * self._rules.watch_poll_seconds)
+        last: task_pb2.Task | None = None
+        said = 0.0
+        while last is None or last.status not in items.TERMINAL:
+            if last is not None:
+                await asyncio.sleep(self._rules.watch_poll_seconds)
+            task = await self._read(request.task_id)
+            if last is None or not messages.unchanged(task, last) or loop.time() >= said + beat:
+                yield task
+                last, said = task, loop.time()
+
+    async def CancelTask(self, request: indexer_pb2.CancelTaskRequest, context: Context) -> empty_pb2.Empty:
+        await self.visible(request.task_id)
+        await self._ledger.tasks.cancel(request.task_id)
+        await context.send_initial_metadata((("x-http-code", "204"),))
+        return empty_pb2.Empty()
+
+    async def visible(self, task_id: str) -> table.Item:
+        """The task, if the caller may see it.
+
+        Raises:
+            errors.NotFound: There is none, or it is another's: the two look alike.
+        """
+        caller = identity.current()
+        task = await self._ledger.tasks.get(task_id)
+        if not caller.admin and task["client"] != caller.key_id:
+            raise items.unknown(task_id)
+        return task
+
+    async def _read(self, task_id: str) -> task_pb2.Task:
+        (message,) = await self.messages([await self.visible(task_id)])
+        return message
+
+    async def messages(self, found: Sequence[table.Item]) -> list[task_pb2.Task]:
+        """These tasks as callers see them."""
+        return self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
+
+    def render(
+        self, found: Sequence[table.Item], counts: Sequence[progress.Progress], now: datetime.datetime
+    ) -> list[task_pb2.Task]:
+        """The same, where their progress is known."""
+        return [
+            messages.message(task, count, now=now, stall_seconds=self._rules.stall_seconds)
+            for task, count in zip(found, counts, strict=True)
+        ]
+
+
+def _query(status: str, task_type: str) -> listing.Query:
+    caller = identity.current()
+    return listing.Query(status=status, task_type=task_type, client="" if caller.admin else caller.key_id)
+
+
+def _bad_filters(status: str, task_type: str) -> list[errors.FieldViolation]:
+    bad = []
+    if status and status not in tuple(items.Status):
+        bad.append(errors.FieldViolation("status_filter", f"One of {', '.join(items.Status)}, or empty."))
+    if task_type and task_type not in TASK_TYPES:
+        bad.append(errors.FieldViolation("task_type", f"One of {', '.join(TASK_TYPES)}, or empty."))
+    return bad
+
+
+def bad_range(field: str, value: int, least: int, most: int, more: str = "") -> list[errors.FieldViolation]:
+    """What is wrong with a number; empty: nothing."""
+    if least <= value <= most:
+        return []
+    return [errors.FieldViolation(field, f"{value} is not within {least} and {most}{more}.")]
+
+
+def refuse(bad: Sequence[errors.FieldViolation]) -> None:
+    """Raise InvalidArgument if anything is wrong, all of it at once."""
+    if bad:
+        fields = ", ".join(violation.field for violation in bad)
+        raise errors.InvalidArgument(f"The request has bad fields: {fields}.", violations=tuple(bad))

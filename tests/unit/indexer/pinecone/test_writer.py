@@ -1,0 +1,85 @@
+"""Upserts on the wire: what we pack by hand is what protobuf would have written, and fits the provider's limits."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from vectorline.v1 import pinecone_pb2
+
+from services.indexer.pinecone import batch as batches
+from services.indexer.pinecone import writer
+
+
+def vector(vector_id: str, values: bytes, metadata: bytes) -> batches.Vector:
+    return batches.Vector(vector_id, memoryview(values), metadata)
+
+
+records = st.tuples(st.text(max_size=40), st.binary(max_size=300), st.binary(max_size=300))
+
+
+@given(st.lists(records, max_size=8), st.text(min_size=1, max_size=200))
+def test_the_packed_request_is_protobuf_s(found: list[tuple[str, bytes, bytes]], namespace: str) -> None:
+    expected = pinecone_pb2.PineconeUpsertRequest(
+        namespace=namespace,
+        vectors=[pinecone_pb2.PineconeVector(id=id_, values=values, metadata=data) for id_, values, data in found],
+    )
+
+    batch = batches.Batch([vector(*record) for record in found], namespace)
+
+    assert pinecone_pb2.PineconeUpsertRequest.FromString(batch.request) == expected
+    assert batch.vectors == [vector(*record) for record in found]
+    assert all(each.values.obj is batch.request for each in batch.vectors)
+
+
+@given(st.lists(st.integers(0, 700_000), max_size=12))
+def test_batches_fit_one_upsert_and_keep_every_record_in_order(sizes: list[int]) -> None:
+    vectors = [vector(f"v{number}", bytes(size), b"m") for number, size in enumerate(sizes)]
+
+    made = [batches.Batch(vectors[run], "namespace") for run in batches.runs(vectors)]
+
+    assert [each for batch in made for each in batch.vectors] == vectors
+    assert all(len(batch.request) <= 2 * 1024 * 1024 for batch in made)
+    assert all(len(batch) <= batches.UPSERT_VECTORS for batch in made)
+
+
+def test_small_records_are_limited_by_number() -> None:
+    vectors = [vector(f"v{number}", b"1234", b"") for number in range(2_500)]
+
+    assert [len(vectors[run]) for run in batches.runs(vectors)] == [1_000, 1_000, 500]
+    assert [len(vectors[:250][run]) for run in batches.runs(vectors[:250], most=100)] == [100, 100, 50]
+
+
+class Picky:
+    """A way into the index, and the transport that chooses it; refuses records without metadata."""
+
+    def __init__(self) -> None:
+        self.compared = 0
+        self.written: list[str] = []
+
+    async def way(self) -> "Picky":
+        return self
+
+    async def compare(self, _vector: batches.Vector) -> None:
+        self.compared += 1
+
+    async def upsert(self, batch: batches.Batch) -> int:
+        if not all(each.metadata for each in batch.vectors):
+            raise batches.IndexRefused("no metadata")
+        self.written += [each.id for each in batch.vectors]
+        return len(batch)
+
+
+async def may_write() -> None:
+    """Always."""
+
+
+async def test_a_refused_batch_looks_at_the_index_twice_however_many_rows_are_refused() -> None:
+    """One look a row was thousands of calls to the control plane, with searches waiting behind each."""
+    index: Any = Picky()
+    vectors = [vector(f"v{number}", b"1234", b"" if number % 2 else b"m") for number in range(100)]
+
+    refused = await writer.Upserts(index).write(batches.Batch(vectors, "v2"), may_write)
+
+    assert set(refused) == set(range(1, 100, 2))
+    assert sorted(index.written) == sorted(f"v{number}" for number in range(0, 100, 2))
+    assert index.compared == 2

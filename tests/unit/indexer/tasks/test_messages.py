@@ -1,0 +1,158 @@
+"""A task as its callers see it."""
+
+from typing import Any
+
+from vectorline.v1 import ingest_pb2, ledger_pb2, task_pb2
+
+from services.indexer.ledger import records
+from services.indexer.tasks import messages
+from tests.support import ledgers
+from tests.support.ledgers import Line
+
+REQUEST = ingest_pb2.ProcessRequest(
+    data_source="s3_csv", s3_key="in/a.csv", question_id=232, namespace="v2", request_id="secret-key", chunk_size=1000
+)
+
+
+async def stored(line: Line, rows: int = 1000, chunks: int = 4) -> str:
+    order = records.order(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    task, _ = await line.book.creation.create(order)
+    task_id = str(task["task_id"])
+    source = ledger_pb2.PinnedSource(uri="s3://b/in/a.csv", size_bytes=77, display_name="a.csv")
+    await line.book.tasks.begin_scan(task_id, source.SerializeToString())
+    scan = ledgers.scan(rows, chunks)
+    await line.book.tasks.end_scan(task_id, scan)
+    return task_id
+
+
+async def seen(line: Line, task_id: str, **changes: Any) -> task_pb2.Task:
+    item = await line.book.tasks.get(task_id)
+    (counts,) = await line.book.progress([item])
+    return messages.message(item, counts, now=line.book.clock.now(), **{"stall_seconds": 120.0, **changes})
+
+
+async def test_a_new_task_shows_what_was_asked_but_not_its_idempotency_key(line: Line) -> None:
+    order = records.order(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    item, _ = await line.book.creation.create(order)
+    task = await seen(line, item["task_id"])
+    assert (task.status, task.state) == ("pending", task_pb2.TASK_STATE_PENDING)
+    assert dict(task.metadata.parameters) == {
+        "data_source": "s3_csv",
+        "s3_key": "in/a.csv",
+        "question_id": 232.0,
+        "namespace": "v2",
+        "chunk_size": 1000.0,
+    }
+    assert (task.metadata.task_type, task.metadata.namespace, task.metadata.client) == ("s3_csv", "v2", "ann")
+    assert task.metadata.source == "in/a.csv"
+    assert task.progress.percentage == 0
+    for absent in ("started_at", "completed_at", "result", "stalled_since", "error"):
+        assert not task.HasField(absent)
+
+
+async def test_progress_while_chunks_are_settled(line: Line) -> None:
+    task_id = await stored(line)
+    await line.book.shards.open(task_id, 0)
+    line.time.pass_by(10)
+    await line.book.closing.settle(task_id, 1, ledgers.good(200, skipped=50))
+    task = await seen(line, task_id)
+    assert task.progress == task_pb2.TaskProgress(
+        total_records=1000,
+        processed_records=200,
+        skipped_records=50,
+        chunks_total=4,
+        chunks_completed=1,
+        chunks_processing=3,
+        current_chunk=2,
+        percentage=25.0,
+    )
+    left = task.metadata.estimated_completion_time.ToSeconds() - int(line.time.now)
+    assert left == 30  # 750 rows at 25 a second
+    assert task.metadata.source == "a.csv"
+    assert task.metadata.source_bytes == 77
+    assert list(task.metadata.columns) == ["id", "formatted_text"]
+    assert not task.HasField("result")
+
+
+async def test_a_finished_task_adds_up(line: Line) -> None:
+    task_id = await stored(line, rows=10, chunks=2)
+    await line.book.shards.open(task_id, 0)
+    await line.book.closing.settle(task_id, 0, ledgers.good(4, skipped=1))
+    await line.book.closing.settle(task_id, 1, ledgers.bad(5))
+    line.time.pass_by(2)
+    await line.book.closing.seal(task_id, 2, 10)
+    task = await seen(line, task_id)
+    assert task.status == "partially_completed"
+    assert task.result == task_pb2.TaskResult(
+        indexed=4, skipped=1, failed=5, duration_seconds=2.0, failed_by_reason={"empty_text": 5}
+    )
+    assert task.progress.percentage == 100
+    assert task.progress.chunks_failed == 1
+    assert task.progress.chunks_processing == 0
+    assert task.progress.unread_records == 0
+    assert task.HasField("completed_at")
+
+
+async def test_a_cancelled_task_tells_what_was_never_read(line: Line) -> None:
+    task_id = await stored(line)
+    await line.book.shards.open(task_id, 0)
+    await line.book.tasks.cancel(task_id)
+    await line.book.closing.settle(task_id, 0, ledgers.good(250))
+    task = await seen(line, task_id)
+    assert (task.progress.processed_records, task.progress.unread_records) == (250, 750)
+    assert task.result.indexed == 250
+
+
+async def test_a_task_without_rows_is_whole_when_it_completes(line: Line) -> None:
+    task_id = await stored(line, rows=0, chunks=0)
+    await line.book.closing.seal(task_id, 0, 0)
+    task = await seen(line, task_id)
+    assert (task.status, task.progress.percentage) == ("completed", 100.0)
+
+
+async def test_the_percentage_is_100_only_at_the_end(line: Line) -> None:
+    task_id = await stored(line, rows=1_000_000)
+    await line.book.shards.open(task_id, 0)
+    await line.book.closing.settle(task_id, 0, ledgers.good(999_999))
+    assert (await seen(line, task_id)).progress.percentage == 99.99
+
+
+async def test_it_stalls_from_its_last_settlement_and_no_longer_after_the_next(line: Line) -> None:
+    task_id = await stored(line)
+    await line.book.shards.open(task_id, 0)
+    line.time.pass_by(100)
+    await line.book.closing.settle(task_id, 0, ledgers.good())
+    settled = line.time.now
+    line.time.pass_by(119)
+    assert not (await seen(line, task_id)).HasField("stalled_since")
+    line.time.pass_by(2)
+    task = await seen(line, task_id)
+    assert task.stalled_since.ToSeconds() == int(settled)
+    assert not task.metadata.HasField("estimated_completion_time")
+    await line.book.closing.settle(task_id, 1, ledgers.good())
+    assert not (await seen(line, task_id)).HasField("stalled_since")
+
+
+async def test_a_task_that_never_settled_stalls_from_its_scan_on(line: Line) -> None:
+    task_id = await stored(line)
+    scanned = line.time.now
+    line.time.pass_by(121)
+    assert (await seen(line, task_id)).stalled_since.ToSeconds() == int(scanned)
+    await line.book.tasks.block(task_id, "ACCOUNT_REFUSED", "Pay.")
+    task = await seen(line, task_id)
+    assert not task.HasField("stalled_since")  # it waits for a person, and says so
+    assert (task.error_reason, task.error) == ("ACCOUNT_REFUSED", "Pay.")
+    await line.book.resume(task_id)
+    assert not (await seen(line, task_id)).HasField("stalled_since")
+
+
+async def test_only_the_estimate_moving_is_no_change(line: Line) -> None:
+    task_id = await stored(line)
+    await line.book.shards.open(task_id, 0)
+    line.time.pass_by(10)
+    await line.book.closing.settle(task_id, 0, ledgers.good(5))
+    before = await seen(line, task_id)
+    line.time.pass_by(10)
+    after = await seen(line, task_id)
+    assert before != after
+    assert messages.unchanged(before, after)
