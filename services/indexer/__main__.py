@@ -1,7 +1,7 @@
 """Starts an indexer: `python -m services.indexer`."""
 
 from services.indexer import app, settings
-from services.runtime import secrets, server
+from services.runtime import aws, secrets, server
 from services.runtime import settings as runtime_settings
 
 
@@ -9,7 +9,7 @@ def main() -> None:
     """Read the settings and serve."""
     vault = secrets.Vault()
     process = vault.load(runtime_settings.ProcessSettings)
-    where = vault.load(settings.AwsSettings)
+    where = vault.load(aws.CallerSettings)
     rules = vault.load(settings.LedgerSettings)
     kept = vault.load(settings.RejectSettings)
     pinecone = vault.load(settings.PineconeSettings)

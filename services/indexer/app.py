@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator
 import grpc
 from vectorline.v1 import ledger_pb2_grpc
 
-from services.indexer import aws, ledger, servicer, settings
+from services.indexer import ledger, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client, rest, transport, wire, writer
 from services.indexer.storage import clock, dynamodb, rejects
 from services.indexer.tasks import gauges
 from services.indexer.tasks import servicer as task_servicer
-from services.runtime import background, health, server
+from services.runtime import aws, background, health, server
 
 NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService")
 
 
 @contextlib.asynccontextmanager
 async def application(
-    where: settings.AwsSettings,
+    where: aws.CallerSettings,
     rules: settings.LedgerSettings,
     kept: settings.RejectSettings,
     pinecone: settings.PineconeSettings,

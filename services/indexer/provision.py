@@ -13,9 +13,9 @@ import pinecone
 import pinecone.errors
 from botocore import exceptions
 
-from services.indexer import aws, settings
+from services.indexer import settings
 from services.indexer.storage import table
-from services.runtime import secrets
+from services.runtime import aws, secrets
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -163,7 +163,7 @@ def _wait(what: str, ready: Callable[[], bool]) -> None:
 def main() -> int:
     """Create what is absent; the exit code is 1 if something cannot be used or does not answer."""
     vault = secrets.Vault()
-    where = vault.load(settings.AwsSettings)
+    where = vault.load(aws.CallerSettings)
     ledger = vault.load(settings.LedgerSettings)
     kept = vault.load(settings.RejectSettings)
     wanted = vault.load(settings.PineconeSettings)

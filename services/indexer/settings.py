@@ -1,11 +1,11 @@
-"""What the indexer is told: AWS, the ledger, rejects, Pinecone."""
+"""What the indexer is told: the ledger, rejects, Pinecone. How AWS is called is the runtime's."""
 
 import urllib.parse
 from typing import Annotated, Literal
 
 import pydantic
 
-from services.runtime import aws, settings
+from services.runtime import settings
 
 
 def _controller(text: str) -> str:
@@ -17,19 +17,6 @@ def _controller(text: str) -> str:
     if not good:
         raise ValueError("must be a host, https://host or http://host, with :port where it is another than theirs")
     return text
-
-
-class AwsSettings(aws.AwsSettings):
-    """How boto3 is called."""
-
-    aws_threads: int = pydantic.Field(
-        32, ge=1, description="Calls to DynamoDB at once; also to S3. Each has a connection of its own."
-    )
-    aws_connect_timeout_seconds: float = pydantic.Field(2.0, gt=0, description="Time to connect.")
-    aws_read_timeout_seconds: float = pydantic.Field(5.0, gt=0, description="Time for an answer.")
-    aws_retry_seconds: float = pydantic.Field(
-        8.0, ge=0, description="How long a throttled or broken call is tried again before the caller hears UNAVAILABLE."
-    )
 
 
 class LedgerSettings(settings.Section):

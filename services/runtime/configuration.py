@@ -31,7 +31,7 @@ SECTIONS: Final = (
     ("ingest: estimates", "services.ingest.settings:EstimateSettings"),
     ("ingest: splitting", "services.ingest.settings:SplitSettings"),
     ("embedder: work", "services.embedder.settings:WorkSettings"),
-    ("indexer: AWS", "services.indexer.settings:AwsSettings"),
+    ("indexer: AWS", "services.runtime.aws:CallerSettings"),
     ("indexer: ledger", "services.indexer.settings:LedgerSettings"),
     ("indexer: rejects", "services.indexer.settings:RejectSettings"),
     ("indexer: Pinecone", "services.indexer.settings:PineconeSettings"),

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore import exceptions
 
-from services.indexer import aws
 from services.indexer.storage import table
-from services.runtime import errors
+from services.runtime import aws, errors
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_dynamodb import DynamoDBClient

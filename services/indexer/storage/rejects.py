@@ -9,9 +9,8 @@ import structlog
 from botocore import exceptions
 from vectorline.v1 import chunk_pb2
 
-from services.indexer import aws
 from services.indexer.ledger import items
-from services.runtime import errors
+from services.runtime import aws, errors
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_s3 import S3Client

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.indexer import aws, ledger, provision, settings
+from services.indexer import ledger, provision
 from services.indexer.storage import clock, dynamodb
+from services.runtime import aws
 from tests.support import aws as aws_server
 from tests.support import ledgers
 
@@ -19,15 +20,15 @@ def aws_process() -> Iterator[aws_server.AwsServer]:
 
 
 @pytest.fixture(scope="session")
-def where(aws_process: aws_server.AwsServer) -> Iterator[settings.AwsSettings]:
+def where(aws_process: aws_server.AwsServer) -> Iterator[aws.CallerSettings]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws_server.CREDENTIALS.items():
             patch.setenv(name, value)
-        yield settings.AwsSettings(aws_endpoint_url=aws_process.url, aws_threads=16)
+        yield aws.CallerSettings(aws_endpoint_url=aws_process.url, aws_threads=16)
 
 
 @pytest.fixture
-def storage(where: settings.AwsSettings) -> Iterator[dynamodb.DynamoTable]:
+def storage(where: aws.CallerSettings) -> Iterator[dynamodb.DynamoTable]:
     client = aws.dynamodb(where)
     name = f"ledger-{uuid.uuid4().hex[:12]}"
     provision.ensure_table(client, name, lambda line: line)

@@ -7,9 +7,10 @@ import moto
 import pinecone.errors
 import pytest
 
-from services.indexer import aws, provision, settings
+from services.indexer import provision, settings
+from services.runtime import aws
 
-WHERE = settings.AwsSettings(aws_endpoint_url=None)
+WHERE = aws.CallerSettings(aws_endpoint_url=None)
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from vectorline.v1 import chunk_pb2
 
-from services.indexer import aws, ledger, settings
+from services.indexer import ledger
 from services.indexer.ledger import gate, items, listing
 from services.indexer.storage import clock, dynamodb, rejects, table
-from services.runtime import errors
+from services.runtime import aws, errors
 from tests.support import ledgers
 
 ROUNDS = 500
@@ -108,7 +108,7 @@ async def test_listing_follows_the_status(book: ledger.Ledger) -> None:
     assert await book.listing.blocked("CAP") == [made[1]]
 
 
-async def test_rejects_are_kept_in_the_bucket(where: settings.AwsSettings) -> None:
+async def test_rejects_are_kept_in_the_bucket(where: aws.CallerSettings) -> None:
     client = aws.s3(where)
     client.create_bucket(Bucket="kept")
     caller = aws.Caller("S3", where)
@@ -120,7 +120,7 @@ async def test_rejects_are_kept_in_the_bucket(where: settings.AwsSettings) -> No
 
 
 async def test_a_table_that_does_not_answer_is_unavailable_and_leaves_no_orphan(storage: dynamodb.DynamoTable) -> None:
-    nowhere = settings.AwsSettings(
+    nowhere = aws.CallerSettings(
         aws_endpoint_url="http://127.0.0.1:9", aws_retry_seconds=0.2, aws_connect_timeout_seconds=0.2
     )
     caller = aws.Caller("DynamoDB", nowhere)
@@ -132,7 +132,7 @@ async def test_a_table_that_does_not_answer_is_unavailable_and_leaves_no_orphan(
     client.close()
 
 
-async def test_the_clock_knows_the_servers_time(where: settings.AwsSettings, storage: dynamodb.DynamoTable) -> None:
+async def test_the_clock_knows_the_servers_time(where: aws.CallerSettings, storage: dynamodb.DynamoTable) -> None:
     wrong = clock.Clock(lambda: 0.0)
     caller = aws.Caller("DynamoDB", where, wrong)
     client = aws.dynamodb(where)

@@ -6,9 +6,9 @@ import moto
 import pytest
 from vectorline.v1 import chunk_pb2
 
-from services.indexer import aws, provision, settings
+from services.indexer import provision
 from services.indexer.storage import rejects
-from services.runtime import errors
+from services.runtime import aws, errors
 
 REJECTS = [
     chunk_pb2.Reject(row_number=7, reason="empty_text", message="The text is empty.", cells=["a", "", "ü\n\u2028"]),
@@ -21,7 +21,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[rejects.RejectStore]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     with moto.mock_aws():
-        where = settings.AwsSettings(aws_endpoint_url=None)
+        where = aws.CallerSettings(aws_endpoint_url=None)
         client = aws.s3(where)
         provision.ensure_bucket(client, "kept", "us-east-1", lambda line: line)
         caller = aws.Caller("S3", where)

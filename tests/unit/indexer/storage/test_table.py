@@ -11,7 +11,7 @@ import moto
 import pytest
 from hypothesis import strategies
 
-from services.indexer import aws, provision, settings
+from services.indexer import provision
 from services.indexer.storage import dynamodb, memory, table
 from services.indexer.storage.table import (
     Below,
@@ -26,13 +26,14 @@ from services.indexer.storage.table import (
     Same,
     Update,
 )
+from services.runtime import aws
 
 
 @pytest.fixture(scope="module")
 def new_table() -> Iterator[Callable[[], dynamodb.DynamoTable]]:
     """Makes tables in moto."""
     with moto.mock_aws():
-        where = settings.AwsSettings(aws_endpoint_url=None)
+        where = aws.CallerSettings(aws_endpoint_url=None)
         client = aws.dynamodb(where)
         caller = aws.Caller("DynamoDB", where)
 

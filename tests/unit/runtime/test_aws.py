@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 from botocore import exceptions
 
-from services.indexer import aws, settings
 from services.indexer.storage import clock
-from services.runtime import errors
+from services.runtime import aws, errors
 
-QUICK = settings.AwsSettings(aws_retry_seconds=0.5)
+QUICK = aws.CallerSettings(aws_retry_seconds=0.5)
 
 
 def refusal(code: str, status: int = 400, **more: Any) -> exceptions.ClientError:
