@@ -56,7 +56,7 @@ async def application(
         api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules)
         alarms = gauges.Gauges(book, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
-        internal = ledger_servicer.LedgerServicer(book, store, index.index)
+        internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension)
 
         def register(grpc_server: grpc.aio.Server) -> None:
             servicer.register(api, grpc_server)

@@ -15,7 +15,7 @@ import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.indexer import ledger
-from services.indexer.ledger import gate, shards
+from services.indexer.ledger import gate, items, shards
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import writer
 from services.indexer.storage import rejects
@@ -145,7 +145,7 @@ class Chunk:
             key=lambda reject: reject.row_number,
         )
         self._check_sum(indexed, len(found))
-        key = await self._store.write(self.header.task_id, self.header.chunk, found)
+        key = await self._store.write(items.task_key(self.header.task_id), self.header.chunk, found)
         outcome = shards.Outcome(
             indexed=indexed,
             skipped=self.header.skipped,

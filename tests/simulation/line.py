@@ -139,6 +139,9 @@ class Index:
     async def index(self) -> pinecone_client.Index:
         return pinecone_client.Index("idx", "http://nowhere", providers.DIMENSION)
 
+    async def ask_dimension(self) -> int:
+        return providers.DIMENSION
+
 
 class Indexer:
     """An indexer process."""
@@ -167,7 +170,7 @@ class Indexer:
         tasks = task_servicer.TaskServicer(book, rules)
         self._servicers = (
             servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules),
-            ledger_servicer.LedgerServicer(book, store, index.index),
+            ledger_servicer.LedgerServicer(book, store, index.ask_dimension),
         )
 
     async def run(self) -> None:

@@ -8,7 +8,6 @@ from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
 
 from services.indexer import ledger
 from services.indexer.ledger import gate, namespaces, records, shards
-from services.indexer.pinecone import client
 from services.indexer.storage import rejects, table
 from services.runtime import errors
 
@@ -25,18 +24,18 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     Args:
         book: The ledger.
         store: Where rejects are kept.
-        index: Describes the index that vectors go to; None: there is none to ask.
+        dimension: Asks the index that vectors go to for its values a vector; None: there is none to ask.
     """
 
     def __init__(
         self,
         book: ledger.Ledger,
         store: rejects.RejectStore,
-        index: Callable[[], Awaitable[client.Index]] | None = None,
+        dimension: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self._ledger = book
         self._rejects = store
-        self._index = index
+        self._dimension = dimension
 
     async def CreateTask(self, request: ledger_pb2.CreateTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         if not request.client:
@@ -134,7 +133,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     async def _index_dimension(self) -> int:
         """Values a vector of the index; 0: it cannot be asked now."""
         try:
-            return (await self._index()).dimension if self._index is not None else 0
+            return await self._dimension() if self._dimension is not None else 0
         except errors.Unavailable:
             return 0
 

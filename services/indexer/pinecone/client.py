@@ -115,6 +115,10 @@ class Pinecone:
                 self._index = await self._describe()
             return self._index
 
+    async def ask_dimension(self) -> int:
+        """Values a vector of the index, which is described first if it was not yet; raises as `index` does."""
+        return (await self.index()).dimension
+
     async def look_again(self) -> None:
         """Describe the index anew: it may have been made again with another dimension."""
         asked_at = time.monotonic()

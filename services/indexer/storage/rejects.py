@@ -9,7 +9,6 @@ import structlog
 from botocore import exceptions
 from vectorline.v1 import chunk_pb2
 
-from services.indexer.ledger import items
 from services.runtime import aws, errors
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
@@ -31,15 +30,20 @@ class RejectStore:
         self._bucket = bucket
         self._caller = caller
 
-    async def write(self, task_id: str, chunk: int, rejects: Sequence[chunk_pb2.Reject]) -> str:
+    async def write(self, task_key: str, chunk: int, rejects: Sequence[chunk_pb2.Reject]) -> str:
         """Store a chunk's rejects and return the object's key; empty when there are none.
+
+        Args:
+            task_key: The task's key in the table: nothing that would lead to another place among the objects.
+            chunk: Its number.
+            rejects: In the order in which they are to be read.
 
         Raises:
             errors.Unavailable: S3 does not answer; the chunk must not settle.
         """
         if not rejects:
             return ""
-        key = f"rejects/{items.task_key(task_id)}/{chunk}-{uuid.uuid4().hex[:16]}.jsonl"
+        key = f"rejects/{task_key}/{chunk}-{uuid.uuid4().hex[:16]}.jsonl"
         body = b"".join(_line(reject) for reject in rejects)
         await self._caller.call(
             self._client.put_object,

@@ -10,7 +10,6 @@ from vectorline.v1 import chunk_pb2, indexer_pb2, indexer_pb2_grpc, ingest_pb2, 
 
 from services.indexer import settings
 from services.indexer.ledger import servicer as ledger_servicer
-from services.indexer.pinecone import client as pinecone_client
 from services.indexer.storage import rejects
 from services.indexer.tasks import servicer as task_servicer
 from services.runtime import identity
@@ -257,12 +256,14 @@ async def test_a_namespace_is_checked_without_being_claimed(served: Served) -> N
 
 
 async def test_a_namespace_is_checked_for_the_index_s_own_width_where_none_is_chosen(line: Line) -> None:
-    async def index() -> pinecone_client.Index:
-        return pinecone_client.Index("idx", "http://nowhere", 512)
+    async def dimension_of_index() -> int:
+        return 512
 
     async def check(model: str, dimension: int = 0) -> ledger_pb2.CheckNamespaceResponse:
         asked = ledger_pb2.CheckNamespaceRequest(namespace="v2", model=model, dimension=dimension)
-        return await ledger_servicer.LedgerServicer(line.book, Store(), index).CheckNamespace(asked, context)
+        return await ledger_servicer.LedgerServicer(line.book, Store(), dimension_of_index).CheckNamespace(
+            asked, context
+        )
 
     context: Any = None
     await line.book.namespaces.claim("v2", "small", 512)
