@@ -37,7 +37,7 @@ async def application(
         stack.push_async_callback(index.close)
         by_grpc = wire.Wire(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
         stack.push_async_callback(by_grpc.close)
-        by_rest = rest.Reference(index, rules.upsert_deadline_seconds)
+        by_rest = rest.Rest(index, rules.upsert_deadline_seconds)
         upserts = writer.Upserts(
             transport.Transport(index, by_grpc, by_rest, pinecone.pinecone_transport),
             most_vectors=pinecone.pinecone_batch_size,

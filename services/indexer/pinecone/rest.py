@@ -1,7 +1,7 @@
-"""The same upserts through Pinecone's own SDK: the reference that `wire` is held to, and a way out.
+"""Pinecone's REST, by its own SDK: the way into an index whose gRPC is closed off.
 
-It speaks REST, so it also reaches an index whose gRPC is closed off; it costs about five times the CPU, since every
-float becomes a Python number on its way.
+It costs about five times the CPU of `wire`, since every float becomes a Python number on its way. Tests hold the two
+ways to the same records and refusals.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ KEY_REFUSED_STATUSES = frozenset({401, 403})
 BUSY_STATUSES = frozenset({429, 504})
 
 
-class Reference:
+class Rest:
     """The index's data plane as the SDK speaks it."""
 
     def __init__(self, index: client.Pinecone, deadline_seconds: float) -> None:

@@ -39,18 +39,18 @@ class Transport:
         self,
         index: client.Pinecone,
         wire: wire.Wire,
-        reference: Way,
+        rest: Way,
         choice: Choice,
     ) -> None:
         self._index = index
         self._wire = wire
-        self._reference = reference
+        self._rest = rest
         self._choice = choice
         self._rest_told = False
 
     async def way(self) -> Way:
         """By which way to send at this moment."""
-        return self._wire if await self._by_wire() else self._reference
+        return self._wire if await self._by_wire() else self._rest
 
     async def compare(self, vector: batches.Vector) -> None:
         """An index that was made anew with another dimension refuses everything: that is no row's fault.

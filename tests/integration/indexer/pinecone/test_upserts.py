@@ -18,7 +18,7 @@ from sandbox.pinecone import testing
 from services.indexer import settings
 from services.indexer.pinecone import batch as pinecone_batch
 from services.indexer.pinecone import client as pinecone_client
-from services.indexer.pinecone import rest as pinecone_reference
+from services.indexer.pinecone import rest as pinecone_rest
 from services.indexer.pinecone import transport as pinecone_transport
 from services.indexer.pinecone import wire as pinecone_wire
 from services.indexer.pinecone import writer as pinecone_writer
@@ -58,8 +58,8 @@ async def writing(
     index: pinecone_client.Pinecone, choice: pinecone_transport.Choice
 ) -> AsyncIterator[pinecone_writer.Upserts]:
     wire = pinecone_wire.Wire(index, pydantic.SecretStr("test"), 5.0)
-    reference = pinecone_reference.Reference(index, 5.0)
-    yield pinecone_writer.Upserts(pinecone_transport.Transport(index, wire, reference, choice))
+    by_rest = pinecone_rest.Rest(index, 5.0)
+    yield pinecone_writer.Upserts(pinecone_transport.Transport(index, wire, by_rest, choice))
     await wire.close()
     await index.close()
 

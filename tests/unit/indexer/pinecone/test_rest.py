@@ -34,11 +34,11 @@ async def test_the_deadline_holds_for_all_tries_of_the_sdk_together() -> None:
     index: Any = Slow()
     async with asyncio.timeout(5.0):
         with pytest.raises(batches.IndexUnavailable) as failure:
-            await rest.Reference(index, 0.01).upsert(BATCH)
+            await rest.Rest(index, 0.01).upsert(BATCH)
     assert failure.value.busy
 
 
 async def test_an_index_that_cannot_be_found_is_unavailable_as_any() -> None:
     index: Any = Unknown()
     with pytest.raises(batches.IndexUnavailable, match="does not answer"):
-        await rest.Reference(index, 1.0).upsert(BATCH)
+        await rest.Rest(index, 1.0).upsert(BATCH)
