@@ -1,4 +1,4 @@
-"""An adaptive limit: how many upserts run at once follows what the index bears (AIMD)."""
+"""An adaptive limiter: how many upserts run at once follows what the index bears (AIMD)."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ LEAST = 1.0
 BACKOFF = 0.5
 
 
-class AdaptiveLimit:
+class AdaptiveLimiter:
     """Grows by one a round of successes, halves when the index pushes back (429, timeouts).
 
     Upserts that are under way together are pushed back together: that is one sign, not many.
@@ -51,14 +51,14 @@ class AdaptiveLimit:
 class Slot:
     """A place that one upsert holds; it tells how that went."""
 
-    def __init__(self, limit: AdaptiveLimit, halvings: int) -> None:
-        self._limit = limit
+    def __init__(self, limiter: AdaptiveLimiter, halvings: int) -> None:
+        self._limiter = limiter
         self._halvings = halvings
 
     def succeed(self) -> None:
         """The upsert went through."""
-        self._limit.grow()
+        self._limiter.grow()
 
     def push_back(self) -> None:
         """The index asked for less."""
-        self._limit.halve(self._halvings)
+        self._limiter.halve(self._halvings)

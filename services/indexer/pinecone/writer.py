@@ -27,7 +27,7 @@ class Upserts:
     def __init__(self, transport: transport.Transport, *, most_vectors: int = UPSERT_VECTORS) -> None:
         self.most_vectors = most_vectors  # in one upsert
         self._transport = transport
-        self._limit = concurrency.AdaptiveLimit()
+        self._limiter = concurrency.AdaptiveLimiter()
         self.circuit = breaker.Breaker("pinecone")
 
     async def write(self, batch: Batch, check: Check) -> dict[int, str]:
@@ -75,7 +75,7 @@ class Upserts:
         way = await self._transport.way()
         async for attempt in retrying:
             with attempt:
-                async with self._limit.slot() as slot:
+                async with self._limiter.slot() as slot:
                     await check()  # after the wait for the slot: what it says must not be old when the upsert goes
                     written = await self._send(way, slot, batch)
                 if written != len(batch):
