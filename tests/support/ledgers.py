@@ -51,7 +51,7 @@ def line(storage: table.Table | None = None) -> Line:
     return Line(book, kept, time, circuit)
 
 
-def order(**changes: Any) -> creation.Order:
+def new_task(**changes: Any) -> creation.NewTask:
     standard: dict[str, Any] = {
         "client": "ann",
         "request_id": "",
@@ -61,11 +61,11 @@ def order(**changes: Any) -> creation.Order:
         "namespace": "v2",
         "question_id": 232,
     }
-    return creation.Order(**{**standard, **changes})
+    return creation.NewTask(**{**standard, **changes})
 
 
 async def create(book: ledger.Ledger, **changes: Any) -> str:
-    task, _ = await book.creation.create(order(**changes))
+    task, _ = await book.creation.create(new_task(**changes))
     return str(task[table.KEY])
 
 

@@ -84,18 +84,18 @@ class Ledger:
         )
         self.listing = listing.Tasks(storage)
 
-    async def create(self, order: creation.Order) -> tuple[table.Item, bool]:
+    async def create(self, new: creation.NewTask) -> tuple[table.Item, bool]:
         """Store a task, if its client's limits leave room; see `Creation.create`.
 
         Raises:
             errors.ResourceExhausted: They do not.
         """
-        if not order.limits.open_tasks and not order.limits.rows_per_day:
-            return await self.creation.create(order)
-        stored = await self.creation.find(order)
+        if not new.limits.open_tasks and not new.limits.rows_per_day:
+            return await self.creation.create(new)
+        stored = await self.creation.find(new)
         if stored is not None:
             return stored, True
-        named = dataclasses.replace(order, task_id=order.task_id or str(uuid.uuid4()))
+        named = dataclasses.replace(new, task_id=new.task_id or str(uuid.uuid4()))
         await self.allowance.take(named.client, named.task_id, named.limits)
         try:
             task, existed = await self.creation.create(named)

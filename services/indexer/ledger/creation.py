@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class NewTask:
     """A task to store.
 
     Args:
@@ -53,7 +53,7 @@ class Creation:
         self._table = storage
         self._clock = watch
 
-    async def create(self, order: Order) -> tuple[table.Item, bool]:
+    async def create(self, new: NewTask) -> tuple[table.Item, bool]:
         """Store a task.
 
         Returns:
@@ -64,36 +64,36 @@ class Creation:
             errors.AlreadyExists: The key was used with another body (IDEMPOTENCY_KEY_REUSED), or the id is taken.
             errors.Unavailable: The table does not answer. Either nothing was stored, or repeating finds it.
         """
-        task = self._new(order)
+        task = self._new(new)
         try:
-            if order.request_id:
-                await self._put_both(order, task)
+            if new.request_id:
+                await self._put_both(new, task)
             else:
                 await self._table.put(table.Put(task, when=(table.Missing(table.KEY),)))
         except (table.Cancelled, table.ConditionFailed):
-            stored = await self._stored(order, task)
+            stored = await self._stored(new, task)
             return stored, stored["token"] != task["token"]
         failpoints.hit("indexer.after_create")
-        log.info("A task was stored.", action="task_created", task_id=task[table.KEY], client=order.client)
+        log.info("A task was stored.", action="task_created", task_id=task[table.KEY], client=new.client)
         return task, False
 
-    async def find(self, order: Order) -> table.Item | None:
+    async def find(self, new: NewTask) -> table.Item | None:
         """The task that this idempotency key made before, if it did.
 
         Raises:
             errors.AlreadyExists: It was used with another body.
         """
-        if not order.request_id or await self._table.get(items.request_key(order.client, order.request_id)) is None:
+        if not new.request_id or await self._table.get(items.request_key(new.client, new.request_id)) is None:
             return None
-        return await self._stored(order, self._new(order))
+        return await self._stored(new, self._new(new))
 
     async def known(self, client: str, request_id: str) -> bool:
         """Whether this idempotency key made a task before."""
         return bool(request_id) and await self._table.get(items.request_key(client, request_id)) is not None
 
-    async def _put_both(self, order: Order, task: table.Item) -> None:
+    async def _put_both(self, new: NewTask, task: table.Item) -> None:
         request = {
-            table.KEY: items.request_key(order.client, order.request_id),
+            table.KEY: items.request_key(new.client, new.request_id),
             "kind": "request",
             "task": task[table.KEY],
             "body": task["body"],
@@ -101,11 +101,11 @@ class Creation:
         }
         await self._table.transact([table.Put(one, when=(table.Missing(table.KEY),)) for one in (request, task)])
 
-    async def _stored(self, order: Order, task: table.Item) -> table.Item:
+    async def _stored(self, new: NewTask, task: table.Item) -> table.Item:
         """The task that stands where this one was to go."""
         task_id = str(task[table.KEY])
-        if order.request_id:
-            request = await self._table.get(items.request_key(order.client, order.request_id))
+        if new.request_id:
+            request = await self._table.get(items.request_key(new.client, new.request_id))
             if request is not None:
                 if request["body"] != task["body"]:
                     raise errors.AlreadyExists(
@@ -121,28 +121,28 @@ class Creation:
             raise errors.AlreadyExists("This task id is taken. Use a new one.", reason="TASK_ID_TAKEN")
         return stored
 
-    def _new(self, order: Order) -> table.Item:
-        task_id = _canonical(order.task_id) if order.task_id else str(uuid.uuid4())
+    def _new(self, new: NewTask) -> table.Item:
+        task_id = _canonical(new.task_id) if new.task_id else str(uuid.uuid4())
         now = clock.text(self._clock.now())
         optional: dict[str, Any] = {}
-        if order.question_id is not None:
-            optional["question_id"] = order.question_id
-        if order.source:
-            optional["source"] = order.source
-        if order.parent_task_id:
-            optional["parent_task_id"] = order.parent_task_id
-        if order.limits.rows_per_day:
-            optional["rows_per_day"] = order.limits.rows_per_day
+        if new.question_id is not None:
+            optional["question_id"] = new.question_id
+        if new.source:
+            optional["source"] = new.source
+        if new.parent_task_id:
+            optional["parent_task_id"] = new.parent_task_id
+        if new.limits.rows_per_day:
+            optional["rows_per_day"] = new.limits.rows_per_day
         token = uuid.uuid4().hex
         return {
             table.KEY: task_id,
             "kind": "task",
             "token": token,
-            "client": order.client,
-            "request": order.request,
-            "body": hashlib.sha256(order.body).hexdigest(),
-            "task_type": order.task_type,
-            "namespace": order.namespace,
+            "client": new.client,
+            "request": new.request,
+            "body": hashlib.sha256(new.body).hexdigest(),
+            "task_type": new.task_type,
+            "namespace": new.namespace,
             "status": str(Status.PENDING),
             "status_at": now,
             "status_token": token,

@@ -57,7 +57,7 @@ class Gate:
             await self._namespaces.claim(task["namespace"], model, dimension)
         except namespaces.NamespaceRefused as refused:
             blocked = await self._tasks.block(task_id, refused.reason, refused.message)
-            return _standing(blocked, fence)
+            return _answer(blocked, fence)
         if task.get("model") != model:
             await self._table.update(
                 table.Update(items.task_key(task_id), set={"model": model}, when=(table.Equals("kind", "task"),))
@@ -72,7 +72,7 @@ class Gate:
     async def check_write(self, task_id: str, fence: int) -> Answer:
         """May this task write into the index now? GO, CANCELLED, BLOCKED or STALE."""
         found = await self._table.get_many([items.task_key(task_id)], ("status", "fence"))
-        return _standing(found.get(task_id), fence)
+        return _answer(found.get(task_id), fence)
 
     async def _look(self, task_id: str, chunk: int, fence: int) -> tuple[Answer, table.Item | None]:
         name, number = str(chunk), items.shard_of(chunk)
@@ -86,17 +86,17 @@ class Gate:
             if task is not None and shards.full(shard) and _unfinished(task, number):
                 await self._closing.heal(task_id)  # whoever settled the last chunk may have died before this
             return Answer.SETTLED, task
-        standing = _standing(task, fence)
-        if standing == Answer.GO and shard is None:
+        answer = _answer(task, fence)
+        if answer == Answer.GO and shard is None:
             return Answer.STALE, task  # nobody opened its book, so it could not be settled: dropped, and split again
-        return standing, task
+        return answer, task
 
 
 def _unfinished(task: table.Item, shard: int) -> bool:
     return str(shard) not in task.get("s", {}) or task["status"] in items.OPEN
 
 
-def _standing(task: table.Item | None, fence: int) -> Answer:
+def _answer(task: table.Item | None, fence: int) -> Answer:
     if task is None or task["status"] in items.TERMINAL:
         return Answer.CANCELLED
     if task["status"] == Status.BLOCKED:

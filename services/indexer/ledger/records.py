@@ -41,7 +41,7 @@ def source(item: table.Item) -> ledger_pb2.PinnedSource:
     return ledger_pb2.PinnedSource.FromString(item.get("source", b""))
 
 
-def order(message: ledger_pb2.CreateTaskRequest) -> creation.Order:
+def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
     """What is to be stored."""
     asked = message.request
     body = ingest_pb2.ProcessRequest()
@@ -50,7 +50,7 @@ def order(message: ledger_pb2.CreateTaskRequest) -> creation.Order:
     if asked.data_source == "upload" and message.source.sha256:
         # Every upload has an id of its own: a repeated one is known by its content.
         body.upload_id = message.source.sha256
-    return creation.Order(
+    return creation.NewTask(
         client=message.client,
         request_id=asked.request_id,
         request=asked.SerializeToString(deterministic=True),

@@ -44,11 +44,11 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
                 violations=(errors.FieldViolation("client", "The key id of who submits the task."),),
             )
         if request.parent_task_id:
-            stored = await self._ledger.creation.find(records.order(request))
+            stored = await self._ledger.creation.find(records.new_task(request))
             if stored is not None:
                 return records.record(stored, existed=True)
             await self._ledger.turns.check_latest(request.parent_task_id)
-        task, existed = await self._ledger.create(records.order(request))
+        task, existed = await self._ledger.create(records.new_task(request))
         return records.record(task, existed=existed)
 
     async def AdmitTask(self, request: ledger_pb2.AdmitTaskRequest, context: Context) -> ledger_pb2.AdmitTaskResponse:

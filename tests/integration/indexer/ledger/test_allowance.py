@@ -13,7 +13,7 @@ ROWS = identity.Limits(rows_per_day=100)
 
 
 async def test_creates_at_once_take_each_place_once(book: ledger.Ledger) -> None:
-    calls = [book.create(ledgers.order(limits=FIVE)) for _ in range(20)]
+    calls = [book.create(ledgers.new_task(limits=FIVE)) for _ in range(20)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
     stored = [answer[0] for answer in answers if isinstance(answer, tuple)]
@@ -22,14 +22,14 @@ async def test_creates_at_once_take_each_place_once(book: ledger.Ledger) -> None
 
     for task in stored[:2]:
         await book.tasks.cancel(str(task[table.KEY]))
-    calls = [book.create(ledgers.order(limits=FIVE)) for _ in range(10)]
+    calls = [book.create(ledgers.new_task(limits=FIVE)) for _ in range(10)]
     again = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, tuple) for answer in again) == 2
 
 
 async def test_scans_that_end_at_once_never_pass_the_days_rows(book: ledger.Ledger) -> None:
     async def scanning() -> str:
-        task, _ = await book.create(ledgers.order(limits=ROWS))
+        task, _ = await book.create(ledgers.new_task(limits=ROWS))
         await book.tasks.begin_scan(str(task[table.KEY]), b"")
         return str(task[table.KEY])
 

@@ -15,7 +15,7 @@ ROUNDS = 500
 
 
 async def test_identical_requests_at_once_make_one_task(book: ledger.Ledger) -> None:
-    calls = [book.creation.create(ledgers.order(request_id="k", body=b"x")) for _ in range(8)]
+    calls = [book.creation.create(ledgers.new_task(request_id="k", body=b"x")) for _ in range(8)]
     answers = await asyncio.gather(*calls)
     assert len({task[table.KEY] for task, _ in answers}) == 1
     assert sum(not existed for _, existed in answers) == 1
@@ -127,7 +127,7 @@ async def test_a_table_that_does_not_answer_is_unavailable_and_leaves_no_orphan(
     client = aws.dynamodb(nowhere)
     down = ledger.Ledger(dynamodb.DynamoTable(client, "ledger", caller), clock.Clock(), index=ledgers.INDEX)
     with pytest.raises(errors.Unavailable):
-        await down.creation.create(ledgers.order(request_id="k"))
+        await down.creation.create(ledgers.new_task(request_id="k"))
     caller.close()
     client.close()
 

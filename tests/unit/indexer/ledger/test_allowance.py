@@ -16,7 +16,7 @@ ROWS = identity.Limits(rows_per_day=100)
 
 
 async def create(line: Line, **changes: Any) -> str:
-    task, _ = await line.book.create(ledgers.order(**changes))
+    task, _ = await line.book.create(ledgers.new_task(**changes))
     return str(task[table.KEY])
 
 

@@ -15,7 +15,7 @@ from tests.support.ledgers import Line
 
 
 async def test_a_new_task_is_pending_and_listed(line: Line) -> None:
-    task, existed = await line.book.creation.create(ledgers.order())
+    task, existed = await line.book.creation.create(ledgers.new_task())
     assert not existed
     assert task["status"] == "pending"
     assert task[table.INDEX_PARTITION] == "open"
@@ -23,16 +23,16 @@ async def test_a_new_task_is_pending_and_listed(line: Line) -> None:
 
 
 async def test_the_same_key_answers_the_same_task(line: Line) -> None:
-    first, _ = await line.book.creation.create(ledgers.order(request_id="k", body=b"x"))
-    again, existed = await line.book.creation.create(ledgers.order(request_id="k", body=b"x"))
+    first, _ = await line.book.creation.create(ledgers.new_task(request_id="k", body=b"x"))
+    again, existed = await line.book.creation.create(ledgers.new_task(request_id="k", body=b"x"))
     assert existed
     assert again == first
 
 
 async def test_the_same_key_with_another_body_is_refused(line: Line) -> None:
-    await line.book.creation.create(ledgers.order(request_id="k", body=b"x"))
+    await line.book.creation.create(ledgers.new_task(request_id="k", body=b"x"))
     with pytest.raises(errors.AlreadyExists) as caught:
-        await line.book.creation.create(ledgers.order(request_id="k", body=b"y"))
+        await line.book.creation.create(ledgers.new_task(request_id="k", body=b"y"))
     assert caught.value.reason == "IDEMPOTENCY_KEY_REUSED"
 
 
@@ -45,11 +45,11 @@ async def test_keys_of_two_clients_do_not_meet(line: Line) -> None:
 async def test_without_a_key_each_call_makes_a_task_unless_it_repeats_its_id(line: Line) -> None:
     assert await ledgers.create(line.book) != await ledgers.create(line.book)
     task_id = str(uuid.uuid4())
-    _, first = await line.book.creation.create(ledgers.order(task_id=task_id, body=b"x"))
-    _, again = await line.book.creation.create(ledgers.order(task_id=task_id, body=b"x"))
+    _, first = await line.book.creation.create(ledgers.new_task(task_id=task_id, body=b"x"))
+    _, again = await line.book.creation.create(ledgers.new_task(task_id=task_id, body=b"x"))
     assert (first, again) == (False, True)
     with pytest.raises(errors.AlreadyExists) as caught:
-        await line.book.creation.create(ledgers.order(task_id=task_id, client="bob", body=b"x"))
+        await line.book.creation.create(ledgers.new_task(task_id=task_id, client="bob", body=b"x"))
     assert caught.value.reason == "TASK_ID_TAKEN"
 
 
@@ -75,7 +75,7 @@ def test_identical_requests_at_once_make_one_task_and_no_orphan(seed: int, crash
     answers: list[tuple[str, bool]] = []
 
     async def call() -> None:
-        task, existed = await line.book.creation.create(ledgers.order(request_id="k", body=b"x"))
+        task, existed = await line.book.creation.create(ledgers.new_task(request_id="k", body=b"x"))
         answers.append((task[table.KEY], existed))
 
     scheduler = ledgers.Scheduler(chance.randrange)

@@ -15,8 +15,8 @@ REQUEST = ingest_pb2.ProcessRequest(
 
 
 async def stored(line: Line, rows: int = 1000, chunks: int = 4) -> str:
-    order = records.order(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
-    task, _ = await line.book.creation.create(order)
+    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    task, _ = await line.book.creation.create(new)
     task_id = str(task["task_id"])
     source = ledger_pb2.PinnedSource(uri="s3://b/in/a.csv", size_bytes=77, display_name="a.csv")
     await line.book.tasks.begin_scan(task_id, source.SerializeToString())
@@ -32,8 +32,8 @@ async def seen(line: Line, task_id: str, **changes: Any) -> task_pb2.Task:
 
 
 async def test_a_new_task_shows_what_was_asked_but_not_its_idempotency_key(line: Line) -> None:
-    order = records.order(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
-    item, _ = await line.book.creation.create(order)
+    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    item, _ = await line.book.creation.create(new)
     task = await seen(line, item["task_id"])
     assert (task.status, task.state) == ("pending", task_pb2.TASK_STATE_PENDING)
     assert dict(task.metadata.parameters) == {
