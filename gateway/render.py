@@ -11,7 +11,7 @@ import os
 import pathlib
 import string
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
 TEMPLATE = HERE / "envoy.yaml"
@@ -54,9 +54,41 @@ DEFAULTS = {
 # Callers whose rate is known at once.
 CLIENTS = 10_000
 
+# Envoy's own errors in the form of all others, for callers of REST: the HTTP status, then the code, the reason and the
+# sentence of a google.rpc.Status.
+REPLIES = {
+    400: (3, "BAD_REQUEST", "The request cannot be understood. %LOCAL_REPLY_BODY%"),
+    403: (
+        7,
+        "NOT_PASSED_ON",
+        "The gateway passes requests for this API on, over this connection's scheme, and nothing else.",
+    ),
+    404: (5, "ROUTE_NOT_FOUND", "There is nothing at this path. /api/v1/openapi.json lists what there is."),
+    405: (12, "METHOD_NOT_ALLOWED", "This path takes another method; see the header allow."),
+    408: (4, "REQUEST_TIMEOUT", "The request did not arrive in time."),
+    413: (
+        3,
+        "BODY_TOO_LARGE",
+        "The body is over 1 MiB. Send files to /api/v1/upload/{filename}, which takes any size.",
+    ),
+    415: (3, "UNSUPPORTED_MEDIA_TYPE", "The body's content type is not one that this path takes."),
+    429: (8, "TOO_MANY_REQUESTS", "Too many requests. Slow down and try again."),
+    431: (3, "HEADERS_TOO_LARGE", "The request's headers are over 64 KiB, or more than 100."),
+    500: (13, "INTERNAL", "The gateway cannot answer this."),
+    502: (14, "BAD_UPSTREAM_ANSWER", "The service broke off while it answered. Try again."),
+    503: (
+        14,
+        "SERVICE_UNAVAILABLE",
+        "No replica of the service is ready to answer, or the gateway is short of memory. Try again shortly.",
+    ),
+    504: (4, "DEADLINE_EXCEEDED", "The service did not answer in time."),
+}
+# Of any other status from 400 on.
+OTHER_REPLY = (2, "GATEWAY_ERROR", "The gateway refused the request. %LOCAL_REPLY_BODY%")
+
 TLS = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
 _PORTS = ("API_PORT", "ENVOY_ADMIN_PORT")
-_TEXT = ("ENVOY_DESCRIPTORS", "ENVOY_DOCS", "ENVOY_LUA", "ENVOY_OPENAPI")
+_TEXT = ("ENVOY_DOCS", "ENVOY_LUA", "ENVOY_OPENAPI")
 
 
 class WrongValueError(ValueError):
@@ -107,6 +139,67 @@ def _transport(service: str, files: Mapping[str, str]) -> str:
     return json.dumps({"name": "tls", "typed_config": config})
 
 
+def _local_replies() -> str:
+    """Envoy's ``local_reply_config``. Health answers and callers by gRPC keep what they are used to."""
+    said = {"filter": "vectorline", "path": [{"key": "rest"}], "value": {"bool_match": True}}
+    grpc = {
+        "name": "content-type",
+        "string_match": {"prefix": "application/grpc"},
+        "invert_match": True,
+        "treat_missing_header_as_empty": True,
+    }
+    before_it = [
+        {"metadata_filter": {"matcher": said, "match_if_key_not_found": True}},
+        {"header_filter": {"header": grpc}},
+    ]
+    # As http_code.lua said; before it ran, as the content type says.
+    by_rest = [
+        {"metadata_filter": {"matcher": said, "match_if_key_not_found": False}},
+        {"and_filter": {"filters": before_it}},
+    ]
+    who = [{"not_health_check_filter": {}}, {"or_filter": {"filters": by_rest}}]
+    replies = [("EQ", status, reply) for status, reply in REPLIES.items()] + [("GE", 400, OTHER_REPLY)]
+    return json.dumps({"mappers": [_mapper(who, *reply) for reply in replies]})
+
+
+def _mapper(who: Sequence[object], operator: str, status: int, reply: tuple[int, str, str]) -> dict[str, object]:
+    code, reason, message = reply
+    comparison = {"op": operator, "value": {"default_value": status, "runtime_key": "unused"}}
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": "vectorline",
+        "metadata": {"details": "%RESPONSE_CODE_DETAILS%"},
+    }
+    return {
+        "filter": {"and_filter": {"filters": [*who, {"status_code_filter": {"comparison": comparison}}]}},
+        "body_format_override": {"json_format": {"code": code, "message": message, "details": [info]}},
+    }
+
+
+def _transcoder(descriptors: str, **print_options: bool) -> str:
+    """The filter between REST and gRPC; a route that answers in another form says so by Envoy's print options."""
+    kind = "envoy.extensions.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder"
+    return json.dumps(
+        {
+            "@type": f"type.googleapis.com/{kind}",
+            "proto_descriptor": descriptors,
+            "services": [f"vectorline.v1.{name}Service" for name in ("Ingest", "Embedder", "Indexer")],
+            "convert_grpc_status": True,
+            "query_param_unescape_plus": True,  # clients write a space as +
+            "url_unescape_spec": "ALL_CHARACTERS_EXCEPT_SLASH",  # a file's name may hold any
+            # Of an answer that is one message: 1,000 matches with 40 KB of metadata each.
+            "max_response_body_size": 67_108_864,
+            "request_validation_options": {
+                "reject_unknown_query_parameters": True,
+                "reject_binding_body_field_collisions": True,
+            },
+            "print_options": {"always_print_primitive_fields": True, "preserve_proto_field_names": True}
+            | print_options,
+        }
+    )
+
+
 def _derived(numbers: Mapping[str, int]) -> dict[str, str]:
     """What Envoy wants to be told in other terms than people."""
     rate, heap = numbers["ENVOY_CLIENT_REQUESTS_PER_SECOND"], numbers["ENVOY_HEAP_MEGABYTES"]
@@ -135,7 +228,7 @@ def render(environment: Mapping[str, str]) -> str:
         if name in ADDRESSES:
             filled[name.replace("_ADDRS", "_ENDPOINTS")] = _endpoints(name, value)
             filled[name.replace("_ADDRS", "_TRANSPORT")] = _transport(name.removesuffix("_ADDRS").lower(), values)
-        elif name in TLS:
+        elif name in TLS or name == "ENVOY_DESCRIPTORS":
             continue
         elif name == "API_HOST":
             filled[name] = json.dumps(_ip(value))
@@ -148,6 +241,9 @@ def render(environment: Mapping[str, str]) -> str:
             numbers[name] = int(value)
         else:
             raise WrongValueError(f"{name}: {value!r} is not a whole number")
+    filled["LOCAL_REPLIES"] = _local_replies()
+    filled["TRANSCODER"] = _transcoder(values["ENVOY_DESCRIPTORS"])
+    filled["TRANSCODER_OF_EVENTS"] = _transcoder(values["ENVOY_DESCRIPTORS"], stream_sse_style_delimited=True)
     return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(filled | _derived(numbers))
 
 

@@ -91,6 +91,23 @@ def test_only_watch_is_sent_as_events() -> None:
     assert watch == ["watch"]
 
 
+def test_the_answer_to_any_other_error_stands_behind_those_that_have_words_of_their_own() -> None:
+    mappers = manager(rendered())["local_reply_config"]["mappers"]
+    asked = [each["filter"]["and_filter"]["filters"][-1]["status_code_filter"]["comparison"] for each in mappers]
+
+    assert [each["op"] for each in asked] == ["EQ"] * len(render.REPLIES) + ["GE"]
+    assert [each["value"]["default_value"] for each in asked] == [*render.REPLIES, 400]
+
+
+def test_events_are_told_as_every_other_answer_but_for_their_form() -> None:
+    whole = http_filter(rendered(), "grpc_json_transcoder")
+    (watch,) = (route for route in routes() if route["name"] == "watch")
+    events = watch["typed_per_filter_config"]["envoy.filters.http.grpc_json_transcoder"]
+
+    assert events["print_options"] == whole["print_options"] | {"stream_sse_style_delimited": True}
+    assert {**events, "print_options": None} == {**whole, "print_options": None}
+
+
 def test_each_address_becomes_an_endpoint() -> None:
     config = rendered(INDEXER_ADDRS="127.0.0.1:7301, indexer.internal:7000,[::1]:9")
     endpoints = clusters(config)["indexer"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
