@@ -9,28 +9,6 @@ local function is_foreign(name)
   return name:sub(1, 1) ~= ":" and (name:match("[^%w_.-]") or name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")
 end
 
--- Of what text in a path or a query may hold once its percents are undone (RFC 3629, section 4): the sequences of two to
--- four bytes, without overlong ones, surrogates and what is above U+10FFFF.
-local SEQUENCES = {
-  "[\194-\223][\128-\191]",
-  "\224[\160-\191][\128-\191]",
-  "[\225-\236\238\239][\128-\191][\128-\191]",
-  "\237[\128-\159][\128-\191]",
-  "\240[\144-\191][\128-\191][\128-\191]",
-  "[\241-\243][\128-\191][\128-\191][\128-\191]",
-  "\244[\128-\143][\128-\191][\128-\191]",
-}
-
--- The transcoder passes any bytes on as a string, which no service can read: it would answer 500.
-local function is_text(path)
-  if not path:find("%%[89a-fA-F]") then return true end
-  local plain = path:gsub("%%(%x%x)", function(byte) return string.char(tonumber(byte, 16)) end)
-  for _, sequence in ipairs(SEQUENCES) do
-    plain = plain:gsub(sequence, ".") -- not "", which would bring together what was apart
-  end
-  return not plain:find("[\128-\255]")
-end
-
 -- Says who called by gRPC, so that Envoy's own errors stay gRPC for them (local_reply_config). Of a REST caller it takes
 -- away the headers that a gRPC service cannot take.
 function envoy_on_request(request)
@@ -40,10 +18,6 @@ function envoy_on_request(request)
     return
   end
   request:streamInfo():dynamicMetadata():set("vectorline", "rest", true)
-  if not is_text(headers:get(":path") or "") then
-    request:respond({[":status"] = "400"}, "The path or the query is not UTF-8.")
-    return
-  end
   local foreign = {}
   for name, _ in pairs(headers) do
     if is_foreign(name) then foreign[#foreign + 1] = name end

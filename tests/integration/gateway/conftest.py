@@ -1,4 +1,7 @@
-"""The real Envoy in front of tiny servicers that answer what the tests need and remember what they were asked."""
+"""The real Envoy in front of tiny servicers that answer what the tests need and remember what they were asked.
+
+Their server decodes requests and tells errors as those of the line do; it asks for no key.
+"""
 
 import asyncio
 import collections
@@ -33,6 +36,7 @@ from vectorline.v1 import (
 )
 
 from gateway import render
+from services.runtime.interceptors import decoding, failures
 from tests.support import ports
 
 SERVICES = {name: f"vectorline.v1.{name.capitalize()}Service" for name in ("ingest", "embedder", "indexer")}
@@ -216,7 +220,7 @@ class Upstream:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = grpc.aio.server()
+        server = grpc.aio.server(interceptors=[failures.Failures(), decoding.Decoding()])
         adders: tuple[Callable[[Any, grpc.aio.Server], None], ...] = (
             ingest_pb2_grpc.add_IngestServiceServicer_to_server,
             embedder_pb2_grpc.add_EmbedderServiceServicer_to_server,
