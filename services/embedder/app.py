@@ -10,26 +10,14 @@ from vectorline.v1 import embedder_pb2_grpc
 
 from services.chunks import connection, consumer, presence, valkey_store, views
 from services.chunks import settings as queue_settings
-from services.embedder import (
-    account,
-    appetite,
-    consuming,
-    gauges,
-    health_view,
-    indexer_client,
-    interactive,
-    limiter,
-    monitoring,
-    openai_client,
-    packing,
-    permits,
-    purchasing,
-    servicer,
-    settings,
-    tokens,
-    valkey_limiter,
-    worker,
-)
+from services.embedder import indexer_client, servicer, settings
+from services.embedder.buying import account, interactive, packing, purchasing, tokens
+from services.embedder.limiter import permits, promise
+from services.embedder.limiter import valkey as valkey_limiter
+from services.embedder.openai import client as openai_client
+from services.embedder.views import gauges, monitoring
+from services.embedder.views import health as health_view
+from services.embedder.working import appetite, consuming, worker
 from services.runtime import background, channels, health, lateness, quotas, server, tls, valkey
 from services.runtime import settings as runtime_settings
 
@@ -60,7 +48,7 @@ async def application(
 
         indexer = indexer_client.Indexer(channel, lambda: channels.internal_metadata(token))
         requests = packing.limits(embedding.openai_tokens_per_minute)
-        quota = limiter.Limits(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS)
+        quota = promise.Limits(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS)
         limits = valkey_limiter.ValkeyLimiter(client, embedding.openai_model, quota)
         permit = permits.Permits(limits)
         purchases = purchasing.Purchasing(
@@ -168,10 +156,10 @@ async def _dimension_of_index(indexer: indexer_client.Indexer) -> int:
         await asyncio.sleep(1.0)
 
 
-async def _touch(limits: limiter.Limiter) -> None:
+async def _touch(limits: promise.Limiter) -> None:
     """Begin to repay the starting debt of a new quota now, not when the first task comes."""
     while True:
-        with contextlib.suppress(limiter.LimiterUnavailable):
+        with contextlib.suppress(promise.LimiterUnavailable):
             await limits.touch()
             return
         await asyncio.sleep(1.0)

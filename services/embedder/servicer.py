@@ -5,7 +5,10 @@ import datetime
 import numpy as np
 from vectorline.v1 import embedder_pb2, embedder_pb2_grpc, monitoring_pb2
 
-from services.embedder import health_view, indexer_client, interactive, monitoring
+from services.embedder import indexer_client
+from services.embedder.buying import interactive
+from services.embedder.views import health as health_view
+from services.embedder.views import monitoring
 from services.runtime import errors
 from services.runtime.interceptors.around import Context
 

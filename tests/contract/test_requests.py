@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.embedder import tokens
+from services.embedder.buying import tokens
 from tests.contract.test_errors import error, fields
 from tests.support import csvs
 from tests.support.line import Line

@@ -7,7 +7,7 @@ from google.protobuf import message
 from vectorline.v1 import chunk_pb2
 
 from services.chunks import entry, errors
-from services.embedder import rows
+from services.embedder.working import rows
 
 DECLARED = (errors.CorruptEntryError, message.DecodeError)
 

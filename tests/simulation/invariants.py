@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from services.embedder import limiter
+from services.embedder.limiter import promise
 from services.indexer.ledger import items
 from services.indexer.storage import table
 from tests.simulation import files, providers
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 # Requests were granted at most so long before they start: the age at which a grant is dropped, and its way back.
-LATE_SECONDS = limiter.STALE_GRANT_SECONDS
+LATE_SECONDS = promise.STALE_GRANT_SECONDS
 
 
 def unfinished(world: "World") -> list[str]:
@@ -121,7 +121,7 @@ def _bought(world: "World") -> Iterator[str]:
 
 def _limited(world: "World") -> Iterator[str]:
     limits = world.shared.limiter.limits
-    rate, credit = limits.requests_per_second, limiter.LATE_CREDIT_SECONDS
+    rate, credit = limits.requests_per_second, promise.LATE_CREDIT_SECONDS
     grants = [at for at, _ in world.shared.limiter.grants]
     starts = [at for at, _ in world.shared.openai.starts]
     if len(starts) > len(grants):

@@ -9,17 +9,10 @@ import pydantic
 from vectorline.v1 import ingest_pb2
 
 from services.chunks import consumer, entry, inflight, presence
-from services.embedder import (
-    account,
-    appetite,
-    consuming,
-    indexer_client,
-    packing,
-    permits,
-    purchasing,
-    tokens,
-    worker,
-)
+from services.embedder import indexer_client
+from services.embedder.buying import account, packing, purchasing, tokens
+from services.embedder.limiter import permits
+from services.embedder.working import appetite, consuming, worker
 from services.indexer import ledger, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client as pinecone_client

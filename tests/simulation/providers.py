@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from vectorline.v1 import pinecone_pb2
 
-from services.embedder import openai_errors
+from services.embedder.openai import errors as openai_errors
 from tests.simulation import loop as loops
 from tests.simulation import wire
 from tests.simulation.network import Network

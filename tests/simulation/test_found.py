@@ -11,7 +11,8 @@ from vectorline.v1 import pinecone_pb2
 from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
 from services.chunks import memory, strikes
-from services.embedder import tokens, worker
+from services.embedder.buying import tokens
+from services.embedder.working import worker
 from services.indexer.pinecone import batch as pinecone_batch
 from services.indexer.pinecone import concurrency
 from services.indexer.pinecone import transport as pinecone_transport

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.chunks import memory, store
-from services.embedder import worker
+from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
 from services.indexer.storage import table
 from tests.simulation import world

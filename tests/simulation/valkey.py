@@ -7,7 +7,8 @@ from typing import Any
 import structlog
 
 from services.chunks import entry, errors, memory, store
-from services.embedder import limiter, memory_limiter
+from services.embedder.limiter import memory as memory_limiter
+from services.embedder.limiter import promise
 from tests.simulation import loop as loops
 from tests.simulation.network import Lost, Network
 
@@ -118,10 +119,10 @@ class Limiter:
                 result = await operation(*arguments, **named)
                 await self._network.answer(self._process, SERVICE)
             except Lost as lost:
-                raise limiter.LimiterUnavailable(str(lost)) from lost
-            late = asyncio.get_running_loop().time() - asked > limiter.STALE_GRANT_SECONDS
-            if name == "acquire" and result.verdict is limiter.Verdict.START and late:
-                return limiter.Answer(limiter.Verdict.WAIT)  # as valkey_limiter does
+                raise promise.LimiterUnavailable(str(lost)) from lost
+            late = asyncio.get_running_loop().time() - asked > promise.STALE_GRANT_SECONDS
+            if name == "acquire" and result.verdict is promise.Verdict.START and late:
+                return promise.Answer(promise.Verdict.WAIT)  # as the real one does
             return result
 
         return call
@@ -130,15 +131,15 @@ class Limiter:
 class Granting(memory_limiter.MemoryLimiter):
     """Keeps the moments of its grants."""
 
-    def __init__(self, limits: limiter.Limits) -> None:
+    def __init__(self, limits: promise.Limits) -> None:
         self.grants: list[tuple[float, int]] = []
         # (from, until) in which a 429 forbade every start.
         self.pauses: list[tuple[float, float]] = []
         super().__init__(limits)
 
-    async def acquire(self, tokens: int, asker: limiter.Asker = limiter.Asker.BULK) -> limiter.Answer:
+    async def acquire(self, tokens: int, asker: promise.Asker = promise.Asker.BULK) -> promise.Answer:
         answer = await super().acquire(tokens, asker)
-        if answer.verdict is limiter.Verdict.START:
+        if answer.verdict is promise.Verdict.START:
             self.grants.append((self._now(), tokens))
         return answer
 

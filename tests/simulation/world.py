@@ -21,7 +21,8 @@ import structlog
 
 from services.chunks import entry, presence
 from services.chunks import settings as queue_settings
-from services.embedder import limiter, rows
+from services.embedder.limiter import promise
+from services.embedder.working import rows
 from services.indexer import servicer
 from services.indexer.ledger import items
 from services.indexer.pinecone import concurrency
@@ -88,7 +89,7 @@ class World:
             loop=self.loop,
             network=network,
             queue=valkey.Owned(self.broken, TIMING, limits),
-            limiter=valkey.Granting(limiter.Limits(rate, 0.0, 1_000)),
+            limiter=valkey.Granting(promise.Limits(rate, 0.0, 1_000)),
             table=storage.Watched(network, self.broken, self._on_status),
             bucket=storage.Bucket(),
             files=storage.Files(content, network),

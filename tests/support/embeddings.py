@@ -9,7 +9,8 @@ from typing import Any
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.chunks import entry
-from services.embedder import indexer_client, openai_errors
+from services.embedder import indexer_client
+from services.embedder.openai import errors as openai_errors
 
 DIMENSION = 4
 Answer = Callable[[Sequence[str]], list[bytes]]

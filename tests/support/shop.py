@@ -5,10 +5,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from services.embedder import packing, permits, purchasing
-from services.embedder.limiter import Limits
-from services.embedder.memory_limiter import MemoryLimiter
-from services.embedder.order import Order
+from services.embedder.buying import packing, purchasing
+from services.embedder.buying.order import Order
+from services.embedder.limiter import permits
+from services.embedder.limiter.memory import MemoryLimiter
+from services.embedder.limiter.promise import Limits
 from tests.support import embeddings
 
 

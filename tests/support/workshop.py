@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from services.chunks import consumer, memory, settings
-from services.embedder import appetite, consuming, packing, tokens, worker
+from services.embedder.buying import packing, tokens
+from services.embedder.working import appetite, consuming, worker
 from tests.support import chunks, embeddings, shop
 
 TEXTS = ["one", "two", "three"]

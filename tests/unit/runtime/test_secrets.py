@@ -12,8 +12,8 @@ import pydantic
 import pytest
 import structlog
 
-from services.embedder import openai_client
 from services.embedder import settings as embedder_settings
+from services.embedder.openai import client as openai_client
 from services.runtime import keys, secrets, settings
 
 

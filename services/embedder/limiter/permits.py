@@ -1,0 +1,170 @@
+"""Permits of one process: it asks the limiter for one at a time, for a search before bulk.
+
+Just in time and in order: the cost of a bulk request is looked up at the moment of asking, so that a request that
+waits for quota goes on filling, and nothing but the front of the queue ever bounces off the limiter. Whoever has
+nothing to start at the moment is passed over and blocks nobody.
+"""
+
+import asyncio
+import bisect
+import dataclasses
+import itertools
+import random
+import time
+from collections.abc import Callable
+
+import prometheus_client
+import structlog
+
+from services.embedder.limiter import promise as limiters
+
+log = structlog.get_logger()
+
+SECONDS = prometheus_client.Histogram(
+    "vectorline_permit_seconds",
+    "Seconds until a request might start, by who asked.",
+    ["asker"],
+    buckets=(0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300),
+)
+WAITED = {rank: SECONDS.labels(asker.value) for rank, asker in enumerate((limiters.Asker.SEARCH, limiters.Asker.BULK))}
+
+LIMITER_RETRY_SECONDS = 0.5
+# When nobody can start anything, they are asked again so soon even if nobody calls `nudge`.
+IDLE_SECONDS = 0.05
+# The longest sleep between two questions; a pause may be cut short by an operator who clears it.
+LONGEST_SLEEP_SECONDS = 5.0
+
+SEARCH = 0
+BULK = 1
+
+
+class AccountBlocked(Exception):
+    """The account refuses; nothing is bought until it is good again."""
+
+
+@dataclasses.dataclass(eq=False)
+class _Waiter:
+    rank: int
+    number: int
+    cost: Callable[[], int | None]
+    # True: granted. False: the account is blocked. Or what `cost` raised.
+    granted: asyncio.Future[bool | Exception]
+    # The limiter said once that it has to wait.
+    rationed: bool = False
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Searches first, then first come, first served."""
+        return self.rank, self.number
+
+
+class Permits:
+    """The local queue in front of the global limiter."""
+
+    def __init__(self, limiter: limiters.Limiter) -> None:
+        self._limiter = limiter
+        self._waiters: list[_Waiter] = []
+        self._numbers = itertools.count()
+        self._changed = asyncio.Event()
+        self._search_came = asyncio.Event()
+        self.limiter_down = False
+
+    async def take(self, cost: Callable[[], int | None], *, search: bool = False) -> bool:
+        """Wait for a permit to start one request.
+
+        `cost` answers the request's tokens and is asked at each attempt; None: nothing could start at this moment.
+        What it raises ends the wait. Answers whether the quota held it up.
+
+        Raises:
+            AccountBlocked: The account refuses (bulk and search alike).
+        """
+        loop = asyncio.get_running_loop()
+        began = time.monotonic()
+        waiter = _Waiter(SEARCH if search else BULK, next(self._numbers), cost, loop.create_future())
+        bisect.insort(self._waiters, waiter, key=lambda each: each.place)
+        if search:
+            self._search_came.set()
+        self.nudge()
+        try:
+            outcome = await waiter.granted
+        finally:
+            # A grant for one who has just been cancelled is lost: one request fewer, never one too many.
+            self._forget(waiter)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if not outcome:
+            raise AccountBlocked
+        WAITED[waiter.rank].observe(time.monotonic() - began)
+        return waiter.rationed
+
+    def nudge(self) -> None:
+        """Somebody's cost may have changed from None to something."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Serve the queue for ever."""
+        while True:
+            self._changed.clear()
+            self._search_came.clear()
+            front = self._front()
+            if front is None:
+                await _until(self._changed, IDLE_SECONDS if self._waiters else None)
+                continue
+            waiter, tokens = front
+            seconds = await self._ask(waiter, tokens)
+            if seconds > 0:
+                # A search that comes meanwhile asks at once: its question keeps bulk from overtaking it elsewhere.
+                newcomer = asyncio.Event() if waiter.rank == SEARCH else self._search_came
+                await _until(newcomer, min(seconds, LONGEST_SLEEP_SECONDS))
+
+    def _front(self) -> tuple[_Waiter, int] | None:
+        """The first who could start something now, and what it costs."""
+        for waiter in list(self._waiters):
+            try:
+                tokens = waiter.cost()
+            except Exception as error:  # whatever it is, it is the taker's to handle, and must not end this loop
+                self._end(waiter, error)
+                continue
+            if tokens is not None:
+                return waiter, tokens
+        return None
+
+    async def _ask(self, waiter: _Waiter, tokens: int) -> float:
+        """Ask for a waiter; the seconds to wait before the next question."""
+        asker = limiters.Asker.SEARCH if waiter.rank == SEARCH else limiters.Asker.BULK
+        try:
+            answer = await self._limiter.acquire(tokens, asker)
+        except limiters.LimiterUnavailable as error:
+            self._tell(error)
+            return LIMITER_RETRY_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 (jitter)
+        self._tell(None)
+        if answer.verdict is limiters.Verdict.WAIT:
+            waiter.rationed = True
+            return max(answer.seconds, 0.001)
+        self._end(waiter, answer.verdict is limiters.Verdict.START)
+        return 0.0
+
+    def _end(self, waiter: _Waiter, outcome: bool | Exception) -> None:
+        self._forget(waiter)
+        if not waiter.granted.done():
+            waiter.granted.set_result(outcome)
+
+    def _forget(self, waiter: _Waiter) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def _tell(self, error: Exception | None) -> None:
+        """Say once that the limiter went away, and once that it is back."""
+        if error is not None and not self.limiter_down:
+            log.warning("The limiter does not answer, so nothing is bought.", action="limiter_down", error=str(error))
+        elif error is None and self.limiter_down:
+            log.info("The limiter answers again.", action="limiter_back")
+        self.limiter_down = error is not None
+
+
+async def _until(event: asyncio.Event, seconds: float | None) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,108 @@
+"""The limiter on Valkey: one Lua script a question, by Valkey's clock. See `promise`."""
+
+import contextlib
+import importlib.resources
+import time
+from collections.abc import Iterator
+
+import redis.asyncio
+import redis.exceptions
+
+from services.embedder.limiter import promise
+from services.embedder.limiter.promise import Answer, Asker, LimiterUnavailable, Limits, State, Verdict
+
+
+@contextlib.contextmanager
+def _fail_closed() -> Iterator[None]:
+    try:
+        yield
+    except (redis.exceptions.RedisError, OSError) as error:
+        raise LimiterUnavailable(str(error) or type(error).__name__) from error
+
+
+def script(name: str) -> str:
+    """The text of a script: what all of them begin with, and its own."""
+    folder = importlib.resources.files("services.embedder.limiter") / "lua"
+    return (folder / "state.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+class ValkeyLimiter:
+    """Implements `promise.Limiter`."""
+
+    def __init__(self, client: redis.asyncio.Redis, model: str, limits: Limits, prefix: str = "{vectorline}") -> None:
+        self._client = client
+        self._probe = f"{prefix}:probe:{model}"
+        self._block = f"{prefix}:blocked:{model}"
+        self._keys = [f"{prefix}:limiter:{model}", self._block]
+        self._arguments = [
+            limits.requests_per_second,
+            limits.tokens_per_second,
+            limits.largest_request_tokens,
+            promise.LATE_CREDIT_SECONDS,
+            promise.STARTING_DEBT_SECONDS,
+            promise.SEARCH_HOLD_SECONDS,
+            promise.LONGEST_PAUSE_SECONDS,
+        ]
+        self._acquire = client.register_script(script("acquire"))
+        self._pause = client.register_script(script("pause"))
+        self._touch = client.register_script(script("touch"))
+        self._look = client.register_script(script("look"))
+
+    async def acquire(self, tokens: int, asker: Asker = Asker.BULK) -> Answer:
+        """May a request of `tokens` start now?"""
+        asked = time.monotonic()
+        with _fail_closed():
+            verdict, microseconds = await self._acquire(keys=self._keys, args=[*self._arguments, tokens, asker.value])
+        if verdict < 0:
+            return Answer(Verdict.BLOCKED)
+        if verdict == 0:
+            return Answer(Verdict.WAIT, microseconds / 1e6)
+        if time.monotonic() - asked > promise.STALE_GRANT_SECONDS:
+            return Answer(Verdict.WAIT)
+        return Answer(Verdict.START)
+
+    async def touch(self) -> None:
+        """Create the state if it is absent, so that its starting debt is repaid before the first task comes."""
+        with _fail_closed():
+            await self._touch(keys=self._keys, args=self._arguments)
+
+    async def pause(self, seconds: float, *, tokens_exceeded: bool, limit_per_minute: float = 0.0) -> None:
+        """A 429 came: nobody starts for `seconds`, and slower afterwards."""
+        own = [
+            promise.bounded(seconds),
+            "tokens" if tokens_exceeded else "requests",
+            promise.named(limit_per_minute),
+            promise.RATE_DROP,
+            promise.SECONDS_BETWEEN_DROPS,
+            promise.WORD_SECONDS,
+        ]
+        with _fail_closed():
+            await self._pause(keys=self._keys, args=[*self._arguments, *own])
+
+    async def block(self, reason: str) -> None:
+        """The account refuses: nobody starts until `unblock`."""
+        with _fail_closed():
+            await self._client.set(self._block, reason or "no reason given", ex=promise.BLOCK_SECONDS)
+
+    async def unblock(self) -> None:
+        """The account is good again."""
+        with _fail_closed():
+            await self._client.delete(self._block)
+
+    async def blocked(self) -> str:
+        """Why the account is blocked; empty when it is not."""
+        with _fail_closed():
+            reason = await self._client.get(self._block)
+        return reason.decode() if isinstance(reason, bytes) else (reason or "")
+
+    async def look(self) -> State:
+        """The state now; looking changes nothing."""
+        with _fail_closed():
+            *numbers, blocked = await self._look(keys=self._keys, args=self._arguments)
+        rate, per_second, factor, pause, wait = (float(number) for number in numbers)
+        return State(rate, per_second, factor, pause, wait, blocked.decode(errors="replace"))
+
+    async def claim_probe(self, seconds: float) -> bool:
+        """Whether this process may probe the account: one a `seconds` for the whole line."""
+        with _fail_closed():
+            return bool(await self._client.set(self._probe, 1, nx=True, px=max(1, int(seconds * 1000))))

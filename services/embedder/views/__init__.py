@@ -1,0 +1,7 @@
+"""What people and load balancers see of the line: queue, workers, limiter and services. Nothing here changes anything.
+
+Where to look:
+    health      the line's health in one answer
+    monitoring  queue, workers and limiter for operators, and what in them needs a look
+    gauges      the same as metrics for alarms
+"""

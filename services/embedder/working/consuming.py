@@ -1,0 +1,85 @@
+"""The loop that keeps as many chunks in hand as the embedder wants."""
+
+import asyncio
+
+import structlog
+
+from services.chunks import consumer as consumers
+from services.chunks.delivery import Delivery
+from services.embedder.buying import purchasing
+from services.embedder.working import appetite, worker
+from services.runtime import background, failpoints
+
+log = structlog.get_logger()
+
+# A chunk that is in hand for so long waits for something; it is not what fills the processors.
+LONG_SECONDS = 30.0
+
+
+class Consuming:
+    """Takes as many chunks as are wanted, has slots for them, and works each in a task of its own."""
+
+    def __init__(
+        self,
+        consumer: consumers.Consumer,
+        work: worker.Worker,
+        purchases: purchasing.Purchasing,
+        hunger: appetite.Appetite,
+    ) -> None:
+        self._consumer = consumer
+        self._worker = work
+        self._purchases = purchases
+        self._appetite = hunger
+        # When each was begun, of the loop's clock.
+        self._tasks: dict[asyncio.Task[None], float] = {}
+        self._loop: asyncio.Task[None] | None = None
+        self._draining = False
+
+    async def start(self) -> None:
+        """Begin."""
+        await self._consumer.start()
+        self._loop = asyncio.create_task(background.forever("consuming", self._run))
+
+    async def _run(self) -> None:
+        while not self._draining:
+            free = self._free()
+            taken = self._begin_all(await self._consumer.take(free))
+            if free > 0:  # every slot filled: probably there are more where these came from
+                self._purchases.expect(more=taken == free)
+
+    def _free(self) -> int:
+        """How many more to take. A chunk that is never settled holds its slot, and keeps nobody else from the rest."""
+        long_ago = asyncio.get_running_loop().time() - LONG_SECONDS
+        moving = sum(began > long_ago for began in self._tasks.values())
+        return min(self._consumer.slots - len(self._tasks), self._appetite.wanted - moving)
+
+    def _begin_all(self, deliveries: list[Delivery]) -> int:
+        for delivery in deliveries:
+            failpoints.hit("embedder.after_take")
+            self._begin(delivery)
+        return len(deliveries)
+
+    def _begin(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._worker.work(delivery))
+        self._tasks[task] = asyncio.get_running_loop().time()
+        task.add_done_callback(self._tasks.pop)
+
+    async def drain(self) -> None:
+        """Take nothing more, hand back what is not bought, finish what is."""
+        self._draining = True
+        self._consumer.stop_taking()
+        self._purchases.expect(more=False)
+        if self._loop is not None:
+            await self._loop
+        self._worker.drain()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """Stop at once; what is still held goes back to the queue."""
+        if self._loop is not None:
+            self._loop.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._consumer.close()

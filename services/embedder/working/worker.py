@@ -1,0 +1,348 @@
+"""The work on one chunk: decode, buy, index, acknowledge. Everything that may go wrong ends in one of four ways.
+
+settled: acknowledged. Void (cancelled, blocked, stale, settled by another): acknowledged without settling, which is
+safe because missing chunks are split again. Drained: handed back. Lost: dropped without a word.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+
+import google.protobuf.message
+import prometheus_client
+import structlog
+import tenacity
+from vectorline.v1 import indexer_pb2
+
+from services.chunks import consumer as consumers
+from services.chunks import entry, keys, strikes
+from services.chunks import errors as queue_errors
+from services.chunks.delivery import Delivery
+from services.embedder import indexer_client
+from services.embedder.buying import purchasing
+from services.embedder.buying.order import Dropped, Order
+from services.embedder.openai import errors as openai_errors
+from services.embedder.working import appetite, rows, sending
+from services.runtime import failpoints, stages
+
+log = structlog.get_logger()
+
+# Well under the age at which the gate's answer is stale.
+GATE_REFRESH_SECONDS = 1.0
+GATE_LOG_EVERY = 30
+RETRY_SECONDS = 1.0
+# How often an ack or a hand-back is tried.
+ACKS = 5
+
+PACK = stages.Stage("pack")
+CHUNKS = prometheus_client.Counter("vectorline_chunks", "Deliveries worked, by how they ended.", ["end"])
+
+
+class GateClosed(Exception):
+    """The gate answered something final other than GO."""
+
+
+class LeaseLost(Exception):
+    """Another embedder may have the chunk."""
+
+
+class Draining(Exception):
+    """This process is about to stop and has bought nothing of the chunk yet."""
+
+
+class Suspect(Exception):
+    """The indexer died twice of this chunk: it is for an embedder that holds nothing else."""
+
+
+class Poison(Exception):
+    """The indexer died of this chunk too often: it is failed by its header."""
+
+
+# Why a chunk leaves the queue unsettled; anything else is a defect of ours.
+VOID = (
+    GateClosed,
+    indexer_client.ChunkRefused,
+    openai_errors.AccountRefused,
+    queue_errors.CorruptEntryError,
+)
+
+
+class Worker:
+    """Works deliveries; one instance a process."""
+
+    def __init__(
+        self,
+        consumer: consumers.Consumer,
+        indexer: indexer_client.Indexer,
+        purchases: purchasing.Purchasing,
+        hunger: appetite.Appetite,
+        *,
+        model: str,
+        dimension: int,
+        count: Callable[[Sequence[str]], list[int]],
+    ) -> None:
+        self._consumer = consumer
+        self._indexer = indexer
+        self._purchases = purchases
+        self._appetite = hunger
+        self._model = model
+        self.dimension = dimension
+        self._count = count
+        self._orders: set[Order] = set()
+        self._draining = False
+
+    def drain(self) -> None:
+        """Give up the chunks of which nothing is bought; the others are finished."""
+        self._draining = True
+        for order in list(self._orders):
+            if order.untouched:
+                order.drop(Draining())
+                self._purchases.withdraw(order)
+
+    async def work(self, delivery: Delivery) -> None:
+        """Work one delivery to one of its ends. Never raises but for a cancel."""
+        header = delivery.header
+        with structlog.contextvars.bound_contextvars(task_id=header.task_id, chunk=header.chunk):
+            try:
+                end = await self._end_of(delivery)
+            except Exception:
+                # A defect of ours must not lose the chunk: we let go, its lease runs out, another try follows.
+                log.exception("Work on a chunk failed inside.", action="chunk_defect")
+                self._consumer.drop(delivery)
+                end = "defect"
+            CHUNKS.labels(end).inc()
+
+    async def _end_of(self, delivery: Delivery) -> str:
+        try:
+            await self._settle(delivery)
+        except (Dropped, indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as why:
+            return await self._leave(delivery, (isinstance(why, Dropped) and why.__cause__) or why)
+        failpoints.hit("embedder.before_ack")
+        await self._ack(delivery)
+        return "settled"
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """Settle a chunk by working it, or by its header alone."""
+        with contextlib.suppress(Poison):
+            if not delivery.poison:
+                await self._work(delivery)
+                return
+        await self._fail_poison(delivery)
+
+    async def _leave(self, delivery: Delivery, why: BaseException) -> str:
+        """End a delivery whose chunk is void, drained or lost."""
+        if delivery.lost.is_set() or isinstance(why, LeaseLost):
+            log.warning("The lease is lost; the chunk is dropped.", action="lease_lost", why=delivery.lost_because)
+            self._consumer.drop(delivery)
+            return "lost"
+        if isinstance(why, Draining | Suspect):
+            await self._end(delivery, self._consumer.hand_back)
+            return "handed_back"
+        if not isinstance(why, VOID):
+            raise why
+        if isinstance(why, openai_errors.AccountRefused):
+            await self._block(delivery, str(why))
+        log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=str(why) or repr(why))
+        await self._ack(delivery)
+        return "void"
+
+    async def _block(self, delivery: Delivery, words: str) -> None:
+        message = f"The embedding account refuses: {words or 'no reason given'} It goes on by itself when it is good."
+        try:
+            await self._indexer.block_task(delivery.header.task_id, "ACCOUNT_REFUSED", message)
+        except (indexer_client.IndexerUnavailable, indexer_client.ChunkRefused) as error:
+            log.warning("The task could not be marked blocked.", action="block_failed", error=str(error))
+
+    async def _fail_poison(self, delivery: Delivery) -> None:
+        log.error("The chunk killed its process too often; it fails by its header.", action="chunk_poison")
+        async for attempt in self._patiently(delivery):
+            with attempt:
+                await self._indexer.fail_chunk(delivery.header, "poison")
+
+    async def _work(self, delivery: Delivery) -> None:
+        began = _now()
+        with self._purchases.arriving():
+            content = await self._decode(delivery)
+            counts = await PACK.during(stages.to_thread(self._count, content.texts))
+            # A task's first chunks went before others in the queue; here they would wait behind them again.
+            first = delivery.header.lane is keys.Lane.FIRST
+            order = Order(content.texts, counts, delivery.progress, first=first)
+        async with self._guarded(delivery, order):
+            await order.admission()
+            if content.texts:
+                self._purchases.place(order)
+            settling_seconds = await self._index(delivery, content, order)
+            self._appetite.learn(
+                seconds=_now() - began, others_seconds=order.seconds + settling_seconds, rationed=order.rationed
+            )
+
+    @contextlib.asynccontextmanager
+    async def _guarded(self, delivery: Delivery, order: Order) -> AsyncIterator[None]:
+        """While an order is open: ask the gate, and watch for a lost lease and for the drain."""
+        self._orders.add(order)
+        guards = [
+            asyncio.create_task(_or_drop(order, each))
+            for each in (self._keep_gate(delivery, order), _lost(delivery, order))
+        ]
+        if self._draining:
+            order.drop(Draining())
+        try:
+            yield
+        finally:
+            self._purchases.withdraw(order)
+            self._orders.discard(order)
+            for guard in guards:
+                guard.cancel()
+
+    async def _decode(self, delivery: Delivery) -> rows.Rows:
+        """Decode under a strike: a chunk that kills its decoder is found by it."""
+        while not delivery.lost.is_set():
+            try:
+                async with self._consumer.strikes.guard(delivery.header):
+                    return await PACK.during(stages.to_thread(rows.decode, delivery.payload))
+            except queue_errors.QueueUnavailable:
+                delivery.progress()
+                await asyncio.sleep(RETRY_SECONDS)
+            except google.protobuf.message.DecodeError as error:
+                raise queue_errors.CorruptEntryError("The payload holds no rows.") from error
+        raise Dropped from LeaseLost()
+
+    async def _keep_gate(self, delivery: Delivery, order: Order) -> None:
+        """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
+        unanswered = 0
+        while not order.finished or order.untouched:
+            try:
+                await self._ask_gate(delivery, order)
+            except indexer_client.IndexerUnavailable as error:
+                if unanswered % GATE_LOG_EVERY == 0:
+                    log.warning("The gate does not answer, so nothing is bought.", action="gate_down", error=str(error))
+                unanswered += 1
+            else:
+                unanswered = 0
+            await asyncio.sleep(GATE_REFRESH_SECONDS)
+
+    async def _ask_gate(self, delivery: Delivery, order: Order) -> None:
+        """Ask once, and tell the order."""
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            gate = await self._indexer.begin_chunk(delivery.header, self._model, self.dimension)
+        except indexer_client.ChunkRefused as error:
+            order.drop(GateClosed(str(error)))
+            return
+        if gate is indexer_client.Gate.GO:
+            order.admit(asked_at)
+        elif gate is indexer_client.Gate.WAIT:
+            delivery.progress()  # an open circuit is waited for, not worked at
+        else:
+            order.drop(GateClosed(gate.name))
+
+    def _head(self, header: entry.Header, content: rows.Rows) -> indexer_pb2.IndexChunkHeader:
+        return indexer_pb2.IndexChunkHeader(
+            task_id=header.task_id,
+            chunk=header.chunk,
+            fence=header.fence,
+            rows=header.rows,
+            skipped=header.skipped,
+            namespace=content.content.namespace,
+            model=self._model,
+            dimension=self.dimension,
+        )
+
+    async def _index(self, delivery: Delivery, content: rows.Rows, order: Order) -> float:
+        """Send what is bought until the indexer has settled it. Bought vectors are kept: nothing is paid twice.
+
+        Returns:
+            How many seconds the settlement was waited for.
+        """
+        sent_at = 0.0
+        await sending.something(order)
+        head = self._head(delivery.header, content)
+        async for attempt in self._patiently(delivery, order):
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    # The call may have broken because the chunk is void: grpc.aio hides such an end behind a write.
+                    await self._ask_gate(delivery, order)
+                    if order.dropped is not None:
+                        raise Dropped from order.dropped
+                    await self._judge(delivery)
+                async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
+                    await sending.send(call, head, content, order, delivery.progress)
+                    sent_at = _now()
+                    settled = await call.settle()
+                log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)
+        return _now() - sent_at
+
+    async def _judge(self, delivery: Delivery) -> None:
+        """A call broke, perhaps because the chunk killed the indexer: what do its strikes say?
+
+        Raises:
+            Dropped: It is to be worked alone.
+            Poison: It is to be failed.
+        """
+        try:
+            verdict = await self._consumer.verdict(delivery)
+        except queue_errors.QueueUnavailable:
+            return
+        if verdict is strikes.Verdict.POISON:
+            raise Poison
+        if verdict is strikes.Verdict.YIELD:
+            raise Dropped from Suspect()
+
+    async def _patiently(
+        self, delivery: Delivery, order: Order | None = None
+    ) -> AsyncIterator[tenacity.AttemptManager]:
+        """Try for as long as the indexer is away and the chunk is ours and wanted."""
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(indexer_client.IndexerUnavailable),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=5.0),
+            before_sleep=_tell,
+        )
+        async for attempt in retrying:
+            if delivery.lost.is_set():
+                raise Dropped from LeaseLost()
+            if order is not None and order.dropped is not None:
+                raise Dropped from order.dropped
+            delivery.progress()
+            yield attempt
+
+    async def _ack(self, delivery: Delivery) -> None:
+        """Take the chunk off the queue; a Valkey that is away gives it to another, who finds it settled."""
+        await self._end(delivery, self._consumer.ack)
+
+    async def _end(self, delivery: Delivery, word: Callable[[Delivery], Awaitable[bool]]) -> None:
+        """Say so a few times, then let go: a chunk that nobody works must not be held on to."""
+        for _ in range(ACKS):
+            try:
+                await word(delivery)
+            except queue_errors.QueueUnavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+        self._consumer.drop(delivery)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _or_drop(order: Order, guard: Coroutine[object, object, None]) -> None:
+    """A guard that dies of a defect takes the order along: unguarded it would wait for ever."""
+    try:
+        await guard
+    except Exception as defect:
+        order.drop(defect)
+
+
+async def _lost(delivery: Delivery, order: Order) -> None:
+    await delivery.lost.wait()
+    order.drop(LeaseLost())
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning(
+        "The indexer did not take the chunk; it is kept.",
+        action="indexer_retry",
+        attempt=state.attempt_number,
+        error=str(error)[:200],
+    )

@@ -1,0 +1,92 @@
+"""Searches beside bulk, on the real Valkey: four embedders use the whole quota, and a search goes before them."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from services.chunks import connection
+from services.embedder.limiter import permits, promise
+from services.embedder.limiter import valkey as valkey_limiter
+from tests.support.valkey import ValkeyServer
+
+EMBEDDERS = 4
+# What a busy machine adds to a wake-up and a round trip to Valkey, for each permit waited for.
+LATE_SECONDS = 0.15
+
+
+class Line:
+    """Permits of four processes over one limiter; bulk always wants more than there is."""
+
+    def __init__(self, client: redis.asyncio.Redis, limits: promise.Limits, bulk_tokens: int) -> None:
+        self.replicas = [permits.Permits(valkey_limiter.ValkeyLimiter(client, "m", limits)) for _ in range(EMBEDDERS)]
+        self.bulk_tokens = bulk_tokens
+        self.started = 0
+
+    async def bulk(self, permit: permits.Permits) -> None:
+        while True:
+            await permit.take(lambda: self.bulk_tokens)
+            self.started += 1
+
+    async def search(self, replica: int) -> float:
+        began = time.monotonic()
+        await self.replicas[replica].take(lambda: 8, search=True)
+        return time.monotonic() - began
+
+
+@contextlib.asynccontextmanager
+async def busy(valkey: ValkeyServer, limits: promise.Limits, bulk_tokens: int) -> AsyncIterator[Line]:
+    """A line whose quota is used up, from its first bulk request on."""
+    client = connection.connect(valkey.url)
+    await client.flushall()
+    line = Line(client, limits, bulk_tokens)
+    tasks = [asyncio.create_task(each.run()) for each in line.replicas]
+    tasks += [asyncio.create_task(line.bulk(each)) for each in line.replicas for _ in range(3)]
+    try:
+        async with asyncio.timeout(30):
+            while not line.started:
+                await asyncio.sleep(0.01)
+        yield line
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await client.aclose()
+
+
+# The token limit's bulk requests are two seconds of it, as packing makes them.
+QUOTAS = {
+    "requests": (promise.Limits(5.0, 0.0, 300_000), 1),
+    "tokens": (promise.Limits(0.0, 1e6, 300_000), 33_333),
+    "both": (promise.Limits(5.0, 1e6, 300_000), 33_333),
+}
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+async def test_one_search_waits_two_seconds_and_a_permit_at_most(valkey: ValkeyServer, name: str) -> None:
+    limits, bulk_tokens = QUOTAS[name]
+    interval = 1 / limits.requests_per_second if limits.requests_per_second else 0.0
+    async with busy(valkey, limits, bulk_tokens) as line:
+        for replica in range(EMBEDDERS):
+            assert await line.search(replica) <= 2 + interval + LATE_SECONDS
+
+
+@pytest.mark.parametrize("name", QUOTAS)
+async def test_five_searches_at_once_wait_three_seconds_at_most(valkey: ValkeyServer, name: str) -> None:
+    limits, bulk_tokens = QUOTAS[name]
+    async with busy(valkey, limits, bulk_tokens) as line:
+        waits = await asyncio.gather(*(line.search(number % EMBEDDERS) for number in range(5)))
+        assert max(waits) <= 3 + LATE_SECONDS
+
+
+async def test_bulk_goes_on_after_the_searches(valkey: ValkeyServer) -> None:
+    limits, bulk_tokens = QUOTAS["requests"]
+    async with busy(valkey, limits, bulk_tokens) as line:
+        await asyncio.gather(*(line.search(number % EMBEDDERS) for number in range(5)))
+        before = line.started
+        async with asyncio.timeout(5):
+            while line.started < before + 3:
+                await asyncio.sleep(0.01)

@@ -1,0 +1,55 @@
+"""What any request learns is everybody's: it is counted, and a 429 pauses the line."""
+
+from collections.abc import Sequence
+
+import prometheus_client
+import pytest
+
+from services.embedder.buying import sharing
+from services.embedder.limiter import memory as memory_limiter
+from services.embedder.limiter import promise
+from services.embedder.openai import errors as openai_errors
+
+LIMITS = promise.Limits(0.0, 0.0, 300_000)
+
+
+class Source:
+    """Answers or raises, as told."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+
+    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+        if self.failure:
+            raise self.failure
+        return [b"vector"] * len(texts)
+
+
+def counted(outcome: str) -> float:
+    found = prometheus_client.REGISTRY.get_sample_value("vectorline_openai_requests_total", {"outcome": outcome})
+    return found or 0.0
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (openai_errors.Throttled(1.0, tokens_exceeded=False), "throttled"),
+        (openai_errors.Failed("503"), "failed"),
+        (openai_errors.Invalid("a page of HTML"), "failed"),
+        (openai_errors.AccountRefused("no credit"), "account_refused"),
+        (openai_errors.Refused("not this text"), "refused"),
+    ],
+)
+async def test_a_request_that_brings_nothing_is_counted_by_its_outcome(failure: Exception, outcome: str) -> None:
+    limits = memory_limiter.MemoryLimiter(LIMITS)
+    before = counted(outcome)
+    with pytest.raises(type(failure)):
+        await sharing.Sharing(Source(failure), limits).embed(["a"])
+    assert counted(outcome) == before + 1
+    assert ((await limits.look()).pause_seconds > 0) is (outcome == "throttled")
+
+
+async def test_a_request_that_brings_embeddings_is_counted_as_bought() -> None:
+    before = counted("bought")
+    assert await sharing.Sharing(Source(), memory_limiter.MemoryLimiter(LIMITS)).embed(["a", "b"]) == [b"vector"] * 2
+    assert counted("bought") == before + 1
