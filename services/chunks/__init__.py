@@ -4,7 +4,7 @@ Transport, not truth: Valkey may be flushed or restarted at any moment; what is 
 
 Where to look:
     entry       what travels: a header in plain fields and a compressed payload
-    store       the queue's operations, each atomic (``valkey_store`` on Lua, ``memory`` for tests and simulations)
+    store       the queue's operations, each atomic (``valkey_store`` on Lua; ``memory_store`` for tests, simulations)
     publisher, splitting, inflight     ingest's side
     consumer, delivery, strikes        embedder's side
     presence, views                    who is alive, what is queued

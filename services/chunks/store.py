@@ -1,7 +1,7 @@
 """The queue's operations as one interface. Each is atomic and safe to repeat; each may raise errors.QueueUnavailable.
 
-``valkey_store.ValkeyStore`` is the real one, ``memory.MemoryStore`` the same semantics in a dict; a differential test
-holds one against the other. Publisher, consumer and the rest are written once, on top.
+``valkey_store.ValkeyStore`` is the real one, ``memory_store.MemoryStore`` the same semantics in a dict; a differential
+test holds one against the other. Publisher, consumer and the rest are written once, on top.
 """
 
 import dataclasses

@@ -9,7 +9,8 @@ from typing import Any, cast
 import redis.asyncio
 import structlog
 
-from services.chunks import entry, errors, keys, metrics, scripts, settings, store, turns
+from services.chunks import entry, errors, keys, metrics, settings, store, turns
+from services.valkey import scripts
 
 _log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ import grpc
 import structlog
 from vectorline.v1 import embedder_pb2_grpc
 
-from services.chunks import connection, consumer, presence, valkey_store, views
+from services.chunks import consumer, presence, valkey_store, views
 from services.chunks import settings as queue_settings
 from services.embedder import indexer_client, servicer, settings
 from services.embedder.buying import account, interactive, packing, purchasing, tokens
@@ -18,8 +18,10 @@ from services.embedder.openai import client as openai_client
 from services.embedder.views import gauges, monitoring
 from services.embedder.views import health as health_view
 from services.embedder.working import appetite, consuming, worker
-from services.runtime import background, channels, health, lateness, quotas, server, tls, valkey
+from services.runtime import background, channels, health, key_rates, lateness, server, tls
 from services.runtime import settings as runtime_settings
+from services.valkey import connection
+from services.valkey import settings as valkey_settings
 
 log = structlog.get_logger()
 
@@ -34,7 +36,7 @@ async def application(
     process: runtime_settings.ProcessSettings,
     embedding: settings.EmbeddingSettings,
     work: settings.WorkSettings,
-    where: valkey.ValkeySettings,
+    where: valkey_settings.ValkeySettings,
 ) -> AsyncIterator[server.Service]:
     """Everything that an embedder process is, closed again at the end."""
     async with contextlib.AsyncExitStack() as stack:
@@ -121,7 +123,7 @@ async def application(
                 "indexer": health.Dependency(lambda: health.ask(channel, INDEXER), vital=False),
             },
             drain=consumption.drain,
-            rate=quotas.ValkeyRate(client),
+            rate=key_rates.ValkeyRate(client),
         )
 
 

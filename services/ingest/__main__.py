@@ -1,8 +1,9 @@
 """Starts ingest: `python -m services.ingest`."""
 
 from services.ingest import app, settings
-from services.runtime import aws, secrets, server, valkey
+from services.runtime import aws, secrets, server
 from services.runtime import settings as runtime_settings
+from services.valkey import settings as valkey_settings
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     metabase = vault.load(settings.MetabaseSettings)
     estimates = vault.load(settings.EstimateSettings)
     splits = vault.load(settings.SplitSettings)
-    where = vault.load(valkey.ValkeySettings)
+    where = vault.load(valkey_settings.ValkeySettings)
     cloud = vault.load(aws.AwsSettings)
     server.run(
         "ingest",

@@ -9,7 +9,7 @@ import grpc
 from botocore import config
 from vectorline.v1 import ingest_pb2_grpc
 
-from services.chunks import connection, inflight, presence, valkey_store
+from services.chunks import inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
 from services.ingest import ledger_client, servicer, settings
 from services.ingest.driving import driver, resubmitter
@@ -17,8 +17,10 @@ from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
-from services.runtime import aws, channels, health, quotas, server, tls, valkey
+from services.runtime import aws, channels, health, key_rates, server, tls
 from services.runtime import settings as runtime_settings
+from services.valkey import connection
+from services.valkey import settings as valkey_settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,7 +42,7 @@ async def application(
     metabase: settings.MetabaseSettings,
     estimates: settings.EstimateSettings,
     splits: settings.SplitSettings,
-    where: valkey.ValkeySettings,
+    where: valkey_settings.ValkeySettings,
     cloud: aws.AwsSettings,
 ) -> AsyncIterator[server.Service]:
     """Everything that an ingest process is, closed again at the end."""
@@ -119,7 +121,7 @@ async def application(
                 "valkey": health.Dependency(client.ping, vital=False),
             },
             drain=tasks.drain,
-            rate=quotas.ValkeyRate(client),
+            rate=key_rates.ValkeyRate(client),
         )
 
 

@@ -23,7 +23,7 @@ SECTIONS: Final = (
     ("mTLS", "services.runtime.settings:TlsSettings"),
     ("process", "services.runtime.settings:ProcessSettings"),
     ("AWS", "services.runtime.aws:AwsSettings"),
-    ("Valkey", "services.runtime.valkey:ValkeySettings"),
+    ("Valkey", "services.valkey.settings:ValkeySettings"),
     ("embedder: OpenAI", "services.embedder.settings:EmbeddingSettings"),
     ("ingest: sources", "services.ingest.settings:SourceSettings"),
     ("ingest: Metabase", "services.ingest.settings:MetabaseSettings"),

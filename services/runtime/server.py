@@ -19,7 +19,7 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.runtime import background, channels, health, keys, logs, memory, quotas, secrets, settings, tls
+from services.runtime import background, channels, health, heap, key_rates, keys, logs, secrets, settings, tls
 from services.runtime.interceptors import auth, decoding, failures, journal
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ class Service:
     # Stops taking work, finishes or hands back what is held.
     drain: Callable[[], Awaitable[None]] = _nothing
     # Counts requests by key; without Valkey each replica counts for itself.
-    rate: quotas.Rate = dataclasses.field(default_factory=quotas.LocalRate)
+    rate: key_rates.Rate = dataclasses.field(default_factory=key_rates.LocalRate)
 
 
 Opener = Callable[[], contextlib.AbstractAsyncContextManager[Service]]
@@ -80,7 +80,7 @@ def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: sec
     """Run the service until SIGTERM or SIGINT."""
     door = _door(process)
     logs.configure(process, name)
-    memory.tune()
+    heap.tune()
     sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(_serve(name, process, opener, vault, door))
 
@@ -102,7 +102,7 @@ def _door(process: settings.ProcessSettings) -> Door:
 
 
 def _interceptors(
-    process: settings.ProcessSettings, door: Door, rate: quotas.Rate, vault: secrets.Vault
+    process: settings.ProcessSettings, door: Door, rate: key_rates.Rate, vault: secrets.Vault
 ) -> list[grpc.aio.ServerInterceptor]:
     return [
         journal.Journal(),
@@ -143,7 +143,7 @@ async def _serve(
             reflection.enable_server_reflection([*service.names, reflection.SERVICE_NAME], server)
         port = _listen(server, process, door)
         await server.start()
-        memory.keep()
+        heap.keep()
         log.info("Listening.", action="started", name=name, port=port)
         async with (
             background.running("health", watcher.watch),

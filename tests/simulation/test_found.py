@@ -10,7 +10,7 @@ from vectorline.v1 import pinecone_pb2
 
 from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
-from services.chunks import memory, strikes
+from services.chunks import memory_store, strikes
 from services.embedder.buying import tokens
 from services.embedder.working import worker
 from services.indexer.pinecone import batch as pinecone_batch
@@ -24,7 +24,7 @@ from tests.support import chunks
 
 
 async def test_strikes_that_are_owed_back_are_not_counted() -> None:
-    queue = memory.MemoryStore()
+    queue = memory_store.MemoryStore()
     book = strikes.Strikes(queue)
     header = chunks.header("task", 0)
     apply = queue.strike
@@ -87,7 +87,7 @@ async def test_a_chunk_that_cannot_be_handed_back_is_let_go(monkeypatch: pytest.
     """Held on to, its lease was renewed for ever, and a suspect chunk in hand kept its embedder from any other."""
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.0)
     nothing: Any = None
-    queue = memory.MemoryStore()
+    queue = memory_store.MemoryStore()
     consumer = consumers.Consumer(queue, slots=1)
     await chunks.publish(queue, 1)
     (delivery,) = await consumer.take(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.chunks import memory, store
+from services.chunks import memory_store, store
 from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
 from services.indexer.storage import table
@@ -68,14 +68,14 @@ class TestTheSimulationNotices:
     ) -> None:
         """A plain XCLAIM by a zombie steals the entry back."""
 
-        async def steal(self: memory.MemoryStore, consumer: str, claims: list[store.Claim]) -> list[bool]:
+        async def steal(self: memory_store.MemoryStore, consumer: str, claims: list[store.Claim]) -> list[bool]:
             for claim in claims:
                 pending = self.lanes[claim.ref.lane].pending.get(claim.ref.entry_id)
                 if pending is not None:
                     pending.consumer, pending.since = consumer, self._clock()
             return [True] * len(claims)
 
-        monkeypatch.setattr(memory.MemoryStore, "heartbeat", steal)
+        monkeypatch.setattr(memory_store.MemoryStore, "heartbeat", steal)
         assert noticed(collect, "heartbeat of")
 
     def test_a_chunk_settled_twice(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from services.chunks import entry, errors, memory, store
+from services.chunks import entry, errors, memory_store, store
 from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from tests.simulation import loop as loops
@@ -20,7 +20,7 @@ TOLD = frozenset(
 )
 
 
-class Owned(memory.MemoryStore):
+class Owned(memory_store.MemoryStore):
     """Watches that only the last one who was handed a chunk is ever taken for its owner."""
 
     def __init__(self, broken: list[str], *arguments: Any) -> None:
@@ -66,7 +66,7 @@ class Owned(memory.MemoryStore):
 
 
 class Queue:
-    """A `store.Store`: `memory.MemoryStore` at the other end of a network."""
+    """A `store.Store`: `memory_store.MemoryStore` at the other end of a network."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from vectorline.v1 import (
     task_pb2,
 )
 
-from services.runtime import identity, quotas, secrets, server, settings
+from services.runtime import identity, key_rates, secrets, server, settings
 
 ADDERS: tuple[Any, ...] = (
     ingest_pb2_grpc.add_IngestServiceServicer_to_server,
@@ -92,13 +92,13 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    vault: secrets.Vault | None = None, rate: quotas.Rate | None = None, servicers: Any = None, **chosen: Any
+    vault: secrets.Vault | None = None, rate: key_rates.Rate | None = None, servicers: Any = None, **chosen: Any
 ) -> AsyncIterator[Served]:
     """Serve with these settings of a process."""
     process = settings.ProcessSettings.model_validate({"grpc_host": "127.0.0.1", "grpc_port": 0, **chosen})
     door = server._door(process)
     listening = grpc.aio.server(
-        interceptors=server._interceptors(process, door, rate or quotas.LocalRate(), vault or secrets.Vault())
+        interceptors=server._interceptors(process, door, rate or key_rates.LocalRate(), vault or secrets.Vault())
     )
     answering = servicers or Servicers()
     for add in ADDERS:

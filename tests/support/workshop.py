@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.chunks import consumer, memory, settings
+from services.chunks import consumer, memory_store, settings
 from services.embedder.buying import packing, tokens
 from services.embedder.working import appetite, consuming, worker
 from tests.support import chunks, embeddings, shop
@@ -21,7 +21,7 @@ class Embedder:
     def __init__(self, buying: shop.Shop, *, slots: int, timeout: float) -> None:
         self.source, self.limiter = buying.source, buying.limiter
         self.indexer = embeddings.FakeIndexer()
-        self.queue = memory.MemoryStore(settings.Timing(task_timeout_seconds=timeout))
+        self.queue = memory_store.MemoryStore(settings.Timing(task_timeout_seconds=timeout))
         self.consumer = consumer.Consumer(self.queue, slots=slots)
         self.late_seconds = 0.0
         self.appetite = appetite.Appetite(slots, lambda: self.late_seconds)

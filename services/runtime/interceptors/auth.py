@@ -13,7 +13,7 @@ import structlog
 from google.protobuf import descriptor_pool
 from vectorline.v1 import access_pb2
 
-from services.runtime import errors, identity, keys, quotas, secrets, tls
+from services.runtime import errors, identity, key_rates, keys, secrets, tls
 from services.runtime.interceptors import around
 from services.runtime.interceptors.around import Context  # `around` is a method in the class
 
@@ -67,12 +67,12 @@ class Auth(around.Around):
         self,
         ring: keys.Keyring,
         internal_token: pydantic.SecretStr,
-        rate: quotas.Rate | None = None,
+        rate: key_rates.Rate | None = None,
         look: Callable[[], Awaitable[None]] = _nothing_new,
     ) -> None:
         self._keys = ring
         self._internal_token = internal_token
-        self._rate = rate or quotas.LocalRate()
+        self._rate = rate or key_rates.LocalRate()
         self._look = look
         self._access: dict[str, access_pb2.Access.ValueType] = {}
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest_asyncio
 import redis.asyncio
 
-from services.chunks import connection, settings, valkey_store
+from services.chunks import settings, valkey_store
 from services.chunks.consumer import Consumer
+from services.valkey import connection
 from tests.support import chunks
 from tests.support.valkey import ValkeyServer
 

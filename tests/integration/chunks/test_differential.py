@@ -10,7 +10,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from services.chunks import connection, entry, keys, memory, settings, store, turns, valkey_store
+from services.chunks import entry, keys, memory_store, settings, store, turns, valkey_store
+from services.valkey import connection
 from tests.support.valkey import ValkeyServer
 
 TIMING = settings.Timing(lease_seconds=30, heartbeat_seconds=10, split_seconds=30, strike_seconds=300)
@@ -63,8 +64,8 @@ class Queues(RuleBasedStateMachine):
         self.claims: list[tuple[str, store.Claim, entry.Header]] = []  # of the fake; old ones are zombies
         self.turn = 0
 
-    async def _make_fake(self) -> memory.MemoryStore:
-        return memory.MemoryStore(TIMING, LIMITS, clock=lambda: self.now)
+    async def _make_fake(self) -> memory_store.MemoryStore:
+        return memory_store.MemoryStore(TIMING, LIMITS, clock=lambda: self.now)
 
     def run_async(self, awaitable: Any) -> Any:
         async def wrap() -> Any:

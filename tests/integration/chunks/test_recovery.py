@@ -7,19 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from services.chunks import (
-    connection,
-    errors,
-    inflight,
-    keys,
-    publisher,
-    settings,
-    splitting,
-    store,
-    valkey_store,
-    views,
-)
+from services.chunks import errors, inflight, keys, publisher, settings, splitting, store, valkey_store, views
 from services.chunks.consumer import Consumer
+from services.valkey import connection
 from tests.support import chunks, valkey
 
 

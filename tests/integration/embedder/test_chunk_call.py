@@ -9,7 +9,7 @@ import grpc
 import pytest
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2_grpc
 
-from services.chunks import memory, strikes
+from services.chunks import memory_store, strikes
 from services.embedder import indexer_client
 from tests.support import chunks
 
@@ -28,7 +28,7 @@ class Line:
 
     def __init__(self, server: grpc.aio.Server, client: indexer_client.Indexer) -> None:
         self.server = server
-        self.queue = memory.MemoryStore()
+        self.queue = memory_store.MemoryStore()
         self.book = strikes.Strikes(self.queue)
         self._client = client
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.chunks import errors, keeper, keys, memory, publisher, settings, splitting, store, strikes
+from services.chunks import errors, keeper, keys, memory_store, publisher, settings, splitting, store, strikes
 from services.chunks.consumer import Consumer
 from tests.support import chunks
 
@@ -12,8 +12,8 @@ TIMING = settings.Timing(lease_seconds=0.3, heartbeat_seconds=0.05, reclaim_seco
 
 
 @pytest.fixture
-def queue() -> memory.MemoryStore:
-    return memory.MemoryStore(TIMING, settings.Limits(window_floor=100))
+def queue() -> memory_store.MemoryStore:
+    return memory_store.MemoryStore(TIMING, settings.Limits(window_floor=100))
 
 
 async def test_the_line_in_memory(queue) -> None:

@@ -6,7 +6,8 @@ import pydantic
 import pytest
 
 from services.embedder import settings as embedder_settings
-from services.runtime import settings, valkey
+from services.runtime import settings
+from services.valkey import settings as valkey_settings
 
 
 def refusal(capsys: pytest.CaptureFixture[str], section: type[settings.Section]) -> str:
@@ -31,7 +32,7 @@ def refusal(capsys: pytest.CaptureFixture[str], section: type[settings.Section])
         (embedder_settings.EmbeddingSettings, "OPENAI_RATE_LIMIT", "inf"),
         (embedder_settings.EmbeddingSettings, "OPENAI_TOKENS_PER_MINUTE", "nan"),
         (embedder_settings.EmbeddingSettings, "EMBEDDING_DIMENSIONS", "0"),
-        (valkey.ValkeySettings, "REDIS_PORT", "-1"),
+        (valkey_settings.ValkeySettings, "REDIS_PORT", "-1"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_variable(
@@ -101,7 +102,7 @@ def test_valkeys_address(monkeypatch: pytest.MonkeyPatch, given: dict[str, str],
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    assert settings.load(valkey.ValkeySettings).url == url
+    assert settings.load(valkey_settings.ValkeySettings).url == url
 
 
 def test_every_variable_is_described() -> None:
@@ -109,7 +110,7 @@ def test_every_variable_is_described() -> None:
         settings.ProcessSettings,
         embedder_settings.EmbeddingSettings,
         embedder_settings.WorkSettings,
-        valkey.ValkeySettings,
+        valkey_settings.ValkeySettings,
     ):
         for name, field in section.model_fields.items():
             assert field.description, name

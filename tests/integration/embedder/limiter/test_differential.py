@@ -9,11 +9,11 @@ import pytest
 import redis.asyncio
 from hypothesis import strategies as st
 
-from services.chunks import connection
 from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.limiter.promise import Asker, Limits, Verdict
+from services.valkey import connection
 from tests.support.valkey import ValkeyServer
 
 START = 1_700_000_000.0

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
-from services.chunks import connection
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter import valkey as valkey_limiter
+from services.valkey import connection
 from tests.support.valkey import ValkeyServer
 
 EMBEDDERS = 4

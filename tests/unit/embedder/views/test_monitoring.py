@@ -5,7 +5,7 @@ from typing import Any
 import prometheus_client
 import pytest
 
-from services.chunks import memory, presence, views
+from services.chunks import memory_store, presence, views
 from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.views import gauges, monitoring
@@ -20,7 +20,7 @@ class Line:
 
     def __init__(self) -> None:
         self.now = 1_000.0
-        self.queue = memory.MemoryStore(clock=lambda: self.now)
+        self.queue = memory_store.MemoryStore(clock=lambda: self.now)
         self.limiter = memory_limiter.MemoryLimiter(QUOTA, lambda: self.now)
         self.overview = views.Views(self.queue)
         health = health_view.HealthView(

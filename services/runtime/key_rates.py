@@ -52,7 +52,7 @@ class ValkeyRate:
     """Implements `Rate` for all replicas together, by Valkey's clock."""
 
     def __init__(self, client: redis.asyncio.Redis, prefix: str = "{vectorline}") -> None:
-        text = (importlib.resources.files("services.runtime") / "lua" / "bucket.lua").read_text()
+        text = (importlib.resources.files("services.valkey") / "lua" / "bucket.lua").read_text()
         self._bucket = client.register_script(text)
         self._prefix = prefix
         self._local = LocalRate()

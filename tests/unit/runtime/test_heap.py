@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from services.runtime import memory
+from services.runtime import heap
 
 
 class Node:
@@ -15,14 +15,14 @@ class Node:
 def test_a_cycle_made_later_is_still_found() -> None:
     before = gc.get_threshold()
     try:
-        memory.keep()
+        heap.keep()
         assert gc.get_freeze_count() > 10_000
         node = Node()
         node.other = node
         seen = weakref.ref(node)
         del node
         kept = []
-        while seen() is not None and len(kept) < 100 * memory.GARBAGE_OBJECTS:
+        while seen() is not None and len(kept) < 100 * heap.GARBAGE_OBJECTS:
             kept.append([None])  # an object more that is not freed
         assert seen() is None
     finally:
