@@ -1,23 +1,9 @@
-"""What can go wrong with the queue itself. The client library's exceptions end here."""
+"""What can go wrong with the queue itself."""
 
 import contextlib
 from collections.abc import Iterator
 
-import redis.exceptions
-
-# Error replies that mean "not now": the server is there, but does not serve writes at the moment.
-_NOT_NOW = (
-    "OOM",
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "MISCONF",
-    "BUSY",
-    "CLUSTERDOWN",
-    "NOREPLICAS",
-    "NOSCRIPT",
-    "TRYAGAIN",
-)
+from services.valkey import errors as valkey_errors
 
 
 class QueueUnavailable(Exception):
@@ -37,26 +23,16 @@ class CorruptEntryError(ValueError):
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turn the client library's "not now" errors into ours; others are bugs and pass.
+    """Turn Valkey's "not now" into the queue's; other errors are bugs and pass.
 
     Raises:
         QueueFull: Valkey is out of memory.
         QueueUnavailable: Any other reason why Valkey does not serve now.
     """
     try:
-        yield
-    except redis.exceptions.OutOfMemoryError as error:
-        raise QueueFull(f"Valkey is out of memory: {error}") from error
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
-        raise QueueUnavailable(f"Valkey cannot be reached: {error}") from error
-    except redis.exceptions.NoScriptError as error:
-        raise QueueUnavailable("Valkey lost its scripts in mid call.") from error
-    except redis.exceptions.ReadOnlyError as error:
-        raise QueueUnavailable(f"Valkey is read-only: {error}") from error
-    except redis.exceptions.ResponseError as error:
-        text = str(error)
-        if text.startswith("OOM"):
-            raise QueueFull(f"Valkey is out of memory: {text}") from error
-        if text.startswith(_NOT_NOW):
-            raise QueueUnavailable(f"Valkey does not serve now: {text}") from error
-        raise
+        with valkey_errors.translated():
+            yield
+    except valkey_errors.OutOfMemory as error:
+        raise QueueFull(str(error)) from error
+    except valkey_errors.NotNow as error:
+        raise QueueUnavailable(str(error)) from error

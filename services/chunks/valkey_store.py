@@ -14,9 +14,16 @@ from services.valkey import scripts
 
 _log = structlog.get_logger(__name__)
 
+# Scripts that hand out chunks.
+_HANDING_OUT = ("take", "reclaim")
+
 
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
+
+
+def _shared(script: str) -> tuple[str, ...]:
+    return ("prelude", "admit") if script in _HANDING_OUT else ("prelude",)
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -49,8 +56,17 @@ class ValkeyStore:
         self.limits = limits or settings.Limits()
         self.keys = keys.Keys(prefix)
         self._client = client
-        self._scripts = scripts.Scripts(client)
+        self._scripts = scripts.Scripts(client, "services.chunks", _shared)
         self._cursors = [b"0-0"] * len(keys.LANES)
+
+    async def _run(self, script: str, touched: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        """A script's raw reply. Only ``publish`` may be refused for lack of memory: the others free some.
+
+        Raises:
+            errors.QueueUnavailable: Valkey does not serve now.
+        """
+        with errors.translated():
+            return await self._scripts.run(script, touched, args)
 
     # ---- ingest's side
 
@@ -84,7 +100,7 @@ class ValkeyStore:
             *fields,
         ]
         try:
-            answer = await self._scripts.run("publish", touched, args)
+            answer = await self._run("publish", touched, args)
         except errors.QueueFull:
             # Refused as a whole, the lease too: renewing it needs no memory.
             renewed = await self.renew_split(task_id, token)
@@ -105,7 +121,7 @@ class ValkeyStore:
 
     async def _split(self, script: str, task_id: str, token: str) -> bool:
         args: list[str | bytes | int] = [token, _ms(self.timing.split_seconds)]
-        return bool(await self._scripts.run(script, [self.keys.split(task_id)], args))
+        return bool(await self._run(script, [self.keys.split(task_id)], args))
 
     async def in_flight(self, task_id: str) -> dict[int, entry.Ref]:
         """See ``store.Store.in_flight``."""
@@ -116,13 +132,13 @@ class ValkeyStore:
     async def prune(self, task_id: str) -> store.Pruned:
         """See ``store.Store.prune``."""
         touched = [self.keys.inflight(task_id), self.keys.bytes, *self.keys.lanes]
-        kept, dropped = await self._scripts.run("prune", touched, [keys.GROUP])
+        kept, dropped = await self._run("prune", touched, [keys.GROUP])
         return store.Pruned(_refs(kept), _refs(dropped))
 
     async def clear(self, task_id: str) -> int:
         """See ``store.Store.clear``."""
         touched = [self.keys.inflight(task_id), self.keys.bytes, *self.keys.lanes]
-        return int(await self._scripts.run("clear", touched, [keys.GROUP]))
+        return int(await self._run("clear", touched, [keys.GROUP]))
 
     async def tasks_in_flight(self) -> set[str]:
         """See ``store.Store.tasks_in_flight``."""
@@ -138,7 +154,7 @@ class ValkeyStore:
     async def announce(self, kind: str, name: str, slots: int) -> None:
         """See ``store.Store.announce``."""
         ttl = _ms(self.timing.presence_ttl_seconds)
-        await self._scripts.run("announce", [self.keys.presence(kind)], [name, slots, ttl])
+        await self._run("announce", [self.keys.presence(kind)], [name, slots, ttl])
 
     async def withdraw(self, kind: str, name: str) -> None:
         """See ``store.Store.withdraw``."""
@@ -147,7 +163,7 @@ class ValkeyStore:
 
     async def live(self, kind: str) -> dict[str, int]:
         """See ``store.Store.live``."""
-        flat = await self._scripts.run("live", [self.keys.presence(kind)], [])
+        flat = await self._run("live", [self.keys.presence(kind)], [])
         return {name.decode(): int(slots) for name, slots in _pairs(flat).items()}
 
     # ---- embedder's side
@@ -167,7 +183,7 @@ class ValkeyStore:
         touched = [*self.keys.lanes, self.keys.bell, self.keys.alone, self.keys.strikes_prefix]
         args: list[str | bytes | int] = [keys.GROUP, ask.consumer, ask.want, ask.held, _ms(self.timing.lease_seconds)]
         args += [self.limits.suspect_strikes, self.limits.poison_strikes, *more, *map(str, ask.forbidden)]
-        return await self._scripts.run(script, touched, args)
+        return await self._run(script, touched, args)
 
     async def _taken(
         self, raw: Sequence[Any], lost: Sequence[bytes], draining: int, turn: int, bell: str
@@ -195,7 +211,7 @@ class ValkeyStore:
         )
         metrics.DISCARDED.inc()
         touched = [self.keys.lane(ref.lane), self.keys.bytes]
-        await self._scripts.run("discard", touched, [keys.GROUP, ref.entry_id, str(ref)])
+        await self._run("discard", touched, [keys.GROUP, ref.entry_id, str(ref)])
 
     async def wait(self, bell: str, seconds: float) -> None:
         """See ``store.Store.wait``."""
@@ -209,7 +225,7 @@ class ValkeyStore:
         args: list[str | bytes | int] = [keys.GROUP, consumer]
         for claim in claims:
             args += [keys.LANES.index(claim.ref.lane) + 1, claim.ref.entry_id, claim.delivery_count]
-        return [bool(answer) for answer in await self._scripts.run("heartbeat", self.keys.lanes, args)]
+        return [bool(answer) for answer in await self._run("heartbeat", self.keys.lanes, args)]
 
     async def ack(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:
         """See ``store.Store.ack``."""
@@ -224,7 +240,7 @@ class ValkeyStore:
             header.chunk,
             str(ref),
         ]
-        return bool(await self._scripts.run("ack", touched, args))
+        return bool(await self._run("ack", touched, args))
 
     async def hand_back(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:
         """See ``store.Store.hand_back``."""
@@ -232,12 +248,12 @@ class ValkeyStore:
         args: list[str | bytes | int] = [keys.GROUP, consumer, claim.ref.entry_id, claim.delivery_count]
         args += [_ms(self.timing.lease_seconds), self.limits.suspect_strikes, self.limits.poison_strikes]
         lane = self.keys.lane(claim.ref.lane)
-        return bool(await self._scripts.run("hand_back", [lane, self.keys.bell, strikes], args))
+        return bool(await self._run("hand_back", [lane, self.keys.bell, strikes], args))
 
     async def strike(self, task_id: str, chunk: int, token: str, *, add: bool) -> int:
         """See ``store.Store.strike``."""
         args: list[str | bytes | int] = [token, int(add), _ms(self.timing.strike_seconds)]
-        return int(await self._scripts.run("strike", [self.keys.strikes(task_id, chunk)], args))
+        return int(await self._run("strike", [self.keys.strikes(task_id, chunk)], args))
 
     async def strikes(self, task_id: str, chunk: int) -> int:
         """See ``store.Store.strikes``."""
@@ -248,11 +264,11 @@ class ValkeyStore:
         """See ``store.Store.reap``."""
         touched = [self.keys.presence(keys.GROUP), *self.keys.lanes]
         args: list[str | bytes | int] = [keys.GROUP, _ms(self.timing.reap_idle_seconds), name]
-        return sorted({gone.decode() for gone in await self._scripts.run("reap", touched, args)})
+        return sorted({gone.decode() for gone in await self._run("reap", touched, args)})
 
     async def look(self) -> store.QueueView:
         """See ``store.Store.look``."""
-        now_ms, total, lanes = await self._scripts.run("look", [self.keys.bytes, *self.keys.lanes], [keys.GROUP])
+        now_ms, total, lanes = await self._run("look", [self.keys.bytes, *self.keys.lanes], [keys.GROUP])
         views = {}
         for lane, (entries, waiting, oldest, held, size) in zip(keys.LANES, lanes, strict=True):
             born_ms = int(oldest.partition(b"-")[0]) if oldest else now_ms

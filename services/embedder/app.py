@@ -18,9 +18,9 @@ from services.embedder.openai import client as openai_client
 from services.embedder.views import gauges, monitoring
 from services.embedder.views import health as health_view
 from services.embedder.working import appetite, consuming, worker
-from services.runtime import background, channels, health, key_rates, lateness, server, tls
+from services.runtime import background, channels, health, lateness, server, tls
 from services.runtime import settings as runtime_settings
-from services.valkey import connection
+from services.valkey import connection, rates
 from services.valkey import settings as valkey_settings
 
 log = structlog.get_logger()
@@ -123,7 +123,7 @@ async def application(
                 "indexer": health.Dependency(lambda: health.ask(channel, INDEXER), vital=False),
             },
             drain=consumption.drain,
-            rate=key_rates.ValkeyRate(client),
+            rate=rates.ValkeyRate(client),
         )
 
 

@@ -17,9 +17,9 @@ from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
-from services.runtime import aws, channels, health, key_rates, server, tls
+from services.runtime import aws, channels, health, server, tls
 from services.runtime import settings as runtime_settings
-from services.valkey import connection
+from services.valkey import connection, rates
 from services.valkey import settings as valkey_settings
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ async def application(
                 "valkey": health.Dependency(client.ping, vital=False),
             },
             drain=tasks.drain,
-            rate=key_rates.ValkeyRate(client),
+            rate=rates.ValkeyRate(client),
         )
 
 

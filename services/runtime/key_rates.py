@@ -1,19 +1,12 @@
 """Requests a second of one API key: a bucket that holds one second's worth.
 
-`ValkeyRate` is shared by every replica that has Valkey; `LocalRate` counts in this process alone: for the indexer, and
-while Valkey is away (the callers of a key go on, and are still limited).
+`LocalRate` counts in this process alone: for a service without Valkey, and while Valkey is away (the callers of a key
+go on, and are still limited). `services.valkey.rates` counts for all replicas together.
 """
 
 import collections
-import importlib.resources
 import time
 from typing import Final, Protocol
-
-import redis.asyncio
-import redis.exceptions
-import structlog
-
-log = structlog.get_logger()
 
 # Keys that were not heard of for long are forgotten beyond so many.
 REMEMBERED_KEYS: Final = 10_000
@@ -38,7 +31,7 @@ class LocalRate:
         """See `Rate.take`."""
         now, interval = time.monotonic(), 1 / per_second
         full_at = max(self._full_at.get(key_id, 0.0), now) + interval
-        wait = full_at - now - _depth(per_second)
+        wait = full_at - now - depth_seconds(per_second)
         if wait > 1e-9:  # rounding is no request too many
             return wait
         self._full_at[key_id] = full_at
@@ -48,25 +41,6 @@ class LocalRate:
         return 0.0
 
 
-class ValkeyRate:
-    """Implements `Rate` for all replicas together, by Valkey's clock."""
-
-    def __init__(self, client: redis.asyncio.Redis, prefix: str = "{vectorline}") -> None:
-        text = (importlib.resources.files("services.valkey") / "lua" / "bucket.lua").read_text()
-        self._bucket = client.register_script(text)
-        self._prefix = prefix
-        self._local = LocalRate()
-
-    async def take(self, key_id: str, per_second: float) -> float:
-        """See `Rate.take`."""
-        microseconds = [round(1e6 / per_second), round(1e6 * _depth(per_second))]
-        try:
-            return int(await self._bucket(keys=[f"{self._prefix}:rate:{key_id}"], args=microseconds)) / 1e6
-        except (redis.exceptions.RedisError, OSError) as error:
-            log.warning("A rate is counted in this process alone.", action="rate_local", error=type(error).__name__)
-            return await self._local.take(key_id, per_second)
-
-
-def _depth(per_second: float) -> float:
+def depth_seconds(per_second: float) -> float:
     """Seconds of requests that may come at once: a second's worth, and at least one request."""
     return max(1.0, 1 / per_second)

@@ -1,29 +1,26 @@
 """The limiter on Valkey: one Lua script a question, by Valkey's clock. See `promise`."""
 
 import contextlib
-import importlib.resources
 import time
 from collections.abc import Iterator
 
 import redis.asyncio
-import redis.exceptions
 
 from services.embedder.limiter import promise
 from services.embedder.limiter.promise import Answer, Asker, LimiterUnavailable, Limits, State, Verdict
+from services.valkey import errors, scripts
 
 
 @contextlib.contextmanager
 def _fail_closed() -> Iterator[None]:
     try:
         yield
-    except (redis.exceptions.RedisError, OSError) as error:
+    except errors.ANY as error:
         raise LimiterUnavailable(str(error) or type(error).__name__) from error
 
 
-def script(name: str) -> str:
-    """The text of a script: what all of them begin with, and its own."""
-    folder = importlib.resources.files("services.embedder.limiter") / "lua"
-    return (folder / "state.lua").read_text() + (folder / f"{name}.lua").read_text()
+def _shared(_script: str) -> tuple[str, ...]:
+    return ("state",)
 
 
 class ValkeyLimiter:
@@ -43,16 +40,15 @@ class ValkeyLimiter:
             promise.SEARCH_HOLD_SECONDS,
             promise.LONGEST_PAUSE_SECONDS,
         ]
-        self._acquire = client.register_script(script("acquire"))
-        self._pause = client.register_script(script("pause"))
-        self._touch = client.register_script(script("touch"))
-        self._look = client.register_script(script("look"))
+        self._scripts = scripts.Scripts(client, "services.embedder.limiter", _shared)
 
     async def acquire(self, tokens: int, asker: Asker = Asker.BULK) -> Answer:
         """May a request of `tokens` start now?"""
         asked = time.monotonic()
         with _fail_closed():
-            verdict, microseconds = await self._acquire(keys=self._keys, args=[*self._arguments, tokens, asker.value])
+            verdict, microseconds = await self._scripts.run(
+                "acquire", self._keys, [*self._arguments, tokens, asker.value]
+            )
         if verdict < 0:
             return Answer(Verdict.BLOCKED)
         if verdict == 0:
@@ -64,11 +60,11 @@ class ValkeyLimiter:
     async def touch(self) -> None:
         """Create the state if it is absent, so that its starting debt is repaid before the first task comes."""
         with _fail_closed():
-            await self._touch(keys=self._keys, args=self._arguments)
+            await self._scripts.run("touch", self._keys, self._arguments)
 
     async def pause(self, seconds: float, *, tokens_exceeded: bool, limit_per_minute: float = 0.0) -> None:
         """A 429 came: nobody starts for `seconds`, and slower afterwards."""
-        own = [
+        own: list[str | float] = [
             promise.bounded(seconds),
             "tokens" if tokens_exceeded else "requests",
             promise.named(limit_per_minute),
@@ -77,7 +73,7 @@ class ValkeyLimiter:
             promise.WORD_SECONDS,
         ]
         with _fail_closed():
-            await self._pause(keys=self._keys, args=[*self._arguments, *own])
+            await self._scripts.run("pause", self._keys, [*self._arguments, *own])
 
     async def block(self, reason: str) -> None:
         """The account refuses: nobody starts until `unblock`."""
@@ -98,7 +94,7 @@ class ValkeyLimiter:
     async def look(self) -> State:
         """The state now; looking changes nothing."""
         with _fail_closed():
-            *numbers, blocked = await self._look(keys=self._keys, args=self._arguments)
+            *numbers, blocked = await self._scripts.run("look", self._keys, self._arguments)
         rate, per_second, factor, pause, wait = (float(number) for number in numbers)
         return State(rate, per_second, factor, pause, wait, blocked.decode(errors="replace"))
 

@@ -1,3 +1,4 @@
+-- flags: none
 -- Takes one request out of a bucket. KEYS: the bucket, holding when it is full again (microseconds since 1970).
 -- ARGV: microseconds that one request costs, microseconds that a full bucket holds.
 -- Returns 0, or the microseconds until it is worth asking again.

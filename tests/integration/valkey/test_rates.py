@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio
 
-from services.runtime import key_rates
-from services.valkey import connection
+from services.valkey import connection, rates
 from tests.support import valkey as valkey_server
 
 
@@ -21,7 +20,7 @@ async def clients(valkey: valkey_server.ValkeyServer) -> AsyncIterator[list[redi
 
 
 async def test_replicas_share_one_bucket(clients: list[redis.asyncio.Redis]) -> None:
-    replicas = [key_rates.ValkeyRate(client) for client in clients]
+    replicas = [rates.ValkeyRate(client) for client in clients]
 
     waits = await asyncio.gather(*(replicas[number % 3].take("ann", 10) for number in range(30)))
 
@@ -32,7 +31,7 @@ async def test_replicas_share_one_bucket(clients: list[redis.asyncio.Redis]) -> 
 
 
 async def test_over_time_the_rate_is_met_and_not_exceeded(clients: list[redis.asyncio.Redis]) -> None:
-    rate = key_rates.ValkeyRate(clients[0])
+    rate = rates.ValkeyRate(clients[0])
     began, granted = time.monotonic(), 0
 
     while time.monotonic() < began + 1.5:
@@ -45,7 +44,7 @@ async def test_over_time_the_rate_is_met_and_not_exceeded(clients: list[redis.as
 
 
 async def test_a_bucket_is_forgotten_when_it_is_full_again(clients: list[redis.asyncio.Redis]) -> None:
-    await key_rates.ValkeyRate(clients[0]).take("ann", 10)
+    await rates.ValkeyRate(clients[0]).take("ann", 10)
 
     assert 0 < await clients[0].pttl("{vectorline}:rate:ann") <= 1_100
 
@@ -53,7 +52,7 @@ async def test_a_bucket_is_forgotten_when_it_is_full_again(clients: list[redis.a
 async def test_without_valkey_the_process_counts_for_itself() -> None:
     with valkey_server.running() as server:
         client = connection.connect(server.url)
-        rate = key_rates.ValkeyRate(client)
+        rate = rates.ValkeyRate(client)
         assert await rate.take("ann", 2) == 0
         server.stop(kill=True)
 

@@ -1,4 +1,4 @@
--- May a request start now? Requests per second and tokens per second, both or neither.
+-- flags: allow-oom
 --
 -- ARGV    tokens of this request, who asks: bulk, search or probe
 --

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- What the limiter is like now. Changes nothing: neither an absent state nor a clock that stepped back is put right.
 --
 -- Answers requests/s, tokens/s, factor, seconds of pause, seconds until the next start (texts, six decimals), and why the

@@ -1,3 +1,4 @@
+-- flags: allow-oom
 -- A 429 came: one pause for every replica, and a slower rate after it.
 --
 -- ARGV    seconds to pause, which limit was exceeded (requests or tokens), the limit a second that the provider named

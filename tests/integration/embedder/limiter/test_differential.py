@@ -13,7 +13,7 @@ from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.limiter.promise import Asker, Limits, Verdict
-from services.valkey import connection
+from services.valkey import connection, scripts
 from tests.support.valkey import ValkeyServer
 
 START = 1_700_000_000.0
@@ -42,20 +42,20 @@ class Both:
         self.client = client
         self.memory = memory_limiter.MemoryLimiter(limits, lambda: self.now)
         self.valkey = valkey_limiter.ValkeyLimiter(client, "m", limits)
-        for name, text in ((f"_{each}", each) for each in ("acquire", "pause", "touch", "look")):
-            setattr(self.valkey, name, self._script(valkey_limiter.script(text)))
+        self.valkey._scripts = self  # type: ignore[assignment]
+        self.scripts = {name: self._script(name) for name in ("acquire", "pause", "touch", "look")}
         self.told = 0.0
 
-    def _script(self, text: str) -> Any:
+    def _script(self, name: str) -> Any:
         """The same text, but that it takes the time from us: Valkey's own cannot be set."""
+        text = scripts.source("services.embedder.limiter", name, ["state"])
         assert "redis.call('TIME')" in text
-        script = self.client.register_script(text.replace("redis.call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}"))
+        return self.client.register_script(text.replace("redis.call('TIME')", "{ARGV[#ARGV - 1], ARGV[#ARGV]}"))
 
-        async def call(keys: list[str], args: list[Any]) -> Any:
-            microseconds = round(self.now * 1e6)
-            return await script(keys=keys, args=[*args, microseconds // 1_000_000, microseconds % 1_000_000])
-
-        return call
+    async def run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+        """In place of `scripts.Scripts`."""
+        microseconds = round(self.now * 1e6)
+        return await self.scripts[name](keys=keys, args=[*args, microseconds // 1_000_000, microseconds % 1_000_000])
 
     async def acquire(self, tokens: int, asker: Asker) -> None:
         ours, real = await self.memory.acquire(tokens, asker), await self.valkey.acquire(tokens, asker)
