@@ -13,6 +13,26 @@ from rich import table
 from cli import failures, screen, session
 
 SCOPES: Final = ("ingest", "read")
+# Every settings class of the line, by its import path, so that nothing is imported before somebody asks: group, class.
+# What a class inherits from one before it is shown there.
+SECTIONS: Final = (
+    ("access", "services.runtime.settings:AccessSettings"),
+    ("mTLS", "services.runtime.settings:TlsSettings"),
+    ("process", "services.runtime.settings:ProcessSettings"),
+    ("AWS", "services.runtime.aws:AwsSettings"),
+    ("Valkey", "services.valkey.settings:ValkeySettings"),
+    ("embedder: OpenAI", "services.embedder.settings:EmbeddingSettings"),
+    ("ingest: sources", "services.ingest.settings:SourceSettings"),
+    ("ingest: Metabase", "services.ingest.settings:MetabaseSettings"),
+    ("ingest: requests", "services.ingest.settings:RequestSettings"),
+    ("ingest: estimates", "services.ingest.settings:EstimateSettings"),
+    ("ingest: splitting", "services.ingest.settings:SplitSettings"),
+    ("embedder: work", "services.embedder.settings:WorkSettings"),
+    ("indexer: AWS", "services.runtime.aws:CallerSettings"),
+    ("indexer: ledger", "services.indexer.settings:LedgerSettings"),
+    ("indexer: rejects", "services.indexer.settings:RejectSettings"),
+    ("indexer: Pinecone", "services.indexer.settings:PineconeSettings"),
+)
 
 KeyId = Annotated[str, typer.Option("--id", metavar="NAME", help="Its owner's name; two keys may have the same.")]
 Scopes = Annotated[
@@ -39,7 +59,7 @@ def show(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     here = session.of(context)
-    settings = _service("services.runtime.configuration").effective()
+    settings = _service("services.runtime.configuration").effective(sections())
     if here.screen.json:
         for setting in settings:
             typer.echo(json.dumps(_document(setting), ensure_ascii=False))
@@ -47,6 +67,15 @@ def show(context: typer.Context) -> None:
         here.screen.show(*(_table(name, list(each)) for name, each in itertools.groupby(settings, _group)))
     wrong = any(setting.problem for setting in settings)
     raise typer.Exit(failures.ExitCode.FAILED if wrong else failures.ExitCode.OK)
+
+
+def sections() -> list[tuple[str, Any]]:
+    """Every group with its settings class."""
+    found = []
+    for group, path in SECTIONS:
+        module, _, name = path.partition(":")
+        found.append((group, getattr(_service(module), name)))
+    return found
 
 
 def new_key(key_id: KeyId = "caller", scope: Scopes = None) -> None:

@@ -27,6 +27,10 @@ log = structlog.get_logger()
 
 NAME = "vectorline.v1.EmbedderService"
 INDEXER = "vectorline.v1.IndexerService"
+# Who may call as a service of the line.
+PEERS = frozenset({"ingest", "embedder", "indexer"})
+# IndexChunk is left out: its caller holds the chunk and decides.
+RETRIED = ({"service": "vectorline.v1.LedgerService"}, {"service": INDEXER, "method": "Query"})
 # At a start of everything together the index is described after some seconds.
 DIMENSION_LOG_EVERY = 30
 
@@ -43,7 +47,7 @@ async def application(
         client = connection.connect(where.url)
         stack.push_async_callback(client.aclose)
         token = process.internal_token
-        channel = channels.connect(work.indexer_addr, token, name="indexer", files=tls.files(process))
+        channel = channels.connect(work.indexer_addr, token, name="indexer", files=tls.files(process), retried=RETRIED)
         stack.push_async_callback(channel.close)
         source = openai_client.OpenAI(embedding, connections=work.max_workers + 4)
         stack.push_async_callback(source.close)
@@ -124,6 +128,7 @@ async def application(
             },
             drain=consumption.drain,
             rate=rates.ValkeyRate(client),
+            peers=PEERS,
         )
 
 

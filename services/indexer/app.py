@@ -15,6 +15,10 @@ from services.indexer.tasks import servicer as task_servicer
 from services.runtime import aws, background, health, server
 
 NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService")
+# Who may call as a service of the line.
+PEERS = frozenset({"ingest", "embedder", "indexer"})
+# Asked again before every purchase.
+QUIET = ("/vectorline.v1.LedgerService/", f"/{servicer.SERVICE}/IndexChunk")
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +69,8 @@ async def application(
         yield server.Service(
             names=NAMES,
             register=register,
+            peers=PEERS,
+            quiet=QUIET,
             dependencies={
                 "dynamodb": health.Dependency(book.probe),
                 # Needed to start; an outage later stops the buying through the gate, not the status answers.

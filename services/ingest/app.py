@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "vectorline.v1.IngestService"
 LEDGER = "vectorline.v1.LedgerService"
+# Who may call as a service of the line.
+PEERS = frozenset({"ingest", "embedder", "indexer"})
 S3_CONNECTIONS = 32
 ANSWER_SECONDS = 20.0
 # S3 takes minutes to put the parts of a large upload together (CompleteMultipartUpload's documentation).
@@ -50,7 +52,11 @@ async def application(
         client = connection.connect(where.url)
         stack.push_async_callback(client.aclose)
         channel = channels.connect(
-            splits.indexer_addr, process.internal_token, name="indexer", files=tls.files(process)
+            splits.indexer_addr,
+            process.internal_token,
+            name="indexer",
+            files=tls.files(process),
+            retried=({"service": LEDGER},),
         )
         stack.push_async_callback(channel.close)
         objects = _s3(cloud, ANSWER_SECONDS)
@@ -122,6 +128,7 @@ async def application(
             },
             drain=tasks.drain,
             rate=rates.ValkeyRate(client),
+            peers=PEERS,
         )
 
 

@@ -1,0 +1,13 @@
+"""What any process is made of. It knows no service by name and no word of the pipeline: each hands in what is its own.
+
+A process passes: settings → secrets → server → (health) → calls, each through the interceptors → drain.
+
+Where to look:
+    settings, secrets, aws, configuration      what a process is told, where its secrets are, the same for people
+    server, health, probe, heap, lateness      it starts, is well, drains; its memory, its event loop
+    interceptors                               around every call: journal, failures, authentication, decoding
+    keys, identity, key_rates, tls             who calls, and what they may use
+    channels                                   calls to other services
+    errors, logs, stages, failpoints           errors with code and reason, log lines, where time goes, faults on demand
+    background, breaker, wire                  tools: loops that go on, a circuit breaker, protobuf packed by hand
+"""

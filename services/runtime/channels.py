@@ -1,7 +1,7 @@
 """gRPC channels to the other services of the line: identity, deadlines, one retry layer, keepalive, sizes."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -41,25 +41,18 @@ RECONNECT = (
     ("grpc.max_reconnect_backoff_ms", 3_000),
 )
 
-# AIP-194: only UNAVAILABLE is retried. IndexChunk is left out: its caller holds the chunk and decides.
-SERVICE_CONFIG = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [
-                {"service": "vectorline.v1.LedgerService"},
-                {"service": "vectorline.v1.IndexerService", "method": "Query"},
-            ],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
+
+def _service_config(retried: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Round robin, and the one retry layer. AIP-194: only UNAVAILABLE is retried."""
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    methods = [{"name": list(retried), "retryPolicy": policy}] if retried else []
+    return {"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods}
 
 
 def internal_metadata(internal_token: pydantic.SecretStr) -> tuple[tuple[str, str], ...]:
@@ -118,7 +111,12 @@ def target(addresses: str) -> str:
 
 
 def connect(
-    addresses: str, internal_token: pydantic.SecretStr, *, name: str, files: tls.Files | None = None
+    addresses: str,
+    internal_token: pydantic.SecretStr,
+    *,
+    name: str,
+    files: tls.Files | None = None,
+    retried: Sequence[Mapping[str, str]] = (),
 ) -> grpc.aio.Channel:
     """A channel to another service; round robin over what the address resolves to.
 
@@ -127,13 +125,15 @@ def connect(
         internal_token: Sent with each call.
         name: What the other side's certificate must be for, wherever it is: the service's name.
         files: This process's certificate; None: plaintext.
+        retried: What the channel itself repeats while the other side is UNAVAILABLE, as a service config names it:
+            {"service": full name}, or with "method" one of its methods. Of the others their callers decide.
     """
     options = (
         *KEEPALIVE,
         *SIZES,
         *RECONNECT,
         *DIRECT,
-        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+        ("grpc.service_config", json.dumps(_service_config(retried))),
         ("grpc.enable_retries", 1),
     )
     interceptors = [UnaryIdentity(internal_token), StreamIdentity(internal_token)]

@@ -1,15 +1,11 @@
-"""The configuration as the processes of the line would read it now, for people: ``vectorline config``.
-
-Every settings class is named here by its import path, so that nothing is imported before somebody asks.
-"""
+"""A configuration as processes would read it now, for people: ``vectorline config``, which knows all sections."""
 
 import dataclasses
 import enum
-import importlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import pydantic
@@ -17,25 +13,6 @@ import pydantic_core
 
 from services.runtime import secrets, settings
 
-# Group, and the class of its variables. What a class inherits from one before it is shown there.
-SECTIONS: Final = (
-    ("access", "services.runtime.settings:AccessSettings"),
-    ("mTLS", "services.runtime.settings:TlsSettings"),
-    ("process", "services.runtime.settings:ProcessSettings"),
-    ("AWS", "services.runtime.aws:AwsSettings"),
-    ("Valkey", "services.valkey.settings:ValkeySettings"),
-    ("embedder: OpenAI", "services.embedder.settings:EmbeddingSettings"),
-    ("ingest: sources", "services.ingest.settings:SourceSettings"),
-    ("ingest: Metabase", "services.ingest.settings:MetabaseSettings"),
-    ("ingest: requests", "services.ingest.settings:RequestSettings"),
-    ("ingest: estimates", "services.ingest.settings:EstimateSettings"),
-    ("ingest: splitting", "services.ingest.settings:SplitSettings"),
-    ("embedder: work", "services.embedder.settings:WorkSettings"),
-    ("indexer: AWS", "services.runtime.aws:CallerSettings"),
-    ("indexer: ledger", "services.indexer.settings:LedgerSettings"),
-    ("indexer: rejects", "services.indexer.settings:RejectSettings"),
-    ("indexer: Pinecone", "services.indexer.settings:PineconeSettings"),
-)
 MASK: Final = "********"
 # A password in an address that is no secret by its type.
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*(?=@)")
@@ -70,24 +47,22 @@ class Setting:
     problem: str = ""
 
 
-def effective() -> list[Setting]:
-    """All settings of all processes, grouped. One that two of them read differently stands in two groups."""
+def effective(sections: Iterable[tuple[str, type[settings.Section]]]) -> list[Setting]:
+    """All settings of these sections, grouped. One that two of them read differently stands in two groups.
+
+    Args:
+        sections: Group, and the class of its variables. What a class inherits from one before it is shown there.
+    """
     found: list[Setting] = []
     seen: set[Setting] = set()
     given = {name: value for name, value in os.environ.items() if value}  # an empty one counts as unset
-    for group, path in SECTIONS:
-        for setting in _section(group, _imported(path), given):
+    for group, section in sections:
+        for setting in _section(group, section, given):
             alike = dataclasses.replace(setting, group="", description="")
             if alike not in seen:
                 seen.add(alike)
                 found.append(setting)
     return found
-
-
-def _imported(path: str) -> type[settings.Section]:
-    module, _, name = path.partition(":")
-    section: type[settings.Section] = getattr(importlib.import_module(module), name)
-    return section
 
 
 def _section(group: str, section: type[settings.Section], given: Mapping[str, str]) -> Iterator[Setting]:

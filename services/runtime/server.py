@@ -63,6 +63,10 @@ class Service:
     drain: Callable[[], Awaitable[None]] = _nothing
     # Counts requests by key; without Valkey each replica counts for itself.
     rate: key_rates.Rate = dataclasses.field(default_factory=key_rates.LocalRate)
+    # Names in certificates that make a caller another service of the line: see `auth.Auth`.
+    peers: frozenset[str] = frozenset()
+    # How methods begin that are logged only when they fail: see `journal.Journal`.
+    quiet: tuple[str, ...] = ()
 
 
 Opener = Callable[[], contextlib.AbstractAsyncContextManager[Service]]
@@ -102,12 +106,12 @@ def _door(process: settings.ProcessSettings) -> Door:
 
 
 def _interceptors(
-    process: settings.ProcessSettings, door: Door, rate: key_rates.Rate, vault: secrets.Vault
+    process: settings.ProcessSettings, door: Door, service: Service, vault: secrets.Vault
 ) -> list[grpc.aio.ServerInterceptor]:
     return [
-        journal.Journal(),
+        journal.Journal(service.quiet),
         failures.Failures(),
-        auth.Auth(door.keys, process.internal_token, rate, vault.look),
+        auth.Auth(door.keys, process.internal_token, service.rate, vault.look, peers=service.peers),
         decoding.Decoding(),
     ]
 
@@ -134,7 +138,7 @@ async def _serve(
         loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
     _show_metrics(process)
     async with opener() as service:
-        server = grpc.aio.server(interceptors=_interceptors(process, door, service.rate, vault), options=SERVER_OPTIONS)
+        server = grpc.aio.server(interceptors=_interceptors(process, door, service, vault), options=SERVER_OPTIONS)
         service.register(server)
         watcher = health.Health(service.names, service.dependencies)
         await watcher.begin()

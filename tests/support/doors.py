@@ -30,6 +30,12 @@ ADDERS: tuple[Any, ...] = (
 
 SERVICES = tuple(f"vectorline.v1.{name}Service" for name in ("Ingest", "Embedder", "Indexer"))
 
+PEERS = frozenset({"ingest", "embedder", "indexer"})
+
+
+def _nothing(_server: grpc.aio.Server) -> None:
+    """What is served is added below."""
+
 
 class Servicers:
     """All services in one: what was called, and by whom."""
@@ -97,9 +103,10 @@ async def serving(
     """Serve with these settings of a process."""
     process = settings.ProcessSettings.model_validate({"grpc_host": "127.0.0.1", "grpc_port": 0, **chosen})
     door = server._door(process)
-    listening = grpc.aio.server(
-        interceptors=server._interceptors(process, door, rate or key_rates.LocalRate(), vault or secrets.Vault())
+    service = server.Service(
+        names=SERVICES, register=_nothing, dependencies={}, rate=rate or key_rates.LocalRate(), peers=PEERS
     )
+    listening = grpc.aio.server(interceptors=server._interceptors(process, door, service, vault or secrets.Vault()))
     answering = servicers or Servicers()
     for add in ADDERS:
         add(answering, listening)

@@ -32,8 +32,6 @@ SCOPES = {
 }
 # Health and reflection are asked by load balancers and tools, which have no key.
 OPEN_PACKAGES = ("/grpc.health.v1.", "/grpc.reflection.")
-# Names in certificates that make a peer one of the line. The gateway is not among them: it speaks for its callers.
-SERVICE_NAMES = frozenset({"ingest", "embedder", "indexer"})
 
 
 def access_of(method: str) -> "access_pb2.Access.ValueType":
@@ -61,6 +59,8 @@ class Auth(around.Around):
         internal_token: What proves another service; empty: only a certificate does.
         rate: Counts the requests of keys that have a limit.
         look: Looks for newer keys and tokens, when one is not known; bounds itself how often.
+        peers: Names in certificates that make a caller another service of the line. The gateway is not among them: it
+            speaks for its callers.
     """
 
     def __init__(
@@ -69,11 +69,14 @@ class Auth(around.Around):
         internal_token: pydantic.SecretStr,
         rate: key_rates.Rate | None = None,
         look: Callable[[], Awaitable[None]] = _nothing_new,
+        *,
+        peers: frozenset[str] = frozenset(),
     ) -> None:
         self._keys = ring
         self._internal_token = internal_token
         self._rate = rate or key_rates.LocalRate()
         self._look = look
+        self._peers = peers
         self._access: dict[str, access_pb2.Access.ValueType] = {}
 
     @contextlib.asynccontextmanager
@@ -107,7 +110,7 @@ class Auth(around.Around):
         return identity.Caller(found.key_id, found.scopes, limits=found.limits)
 
     async def _is_internal(self, metadata: dict[str, str | bytes], context: Context) -> bool:
-        if FORWARDED not in metadata and tls.is_service(context.auth_context() or {}, SERVICE_NAMES):
+        if FORWARDED not in metadata and tls.is_service(context.auth_context() or {}, self._peers):
             return True
         token = metadata.get(INTERNAL_TOKEN)
         if not token or not self._internal_token.get_secret_value():

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 import prometheus_client
@@ -16,12 +16,19 @@ log = structlog.get_logger()
 CALLS = prometheus_client.Counter("vectorline_rpc_calls", "Calls served.", ["method", "code"])
 SECONDS = prometheus_client.Histogram("vectorline_rpc_seconds", "Seconds a call took.", ["method"])
 
-# Asked every second by Envoy and again before every purchase: counted, but logged only when they fail.
-QUIET = ("/grpc.health.v1.", "/vectorline.v1.LedgerService/", "/vectorline.v1.IndexerService/IndexChunk")
+# Asked every second by Envoy.
+HEALTH = "/grpc.health.v1."
 
 
 class Journal(around.Around):
-    """Outermost: sees the code that the other interceptors settled on."""
+    """Outermost: sees the code that the other interceptors settled on.
+
+    Args:
+        quiet: How methods begin ("/package.Service/Method") that are counted, but logged only when they fail.
+    """
+
+    def __init__(self, quiet: Sequence[str] = ()) -> None:
+        self._quiet = (HEALTH, *quiet)
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: around.Context) -> AsyncIterator[None]:
@@ -40,7 +47,7 @@ class Journal(around.Around):
                 code = "CANCELLED"  # the caller went, or its deadline came
             CALLS.labels(method, code).inc()
             SECONDS.labels(method).observe(seconds)
-            if code != "OK" or not method.startswith(QUIET):
+            if code != "OK" or not method.startswith(self._quiet):
                 log.info("Served a call.", action="rpc", method=method, code=code, ms=round(seconds * 1000, 1))
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -11,6 +11,7 @@ import pydantic
 import pytest
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
+from services.embedder import app
 from services.runtime import channels
 
 TOKEN = pydantic.SecretStr("internal")
@@ -51,8 +52,12 @@ async def ask(channel: grpc.aio.Channel) -> Any:
     return await stub.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id="t"))
 
 
-def connect(*ports: int) -> grpc.aio.Channel:
-    return channels.connect(",".join(f"127.0.0.1:{port}" for port in ports), TOKEN, name="indexer")
+RETRIED = ({"service": "vectorline.v1.LedgerService"},)
+
+
+def connect(*ports: int, retried: Sequence[dict[str, str]] = RETRIED) -> grpc.aio.Channel:
+    addresses = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return channels.connect(addresses, TOKEN, name="indexer", retried=retried)
 
 
 async def test_unavailable_is_retried_and_nothing_else_is() -> None:
@@ -68,10 +73,17 @@ async def test_unavailable_is_retried_and_nothing_else_is() -> None:
             assert len(servicer.calls) == 1
 
 
-async def test_index_chunk_is_not_retried_by_the_channel() -> None:
-    methods = channels.SERVICE_CONFIG["methodConfig"][0]["name"]  # type: ignore[index]
-    assert {"service": "vectorline.v1.IndexerService", "method": "IndexChunk"} not in methods
-    assert {"service": "vectorline.v1.IndexerService"} not in methods
+@pytest.mark.parametrize("retried", [(), ({"service": "vectorline.v1.LedgerService", "method": "BeginChunk"},)])
+async def test_what_is_not_named_is_not_retried(retried: Sequence[dict[str, str]]) -> None:
+    async with ledger(grpc.StatusCode.UNAVAILABLE) as (servicer, port), connect(port, retried=retried) as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ask(channel)
+        assert len(servicer.calls) == 1
+
+
+def test_index_chunk_is_not_retried_by_the_embedders_channel() -> None:
+    assert {"service": "vectorline.v1.IndexerService", "method": "IndexChunk"} not in app.RETRIED
+    assert {"service": "vectorline.v1.IndexerService"} not in app.RETRIED
 
 
 async def test_every_call_is_signed_and_has_a_deadline() -> None:

@@ -1,4 +1,5 @@
 -- flags: allow-oom
+-- May a request start now? Requests per second and tokens per second, both or neither.
 --
 -- ARGV    tokens of this request, who asks: bulk, search or probe
 --

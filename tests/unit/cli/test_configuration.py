@@ -2,6 +2,7 @@
 
 import pytest
 
+from cli.commands import config
 from services.runtime import configuration
 from services.runtime.configuration import Origin, Setting
 from tests.unit.deployment import code
@@ -11,25 +12,25 @@ SECRETS = {"API_KEY", "INTERNAL_TOKEN", "OPENAI_API_KEY", "PINECONE_API_KEY", "R
 
 @pytest.fixture(autouse=True)
 def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting in configuration.effective():
+    for setting in configuration.effective(config.sections()):
         monkeypatch.delenv(setting.name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
 
 
 def of(name: str) -> Setting:
-    found = [setting for setting in configuration.effective() if setting.name == name]
+    found = [setting for setting in configuration.effective(config.sections()) if setting.name == name]
     assert found, name
     return found[0]
 
 
 def test_every_variable_of_every_process_is_there() -> None:
-    listed = {setting.name for setting in configuration.effective()}
+    listed = {setting.name for setting in configuration.effective(config.sections())}
 
     assert listed == set(code.defaults())
 
 
 def test_no_class_that_a_process_loads_is_forgotten() -> None:
-    listed = {configuration._imported(path) for _, path in configuration.SECTIONS}
+    listed = {section for _, section in config.sections()}
 
     assert {section for module in code.MODULES.values() for section in code.sections(module)} <= listed
 
@@ -46,7 +47,7 @@ def test_a_value_says_where_it_comes_from_and_what_it_does(monkeypatch: pytest.M
 def test_a_secret_is_masked_and_an_arn_is_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "canary-of-a-secret")
     assert of(name).value == configuration.MASK
-    assert "canary-of-a-secret" not in repr(configuration.effective())
+    assert "canary-of-a-secret" not in repr(configuration.effective(config.sections()))
 
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:line/keys-AbCdEf#field"
     monkeypatch.setenv(name, arn)
@@ -68,5 +69,5 @@ def test_a_wrong_or_missing_value_is_named_beside_it(monkeypatch: pytest.MonkeyP
     assert "TLS_KEY_FILE" in of("TLS_CERT_FILE").problem
     assert of("TLS_KEY_FILE").problem == ""
     assert (of("OPENAI_API_KEY").origin, of("OPENAI_API_KEY").problem) == (Origin.MISSING, "required")
-    wrong = {setting.name for setting in configuration.effective() if setting.problem}
+    wrong = {setting.name for setting in configuration.effective(config.sections()) if setting.problem}
     assert wrong == {"CHUNK_SIZE", "TLS_CERT_FILE", "OPENAI_API_KEY"}
