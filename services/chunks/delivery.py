@@ -19,7 +19,7 @@ class Delivery:
         taken_at: Loop time at which it was handed out.
     """
 
-    def __init__(self, row: store.Row, limits: settings.Limits, *, reclaimed: bool = False) -> None:
+    def __init__(self, row: store.Row, limits: settings.QueueLimits, *, reclaimed: bool = False) -> None:
         self.header = row.header
         self.payload = row.payload
         self.strikes = row.strikes

@@ -42,12 +42,12 @@ class MemoryStore:
     def __init__(
         self,
         timing: settings.Timing | None = None,
-        limits: settings.Limits | None = None,
+        limits: settings.QueueLimits | None = None,
         *,
         clock: Callable[[], float] = _loop_time,
     ) -> None:
         self.timing = timing or settings.Timing()
-        self.limits = limits or settings.Limits()
+        self.limits = limits or settings.QueueLimits()
         self.down = False
         self.full = False
         self._clock = clock

@@ -45,7 +45,7 @@ class Timing:
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class QueueLimits:
     """Limits of the queue.
 
     Attributes:

@@ -106,7 +106,7 @@ class Store(Protocol):
     """The queue. Times are Valkey's (or the virtual clock's), never this process's."""
 
     timing: settings.Timing
-    limits: settings.Limits
+    limits: settings.QueueLimits
 
     async def publish(self, header: entry.Header, payload: bytes, token: str) -> Outcome:
         """Add a chunk (``payload`` compressed) if the token holds the splitting lease, renewing that."""

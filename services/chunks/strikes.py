@@ -21,12 +21,12 @@ class Verdict(enum.StrEnum):
     POISON = "poison"  # fail it by its header alone
 
 
-def is_suspect(strikes: int, limits: settings.Limits) -> bool:
+def is_suspect(strikes: int, limits: settings.QueueLimits) -> bool:
     """Only for an embedder that holds nothing else?"""
     return limits.suspect_strikes <= strikes < limits.poison_strikes
 
 
-def judge(strikes: int, limits: settings.Limits, *, alone: bool) -> Verdict:
+def judge(strikes: int, limits: settings.QueueLimits, *, alone: bool) -> Verdict:
     """What to do with a chunk in the hands of an embedder that holds it alone or not."""
     if strikes >= limits.poison_strikes:
         return Verdict.POISON

@@ -48,12 +48,12 @@ class ValkeyStore:
         self,
         client: redis.asyncio.Redis,
         timing: settings.Timing | None = None,
-        limits: settings.Limits | None = None,
+        limits: settings.QueueLimits | None = None,
         *,
         prefix: str = "",
     ) -> None:
         self.timing = timing or settings.Timing()
-        self.limits = limits or settings.Limits()
+        self.limits = limits or settings.QueueLimits()
         self.keys = keys.Keys(prefix)
         self._client = client
         self._scripts = scripts.Scripts(client, "services.chunks", _shared)

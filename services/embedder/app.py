@@ -53,15 +53,15 @@ async def application(
         stack.push_async_callback(source.close)
 
         indexer = indexer_client.Indexer(channel, lambda: channels.internal_metadata(token))
-        requests = packing.limits(embedding.openai_tokens_per_minute)
-        quota = promise.Limits(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS)
-        limits = valkey_limiter.ValkeyLimiter(client, embedding.openai_model, quota)
-        permit = permits.Permits(limits)
+        size = packing.request_size(embedding.openai_tokens_per_minute)
+        quota = promise.Quota(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS)
+        limiter = valkey_limiter.ValkeyLimiter(client, embedding.openai_model, quota)
+        permit = permits.Permits(limiter)
         purchases = purchasing.Purchasing(
             source,
             permit,
-            limits,
-            requests,
+            limiter,
+            size,
             requests_in_flight=work.max_workers,
             request_limited=embedding.openai_rate_limit > 0,
         )
@@ -79,15 +79,15 @@ async def application(
             count=_counting(embedding),
         )
         consumption = consuming.Consuming(chunks, workers, purchases, hunger)
-        probe = account.Account(limits, source, indexer, work.probe_seconds)
+        probe = account.Account(limiter, source, indexer, work.probe_seconds)
         overview = views.Views(queue)
         loops = {
             "permits": permit.run,
             "purchasing": purchases.run,
             "account": probe.run,
-            "touch": lambda: _touch(limits),
+            "touch": lambda: _touch(limiter),
             "lateness": late.run,
-            "gauges": gauges.Gauges(overview, limits).run,
+            "gauges": gauges.Gauges(overview, limiter).run,
         }
         for name, loop in loops.items():
             await stack.enter_async_context(background.running(name, loop))
@@ -106,10 +106,10 @@ async def application(
             environment=process.environment,
         )
         api = servicer.EmbedderServicer(
-            interactive.Interactive(source, permit, limits),
+            interactive.Interactive(source, permit, limiter),
             indexer,
             view,
-            monitoring.Monitoring(overview, limits, view, model=embedding.openai_model, configured=quota),
+            monitoring.Monitoring(overview, limiter, view, model=embedding.openai_model, configured=quota),
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
         )
@@ -163,10 +163,10 @@ async def _dimension_of_index(indexer: indexer_client.Indexer) -> int:
         await asyncio.sleep(1.0)
 
 
-async def _touch(limits: promise.Limiter) -> None:
+async def _touch(limiter: promise.Limiter) -> None:
     """Begin to repay the starting debt of a new quota now, not when the first task comes."""
     while True:
         with contextlib.suppress(promise.LimiterUnavailable):
-            await limits.touch()
+            await limiter.touch()
             return
         await asyncio.sleep(1.0)

@@ -7,7 +7,7 @@ from services.runtime import errors
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class KeyAllowance:
     """What one key may use; 0: no limit.
 
     Attributes:
@@ -21,7 +21,7 @@ class Limits:
     rows_per_day: int = 0
 
 
-UNLIMITED = Limits()
+UNLIMITED = KeyAllowance()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Caller:
     key_id: str
     scopes: frozenset[str]
     internal: bool = False
-    limits: Limits = UNLIMITED
+    limits: KeyAllowance = UNLIMITED
 
     @property
     def admin(self) -> bool:

@@ -53,7 +53,7 @@ class Key:
     digest: bytes
     scopes: frozenset[str]
     expires: datetime.datetime | None = None
-    limits: identity.Limits = identity.UNLIMITED
+    limits: identity.KeyAllowance = identity.UNLIMITED
 
     def expired(self, now: datetime.datetime) -> bool:
         """Whether its time is over."""
@@ -116,7 +116,7 @@ def parse(text: str) -> tuple[Key, ...]:
             bytes.fromhex(entry.hash),
             with_implied(frozenset(entry.scopes)),
             entry.expires,
-            identity.Limits(**entry.limits.model_dump()),
+            identity.KeyAllowance(**entry.limits.model_dump()),
         )
         for entry in entries
     )

@@ -120,8 +120,8 @@ def _bought(world: "World") -> Iterator[str]:
 
 
 def _limited(world: "World") -> Iterator[str]:
-    limits = world.shared.limiter.limits
-    rate, credit = limits.requests_per_second, promise.LATE_CREDIT_SECONDS
+    quota = world.shared.limiter.quota
+    rate, credit = quota.requests_per_second, promise.LATE_CREDIT_SECONDS
     grants = [at for at, _ in world.shared.limiter.grants]
     starts = [at for at, _ in world.shared.openai.starts]
     if len(starts) > len(grants):

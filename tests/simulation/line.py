@@ -97,15 +97,15 @@ class Embedder:
         network = shared.network
         indexer = indexer_client.Indexer(wire.Channel(process, shared.indexers), tuple)
         source = providers.Embeddings(shared.openai, process)
-        limits = valkey.Limiter(shared.limiter, process, network)
-        permit = permits.Permits(limits)
+        limiter = valkey.Limiter(shared.limiter, process, network)
+        permit = permits.Permits(limiter)
         purchases = purchasing.Purchasing(
             source,
             permit,
-            limits,
-            packing.Limits(inputs=6),
+            limiter,
+            packing.RequestSize(inputs=6),
             requests_in_flight=SLOTS,
-            request_limited=shared.limiter.limits.requests_per_second > 0,
+            request_limited=shared.limiter.quota.requests_per_second > 0,
         )
         self.consumer = consumer.Consumer(
             valkey.Queue(shared.queue, process, network, shared.on_hand_back), slots=SLOTS, name=process.name
@@ -116,9 +116,9 @@ class Embedder:
             self.consumer, indexer, purchases, hunger, model=MODEL, dimension=providers.DIMENSION, count=tokens.bound
         )
         self.consumption = consuming.Consuming(self.consumer, work, purchases, hunger)
-        probe = account.Account(limits, source, indexer, PROBE_SECONDS)
+        probe = account.Account(limiter, source, indexer, PROBE_SECONDS)
         self._loops = {"permits": permit.run, "purchasing": purchases.run, "account": probe.run}
-        self._limits = limits
+        self._limiter = limiter
 
     async def run(self) -> None:
         for name, loop in self._loops.items():

@@ -131,11 +131,11 @@ class Limiter:
 class Granting(memory_limiter.MemoryLimiter):
     """Keeps the moments of its grants."""
 
-    def __init__(self, limits: promise.Limits) -> None:
+    def __init__(self, quota: promise.Quota) -> None:
         self.grants: list[tuple[float, int]] = []
         # (from, until) in which a 429 forbade every start.
         self.pauses: list[tuple[float, float]] = []
-        super().__init__(limits)
+        super().__init__(quota)
 
     async def acquire(self, tokens: int, asker: promise.Asker = promise.Asker.BULK) -> promise.Answer:
         answer = await super().acquire(tokens, asker)

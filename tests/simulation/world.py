@@ -84,12 +84,12 @@ class World:
         openai = providers.OpenAI(network, self.excuse_all, self._excuse_texts)
         content = {file.name: file.data for file in self.files}
         rate = self.choice.choice((5.0, 2.0, 0.0))
-        limits = queue_settings.Limits(queue_bytes=self.choice.choice((2_000, 1 << 20)))
+        limits = queue_settings.QueueLimits(queue_bytes=self.choice.choice((2_000, 1 << 20)))
         return line.Shared(
             loop=self.loop,
             network=network,
             queue=valkey.Owned(self.broken, TIMING, limits),
-            limiter=valkey.Granting(promise.Limits(rate, 0.0, 1_000)),
+            limiter=valkey.Granting(promise.Quota(rate, 0.0, 1_000)),
             table=storage.Watched(network, self.broken, self._on_status),
             bucket=storage.Bucket(),
             files=storage.Files(content, network),

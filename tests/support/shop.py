@@ -9,7 +9,7 @@ from services.embedder.buying import packing, purchasing
 from services.embedder.buying.order import Order
 from services.embedder.limiter import permits
 from services.embedder.limiter.memory import MemoryLimiter
-from services.embedder.limiter.promise import Limits
+from services.embedder.limiter.promise import Quota
 from tests.support import embeddings
 
 
@@ -21,17 +21,17 @@ class Shop:
         source: embeddings.FakeEmbeddings,
         *,
         rate: float = 0.0,
-        pack: packing.Limits | None = None,
+        pack: packing.RequestSize | None = None,
         in_flight: int = 8,
     ) -> None:
         self.source = source
-        self.limiter = MemoryLimiter(Limits(rate, 0, 300_000))
+        self.limiter = MemoryLimiter(Quota(rate, 0, 300_000))
         self.permits = permits.Permits(self.limiter)
         self.purchases = purchasing.Purchasing(
             source,
             self.permits,
             self.limiter,
-            pack or packing.Limits(),
+            pack or packing.RequestSize(),
             requests_in_flight=in_flight,
             request_limited=rate > 0,
         )

@@ -69,7 +69,7 @@ async def running(
     rate: float = 0.0,
 ) -> AsyncIterator[Embedder]:
     """An embedder at work; `rate` requests a second, 0: no limit."""
-    pack = packing.Limits(inputs, 300_000)
+    pack = packing.RequestSize(inputs, 300_000)
     async with shop.opened(source, rate=rate, pack=pack, in_flight=slots) as buying:
         embedder = Embedder(buying, slots=slots, timeout=timeout)
         await embedder.consuming.start()

@@ -21,13 +21,13 @@ class Account:
 
     def __init__(
         self,
-        limits: promise.Limiter,
+        limiter: promise.Limiter,
         source: sharing.Embeddings,
         indexer: indexer_client.Indexer,
         probe_seconds: float,
     ) -> None:
-        self._limiter = limits
-        self._source = sharing.Sharing(source, limits)
+        self._limiter = limiter
+        self._source = sharing.Sharing(source, limiter)
         self._indexer = indexer
         self._probe_seconds = probe_seconds
 

@@ -53,12 +53,12 @@ class Fulfilment:
         self,
         source: sharing.Embeddings,
         permit: permits.Permits,
-        limits: promise.Limiter,
+        limiter: promise.Limiter,
         refuse: Callable[[list[Order], openai_errors.AccountRefused], None],
     ) -> None:
-        self._source = sharing.Sharing(source, limits)
+        self._source = sharing.Sharing(source, limiter)
         self._permits = permit
-        self._limiter = limits
+        self._limiter = limiter
         self._refuse = refuse
         self._breaker = breaker.Breaker("openai", lambda: asyncio.get_running_loop().time())
         # OpenAI has taken something from us: our model and parameters are good.

@@ -21,8 +21,8 @@ DEADLINE_SECONDS = 30.0
 class Interactive:
     """Embeds a few texts at search priority."""
 
-    def __init__(self, source: sharing.Embeddings, permit: permits.Permits, limits: promise.Limiter) -> None:
-        self._source = sharing.Sharing(source, limits)
+    def __init__(self, source: sharing.Embeddings, permit: permits.Permits, limiter: promise.Limiter) -> None:
+        self._source = sharing.Sharing(source, limiter)
         self._permits = permit
 
     async def embed(self, texts: Sequence[str]) -> tuple[list[bytes], int]:

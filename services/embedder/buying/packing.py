@@ -37,32 +37,32 @@ class Slice(Generic[OrderT]):
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class RequestSize:
     """What one request may hold."""
 
     inputs: int = REQUEST_INPUTS
     tokens: int = REQUEST_TOKENS
 
 
-def limits(tokens_per_minute: float) -> Limits:
+def request_size(tokens_per_minute: float) -> RequestSize:
     """The provider's limits, tightened so that one request is at most two seconds of the token limit."""
     if tokens_per_minute <= 0:
-        return Limits()
-    return Limits(tokens=max(1, min(REQUEST_TOKENS, int(tokens_per_minute / 60 * REQUEST_SECONDS))))
+        return RequestSize()
+    return RequestSize(tokens=max(1, min(REQUEST_TOKENS, int(tokens_per_minute / 60 * REQUEST_SECONDS))))
 
 
-def pack(orders: Iterable[OrderT], limit: Limits) -> tuple[list[Slice[OrderT]], int]:
+def pack(orders: Iterable[OrderT], size: RequestSize) -> tuple[list[Slice[OrderT]], int]:
     """The slices of the next request and its tokens; nothing is moved. Empty only when no text waits.
 
     A single text over the token limit still goes, alone: the provider's answer decides about it.
     """
     slices: list[Slice[OrderT]] = []
-    inputs_left, tokens_left = limit.inputs, limit.tokens
+    inputs_left, tokens_left = size.inputs, size.tokens
     for order in orders:
         stop = order.cursor
         while stop < len(order.tokens) and inputs_left:
             cost = order.tokens[stop]
-            if cost > tokens_left and inputs_left < limit.inputs:
+            if cost > tokens_left and inputs_left < size.inputs:
                 break
             inputs_left -= 1
             tokens_left -= cost
@@ -71,4 +71,4 @@ def pack(orders: Iterable[OrderT], limit: Limits) -> tuple[list[Slice[OrderT]], 
             slices.append(Slice(order, order.cursor, stop))
         if not inputs_left or stop < len(order.tokens) or tokens_left <= 0:
             break
-    return slices, limit.tokens - tokens_left
+    return slices, size.tokens - tokens_left

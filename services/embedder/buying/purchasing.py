@@ -40,16 +40,16 @@ class Purchasing:
         self,
         source: sharing.Embeddings,
         permit: permits.Permits,
-        limits: promise.Limiter,
-        packing_limits: packing.Limits,
+        limiter: promise.Limiter,
+        size: packing.RequestSize,
         *,
         requests_in_flight: int,
         request_limited: bool,
     ) -> None:
         self._permits = permit
-        self._packing = packing_limits
+        self._size = size
         self._request_limited = request_limited
-        self._fulfilment = Fulfilment(source, permit, limits, self._refuse_account)
+        self._fulfilment = Fulfilment(source, permit, limiter, self._refuse_account)
         self._line: deque[Order] = deque()
         self._arrived = asyncio.Event()
         self._arriving = 0
@@ -139,7 +139,7 @@ class Purchasing:
         fresh = [order for order in self._line if order.fresh()]
         for order in self._line:
             order.on_progress()  # waiting for quota is progress
-        self._packed, tokens = packing.pack(fresh, self._packing)
+        self._packed, tokens = packing.pack(fresh, self._size)
         if not self._packed:
             self._short_since = None
             return None
@@ -151,7 +151,7 @@ class Purchasing:
     def _is_full(self, tokens: int, fresh: list[Order]) -> bool:
         taken = sum(each.stop - each.start for each in self._packed)
         waiting = sum(len(order.tokens) - order.cursor for order in fresh)
-        return taken < waiting or taken >= FULL * self._packing.inputs or tokens >= FULL * self._packing.tokens
+        return taken < waiting or taken >= FULL * self._size.inputs or tokens >= FULL * self._size.tokens
 
     def _still_waits(self) -> bool:
         """Whether a request that is not full waits for more texts. Meanwhile the quota is repaid, so little is lost."""

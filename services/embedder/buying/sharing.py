@@ -35,9 +35,9 @@ class Embeddings(Protocol):
 class Sharing:
     """Asks OpenAI for whoever asks: bulk, a search, a probe. It spends no permit; that is its callers' business."""
 
-    def __init__(self, source: Embeddings, limits: promise.Limiter) -> None:
+    def __init__(self, source: Embeddings, limiter: promise.Limiter) -> None:
         self._source = source
-        self._limiter = limits
+        self._limiter = limiter
 
     async def embed(self, texts: Sequence[str]) -> list[bytes]:
         """See `Embeddings`. A 429 pauses everybody before it is raised."""

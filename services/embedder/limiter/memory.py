@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from services.embedder.limiter import promise
-from services.embedder.limiter.promise import Answer, Asker, LimiterUnavailable, Limits, State, Verdict
+from services.embedder.limiter.promise import Answer, Asker, LimiterUnavailable, Quota, State, Verdict
 
 
 def _loop_time() -> float:
@@ -48,12 +48,12 @@ class MemoryLimiter:
     """Implements `promise.Limiter`. Several share one quota by sharing one instance.
 
     Args:
-        limits: The configured quota; may be replaced, as by a restart with another configuration.
+        quota: The configured quota; may be replaced, as by a restart with another configuration.
         clock: Seconds; the running loop's time unless given.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = _loop_time) -> None:
-        self.limits = limits
+    def __init__(self, quota: Quota, clock: Callable[[], float] = _loop_time) -> None:
+        self.quota = quota
         self.down = False
         self._clock = clock
         self.flush()
@@ -82,7 +82,7 @@ class MemoryLimiter:
             state.requests_at = min(state.requests_at, now + promise.STARTING_DEBT_SECONDS + 1 / rate)
             free_at = max(free_at, state.requests_at)
         if per_second > 0:
-            longest = promise.STARTING_DEBT_SECONDS + max(self.limits.largest_request_tokens, tokens) / per_second
+            longest = promise.STARTING_DEBT_SECONDS + max(self.quota.largest_request_tokens, tokens) / per_second
             state.tokens_at = min(state.tokens_at, now + longest)
             free_at = max(free_at, state.tokens_at)
         at = free_at if asker is Asker.SEARCH else max(free_at, state.search_until)
@@ -150,7 +150,7 @@ class MemoryLimiter:
         if rate > 0:
             wait = max(wait, min(state.requests_at - now, promise.STARTING_DEBT_SECONDS + 1 / rate))
         if per_second > 0:
-            longest = promise.STARTING_DEBT_SECONDS + self.limits.largest_request_tokens / per_second
+            longest = promise.STARTING_DEBT_SECONDS + self.quota.largest_request_tokens / per_second
             wait = max(wait, min(state.tokens_at - now, longest))
         return State(rate, per_second, factor, pause, wait, self._blocked)
 
@@ -171,7 +171,7 @@ class MemoryLimiter:
 
     def _load(self, now: float) -> _Stored:
         if self._state is None:
-            debt, rate = promise.STARTING_DEBT_SECONDS, self.limits.requests_per_second
+            debt, rate = promise.STARTING_DEBT_SECONDS, self.quota.requests_per_second
             self._state = _Stored(now + (max(debt, 1 / rate) if rate > 0 else debt), now + debt, now)
         elif self._state.seen_at - now > 0.001:
             self._state.move(self._state.seen_at - now)
@@ -179,7 +179,7 @@ class MemoryLimiter:
         return self._state
 
     def _configured(self, kind: str) -> float:
-        return self.limits.tokens_per_second if kind == "tokens" else self.limits.requests_per_second
+        return self.quota.tokens_per_second if kind == "tokens" else self.quota.requests_per_second
 
     def _taught(self, kind: str, state: _Stored, now: float) -> float:
         configured = self._configured(kind)

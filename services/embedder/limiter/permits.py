@@ -16,7 +16,7 @@ from collections.abc import Callable
 import prometheus_client
 import structlog
 
-from services.embedder.limiter import promise as limiters
+from services.embedder.limiter import promise
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ SECONDS = prometheus_client.Histogram(
     ["asker"],
     buckets=(0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300),
 )
-WAITED = {rank: SECONDS.labels(asker.value) for rank, asker in enumerate((limiters.Asker.SEARCH, limiters.Asker.BULK))}
+WAITED = {rank: SECONDS.labels(asker.value) for rank, asker in enumerate((promise.Asker.SEARCH, promise.Asker.BULK))}
 
 LIMITER_RETRY_SECONDS = 0.5
 # When nobody can start anything, they are asked again so soon even if nobody calls `nudge`.
@@ -61,7 +61,7 @@ class _Waiter:
 class Permits:
     """The local queue in front of the global limiter."""
 
-    def __init__(self, limiter: limiters.Limiter) -> None:
+    def __init__(self, limiter: promise.Limiter) -> None:
         self._limiter = limiter
         self._waiters: list[_Waiter] = []
         self._numbers = itertools.count()
@@ -131,17 +131,17 @@ class Permits:
 
     async def _ask(self, waiter: _Waiter, tokens: int) -> float:
         """Ask for a waiter; the seconds to wait before the next question."""
-        asker = limiters.Asker.SEARCH if waiter.rank == SEARCH else limiters.Asker.BULK
+        asker = promise.Asker.SEARCH if waiter.rank == SEARCH else promise.Asker.BULK
         try:
             answer = await self._limiter.acquire(tokens, asker)
-        except limiters.LimiterUnavailable as error:
+        except promise.LimiterUnavailable as error:
             self._tell(error)
             return LIMITER_RETRY_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 (jitter)
         self._tell(None)
-        if answer.verdict is limiters.Verdict.WAIT:
+        if answer.verdict is promise.Verdict.WAIT:
             waiter.rationed = True
             return max(answer.seconds, 0.001)
-        self._end(waiter, answer.verdict is limiters.Verdict.START)
+        self._end(waiter, answer.verdict is promise.Verdict.START)
         return 0.0
 
     def _end(self, waiter: _Waiter, outcome: bool | Exception) -> None:

@@ -55,7 +55,7 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class Quota:
     """The configured quota. 0 means none."""
 
     requests_per_second: float

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import redis.asyncio
 
 from services.embedder.limiter import promise
-from services.embedder.limiter.promise import Answer, Asker, LimiterUnavailable, Limits, State, Verdict
+from services.embedder.limiter.promise import Answer, Asker, LimiterUnavailable, Quota, State, Verdict
 from services.valkey import errors, scripts
 
 
@@ -26,15 +26,15 @@ def _shared(_script: str) -> tuple[str, ...]:
 class ValkeyLimiter:
     """Implements `promise.Limiter`."""
 
-    def __init__(self, client: redis.asyncio.Redis, model: str, limits: Limits, prefix: str = "{vectorline}") -> None:
+    def __init__(self, client: redis.asyncio.Redis, model: str, quota: Quota, prefix: str = "{vectorline}") -> None:
         self._client = client
         self._probe = f"{prefix}:probe:{model}"
         self._block = f"{prefix}:blocked:{model}"
         self._keys = [f"{prefix}:limiter:{model}", self._block]
         self._arguments = [
-            limits.requests_per_second,
-            limits.tokens_per_second,
-            limits.largest_request_tokens,
+            quota.requests_per_second,
+            quota.tokens_per_second,
+            quota.largest_request_tokens,
             promise.LATE_CREDIT_SECONDS,
             promise.STARTING_DEBT_SECONDS,
             promise.SEARCH_HOLD_SECONDS,

@@ -25,9 +25,9 @@ FACTOR = prometheus_client.Gauge("vectorline_limiter_factor", "What 429s have br
 class Gauges:
     """Keeps the gauges up to date. What does not answer keeps its last numbers."""
 
-    def __init__(self, queue: views.Views, limits: promise.Limiter) -> None:
+    def __init__(self, queue: views.Views, limiter: promise.Limiter) -> None:
         self._queue = queue
-        self._limiter = limits
+        self._limiter = limiter
 
     async def run(self) -> NoReturn:
         """Refresh for ever."""

@@ -21,14 +21,14 @@ class Monitoring:
     def __init__(
         self,
         queue: views.Views,
-        limits: promise.Limiter,
+        limiter: promise.Limiter,
         health: health_view.HealthView,
         *,
         model: str,
-        configured: promise.Limits,
+        configured: promise.Quota,
     ) -> None:
         self._queue = queue
-        self._limiter = limits
+        self._limiter = limiter
         self._health = health
         self._model = model
         self._configured = configured

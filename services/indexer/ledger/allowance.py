@@ -37,7 +37,7 @@ class Allowance:
         self._table = storage
         self._clock = watch
 
-    async def check(self, client: str, limits: identity.Limits) -> None:
+    async def check(self, client: str, limits: identity.KeyAllowance) -> None:
         """Whether a task would be taken now; asked before an upload's body is read.
 
         Raises:
@@ -49,7 +49,7 @@ class Allowance:
             if slots is not None and slots["n"] >= limits.open_tasks:
                 await self._make_room(client, slots, limits.open_tasks)
 
-    async def take(self, client: str, task_id: str, limits: identity.Limits) -> None:
+    async def take(self, client: str, task_id: str, limits: identity.KeyAllowance) -> None:
         """Take a place for a task that is about to be stored. Repeating it takes no second one.
 
         Raises:
@@ -83,7 +83,7 @@ class Allowance:
             return counted is not None and "rows_day" in counted  # a call whose answer was lost
         return True
 
-    async def _check_rows(self, client: str, limits: identity.Limits) -> None:
+    async def _check_rows(self, client: str, limits: identity.KeyAllowance) -> None:
         if not limits.rows_per_day:
             return
         used = await self._table.get(items.rows_key(client, self._day()))

@@ -43,7 +43,7 @@ class NewTask:
     source: bytes = b""
     task_id: str = ""
     parent_task_id: str = ""
-    limits: identity.Limits = identity.UNLIMITED
+    limits: identity.KeyAllowance = identity.UNLIMITED
 
 
 class Creation:

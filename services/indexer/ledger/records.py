@@ -65,9 +65,9 @@ def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
     )
 
 
-def limits(message: ledger_pb2.CallerLimits) -> identity.Limits:
+def limits(message: ledger_pb2.CallerLimits) -> identity.KeyAllowance:
     """What a key may use of the ledger."""
-    return identity.Limits(open_tasks=message.open_tasks, rows_per_day=message.rows_per_day)
+    return identity.KeyAllowance(open_tasks=message.open_tasks, rows_per_day=message.rows_per_day)
 
 
 def scan(message: ledger_pb2.EndScanRequest) -> lifecycle.Scan:

@@ -14,7 +14,7 @@ from tests.support.valkey import ValkeyServer
 MakeStore = Callable[..., valkey_store.ValkeyStore]
 MakeConsumer = Callable[..., Consumer]
 
-WIDE = settings.Limits(window_floor=1000)
+WIDE = settings.QueueLimits(window_floor=1000)
 
 
 @pytest_asyncio.fixture
@@ -28,7 +28,7 @@ async def client(valkey: ValkeyServer) -> AsyncIterator[redis.asyncio.Redis]:
 async def make_store(client: redis.asyncio.Redis) -> MakeStore:
     """Stores on the same server: as if each were in a process of its own."""
 
-    def make(timing: settings.Timing = chunks.CALM, limits: settings.Limits = WIDE) -> valkey_store.ValkeyStore:
+    def make(timing: settings.Timing = chunks.CALM, limits: settings.QueueLimits = WIDE) -> valkey_store.ValkeyStore:
         return valkey_store.ValkeyStore(client, timing, limits)
 
     return make

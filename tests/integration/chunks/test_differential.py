@@ -15,7 +15,7 @@ from services.valkey import connection
 from tests.support.valkey import ValkeyServer
 
 TIMING = settings.Timing(lease_seconds=30, heartbeat_seconds=10, split_seconds=30, strike_seconds=300)
-LIMITS = settings.Limits(queue_bytes=1800, window_floor=3, suspect_strikes=2, poison_strikes=3)
+LIMITS = settings.QueueLimits(queue_bytes=1800, window_floor=3, suspect_strikes=2, poison_strikes=3)
 
 AGE = """
 for i = 2, 5 do

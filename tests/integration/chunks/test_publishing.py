@@ -70,7 +70,7 @@ async def test_a_splitter_that_lost_its_lease_publishes_nothing_and_never_gets_i
 
 
 async def test_publishing_renews_the_lease_also_when_full(make_store, client: redis.asyncio.Redis) -> None:
-    queue = make_store(limits=settings.Limits(window_floor=1))
+    queue = make_store(limits=settings.QueueLimits(window_floor=1))
     lease = await lease_of(queue)
     split = queue.keys.split("t")
     for expected in (PUBLISHED, FULL):
@@ -81,7 +81,7 @@ async def test_publishing_renews_the_lease_also_when_full(make_store, client: re
 
 
 async def test_the_window_is_two_chunks_a_live_slot_and_never_under_its_floor(make_store) -> None:
-    queue = make_store(chunks.QUICK, settings.Limits())
+    queue = make_store(chunks.QUICK, settings.QueueLimits())
     lease = await lease_of(queue)
     publish = publisher.Publisher(queue).publish
     book = presence.Presence(queue)
@@ -109,7 +109,7 @@ async def test_the_window_is_two_chunks_a_live_slot_and_never_under_its_floor(ma
 
 
 async def test_a_full_window_of_one_task_leaves_room_for_another(make_store) -> None:
-    queue = make_store(limits=settings.Limits(window_floor=1))
+    queue = make_store(limits=settings.QueueLimits(window_floor=1))
     await chunks.publish(queue, 1)
     await chunks.publish(queue, 1)
 
@@ -117,7 +117,7 @@ async def test_a_full_window_of_one_task_leaves_room_for_another(make_store) -> 
 async def test_the_byte_budget_holds_exactly_and_one_larger_entry_goes_into_an_empty_queue(
     make_store, embedder
 ) -> None:
-    queue = make_store(limits=settings.Limits(queue_bytes=10_000, window_floor=100))
+    queue = make_store(limits=settings.QueueLimits(queue_bytes=10_000, window_floor=100))
     lease = await lease_of(queue)
 
     async def publish(chunk: int, size: int) -> store.Outcome:
@@ -190,7 +190,7 @@ async def test_out_of_memory_means_wait_and_everything_that_frees_memory_still_w
 
 
 async def test_waiting_ends_with_an_ack_and_drops_chunks_whose_entry_is_gone(make_store, client, embedder) -> None:
-    queue = make_store(limits=settings.Limits(window_floor=2))
+    queue = make_store(limits=settings.QueueLimits(window_floor=2))
     lease = await lease_of(queue)
     waiting = publisher.Publisher(queue).publish_waiting
     assert await waiting(chunks.header("t", 0), b"rows", lease.token) is PUBLISHED

@@ -23,7 +23,7 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[valkey.ValkeyServer]:
 @pytest_asyncio.fixture
 async def own_queue(own_server: valkey.ValkeyServer) -> AsyncIterator[valkey_store.ValkeyStore]:
     client = connection.connect(own_server.url, answer_seconds=0.5)
-    yield valkey_store.ValkeyStore(client, chunks.QUICK, settings.Limits(window_floor=1000))
+    yield valkey_store.ValkeyStore(client, chunks.QUICK, settings.QueueLimits(window_floor=1000))
     await client.aclose()
 
 

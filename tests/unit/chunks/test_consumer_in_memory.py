@@ -13,7 +13,7 @@ TIMING = settings.Timing(lease_seconds=0.3, heartbeat_seconds=0.05, reclaim_seco
 
 @pytest.fixture
 def queue() -> memory_store.MemoryStore:
-    return memory_store.MemoryStore(TIMING, settings.Limits(window_floor=100))
+    return memory_store.MemoryStore(TIMING, settings.QueueLimits(window_floor=100))
 
 
 async def test_the_line_in_memory(queue) -> None:
@@ -145,7 +145,7 @@ async def test_publishing_waits_through_an_outage(queue) -> None:
 
 
 def test_the_verdict_on_a_chunk() -> None:
-    limits = settings.Limits()
+    limits = settings.QueueLimits()
     assert [strikes.judge(count, limits, alone=False).value for count in range(6)] == [
         *("work", "work", "yield", "yield", "yield", "poison")
     ]

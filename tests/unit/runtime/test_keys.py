@@ -42,7 +42,7 @@ def test_a_key_is_found_by_its_secret_with_all_that_its_entry_says() -> None:
 
     assert found is not None
     assert (found.key_id, found.scopes) == ("nightly", {"ingest"})
-    assert found.limits == identity.Limits(2.5, 3, 1_000)
+    assert found.limits == identity.KeyAllowance(2.5, 3, 1_000)
     assert not found.expired(NOW - datetime.timedelta(seconds=1))
     assert found.expired(NOW)
 

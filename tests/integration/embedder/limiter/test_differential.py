@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.limiter import valkey as valkey_limiter
-from services.embedder.limiter.promise import Asker, Limits, Verdict
+from services.embedder.limiter.promise import Asker, Quota, Verdict
 from services.valkey import connection, scripts
 from tests.support.valkey import ValkeyServer
 
@@ -30,18 +30,18 @@ jumps = st.tuples(st.just("jump"), st.sampled_from([-3600.0, -2.0, 3600.0]))
 others = st.sampled_from([("block",), ("unblock",), ("flush",), ("touch",), ("look",), ("sleep",)])
 steps = st.lists(st.one_of(acquisitions, acquisitions, pauses, passings, passings, jumps, others), max_size=60)
 quotas = st.builds(
-    Limits, st.sampled_from([0.0, 0.2, 5.0, 300.0]), st.sampled_from([0.0, 60.0, 1e6]), st.sampled_from([8192, 300_000])
+    Quota, st.sampled_from([0.0, 0.2, 5.0, 300.0]), st.sampled_from([0.0, 60.0, 1e6]), st.sampled_from([8192, 300_000])
 )
 
 
 class Both:
     """The same steps done to both; the clock of both is ours."""
 
-    def __init__(self, client: redis.asyncio.Redis, limits: Limits) -> None:
+    def __init__(self, client: redis.asyncio.Redis, quota: Quota) -> None:
         self.now = START
         self.client = client
-        self.memory = memory_limiter.MemoryLimiter(limits, lambda: self.now)
-        self.valkey = valkey_limiter.ValkeyLimiter(client, "m", limits)
+        self.memory = memory_limiter.MemoryLimiter(quota, lambda: self.now)
+        self.valkey = valkey_limiter.ValkeyLimiter(client, "m", quota)
         self.valkey._scripts = self  # type: ignore[assignment]
         self.scripts = {name: self._script(name) for name in ("acquire", "pause", "touch", "look")}
         self.told = 0.0
@@ -109,15 +109,15 @@ class Both:
     max_examples=120, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 @hypothesis.example(  # one a minute, in six decimals a second, was off by 20 ppm
-    limits=Limits(5.0, 0.0, 8192),
+    quota=Quota(5.0, 0.0, 8192),
     script=[("touch",), ("pass", 5.0), ("pause", 0.0, False, 1.0), *[("acquire", 1, Asker.BULK)] * 2],
 )
-@hypothesis.given(limits=quotas, script=steps)
-def test_the_fake_and_the_lua_answer_alike(valkey: ValkeyServer, limits: Limits, script: list[Any]) -> None:
+@hypothesis.given(quota=quotas, script=steps)
+def test_the_fake_and_the_lua_answer_alike(valkey: ValkeyServer, quota: Quota, script: list[Any]) -> None:
     async def scenario() -> None:
         client = connection.connect(valkey.url)
         await client.flushdb()
-        both = Both(client, limits)
+        both = Both(client, quota)
         for step in script:
             await both.do(step)
         await client.aclose()
@@ -127,7 +127,7 @@ def test_the_fake_and_the_lua_answer_alike(valkey: ValkeyServer, limits: Limits,
 
 async def test_the_lua_goes_by_valkeys_own_clock(valkey: ValkeyServer) -> None:
     client = connection.connect(valkey.url)
-    subject = valkey_limiter.ValkeyLimiter(client, "m", Limits(5, 0, 300_000))
+    subject = valkey_limiter.ValkeyLimiter(client, "m", Quota(5, 0, 300_000))
     first = await subject.acquire(1)
     assert first.verdict is Verdict.WAIT
     assert 1.5 < first.seconds <= promise.STARTING_DEBT_SECONDS
@@ -138,7 +138,7 @@ async def test_the_lua_goes_by_valkeys_own_clock(valkey: ValkeyServer) -> None:
 
 async def test_without_valkey_nothing_starts(valkey: ValkeyServer) -> None:
     client = connection.connect("redis://127.0.0.1:1/0")
-    subject = valkey_limiter.ValkeyLimiter(client, "m", Limits(5, 0, 300_000))
+    subject = valkey_limiter.ValkeyLimiter(client, "m", Quota(5, 0, 300_000))
     for call in (subject.acquire(1), subject.touch(), subject.blocked(), subject.claim_probe(60), subject.unblock()):
         with pytest.raises(promise.LimiterUnavailable):
             await call
@@ -147,7 +147,7 @@ async def test_without_valkey_nothing_starts(valkey: ValkeyServer) -> None:
 
 async def test_one_probe_a_period_for_everybody(valkey: ValkeyServer) -> None:
     client = connection.connect(valkey.url)
-    one, other = (valkey_limiter.ValkeyLimiter(client, "m", Limits(5, 0, 1)) for _ in range(2))
+    one, other = (valkey_limiter.ValkeyLimiter(client, "m", Quota(5, 0, 1)) for _ in range(2))
     assert await one.claim_probe(60)
     assert not await other.claim_probe(60)
     await client.aclose()
@@ -157,7 +157,7 @@ async def test_a_grant_that_took_long_to_arrive_is_dropped(
     valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = connection.connect(valkey.url)
-    subject = valkey_limiter.ValkeyLimiter(client, "m", Limits(0, 0, 1))
+    subject = valkey_limiter.ValkeyLimiter(client, "m", Quota(0, 0, 1))
     assert (await subject.acquire(1)).verdict is Verdict.START
     monkeypatch.setattr(promise, "STALE_GRANT_SECONDS", -1.0)
     assert await subject.acquire(1) == promise.Answer(Verdict.WAIT)

@@ -9,7 +9,7 @@ from tests.support import valkey as valkey_server
 async def test_a_full_valkey_still_grants_and_pauses() -> None:
     with valkey_server.running() as server:
         client = connection.connect(server.url)
-        subject = valkey_limiter.ValkeyLimiter(client, "m", promise.Limits(0, 0, 300_000))
+        subject = valkey_limiter.ValkeyLimiter(client, "m", promise.Quota(0, 0, 300_000))
         await subject.touch()
         await client.config_set("maxmemory", 1)
 

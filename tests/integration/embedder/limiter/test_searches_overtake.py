@@ -21,8 +21,8 @@ LATE_SECONDS = 0.15
 class Line:
     """Permits of four processes over one limiter; bulk always wants more than there is."""
 
-    def __init__(self, client: redis.asyncio.Redis, limits: promise.Limits, bulk_tokens: int) -> None:
-        self.replicas = [permits.Permits(valkey_limiter.ValkeyLimiter(client, "m", limits)) for _ in range(EMBEDDERS)]
+    def __init__(self, client: redis.asyncio.Redis, quota: promise.Quota, bulk_tokens: int) -> None:
+        self.replicas = [permits.Permits(valkey_limiter.ValkeyLimiter(client, "m", quota)) for _ in range(EMBEDDERS)]
         self.bulk_tokens = bulk_tokens
         self.started = 0
 
@@ -38,11 +38,11 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def busy(valkey: ValkeyServer, limits: promise.Limits, bulk_tokens: int) -> AsyncIterator[Line]:
+async def busy(valkey: ValkeyServer, quota: promise.Quota, bulk_tokens: int) -> AsyncIterator[Line]:
     """A line whose quota is used up, from its first bulk request on."""
     client = connection.connect(valkey.url)
     await client.flushall()
-    line = Line(client, limits, bulk_tokens)
+    line = Line(client, quota, bulk_tokens)
     tasks = [asyncio.create_task(each.run()) for each in line.replicas]
     tasks += [asyncio.create_task(line.bulk(each)) for each in line.replicas for _ in range(3)]
     try:
@@ -59,32 +59,32 @@ async def busy(valkey: ValkeyServer, limits: promise.Limits, bulk_tokens: int) -
 
 # The token limit's bulk requests are two seconds of it, as packing makes them.
 QUOTAS = {
-    "requests": (promise.Limits(5.0, 0.0, 300_000), 1),
-    "tokens": (promise.Limits(0.0, 1e6, 300_000), 33_333),
-    "both": (promise.Limits(5.0, 1e6, 300_000), 33_333),
+    "requests": (promise.Quota(5.0, 0.0, 300_000), 1),
+    "tokens": (promise.Quota(0.0, 1e6, 300_000), 33_333),
+    "both": (promise.Quota(5.0, 1e6, 300_000), 33_333),
 }
 
 
 @pytest.mark.parametrize("name", QUOTAS)
 async def test_one_search_waits_two_seconds_and_a_permit_at_most(valkey: ValkeyServer, name: str) -> None:
-    limits, bulk_tokens = QUOTAS[name]
-    interval = 1 / limits.requests_per_second if limits.requests_per_second else 0.0
-    async with busy(valkey, limits, bulk_tokens) as line:
+    quota, bulk_tokens = QUOTAS[name]
+    interval = 1 / quota.requests_per_second if quota.requests_per_second else 0.0
+    async with busy(valkey, quota, bulk_tokens) as line:
         for replica in range(EMBEDDERS):
             assert await line.search(replica) <= 2 + interval + LATE_SECONDS
 
 
 @pytest.mark.parametrize("name", QUOTAS)
 async def test_five_searches_at_once_wait_three_seconds_at_most(valkey: ValkeyServer, name: str) -> None:
-    limits, bulk_tokens = QUOTAS[name]
-    async with busy(valkey, limits, bulk_tokens) as line:
+    quota, bulk_tokens = QUOTAS[name]
+    async with busy(valkey, quota, bulk_tokens) as line:
         waits = await asyncio.gather(*(line.search(number % EMBEDDERS) for number in range(5)))
         assert max(waits) <= 3 + LATE_SECONDS
 
 
 async def test_bulk_goes_on_after_the_searches(valkey: ValkeyServer) -> None:
-    limits, bulk_tokens = QUOTAS["requests"]
-    async with busy(valkey, limits, bulk_tokens) as line:
+    quota, bulk_tokens = QUOTAS["requests"]
+    async with busy(valkey, quota, bulk_tokens) as line:
         await asyncio.gather(*(line.search(number % EMBEDDERS) for number in range(5)))
         before = line.started
         async with asyncio.timeout(5):

@@ -8,8 +8,8 @@ from services.indexer.storage import table
 from services.runtime import errors, identity
 from tests.support import ledgers
 
-FIVE = identity.Limits(open_tasks=5)
-ROWS = identity.Limits(rows_per_day=100)
+FIVE = identity.KeyAllowance(open_tasks=5)
+ROWS = identity.KeyAllowance(rows_per_day=100)
 
 
 async def test_creates_at_once_take_each_place_once(book: ledger.Ledger) -> None:

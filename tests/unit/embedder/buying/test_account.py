@@ -19,7 +19,7 @@ class Line:
     """Two embedders that watch one account."""
 
     def __init__(self) -> None:
-        self.limiter = MemoryLimiter(promise.Limits(5, 0, 300_000))
+        self.limiter = MemoryLimiter(promise.Quota(5, 0, 300_000))
         self.source = embeddings.FakeEmbeddings()
         self.indexer: Any = embeddings.FakeIndexer()
         self.tasks = [

@@ -69,7 +69,7 @@ def test_an_account_refusal_drops_everybody_after_one_call() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
         source.refusal = openai_errors.AccountRefused("no money left")
-        async with opened(source, pack=packing.Limits(1, 100), in_flight=1) as shop:
+        async with opened(source, pack=packing.RequestSize(1, 100), in_flight=1) as shop:
             orders = [shop.order([f"text {number}"]) for number in range(10)]
             await complete(*orders)
             assert len(source.requests) == 1
@@ -121,7 +121,7 @@ def test_a_defect_drops_the_orders_it_concerns() -> None:
 
 def test_what_comes_for_a_dropped_order_in_flight_harms_nobody() -> None:
     async def work() -> None:
-        async with opened(pack=packing.Limits(10, 100)) as shop:
+        async with opened(pack=packing.RequestSize(10, 100)) as shop:
             order, other = shop.order(["a"] * 1), shop.order(["b"])
             await asyncio.sleep(0.07)
             assert shop.source.under_way == 1

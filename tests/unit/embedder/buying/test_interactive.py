@@ -9,7 +9,7 @@ import pytest
 from services.embedder.buying import interactive
 from services.embedder.limiter import permits
 from services.embedder.limiter.memory import MemoryLimiter
-from services.embedder.limiter.promise import Limits
+from services.embedder.limiter.promise import Quota
 from services.embedder.openai import errors as openai_errors
 from services.runtime import errors
 from tests.support import embeddings, virtual_time
@@ -18,7 +18,7 @@ from tests.support import embeddings, virtual_time
 class Desk:
     def __init__(self, rate: float) -> None:
         self.source = embeddings.FakeEmbeddings()
-        self.limiter = MemoryLimiter(Limits(rate, 0, 300_000))
+        self.limiter = MemoryLimiter(Quota(rate, 0, 300_000))
         self.permits = permits.Permits(self.limiter)
         self.interactive = interactive.Interactive(self.source, self.permits, self.limiter)
 

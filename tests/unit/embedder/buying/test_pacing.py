@@ -11,7 +11,7 @@ from services.embedder.buying import packing, purchasing
 from services.embedder.buying.order import Order
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter.memory import MemoryLimiter
-from services.embedder.limiter.promise import Asker, Limits
+from services.embedder.limiter.promise import Asker, Quota
 from tests.support import embeddings, virtual_time
 
 RATE = 5.0
@@ -21,8 +21,8 @@ REPLICAS = 8
 class Counted(MemoryLimiter):
     """Counts what it is asked."""
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
+    def __init__(self, quota: Quota) -> None:
+        super().__init__(quota)
         self.questions = 0
 
     async def acquire(self, tokens: int, asker: Asker = Asker.BULK) -> promise.Answer:
@@ -32,7 +32,7 @@ class Counted(MemoryLimiter):
 
 def test_a_pause_ends_without_a_herd() -> None:
     async def work() -> None:
-        shared = Counted(Limits(RATE, 0.0, 300_000))
+        shared = Counted(Quota(RATE, 0.0, 300_000))
         replicas = [permits.Permits(shared) for _ in range(REPLICAS)]
         started: list[float] = []
         loop = asyncio.get_running_loop()
@@ -66,7 +66,7 @@ def test_a_pause_ends_without_a_herd() -> None:
 
 def test_permits_are_granted_in_the_order_in_which_they_were_asked_for() -> None:
     async def work() -> None:
-        permit = permits.Permits(MemoryLimiter(Limits(RATE, 0.0, 300_000)))
+        permit = permits.Permits(MemoryLimiter(Quota(RATE, 0.0, 300_000)))
         running = asyncio.create_task(permit.run())
         order: list[int] = []
 
@@ -84,11 +84,11 @@ def test_permits_are_granted_in_the_order_in_which_they_were_asked_for() -> None
 
 def test_a_slot_that_waits_for_quota_holds_no_memory_that_grows() -> None:
     async def work() -> None:
-        shared = MemoryLimiter(Limits(RATE, 0.0, 300_000))
+        shared = MemoryLimiter(Quota(RATE, 0.0, 300_000))
         permit = permits.Permits(shared)
         source = embeddings.FakeEmbeddings()
         purchases = purchasing.Purchasing(
-            source, permit, shared, packing.Limits(), requests_in_flight=8, request_limited=True
+            source, permit, shared, packing.RequestSize(), requests_in_flight=8, request_limited=True
         )
         loops = [asyncio.create_task(permit.run()), asyncio.create_task(purchases.run())]
         await shared.pause(promise.LONGEST_PAUSE_SECONDS, tokens_exceeded=False)
@@ -125,8 +125,8 @@ def test_a_slot_that_waits_for_quota_holds_no_memory_that_grows() -> None:
 
 def test_a_permit_for_one_who_was_cancelled_is_lost_and_stalls_nobody() -> None:
     async def work() -> None:
-        quota = MemoryLimiter(Limits(1, 0, 1))
-        subject = permits.Permits(quota)
+        limiter = MemoryLimiter(Quota(1, 0, 1))
+        subject = permits.Permits(limiter)
         running = asyncio.create_task(subject.run())
         first, second = (asyncio.create_task(subject.take(lambda: 1)) for _ in range(2))
         await asyncio.sleep(1)
@@ -140,7 +140,7 @@ def test_a_permit_for_one_who_was_cancelled_is_lost_and_stalls_nobody() -> None:
 
 def test_a_cost_that_fails_ends_only_its_own_wait() -> None:
     async def work() -> None:
-        subject = permits.Permits(MemoryLimiter(Limits(0, 0, 1)))
+        subject = permits.Permits(MemoryLimiter(Quota(0, 0, 1)))
         running = asyncio.create_task(subject.run())
 
         def cost() -> int:

@@ -35,7 +35,7 @@ def test_every_text_is_delivered_exactly_once(
         }
         source = embeddings.FakeEmbeddings()
         source.script = [kinds[each] for each in failures]
-        async with opened(source, rate=rate, pack=packing.Limits(inputs, 1_000)) as shop:
+        async with opened(source, rate=rate, pack=packing.RequestSize(inputs, 1_000)) as shop:
             names = iter(range(10_000))
             orders = [shop.order([f"text {next(names)}" for _ in range(size)]) for size in sizes]
             source.bad_texts = {f"text {number}" for number in bad}
@@ -53,7 +53,7 @@ def test_every_text_is_delivered_exactly_once(
 
 def test_requests_are_filled_across_chunks_at_a_request_rate() -> None:
     async def work() -> None:
-        async with opened(rate=5.0, pack=packing.Limits(2_048, 300_000)) as shop:
+        async with opened(rate=5.0, pack=packing.RequestSize(2_048, 300_000)) as shop:
             await shop.limiter.touch()
             orders = []
 
@@ -77,7 +77,7 @@ def test_requests_are_filled_across_chunks_at_a_request_rate() -> None:
 
 def test_a_tasks_first_chunks_are_bought_before_what_waits_of_others() -> None:
     async def work() -> None:
-        async with opened(rate=1.0, pack=packing.Limits(1_000, 300_000)) as shop:
+        async with opened(rate=1.0, pack=packing.RequestSize(1_000, 300_000)) as shop:
             bulk = [shop.order([f"bulk {chunk} {row}" for row in range(1_000)]) for chunk in range(6)]
             small = [shop.order([f"small {chunk} {row}" for row in range(500)], first=True) for chunk in range(2)]
             await complete(*small)
@@ -90,7 +90,7 @@ def test_a_tasks_first_chunks_are_bought_before_what_waits_of_others() -> None:
 
 def test_an_order_that_a_request_cut_goes_on_behind_a_first_one() -> None:
     async def work() -> None:
-        async with opened(rate=1.0, pack=packing.Limits(60, 300_000)) as shop:
+        async with opened(rate=1.0, pack=packing.RequestSize(60, 300_000)) as shop:
             bulk = shop.order([f"bulk {row}" for row in range(100)])
             await bulk.change()
             small = shop.order(["small"], first=True)

@@ -10,7 +10,7 @@ from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.openai import errors as openai_errors
 
-LIMITS = promise.Limits(0.0, 0.0, 300_000)
+QUOTA = promise.Quota(0.0, 0.0, 300_000)
 
 
 class Source:
@@ -41,15 +41,15 @@ def counted(outcome: str) -> float:
     ],
 )
 async def test_a_request_that_brings_nothing_is_counted_by_its_outcome(failure: Exception, outcome: str) -> None:
-    limits = memory_limiter.MemoryLimiter(LIMITS)
+    limiter = memory_limiter.MemoryLimiter(QUOTA)
     before = counted(outcome)
     with pytest.raises(type(failure)):
-        await sharing.Sharing(Source(failure), limits).embed(["a"])
+        await sharing.Sharing(Source(failure), limiter).embed(["a"])
     assert counted(outcome) == before + 1
-    assert ((await limits.look()).pause_seconds > 0) is (outcome == "throttled")
+    assert ((await limiter.look()).pause_seconds > 0) is (outcome == "throttled")
 
 
 async def test_a_request_that_brings_embeddings_is_counted_as_bought() -> None:
     before = counted("bought")
-    assert await sharing.Sharing(Source(), memory_limiter.MemoryLimiter(LIMITS)).embed(["a", "b"]) == [b"vector"] * 2
+    assert await sharing.Sharing(Source(), memory_limiter.MemoryLimiter(QUOTA)).embed(["a", "b"]) == [b"vector"] * 2
     assert counted("bought") == before + 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter.memory import MemoryLimiter
-from services.embedder.limiter.promise import Asker, Limits, Verdict
+from services.embedder.limiter.promise import Asker, Quota, Verdict
 from tests.support import virtual_time
 
 ROUNDING = 1e-6
@@ -19,9 +19,9 @@ ROUNDING = 1e-6
 class Line:
     """Several replicas that ask as permits do, each a little late, and what they started: (time, tokens)."""
 
-    def __init__(self, limits: Limits, seed: int, most_late: float = 0.02) -> None:
-        self.limits = limits
-        self.quota = MemoryLimiter(limits)
+    def __init__(self, quota: Quota, seed: int, most_late: float = 0.02) -> None:
+        self.quota = quota
+        self.limiter = MemoryLimiter(quota)
         self.random = random.Random(seed)
         self.most_late = most_late
         self.started: list[tuple[float, int]] = []
@@ -30,10 +30,10 @@ class Line:
         while True:
             tokens = largest if full else self.random.randint(1, largest)
             asker = Asker.SEARCH if self.random.random() < 0.05 and not full else Asker.BULK
-            answer = await self.quota.acquire(tokens, asker)
+            answer = await self.limiter.acquire(tokens, asker)
             while answer.verdict is Verdict.WAIT:
                 await asyncio.sleep(answer.seconds + self.random.uniform(0, self.most_late))
-                answer = await self.quota.acquire(tokens, asker)
+                answer = await self.limiter.acquire(tokens, asker)
             self.started.append((asyncio.get_running_loop().time(), tokens))
 
     async def run(self, replicas: int, seconds: float, largest: int, *, full: bool = False, fate: Any = None) -> None:
@@ -47,7 +47,7 @@ class Line:
 
     def check(self, largest: int) -> None:
         """Every window from one start to another; a wider one holds no more."""
-        rate, per_second = self.limits.requests_per_second, self.limits.tokens_per_second
+        rate, per_second = self.quota.requests_per_second, self.quota.tokens_per_second
         for first in range(len(self.started)):
             tokens = 0
             for last in range(first, min(len(self.started), first + 60)):
@@ -65,11 +65,11 @@ async def _trouble(line: Line) -> None:
         await asyncio.sleep(line.random.expovariate(1 / 3))
         what = line.random.randrange(3)
         if what == 0:
-            line.quota.flush()
+            line.limiter.flush()
         elif what == 1:
-            await line.quota.pause(line.random.uniform(0, 4), tokens_exceeded=line.random.random() < 0.5)
+            await line.limiter.pause(line.random.uniform(0, 4), tokens_exceeded=line.random.random() < 0.5)
         else:
-            await line.quota.pause(0.0, tokens_exceeded=False, limit_per_minute=line.random.choice([0, 30, 1e9]))
+            await line.limiter.pause(0.0, tokens_exceeded=False, limit_per_minute=line.random.choice([0, 30, 1e9]))
 
 
 @hypothesis.settings(max_examples=60, deadline=None)
@@ -86,7 +86,7 @@ def test_no_window_is_over_the_rate(rate: float, per_minute: float, replicas: in
     largest = int(per_minute / 30) or 300_000
 
     async def scenario() -> None:
-        line = Line(Limits(rate, per_minute, 300_000), seed, late)
+        line = Line(Quota(rate, per_minute, 300_000), seed, late)
         await line.run(replicas, 40, largest, fate=_trouble)
         line.check(largest)
 
@@ -104,8 +104,8 @@ def test_the_rate_is_reached_on_average(quota: tuple[float, float], replicas: in
     largest = int(per_minute / 30) or 1
 
     async def scenario() -> None:
-        line = Line(Limits(rate, per_minute, 300_000), seed)
-        await line.quota.touch()
+        line = Line(Quota(rate, per_minute, 300_000), seed)
+        await line.limiter.touch()
         await asyncio.sleep(promise.STARTING_DEBT_SECONDS)
         await line.run(replicas, 200, largest, full=True)
         line.check(largest)
@@ -123,9 +123,9 @@ def test_a_clock_that_steps_neither_stalls_the_line_nor_doubles_the_spend(step: 
     async def scenario() -> None:
         ahead = 0.0
         loop = asyncio.get_running_loop()
-        line = Line(Limits(5, 0, 300_000), seed=1)
-        line.quota = MemoryLimiter(line.limits, lambda: loop.time() + ahead)
-        await line.quota.pause(3.0, tokens_exceeded=False)
+        line = Line(Quota(5, 0, 300_000), seed=1)
+        line.limiter = MemoryLimiter(line.quota, lambda: loop.time() + ahead)
+        await line.limiter.pause(3.0, tokens_exceeded=False)
         running = asyncio.create_task(line.run(2, 60, 1))
         await asyncio.sleep(10)
         before, ahead = len(line.started), step
@@ -146,12 +146,12 @@ def test_a_clock_that_steps_neither_stalls_the_line_nor_doubles_the_spend(step: 
 
 def test_a_429_pauses_everybody_until_its_end_and_slows_down_once() -> None:
     async def scenario() -> None:
-        line = Line(Limits(10, 0, 300_000), seed=2)
+        line = Line(Quota(10, 0, 300_000), seed=2)
         running = asyncio.create_task(line.run(4, 60, 1))
         await asyncio.sleep(10)
         told = asyncio.get_running_loop().time()
         for _ in range(8):  # all that were under way are refused
-            await line.quota.pause(5.0, tokens_exceeded=False)
+            await line.limiter.pause(5.0, tokens_exceeded=False)
         await running
         assert not [at for at, _ in line.started if told < at < told + 5]
         after = [at for at, _ in line.started if told + 5 <= at < told + 6]
@@ -164,16 +164,16 @@ def test_a_429_pauses_everybody_until_its_end_and_slows_down_once() -> None:
 
 def test_without_a_limit_a_429_teaches_one() -> None:
     async def scenario() -> None:
-        quota = MemoryLimiter(Limits(0, 0, 300_000))
+        limiter = MemoryLimiter(Quota(0, 0, 300_000))
         for _ in range(100):
-            assert (await quota.acquire(10)).verdict is Verdict.START
+            assert (await limiter.acquire(10)).verdict is Verdict.START
             await asyncio.sleep(0.02)
-        await quota.pause(0.0, tokens_exceeded=False)
+        await limiter.pause(0.0, tokens_exceeded=False)
         started = 0
         async with asyncio.timeout(None):
             end = asyncio.get_running_loop().time() + 5
             while asyncio.get_running_loop().time() < end:
-                answer = await quota.acquire(10)
+                answer = await limiter.acquire(10)
                 started += answer.verdict is Verdict.START
                 await asyncio.sleep(answer.seconds or 0.001)
         # 50 a second had gone; 0.7 of that and slowly more, whatever moment of a second the 429 came in.
@@ -183,16 +183,16 @@ def test_without_a_limit_a_429_teaches_one() -> None:
 
 
 def test_a_limit_named_by_the_provider_tightens_and_never_loosens() -> None:
-    async def per_second(quota: MemoryLimiter) -> int:
+    async def per_second(limiter: MemoryLimiter) -> int:
         started, end = 0, asyncio.get_running_loop().time() + 10
         while asyncio.get_running_loop().time() < end:
-            answer = await quota.acquire(1)
+            answer = await limiter.acquire(1)
             started += answer.verdict is Verdict.START
             await asyncio.sleep(answer.seconds or 0.0005)
         return started
 
     async def scenario() -> None:
-        tight, loose = MemoryLimiter(Limits(10, 0, 1)), MemoryLimiter(Limits(10, 0, 1))
+        tight, loose = MemoryLimiter(Quota(10, 0, 1)), MemoryLimiter(Quota(10, 0, 1))
         await tight.pause(0, tokens_exceeded=False, limit_per_minute=120)
         await loose.pause(0, tokens_exceeded=False, limit_per_minute=1e9)
         await asyncio.sleep(30)
@@ -205,9 +205,9 @@ def test_a_limit_named_by_the_provider_tightens_and_never_loosens() -> None:
 def test_absurd_pauses_are_bounded() -> None:
     async def scenario() -> None:
         for seconds in (float("inf"), float("nan"), 1e12, -1e12):
-            quota = MemoryLimiter(Limits(10, 0, 1))
-            await quota.pause(seconds, tokens_exceeded=False)
-            answer = await quota.acquire(1)
+            limiter = MemoryLimiter(Quota(10, 0, 1))
+            await limiter.pause(seconds, tokens_exceeded=False)
+            answer = await limiter.acquire(1)
             assert answer.seconds <= promise.LONGEST_PAUSE_SECONDS
 
     virtual_time.run(scenario())
@@ -215,36 +215,36 @@ def test_absurd_pauses_are_bounded() -> None:
 
 def test_one_text_over_the_limit_is_paid_for_in_full() -> None:
     async def scenario() -> None:
-        quota = MemoryLimiter(Limits(0, 600, 300_000))  # 10 a second
-        await quota.touch()
+        limiter = MemoryLimiter(Quota(0, 600, 300_000))  # 10 a second
+        await limiter.touch()
         await asyncio.sleep(2)
-        assert (await quota.acquire(8_000)).verdict is Verdict.START
+        assert (await limiter.acquire(8_000)).verdict is Verdict.START
         await asyncio.sleep(1)
-        assert (await quota.acquire(1)).seconds == pytest.approx(799)
+        assert (await limiter.acquire(1)).seconds == pytest.approx(799)
 
     virtual_time.run(scenario())
 
 
 def test_without_limits_nothing_waits_for_the_starting_debt() -> None:
     async def scenario() -> None:
-        quota = MemoryLimiter(Limits(0, 0, 300_000))
+        limiter = MemoryLimiter(Quota(0, 0, 300_000))
         for _ in range(1_000):
-            assert (await quota.acquire(300_000)).verdict is Verdict.START
+            assert (await limiter.acquire(300_000)).verdict is Verdict.START
 
     virtual_time.run(scenario())
 
 
 def test_a_blocked_account_lets_only_the_probe_through_and_still_at_the_rate() -> None:
     async def scenario() -> None:
-        quota = MemoryLimiter(Limits(5, 0, 300_000))
-        await quota.touch()
-        await quota.block("no money")
+        limiter = MemoryLimiter(Quota(5, 0, 300_000))
+        await limiter.touch()
+        await limiter.block("no money")
         await asyncio.sleep(2)
-        assert (await quota.acquire(1)).verdict is Verdict.BLOCKED
-        assert (await quota.acquire(1, Asker.SEARCH)).verdict is Verdict.BLOCKED
-        assert (await quota.acquire(1, Asker.PROBE)).verdict is Verdict.START
-        await quota.unblock()
-        assert (await quota.acquire(1)).verdict is Verdict.WAIT
+        assert (await limiter.acquire(1)).verdict is Verdict.BLOCKED
+        assert (await limiter.acquire(1, Asker.SEARCH)).verdict is Verdict.BLOCKED
+        assert (await limiter.acquire(1, Asker.PROBE)).verdict is Verdict.START
+        await limiter.unblock()
+        assert (await limiter.acquire(1)).verdict is Verdict.WAIT
 
     virtual_time.run(scenario())
 
@@ -281,7 +281,7 @@ def test_searches_overtake_bulk(quota: tuple[float, float], searches: int, sprea
 
     async def scenario() -> None:
         random.seed(seed)
-        line = LateLimiter(Limits(rate, per_minute, 300_000))
+        line = LateLimiter(Quota(rate, per_minute, 300_000))
         replicas = [permits.Permits(line) for _ in range(4)]
         tasks = [asyncio.create_task(each.run()) for each in replicas]
         tasks += [asyncio.create_task(bulk(each)) for each in replicas for _ in range(3)]

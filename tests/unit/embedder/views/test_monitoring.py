@@ -12,7 +12,7 @@ from services.embedder.views import gauges, monitoring
 from services.embedder.views import health as health_view
 from services.runtime import errors
 
-QUOTA = promise.Limits(5, 60_000, 300_000)
+QUOTA = promise.Quota(5, 60_000, 300_000)
 
 
 class Line:

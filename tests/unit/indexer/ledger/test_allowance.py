@@ -11,8 +11,8 @@ from services.runtime import errors, identity
 from tests.support import ledgers
 from tests.support.ledgers import Line
 
-THREE = identity.Limits(open_tasks=3)
-ROWS = identity.Limits(rows_per_day=100)
+THREE = identity.KeyAllowance(open_tasks=3)
+ROWS = identity.KeyAllowance(rows_per_day=100)
 
 
 async def create(line: Line, **changes: Any) -> str:
@@ -20,7 +20,7 @@ async def create(line: Line, **changes: Any) -> str:
     return str(task[table.KEY])
 
 
-async def scanning(line: Line, limits: identity.Limits, **changes: Any) -> str:
+async def scanning(line: Line, limits: identity.KeyAllowance, **changes: Any) -> str:
     task_id = await create(line, limits=limits, **changes)
     await line.book.tasks.begin_scan(task_id, b"")
     return task_id
@@ -48,7 +48,7 @@ async def test_one_task_too_many_is_refused_until_one_is_over(line: Line) -> Non
 
 
 async def test_the_same_request_asked_again_needs_no_room(line: Line) -> None:
-    one = identity.Limits(open_tasks=1)
+    one = identity.KeyAllowance(open_tasks=1)
     first = await create(line, limits=one, request_id="r")
 
     assert await create(line, limits=one, request_id="r") == first
@@ -59,7 +59,7 @@ async def test_the_same_request_asked_again_needs_no_room(line: Line) -> None:
 
 
 async def test_a_place_whose_task_was_never_stored_is_free_again_after_a_while(line: Line) -> None:
-    one = identity.Limits(open_tasks=1)
+    one = identity.KeyAllowance(open_tasks=1)
     await line.book.allowance.take("ann", "never-stored", one)
     with pytest.raises(errors.ResourceExhausted):
         await create(line, limits=one)
@@ -145,7 +145,7 @@ async def test_a_used_up_day_refuses_new_tasks_until_midnight(line: Line) -> Non
 
 
 async def test_an_upload_is_told_before_its_body_and_its_repetition_is_not(line: Line) -> None:
-    one = identity.Limits(open_tasks=1)
+    one = identity.KeyAllowance(open_tasks=1)
     await line.book.allowance.check("ann", one)
     task_id = await create(line, limits=one, request_id="r")
 
