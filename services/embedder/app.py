@@ -11,13 +11,13 @@ from vectorline.v1 import embedder_pb2_grpc
 from services.chunks import consumer, presence, valkey_store, views
 from services.chunks import settings as queue_settings
 from services.embedder import indexer_client, servicer, settings
-from services.embedder.buying import account, interactive, packing, purchasing, tokens
+from services.embedder.buying import account, batching, interactive, packing, tokens
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.openai import client as openai_client
 from services.embedder.views import gauges, monitoring
 from services.embedder.views import health as health_view
-from services.embedder.working import appetite, consuming, worker
+from services.embedder.working import concurrency, consuming, worker
 from services.runtime import background, channels, health, lateness, server, tls
 from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates
@@ -57,7 +57,7 @@ async def application(
         quota = promise.Quota(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS)
         limiter = valkey_limiter.ValkeyLimiter(client, embedding.openai_model, quota)
         permit = permits.Permits(limiter)
-        purchases = purchasing.Purchasing(
+        batcher = batching.Batcher(
             source,
             permit,
             limiter,
@@ -68,22 +68,22 @@ async def application(
         queue = valkey_store.ValkeyStore(client, _timing(work))
         chunks = consumer.Consumer(queue, slots=work.max_workers)
         late = lateness.Lateness()
-        hunger = appetite.Appetite(work.max_workers, lambda: late.seconds)
+        wanted = concurrency.Concurrency(work.max_workers, lambda: late.seconds)
         workers = worker.Worker(
             chunks,
             indexer,
-            purchases,
-            hunger,
+            batcher,
+            wanted,
             model=embedding.openai_model,
             dimension=source.dimension,
             count=_counting(embedding),
         )
-        consumption = consuming.Consuming(chunks, workers, purchases, hunger)
+        consumption = consuming.Consuming(chunks, workers, batcher, wanted)
         probe = account.Account(limiter, source, indexer, work.probe_seconds)
         overview = views.Views(queue)
         loops = {
             "permits": permit.run,
-            "purchasing": purchases.run,
+            "batching": batcher.run,
             "account": probe.run,
             "touch": lambda: _touch(limiter),
             "lateness": late.run,

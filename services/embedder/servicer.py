@@ -22,7 +22,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
     def __init__(
         self,
-        buyer: interactive.Interactive,
+        embeddings: interactive.Interactive,
         indexer: indexer_client.Indexer,
         health: health_view.HealthView,
         monitor: monitoring.Monitoring,
@@ -30,7 +30,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         model: str,
         default_namespace: str,
     ) -> None:
-        self._buyer = buyer
+        self._embeddings = embeddings
         self._indexer = indexer
         self._health = health
         self._monitor = monitor
@@ -39,7 +39,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Context) -> embedder_pb2.EmbedResponse:
         """Embed texts at search priority."""
-        vectors, cost = await self._buyer.embed(list(request.texts))
+        vectors, cost = await self._embeddings.embed(list(request.texts))
         embeddings = [embedder_pb2.Embedding(values=np.frombuffer(vector, "<f4").tolist()) for vector in vectors]
         return embedder_pb2.EmbedResponse(embeddings=embeddings, model=self._model, tokens=cost)
 
@@ -57,7 +57,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             violations.append(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."))
         if violations:
             raise errors.InvalidArgument("The search is not possible as asked.", violations=tuple(violations))
-        vectors, _ = await self._buyer.embed([request.text])
+        vectors, _ = await self._embeddings.embed([request.text])
         matches = await self._indexer.query(
             vectors[0],
             namespace=request.namespace or self._default_namespace,

@@ -10,9 +10,9 @@ from vectorline.v1 import ingest_pb2
 
 from services.chunks import consumer, entry, inflight, presence
 from services.embedder import indexer_client
-from services.embedder.buying import account, packing, purchasing, tokens
+from services.embedder.buying import account, batching, packing, tokens
 from services.embedder.limiter import permits
-from services.embedder.working import appetite, consuming, worker
+from services.embedder.working import concurrency, consuming, worker
 from services.indexer import ledger, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client as pinecone_client
@@ -99,7 +99,7 @@ class Embedder:
         source = providers.Embeddings(shared.openai, process)
         limiter = valkey.Limiter(shared.limiter, process, network)
         permit = permits.Permits(limiter)
-        purchases = purchasing.Purchasing(
+        batcher = batching.Batcher(
             source,
             permit,
             limiter,
@@ -111,13 +111,13 @@ class Embedder:
             valkey.Queue(shared.queue, process, network, shared.on_hand_back), slots=SLOTS, name=process.name
         )
         # Its processors are always full: the number of chunks in hand changes as it does nowhere else.
-        hunger = appetite.Appetite(SLOTS, lambda: 1.0)
+        wanted = concurrency.Concurrency(SLOTS, lambda: 1.0)
         work = worker.Worker(
-            self.consumer, indexer, purchases, hunger, model=MODEL, dimension=providers.DIMENSION, count=tokens.bound
+            self.consumer, indexer, batcher, wanted, model=MODEL, dimension=providers.DIMENSION, count=tokens.bound
         )
-        self.consumption = consuming.Consuming(self.consumer, work, purchases, hunger)
+        self.consumption = consuming.Consuming(self.consumer, work, batcher, wanted)
         probe = account.Account(limiter, source, indexer, PROBE_SECONDS)
-        self._loops = {"permits": permit.run, "purchasing": purchases.run, "account": probe.run}
+        self._loops = {"permits": permit.run, "batching": batcher.run, "account": probe.run}
         self._limiter = limiter
 
     async def run(self) -> None:

@@ -43,7 +43,7 @@ class OpenAI:
 
 
 class Embeddings:
-    """One process's client: a `sharing.Embeddings`."""
+    """One process's client: a `shared_backoff.Embeddings`."""
 
     def __init__(self, account: OpenAI, process: loops.Process) -> None:
         self._account = account

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from services.embedder import indexer_client
-from services.embedder.buying import sharing
+from services.embedder.buying import shared_backoff
 from services.embedder.limiter import promise
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
@@ -22,12 +22,12 @@ class Account:
     def __init__(
         self,
         limiter: promise.Limiter,
-        source: sharing.Embeddings,
+        source: shared_backoff.Embeddings,
         indexer: indexer_client.Indexer,
         probe_seconds: float,
     ) -> None:
         self._limiter = limiter
-        self._source = sharing.Sharing(source, limiter)
+        self._source = shared_backoff.SharedBackoff(source, limiter)
         self._indexer = indexer
         self._probe_seconds = probe_seconds
 

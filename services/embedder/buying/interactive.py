@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.embedder.buying import packing, sharing, tokens
+from services.embedder.buying import packing, shared_backoff, tokens
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import errors as openai_errors
 from services.runtime import errors
@@ -21,8 +21,8 @@ DEADLINE_SECONDS = 30.0
 class Interactive:
     """Embeds a few texts at search priority."""
 
-    def __init__(self, source: sharing.Embeddings, permit: permits.Permits, limiter: promise.Limiter) -> None:
-        self._source = sharing.Sharing(source, limiter)
+    def __init__(self, source: shared_backoff.Embeddings, permit: permits.Permits, limiter: promise.Limiter) -> None:
+        self._source = shared_backoff.SharedBackoff(source, limiter)
         self._permits = permit
 
     async def embed(self, texts: Sequence[str]) -> tuple[list[bytes], int]:

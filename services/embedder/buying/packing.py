@@ -1,7 +1,7 @@
 """Packing: which texts make the next request. Pure; order is kept, no limit is passed, no request is empty.
 
-Orders (one a chunk) stand in a line, first come first served; a request takes texts from the front and may end in
-the middle of an order, so that every request but the last is as full as the provider allows.
+Pending batches (one a chunk) stand in a queue, first come first served; a request takes texts from the front and may
+end in the middle of a batch, so that every request but the last is as full as the provider allows.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ REQUEST_TOKENS = 300_000
 REQUEST_SECONDS = 2.0
 
 
-class Order(Protocol):
+class Batch(Protocol):
     """Texts to buy for one chunk."""
 
     # Tokens of each text, exact or an upper bound.
@@ -24,14 +24,14 @@ class Order(Protocol):
     cursor: int
 
 
-OrderT = TypeVar("OrderT", bound=Order)
+BatchT = TypeVar("BatchT", bound=Batch)
 
 
 @dataclasses.dataclass(frozen=True)
-class Slice(Generic[OrderT]):
-    """Texts start..stop-1 of an order."""
+class Slice(Generic[BatchT]):
+    """Texts start..stop-1 of a batch."""
 
-    order: OrderT
+    batch: BatchT
     start: int
     stop: int
 
@@ -51,24 +51,24 @@ def request_size(tokens_per_minute: float) -> RequestSize:
     return RequestSize(tokens=max(1, min(REQUEST_TOKENS, int(tokens_per_minute / 60 * REQUEST_SECONDS))))
 
 
-def pack(orders: Iterable[OrderT], size: RequestSize) -> tuple[list[Slice[OrderT]], int]:
+def pack(batches: Iterable[BatchT], size: RequestSize) -> tuple[list[Slice[BatchT]], int]:
     """The slices of the next request and its tokens; nothing is moved. Empty only when no text waits.
 
     A single text over the token limit still goes, alone: the provider's answer decides about it.
     """
-    slices: list[Slice[OrderT]] = []
+    slices: list[Slice[BatchT]] = []
     inputs_left, tokens_left = size.inputs, size.tokens
-    for order in orders:
-        stop = order.cursor
-        while stop < len(order.tokens) and inputs_left:
-            cost = order.tokens[stop]
+    for batch in batches:
+        stop = batch.cursor
+        while stop < len(batch.tokens) and inputs_left:
+            cost = batch.tokens[stop]
             if cost > tokens_left and inputs_left < size.inputs:
                 break
             inputs_left -= 1
             tokens_left -= cost
             stop += 1
-        if stop > order.cursor:
-            slices.append(Slice(order, order.cursor, stop))
-        if not inputs_left or stop < len(order.tokens) or tokens_left <= 0:
+        if stop > batch.cursor:
+            slices.append(Slice(batch, batch.cursor, stop))
+        if not inputs_left or stop < len(batch.tokens) or tokens_left <= 0:
             break
     return slices, size.tokens - tokens_left

@@ -1,7 +1,7 @@
 """OpenAI's embeddings, asked for as base64 and checked before they are used.
 
-The SDK's own retries are off: one place retries (`fulfilment`). Every failure becomes one of five, by what is to be
-done about it; see `errors` for the sorting.
+The SDK's own retries are off: one place retries (`buying.request_attempts`). Every failure becomes one of five, by what
+is to be done about it; see `errors` for the sorting.
 """
 
 import asyncio

@@ -4,9 +4,9 @@ Every delivery ends in one of four ways (see `worker`): settled, void, handed ba
 kept until the indexer has settled their chunk, or the chunk is void.
 
 Where to look, in the order in which a chunk passes:
-    consuming   takes as many chunks as are wanted
-    appetite    how many that is
-    worker      the work on one chunk, and how it ends
-    rows        decoded: unique texts to buy, batches of vectors to send
-    sending     to the indexer, as they are bought
+    consuming       takes as many chunks as are wanted
+    concurrency     how many that is
+    worker          the work on one chunk, and how it ends
+    rows            decoded: unique texts to buy, batches of vectors to send
+    sending         to the indexer, as they are bought
 """

@@ -6,8 +6,8 @@ import structlog
 
 from services.chunks import consumer as consumers
 from services.chunks.delivery import Delivery
-from services.embedder.buying import purchasing
-from services.embedder.working import appetite, worker
+from services.embedder.buying import batching
+from services.embedder.working import concurrency, worker
 from services.runtime import background, failpoints
 
 log = structlog.get_logger()
@@ -23,13 +23,13 @@ class Consuming:
         self,
         consumer: consumers.Consumer,
         work: worker.Worker,
-        purchases: purchasing.Purchasing,
-        hunger: appetite.Appetite,
+        batcher: batching.Batcher,
+        wanted: concurrency.Concurrency,
     ) -> None:
         self._consumer = consumer
         self._worker = work
-        self._purchases = purchases
-        self._appetite = hunger
+        self._batcher = batcher
+        self._concurrency = wanted
         # When each was begun, of the loop's clock.
         self._tasks: dict[asyncio.Task[None], float] = {}
         self._loop: asyncio.Task[None] | None = None
@@ -45,13 +45,13 @@ class Consuming:
             free = self._free()
             taken = self._begin_all(await self._consumer.take(free))
             if free > 0:  # every slot filled: probably there are more where these came from
-                self._purchases.expect(more=taken == free)
+                self._batcher.expect(more=taken == free)
 
     def _free(self) -> int:
         """How many more to take. A chunk that is never settled holds its slot, and keeps nobody else from the rest."""
         long_ago = asyncio.get_running_loop().time() - LONG_SECONDS
         moving = sum(began > long_ago for began in self._tasks.values())
-        return min(self._consumer.slots - len(self._tasks), self._appetite.wanted - moving)
+        return min(self._consumer.slots - len(self._tasks), self._concurrency.wanted - moving)
 
     def _begin_all(self, deliveries: list[Delivery]) -> int:
         for delivery in deliveries:
@@ -68,7 +68,7 @@ class Consuming:
         """Take nothing more, hand back what is not bought, finish what is."""
         self._draining = True
         self._consumer.stop_taking()
-        self._purchases.expect(more=False)
+        self._batcher.expect(more=False)
         if self._loop is not None:
             await self._loop
         self._worker.drain()

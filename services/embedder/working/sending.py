@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
-from services.embedder.buying.order import Dropped, Order
+from services.embedder.buying.pending_batch import Dropped, PendingBatch
 from services.embedder.working import rows
 from services.runtime import failpoints, stages
 
@@ -25,45 +25,49 @@ class Call(Protocol):
 
 
 async def send(
-    call: Call, header: indexer_pb2.IndexChunkHeader, content: rows.Rows, order: Order, on_progress: Callable[[], None]
+    call: Call,
+    header: indexer_pb2.IndexChunkHeader,
+    content: rows.Rows,
+    batch: PendingBatch,
+    on_progress: Callable[[], None],
 ) -> None:
-    """Send the whole chunk, from its beginning: the order keeps what was bought before another call broke.
+    """Send the whole chunk, from its beginning: the batch keeps what was bought before another call broke.
 
     Raises:
-        Dropped: The order became void.
+        Dropped: The batch became void.
         indexer_client.ChunkRefused, indexer_client.IndexerUnavailable: See `indexer_client.ChunkCall`.
     """
     await call.send(header=header)
     await _send_rejects(call, content.content.rejects)
     sent: set[int] = set()
     while len(sent) < len(content.text_of):
-        await _send_bought(call, content, order, sent)
+        await _send_bought(call, content, batch, sent)
         on_progress()
-        if not order.finished:
-            await something(order)
+        if not batch.finished:
+            await until_more(batch)
     failpoints.hit("embedder.after_index_sent")
 
 
-async def something(order: Order) -> None:
-    """Wait until the order has anything new to send.
+async def until_more(batch: PendingBatch) -> None:
+    """Wait until the batch has anything new to send.
 
     Raises:
         Dropped: It is void.
     """
-    if order.texts and not order.finished:
-        await order.change()
-    if order.dropped is not None and not order.finished:
-        raise Dropped from order.dropped
+    if batch.texts and not batch.finished:
+        await batch.change()
+    if batch.dropped is not None and not batch.finished:
+        raise Dropped from batch.dropped
 
 
-async def _send_bought(call: Call, content: rows.Rows, order: Order, sent: set[int]) -> None:
+async def _send_bought(call: Call, content: rows.Rows, batch: PendingBatch, sent: set[int]) -> None:
     """Send the rows whose texts have a vector or a refusal by now."""
     left = [position for position in range(len(content.text_of)) if position not in sent]
-    bought = [position for position in left if order.vectors[content.text_of[position]] is not None]
-    refused = [position for position in left if content.text_of[position] in order.refusals]
-    for batch in HAND_OVER.each(rows.batches(content, bought, order.vectors)):
-        await HAND_OVER.during(call.send_packed(batch))
-    await _send_rejects(call, list(rows.refusals(content, refused, order.refusals)))
+    bought = [position for position in left if batch.vectors[content.text_of[position]] is not None]
+    refused = [position for position in left if content.text_of[position] in batch.refusals]
+    for message in HAND_OVER.each(rows.batches(content, bought, batch.vectors)):
+        await HAND_OVER.during(call.send_packed(message))
+    await _send_rejects(call, list(rows.refusals(content, refused, batch.refusals)))
     sent.update(bought, refused)
 
 

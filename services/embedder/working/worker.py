@@ -19,10 +19,10 @@ from services.chunks import entry, keys, strikes
 from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
-from services.embedder.buying import purchasing
-from services.embedder.buying.order import Dropped, Order
+from services.embedder.buying import batching
+from services.embedder.buying.pending_batch import Dropped, PendingBatch
 from services.embedder.openai import errors as openai_errors
-from services.embedder.working import appetite, rows, sending
+from services.embedder.working import concurrency, rows, sending
 from services.runtime import failpoints, stages
 
 log = structlog.get_logger()
@@ -74,8 +74,8 @@ class Worker:
         self,
         consumer: consumers.Consumer,
         indexer: indexer_client.Indexer,
-        purchases: purchasing.Purchasing,
-        hunger: appetite.Appetite,
+        batcher: batching.Batcher,
+        wanted: concurrency.Concurrency,
         *,
         model: str,
         dimension: int,
@@ -83,21 +83,21 @@ class Worker:
     ) -> None:
         self._consumer = consumer
         self._indexer = indexer
-        self._purchases = purchases
-        self._appetite = hunger
+        self._batcher = batcher
+        self._concurrency = wanted
         self._model = model
         self.dimension = dimension
         self._count = count
-        self._orders: set[Order] = set()
+        self._batches: set[PendingBatch] = set()
         self._draining = False
 
     def drain(self) -> None:
         """Give up the chunks of which nothing is bought; the others are finished."""
         self._draining = True
-        for order in list(self._orders):
-            if order.untouched:
-                order.drop(Draining())
-                self._purchases.withdraw(order)
+        for batch in list(self._batches):
+            if batch.untouched:
+                batch.drop(Draining())
+                self._batcher.withdraw(batch)
 
     async def work(self, delivery: Delivery) -> None:
         """Work one delivery to one of its ends. Never raises but for a cancel."""
@@ -161,36 +161,36 @@ class Worker:
 
     async def _work(self, delivery: Delivery) -> None:
         began = _now()
-        with self._purchases.arriving():
+        with self._batcher.arriving():
             content = await self._decode(delivery)
             counts = await PACK.during(stages.to_thread(self._count, content.texts))
             # A task's first chunks went before others in the queue; here they would wait behind them again.
             first = delivery.header.lane is keys.Lane.FIRST
-            order = Order(content.texts, counts, delivery.progress, first=first)
-        async with self._guarded(delivery, order):
-            await order.admission()
+            batch = PendingBatch(content.texts, counts, delivery.progress, first=first)
+        async with self._guarded(delivery, batch):
+            await batch.admission()
             if content.texts:
-                self._purchases.place(order)
-            settling_seconds = await self._index(delivery, content, order)
-            self._appetite.learn(
-                seconds=_now() - began, others_seconds=order.seconds + settling_seconds, rationed=order.rationed
+                self._batcher.place(batch)
+            settling_seconds = await self._index(delivery, content, batch)
+            self._concurrency.learn(
+                seconds=_now() - began, others_seconds=batch.seconds + settling_seconds, rationed=batch.rationed
             )
 
     @contextlib.asynccontextmanager
-    async def _guarded(self, delivery: Delivery, order: Order) -> AsyncIterator[None]:
-        """While an order is open: ask the gate, and watch for a lost lease and for the drain."""
-        self._orders.add(order)
+    async def _guarded(self, delivery: Delivery, batch: PendingBatch) -> AsyncIterator[None]:
+        """While a batch is open: ask the gate, and watch for a lost lease and for the drain."""
+        self._batches.add(batch)
         guards = [
-            asyncio.create_task(_or_drop(order, each))
-            for each in (self._keep_gate(delivery, order), _lost(delivery, order))
+            asyncio.create_task(_or_drop(batch, each))
+            for each in (self._keep_gate(delivery, batch), _lost(delivery, batch))
         ]
         if self._draining:
-            order.drop(Draining())
+            batch.drop(Draining())
         try:
             yield
         finally:
-            self._purchases.withdraw(order)
-            self._orders.discard(order)
+            self._batcher.withdraw(batch)
+            self._batches.discard(batch)
             for guard in guards:
                 guard.cancel()
 
@@ -207,12 +207,12 @@ class Worker:
                 raise queue_errors.CorruptEntryError("The payload holds no rows.") from error
         raise Dropped from LeaseLost()
 
-    async def _keep_gate(self, delivery: Delivery, order: Order) -> None:
+    async def _keep_gate(self, delivery: Delivery, batch: PendingBatch) -> None:
         """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
         unanswered = 0
-        while not order.finished or order.untouched:
+        while not batch.finished or batch.untouched:
             try:
-                await self._ask_gate(delivery, order)
+                await self._ask_gate(delivery, batch)
             except indexer_client.IndexerUnavailable as error:
                 if unanswered % GATE_LOG_EVERY == 0:
                     log.warning("The gate does not answer, so nothing is bought.", action="gate_down", error=str(error))
@@ -221,20 +221,20 @@ class Worker:
                 unanswered = 0
             await asyncio.sleep(GATE_REFRESH_SECONDS)
 
-    async def _ask_gate(self, delivery: Delivery, order: Order) -> None:
-        """Ask once, and tell the order."""
+    async def _ask_gate(self, delivery: Delivery, batch: PendingBatch) -> None:
+        """Ask once, and tell the batch."""
         asked_at = asyncio.get_running_loop().time()
         try:
             gate = await self._indexer.begin_chunk(delivery.header, self._model, self.dimension)
         except indexer_client.ChunkRefused as error:
-            order.drop(GateClosed(str(error)))
+            batch.drop(GateClosed(str(error)))
             return
         if gate is indexer_client.Gate.GO:
-            order.admit(asked_at)
+            batch.admit(asked_at)
         elif gate is indexer_client.Gate.WAIT:
             delivery.progress()  # an open circuit is waited for, not worked at
         else:
-            order.drop(GateClosed(gate.name))
+            batch.drop(GateClosed(gate.name))
 
     def _head(self, header: entry.Header, content: rows.Rows) -> indexer_pb2.IndexChunkHeader:
         return indexer_pb2.IndexChunkHeader(
@@ -248,25 +248,25 @@ class Worker:
             dimension=self.dimension,
         )
 
-    async def _index(self, delivery: Delivery, content: rows.Rows, order: Order) -> float:
+    async def _index(self, delivery: Delivery, content: rows.Rows, batch: PendingBatch) -> float:
         """Send what is bought until the indexer has settled it. Bought vectors are kept: nothing is paid twice.
 
         Returns:
             How many seconds the settlement was waited for.
         """
         sent_at = 0.0
-        await sending.something(order)
+        await sending.until_more(batch)
         head = self._head(delivery.header, content)
-        async for attempt in self._patiently(delivery, order):
+        async for attempt in self._patiently(delivery, batch):
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     # The call may have broken because the chunk is void: grpc.aio hides such an end behind a write.
-                    await self._ask_gate(delivery, order)
-                    if order.dropped is not None:
-                        raise Dropped from order.dropped
+                    await self._ask_gate(delivery, batch)
+                    if batch.dropped is not None:
+                        raise Dropped from batch.dropped
                     await self._judge(delivery)
                 async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
-                    await sending.send(call, head, content, order, delivery.progress)
+                    await sending.send(call, head, content, batch, delivery.progress)
                     sent_at = _now()
                     settled = await call.settle()
                 log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)
@@ -289,7 +289,7 @@ class Worker:
             raise Dropped from Suspect()
 
     async def _patiently(
-        self, delivery: Delivery, order: Order | None = None
+        self, delivery: Delivery, batch: PendingBatch | None = None
     ) -> AsyncIterator[tenacity.AttemptManager]:
         """Try for as long as the indexer is away and the chunk is ours and wanted."""
         retrying = tenacity.AsyncRetrying(
@@ -300,8 +300,8 @@ class Worker:
         async for attempt in retrying:
             if delivery.lost.is_set():
                 raise Dropped from LeaseLost()
-            if order is not None and order.dropped is not None:
-                raise Dropped from order.dropped
+            if batch is not None and batch.dropped is not None:
+                raise Dropped from batch.dropped
             delivery.progress()
             yield attempt
 
@@ -325,17 +325,17 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _or_drop(order: Order, guard: Coroutine[object, object, None]) -> None:
-    """A guard that dies of a defect takes the order along: unguarded it would wait for ever."""
+async def _or_drop(batch: PendingBatch, guard: Coroutine[object, object, None]) -> None:
+    """A guard that dies of a defect takes the batch along: unguarded it would wait for ever."""
     try:
         await guard
     except Exception as defect:
-        order.drop(defect)
+        batch.drop(defect)
 
 
-async def _lost(delivery: Delivery, order: Order) -> None:
+async def _lost(delivery: Delivery, batch: PendingBatch) -> None:
     await delivery.lost.wait()
-    order.drop(LeaseLost())
+    batch.drop(LeaseLost())
 
 
 def _tell(state: tenacity.RetryCallState) -> None:

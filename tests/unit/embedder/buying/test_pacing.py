@@ -7,8 +7,8 @@ import tracemalloc
 
 import pytest
 
-from services.embedder.buying import packing, purchasing
-from services.embedder.buying.order import Order
+from services.embedder.buying import batching, packing
+from services.embedder.buying.pending_batch import PendingBatch
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter.memory import MemoryLimiter
 from services.embedder.limiter.promise import Asker, Quota
@@ -68,15 +68,15 @@ def test_permits_are_granted_in_the_order_in_which_they_were_asked_for() -> None
     async def work() -> None:
         permit = permits.Permits(MemoryLimiter(Quota(RATE, 0.0, 300_000)))
         running = asyncio.create_task(permit.run())
-        order: list[int] = []
+        started: list[int] = []
 
         async def slot(number: int) -> None:
             await permit.take(lambda: 1)
-            order.append(number)
+            started.append(number)
 
         slots = [asyncio.create_task(slot(number)) for number in range(20)]
         await asyncio.gather(*slots)
-        assert order == list(range(20))
+        assert started == list(range(20))
         running.cancel()
 
     virtual_time.run(work())
@@ -87,22 +87,24 @@ def test_a_slot_that_waits_for_quota_holds_no_memory_that_grows() -> None:
         shared = MemoryLimiter(Quota(RATE, 0.0, 300_000))
         permit = permits.Permits(shared)
         source = embeddings.FakeEmbeddings()
-        purchases = purchasing.Purchasing(
+        batcher = batching.Batcher(
             source, permit, shared, packing.RequestSize(), requests_in_flight=8, request_limited=True
         )
-        loops = [asyncio.create_task(permit.run()), asyncio.create_task(purchases.run())]
+        loops = [asyncio.create_task(permit.run()), asyncio.create_task(batcher.run())]
         await shared.pause(promise.LONGEST_PAUSE_SECONDS, tokens_exceeded=False)
         loop = asyncio.get_running_loop()
-        orders = [Order([f"{each} {row}" for row in range(1_000)], [1] * 1_000, lambda: None) for each in range(8)]
-        for order in orders:
-            order.admit(loop.time())
-            purchases.place(order)
+        batches = [
+            PendingBatch([f"{each} {row}" for row in range(1_000)], [1] * 1_000, lambda: None) for each in range(8)
+        ]
+        for batch in batches:
+            batch.admit(loop.time())
+            batcher.place(batch)
 
         async def wait(seconds: int) -> None:
             for _ in range(seconds):  # as workers keep their gates fresh
                 await asyncio.sleep(1)
-                for order in orders:
-                    order.admit(loop.time())
+                for batch in batches:
+                    batch.admit(loop.time())
 
         await wait(60)
         gc.collect()

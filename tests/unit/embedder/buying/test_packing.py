@@ -15,31 +15,31 @@ class Waiting:
     cursor: int = 0
 
 
-orders = st.lists(st.lists(st.integers(0, 12), max_size=30), max_size=8)
+batches = st.lists(st.lists(st.integers(0, 12), max_size=30), max_size=8)
 sizes = st.builds(packing.RequestSize, inputs=st.integers(1, 12), tokens=st.integers(1, 30))
 
 
-@hypothesis.given(orders, sizes)
+@hypothesis.given(batches, sizes)
 def test_successive_requests_take_every_text_once_in_order(given: list[list[int]], size: packing.RequestSize) -> None:
     line = [Waiting(tokens) for tokens in given]
     taken: list[tuple[int, int]] = []
-    while any(order.cursor < len(order.tokens) for order in line):
+    while any(batch.cursor < len(batch.tokens) for batch in line):
         slices, cost = packing.pack(line, size)
         assert slices, "a request is never empty while texts wait"
-        costs = [each.order.tokens[index] for each in slices for index in range(each.start, each.stop)]
+        costs = [each.batch.tokens[index] for each in slices for index in range(each.start, each.stop)]
         assert cost == sum(costs)
         assert 1 <= len(costs) <= size.inputs
         assert cost <= size.tokens or len(costs) == 1, "only a single text may be over the limit"
         for each in slices:
-            assert each.order.cursor == each.start < each.stop
-            number = next(n for n, order in enumerate(line) if order is each.order)
+            assert each.batch.cursor == each.start < each.stop
+            number = next(n for n, batch in enumerate(line) if batch is each.batch)
             taken += [(number, index) for index in range(each.start, each.stop)]
-            each.order.cursor = each.stop
+            each.batch.cursor = each.stop
     assert packing.pack(line, size) == ([], 0)
     assert taken == [(number, index) for number, tokens in enumerate(given) for index in range(len(tokens))]
 
 
-@hypothesis.given(orders, sizes)
+@hypothesis.given(batches, sizes)
 def test_a_request_ends_only_where_the_next_text_does_not_fit(
     given: list[list[int]], size: packing.RequestSize
 ) -> None:

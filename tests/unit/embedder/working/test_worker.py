@@ -11,11 +11,11 @@ import pytest
 
 from services.chunks import consumer
 from services.embedder import indexer_client
-from services.embedder.buying import order
+from services.embedder.buying import pending_batch
 from services.embedder.openai import errors as openai_errors
 from services.embedder.working import worker
 from tests.support import chunks, embeddings, virtual_time
-from tests.support.workshop import TEXTS, Embedder, running
+from tests.support.working import TEXTS, Embedder, running
 
 
 def scenario(work: Coroutine[Any, Any, None]) -> None:
@@ -296,15 +296,15 @@ def test_closing_in_mid_call_hands_everything_back() -> None:
 def test_nothing_of_a_chunk_is_kept_once_it_is_settled() -> None:
     async def work() -> None:
         async with running() as embedder:
-            alive: weakref.WeakSet[order.Order] = weakref.WeakSet()
-            make = order.Order.__init__
+            alive: weakref.WeakSet[pending_batch.PendingBatch] = weakref.WeakSet()
+            make = pending_batch.PendingBatch.__init__
 
-            def watched(self: order.Order, *given: Any, **options: Any) -> None:
+            def watched(self: pending_batch.PendingBatch, *given: Any, **options: Any) -> None:
                 make(self, *given, **options)
                 alive.add(self)
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(order.Order, "__init__", watched)
+                patch.setattr(pending_batch.PendingBatch, "__init__", watched)
                 await embedder.publish(count=4)
                 await embedder.empty()
                 await asyncio.sleep(5)

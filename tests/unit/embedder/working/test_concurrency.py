@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from services.embedder.working import appetite
+from services.embedder.working import concurrency
 from tests.support import embeddings, virtual_time
-from tests.support.workshop import Embedder, running
+from tests.support.working import Embedder, running
 
 MOST = 8
 CHUNKS = 60
@@ -16,19 +16,19 @@ LATE = 0.004
 
 def learned(
     *, others_seconds: float, rationed: bool = False, late: float = LATE, chunks: int = 20, most: int = MOST
-) -> appetite.Appetite:
-    hunger = appetite.Appetite(most, lambda: late)
+) -> concurrency.Concurrency:
+    wanted = concurrency.Concurrency(most, lambda: late)
     for _ in range(chunks):
-        hunger.learn(seconds=1.0, others_seconds=others_seconds, rationed=rationed)
-    return hunger
+        wanted.learn(seconds=1.0, others_seconds=others_seconds, rationed=rationed)
+    return wanted
 
 
 def test_it_begins_with_as_many_as_it_may() -> None:
-    assert appetite.Appetite(MOST, lambda: LATE).wanted == MOST
+    assert concurrency.Concurrency(MOST, lambda: LATE).wanted == MOST
 
 
 def test_where_the_processors_are_waited_for_few_are_wanted() -> None:
-    assert learned(others_seconds=0.2).wanted == appetite.LEAST
+    assert learned(others_seconds=0.2).wanted == concurrency.LEAST
 
 
 def test_where_the_processors_have_time_all_are_wanted() -> None:
@@ -36,23 +36,23 @@ def test_where_the_processors_have_time_all_are_wanted() -> None:
 
 
 def test_where_openai_or_the_index_is_slow_all_are_wanted_again() -> None:
-    hunger = learned(others_seconds=0.2)
+    wanted = learned(others_seconds=0.2)
     for _ in range(20):
-        hunger.learn(seconds=1.0, others_seconds=0.9, rationed=False)
-    assert hunger.wanted == MOST
+        wanted.learn(seconds=1.0, others_seconds=0.9, rationed=False)
+    assert wanted.wanted == MOST
 
 
 def test_where_the_quota_holds_a_chunk_up_all_are_wanted_at_once() -> None:
     """A request that is missed is quota lost."""
-    hunger = learned(others_seconds=0.2)
-    hunger.learn(seconds=1.0, others_seconds=0.2, rationed=True)
-    assert hunger.wanted == MOST
+    wanted = learned(others_seconds=0.2)
+    wanted.learn(seconds=1.0, others_seconds=0.2, rationed=True)
+    assert wanted.wanted == MOST
 
 
 def test_one_slow_answer_changes_little() -> None:
-    hunger = learned(others_seconds=0.2)
-    hunger.learn(seconds=60.0, others_seconds=59.0, rationed=False)
-    assert hunger.wanted == appetite.LEAST + 1
+    wanted = learned(others_seconds=0.2)
+    wanted.learn(seconds=60.0, others_seconds=59.0, rationed=False)
+    assert wanted.wanted == concurrency.LEAST + 1
 
 
 def test_an_embedder_that_may_have_one_chunk_has_one() -> None:
@@ -80,7 +80,7 @@ def test_chunks_that_would_pile_up_on_a_full_machine_are_left_in_the_queue() -> 
             embedder.indexer.send_seconds = 0.2
             looks = await in_hand(embedder)
             assert max(looks[: len(looks) // 2]) == MOST
-            assert max(looks[len(looks) // 2 :]) == appetite.LEAST
+            assert max(looks[len(looks) // 2 :]) == concurrency.LEAST
 
     virtual_time.run(work())
 
@@ -104,7 +104,7 @@ def test_what_others_are_slow_at_is_waited_for_by_all_slots(
             embedder.indexer.settle_seconds = settle_seconds
             looks = await in_hand(embedder)
             assert sum(looks) > 0.9 * MOST * len(looks)
-            assert embedder.appetite.wanted == MOST
+            assert embedder.concurrency.wanted == MOST
 
     virtual_time.run(work())
 
@@ -116,10 +116,10 @@ def test_requests_that_the_quota_would_take_fuller_ask_for_more_chunks() -> None
         source = embeddings.FakeEmbeddings(seconds=0.01)
         async with running(source, slots=MOST, rate=5.0) as embedder:
             embedder.late_seconds = LATE
-            embedder.appetite.wanted = appetite.LEAST
+            embedder.concurrency.wanted = concurrency.LEAST
             embedder.indexer.send_seconds = 0.5
             await in_hand(embedder)
-            assert embedder.appetite.wanted == MOST
+            assert embedder.concurrency.wanted == MOST
 
     virtual_time.run(work())
 
@@ -131,11 +131,11 @@ def test_chunks_that_are_never_settled_keep_nobody_else_from_the_rest() -> None:
         source = embeddings.FakeEmbeddings(seconds=0.01)
         async with running(source, slots=MOST, inputs=3) as embedder:
             embedder.late_seconds = LATE
-            embedder.appetite.wanted = appetite.LEAST
+            embedder.concurrency.wanted = concurrency.LEAST
             source.always_failing = {"bad"}
-            for _ in range(appetite.LEAST):
+            for _ in range(concurrency.LEAST):
                 await embedder.publish(["bad"])
-            await embedder.until(lambda: len(embedder.consumer.held) == appetite.LEAST)
+            await embedder.until(lambda: len(embedder.consumer.held) == concurrency.LEAST)
             for _ in range(10):
                 await embedder.publish()
             await embedder.until(lambda: len(embedder.indexer.settled) == 10, seconds=60)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import prometheus_client
 import pytest
 
-from services.embedder.buying import sharing
+from services.embedder.buying import shared_backoff
 from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.openai import errors as openai_errors
@@ -44,12 +44,15 @@ async def test_a_request_that_brings_nothing_is_counted_by_its_outcome(failure: 
     limiter = memory_limiter.MemoryLimiter(QUOTA)
     before = counted(outcome)
     with pytest.raises(type(failure)):
-        await sharing.Sharing(Source(failure), limiter).embed(["a"])
+        await shared_backoff.SharedBackoff(Source(failure), limiter).embed(["a"])
     assert counted(outcome) == before + 1
     assert ((await limiter.look()).pause_seconds > 0) is (outcome == "throttled")
 
 
 async def test_a_request_that_brings_embeddings_is_counted_as_bought() -> None:
     before = counted("bought")
-    assert await sharing.Sharing(Source(), memory_limiter.MemoryLimiter(QUOTA)).embed(["a", "b"]) == [b"vector"] * 2
+    assert (
+        await shared_backoff.SharedBackoff(Source(), memory_limiter.MemoryLimiter(QUOTA)).embed(["a", "b"])
+        == [b"vector"] * 2
+    )
     assert counted("bought") == before + 1

@@ -20,7 +20,7 @@ LATE_SECONDS = 0.0015
 CHUNKS = prometheus_client.Gauge("vectorline_chunks_wanted", "Chunks that this embedder wants in hand at once.")
 
 
-class Appetite:
+class Concurrency:
     """A number of chunks, which follows what the last ones waited for.
 
     Args:

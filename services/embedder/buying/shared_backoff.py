@@ -1,4 +1,4 @@
-"""Buying with everybody in mind: what one request learns of the quota and the account holds for the whole line."""
+"""Backing off together: what one request learns of the quota and the account holds for the whole line."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ class Embeddings(Protocol):
         """One embedding a text; raises what `openai.client` documents."""
 
 
-class Sharing:
+class SharedBackoff:
     """Asks OpenAI for whoever asks: bulk, a search, a probe. It spends no permit; that is its callers' business."""
 
     def __init__(self, source: Embeddings, limiter: promise.Limiter) -> None:

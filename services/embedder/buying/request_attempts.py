@@ -1,4 +1,4 @@
-"""Fulfilling one request: try, retry, slow down, bisect, refuse. The one place that retries OpenAI.
+"""One request, attempt after attempt: try, retry, slow down, bisect, refuse. The one place that retries OpenAI.
 
 An outage never fails a text: it waits. A text fails only when OpenAI refuses it and bisecting has pinned the refusal
 on it, and only if OpenAI takes anything at all from us: a refusal of everything is about our configuration.
@@ -12,8 +12,8 @@ import prometheus_client
 import structlog
 import tenacity
 
-from services.embedder.buying import sharing
-from services.embedder.buying.order import Dropped, Order
+from services.embedder.buying import shared_backoff
+from services.embedder.buying.pending_batch import Dropped, PendingBatch
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
@@ -33,30 +33,30 @@ RETRY_LONGEST_SECONDS = 20.0
 class Piece:
     """One text of a request: where it belongs."""
 
-    order: Order
+    batch: PendingBatch
     index: int
 
     @property
     def tokens(self) -> int:
         """What it costs."""
-        return self.order.tokens[self.index]
+        return self.batch.tokens[self.index]
 
 
-class Fulfilment:
-    """Buys the pieces of requests; what becomes of them is told to their orders.
+class RequestAttempts:
+    """Buys the pieces of requests; what becomes of them is told to their batches.
 
     Args:
-        refuse: Called when the account refuses, with the orders concerned.
+        refuse: Called when the account refuses, with the batches concerned.
     """
 
     def __init__(
         self,
-        source: sharing.Embeddings,
+        source: shared_backoff.Embeddings,
         permit: permits.Permits,
         limiter: promise.Limiter,
-        refuse: Callable[[list[Order], openai_errors.AccountRefused], None],
+        refuse: Callable[[list[PendingBatch], openai_errors.AccountRefused], None],
     ) -> None:
-        self._source = sharing.Sharing(source, limiter)
+        self._source = shared_backoff.SharedBackoff(source, limiter)
         self._permits = permit
         self._limiter = limiter
         self._refuse = refuse
@@ -68,7 +68,7 @@ class Fulfilment:
         """Wait until trying is worth it. To be passed before a permit is taken."""
         await self._breaker.passage()
 
-    async def fulfil(self, pieces: list[Piece]) -> None:
+    async def buy(self, pieces: list[Piece]) -> None:
         """Buy these pieces, holding a permit for the first attempt. Never raises but for a cancel."""
         try:
             await self._try(pieces)
@@ -77,14 +77,14 @@ class Fulfilment:
         except openai_errors.Refused as refusal:
             await self._bisect(pieces, str(refusal))
         except openai_errors.AccountRefused as refusal:
-            await self.block(_orders(pieces), refusal)
+            await self.block(_batches(pieces), refusal)
         except permits.AccountBlocked:
-            await self.blocked(_orders(pieces))
+            await self.blocked(_batches(pieces))
         except Exception as defect:
-            # A defect of ours must not leave the orders waiting for what will never come.
-            log.exception("A purchase failed inside.", action="purchase_defect")
-            for order in _orders(pieces):
-                order.drop(defect)
+            # A defect of ours must not leave the batches waiting for what will never come.
+            log.exception("A request failed inside.", action="request_defect")
+            for batch in _batches(pieces):
+                batch.drop(defect)
 
     async def _try(self, pieces: list[Piece]) -> None:
         retrying = tenacity.AsyncRetrying(
@@ -96,7 +96,7 @@ class Fulfilment:
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     await self._again(pieces)
-                await self._attempt([piece for piece in pieces if piece.order.dropped is None])
+                await self._attempt([piece for piece in pieces if piece.batch.dropped is None])
 
     async def _again(self, pieces: list[Piece]) -> None:
         """Take a new permit, when the gates of all that are still wanted are fresh.
@@ -104,27 +104,27 @@ class Fulfilment:
         Raises:
             Dropped: None is wanted any more.
         """
-        orders = _orders(pieces)
+        batches = _batches(pieces)
 
         def cost() -> int | None:
-            wanted = [order for order in orders if order.dropped is None]
+            wanted = [batch for batch in batches if batch.dropped is None]
             if not wanted:
                 raise Dropped
-            for order in wanted:
-                order.on_progress()  # waiting for quota is progress
-            if not all(order.fresh() for order in wanted):
+            for batch in wanted:
+                batch.on_progress()  # waiting for quota is progress
+            if not all(batch.fresh() for batch in wanted):
                 return None
-            return sum(piece.tokens for piece in pieces if piece.order.dropped is None)
+            return sum(piece.tokens for piece in pieces if piece.batch.dropped is None)
 
         await self._breaker.passage()
         if await self._permits.take(cost):
-            for order in orders:
-                order.rationed = True
+            for batch in batches:
+                batch.rationed = True
 
     async def _attempt(self, pieces: list[Piece]) -> None:
         if not pieces:
             return
-        texts = [piece.order.texts[piece.index] for piece in pieces]
+        texts = [piece.batch.texts[piece.index] for piece in pieces]
         try:
             vectors = await EMBED.during(self._source.embed(texts))
         except openai_errors.Failed:
@@ -139,15 +139,15 @@ class Fulfilment:
                 await self._prove()
             raise
         finally:
-            for order in _orders(pieces):
-                order.on_progress()  # the provider's slowness is bounded by the request's deadline
+            for batch in _batches(pieces):
+                batch.on_progress()  # the provider's slowness is bounded by the request's deadline
         failpoints.hit("embedder.after_openai")
         self._proved = True
         TEXTS.inc(len(texts))
         TOKENS.inc(sum(piece.tokens for piece in pieces))
         self._breaker.succeed()
         for piece, vector in zip(pieces, vectors, strict=True):
-            piece.order.deliver(piece.index, vector)
+            piece.batch.deliver(piece.index, vector)
 
     async def _prove(self) -> None:
         """Before a refusal is pinned on a text: is there any text that would be taken?
@@ -166,10 +166,10 @@ class Fulfilment:
 
     async def _bisect(self, pieces: list[Piece], why: str) -> None:
         """Find the text that a refusal is about."""
-        wanted = [piece for piece in pieces if piece.order.dropped is None]
+        wanted = [piece for piece in pieces if piece.batch.dropped is None]
         if len(pieces) == 1:
             for piece in wanted:
-                piece.order.refuse(piece.index, why)
+                piece.batch.refuse(piece.index, why)
             return
         middle = len(wanted) // 2
         for half in (wanted[:middle], wanted[middle:]):
@@ -180,26 +180,26 @@ class Fulfilment:
             except Dropped:
                 continue
             except permits.AccountBlocked:
-                await self.blocked(_orders(half))
+                await self.blocked(_batches(half))
                 continue
-            await self.fulfil(half)
+            await self.buy(half)
 
-    async def block(self, orders: list[Order], refusal: openai_errors.AccountRefused) -> None:
-        """The account refused just now: everybody stops, and the orders' tasks become blocked."""
+    async def block(self, batches: list[PendingBatch], refusal: openai_errors.AccountRefused) -> None:
+        """The account refused just now: everybody stops, and the batches' tasks become blocked."""
         await self._source.block(refusal)
-        self._refuse(orders, refusal)
+        self._refuse(batches, refusal)
 
-    async def blocked(self, orders: list[Order]) -> None:
+    async def blocked(self, batches: list[PendingBatch]) -> None:
         """Somebody found the account blocked before."""
         try:
             why = await self._limiter.blocked()
         except promise.LimiterUnavailable:
             why = ""
-        self._refuse(orders, openai_errors.AccountRefused(why))
+        self._refuse(batches, openai_errors.AccountRefused(why))
 
 
-def _orders(pieces: list[Piece]) -> list[Order]:
-    return list(dict.fromkeys(piece.order for piece in pieces))
+def _batches(pieces: list[Piece]) -> list[PendingBatch]:
+    return list(dict.fromkeys(piece.batch for piece in pieces))
 
 
 _backoff = tenacity.wait_random_exponential(multiplier=RETRY_FIRST_SECONDS, max=RETRY_LONGEST_SECONDS)

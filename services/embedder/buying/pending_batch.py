@@ -1,4 +1,4 @@
-"""An order: the texts that one chunk wants bought, and what has come of them so far."""
+"""A pending batch: the texts that one chunk wants bought, and what has come of them so far."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,11 +8,11 @@ GATE_SECONDS = 2.0
 
 
 class Dropped(Exception):
-    """The order is void: its task is cancelled, blocked or no longer holds its turn, or the chunk is settled."""
+    """The batch is void: its task is cancelled, blocked or no longer holds its turn, or the chunk is settled."""
 
 
-class Order:
-    """Unique texts of a chunk in a line with others; `packing` moves the cursor, `purchasing` delivers.
+class PendingBatch:
+    """Unique texts of a chunk in a queue with others; `packing` moves the cursor, `request_attempts` delivers.
 
     Args:
         texts: Unique texts, in row order.
@@ -53,16 +53,16 @@ class Order:
 
     @property
     def dropped(self) -> Exception | None:
-        """Why the order is void, or None."""
+        """Why the batch is void, or None."""
         return self._dropped
 
     @property
     def seconds(self) -> float:
-        """From its place in the line to its last vector; 0 before that."""
+        """From its place in the queue to its last vector; 0 before that."""
         return max(0.0, self._finished_at - self._placed_at)
 
     def placed(self) -> None:
-        """It stands in the line."""
+        """It stands in the queue."""
         self._placed_at = asyncio.get_running_loop().time()
 
     def admit(self, asked_at: float) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from services.chunks import consumer, memory_store, settings
 from services.embedder.buying import packing, tokens
-from services.embedder.working import appetite, consuming, worker
-from tests.support import chunks, embeddings, shop
+from services.embedder.working import concurrency, consuming, worker
+from tests.support import buying, chunks, embeddings
 
 TEXTS = ["one", "two", "three"]
 
@@ -18,23 +18,23 @@ TEXTS = ["one", "two", "three"]
 class Embedder:
     """An embedder over fakes: everything but the network."""
 
-    def __init__(self, buying: shop.Shop, *, slots: int, timeout: float) -> None:
-        self.source, self.limiter = buying.source, buying.limiter
+    def __init__(self, shared: buying.Buying, *, slots: int, timeout: float) -> None:
+        self.source, self.limiter = shared.source, shared.limiter
         self.indexer = embeddings.FakeIndexer()
         self.queue = memory_store.MemoryStore(settings.Timing(task_timeout_seconds=timeout))
         self.consumer = consumer.Consumer(self.queue, slots=slots)
         self.late_seconds = 0.0
-        self.appetite = appetite.Appetite(slots, lambda: self.late_seconds)
+        self.concurrency = concurrency.Concurrency(slots, lambda: self.late_seconds)
         self.worker = worker.Worker(
             self.consumer,
             self.indexer,  # type: ignore[arg-type]
-            buying.purchases,
-            self.appetite,
+            shared.batcher,
+            self.concurrency,
             model="m",
             dimension=embeddings.DIMENSION,
             count=tokens.bound,
         )
-        self.consuming = consuming.Consuming(self.consumer, self.worker, buying.purchases, self.appetite)
+        self.consuming = consuming.Consuming(self.consumer, self.worker, shared.batcher, self.concurrency)
 
     async def publish(self, texts: Sequence[str] = TEXTS, rejects: int = 0, count: int = 1) -> str:
         header = chunks.header
@@ -70,8 +70,8 @@ async def running(
 ) -> AsyncIterator[Embedder]:
     """An embedder at work; `rate` requests a second, 0: no limit."""
     pack = packing.RequestSize(inputs, 300_000)
-    async with shop.opened(source, rate=rate, pack=pack, in_flight=slots) as buying:
-        embedder = Embedder(buying, slots=slots, timeout=timeout)
+    async with buying.opened(source, rate=rate, pack=pack, in_flight=slots) as shared:
+        embedder = Embedder(shared, slots=slots, timeout=timeout)
         await embedder.consuming.start()
         try:
             yield embedder

@@ -5,17 +5,17 @@ import asyncio
 from services.embedder.buying import packing
 from services.embedder.openai import errors as openai_errors
 from tests.support import embeddings, virtual_time
-from tests.support.shop import assert_delivered, complete, opened
+from tests.support.buying import assert_delivered, complete, opened
 
 
 def test_a_429_pauses_everybody_and_loses_nothing() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
         source.script = [openai_errors.Throttled(20.0, tokens_exceeded=False)]
-        async with opened(source, rate=5.0) as shop:
-            first, second = shop.order(["first"]), None
+        async with opened(source, rate=5.0) as buying:
+            first, second = buying.batch(["first"]), None
             await asyncio.sleep(4)
-            second = shop.order(["second"])
+            second = buying.batch(["second"])
             await complete(first, second)
             throttled_at = source.requests[0][0] + source.seconds
             assert all(at >= throttled_at + 20 - 1e-6 for at, _ in source.requests[1:])
@@ -28,8 +28,8 @@ def test_a_429_on_the_question_whether_any_text_is_taken_pauses_everybody_too() 
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
         source.script = [openai_errors.Refused("No."), openai_errors.Throttled(20.0, tokens_exceeded=False)]
-        async with opened(source, rate=5.0) as shop:
-            await complete(shop.order(["one"]))
+        async with opened(source, rate=5.0) as buying:
+            await complete(buying.batch(["one"]))
             asked_at = source.requests[1][0]
             assert all(at >= asked_at + source.seconds + 20 - 1e-6 for at, _ in source.requests[2:])
             assert source.bought == ["one"]
@@ -40,13 +40,13 @@ def test_a_429_on_the_question_whether_any_text_is_taken_pauses_everybody_too() 
 def test_bisecting_pins_a_refusal_on_its_text() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
-        async with opened(source, rate=50.0) as shop:
-            order = shop.order([f"text {number}" for number in range(200)])
+        async with opened(source, rate=50.0) as buying:
+            batch = buying.batch([f"text {number}" for number in range(200)])
             source.bad_texts = {"text 0", "text 77", "text 199"}
-            await complete(order)
-            assert {order.texts[index] for index in order.refusals} == source.bad_texts
-            assert_delivered(order)
-            assert all(order.refusals[index] for index in order.refusals)
+            await complete(batch)
+            assert {batch.texts[index] for index in batch.refusals} == source.bad_texts
+            assert_delivered(batch)
+            assert all(batch.refusals[index] for index in batch.refusals)
 
     virtual_time.run(work())
 
@@ -55,12 +55,12 @@ def test_a_refusal_of_everything_concerns_the_configuration_and_fails_no_row() -
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
         source.refusal = openai_errors.Refused("This model cannot do that.")
-        async with opened(source) as shop:
-            order = shop.order(["one", "two", "three"])
-            await complete(order)
-            assert not order.refusals
-            assert isinstance(order.dropped, openai_errors.AccountRefused)
-            assert "cannot do that" in await shop.limiter.blocked()
+        async with opened(source) as buying:
+            batch = buying.batch(["one", "two", "three"])
+            await complete(batch)
+            assert not batch.refusals
+            assert isinstance(batch.dropped, openai_errors.AccountRefused)
+            assert "cannot do that" in await buying.limiter.blocked()
 
     virtual_time.run(work())
 
@@ -69,18 +69,18 @@ def test_an_account_refusal_drops_everybody_after_one_call() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
         source.refusal = openai_errors.AccountRefused("no money left")
-        async with opened(source, pack=packing.RequestSize(1, 100), in_flight=1) as shop:
-            orders = [shop.order([f"text {number}"]) for number in range(10)]
-            await complete(*orders)
+        async with opened(source, pack=packing.RequestSize(1, 100), in_flight=1) as buying:
+            batches = [buying.batch([f"text {number}"]) for number in range(10)]
+            await complete(*batches)
             assert len(source.requests) == 1
-            assert all("no money" in str(order.dropped) for order in orders)
-            later = shop.order(["later"])
+            assert all("no money" in str(batch.dropped) for batch in batches)
+            later = buying.batch(["later"])
             await complete(later)
             assert "no money" in str(later.dropped)
             assert len(source.requests) == 1, "the block is shared: nobody asks again"
             source.refusal = None
-            await shop.limiter.unblock()
-            again = shop.order(["again"])
+            await buying.limiter.unblock()
+            again = buying.batch(["again"])
             await complete(again)
             assert_delivered(again)
 
@@ -89,16 +89,16 @@ def test_an_account_refusal_drops_everybody_after_one_call() -> None:
 
 def test_finding_a_block_does_not_renew_it() -> None:
     async def work() -> None:
-        async with opened() as shop:
-            await shop.limiter.block("no money")
-            blocked = shop.limiter.blocked
+        async with opened() as buying:
+            await buying.limiter.block("no money")
+            blocked = buying.limiter.blocked
 
             async def unblocked_meanwhile() -> str:
-                await shop.limiter.unblock()
+                await buying.limiter.unblock()
                 return await blocked()
 
-            shop.limiter.blocked = unblocked_meanwhile  # type: ignore[method-assign]
-            await complete(shop.order(["unlucky"]))
+            buying.limiter.blocked = unblocked_meanwhile  # type: ignore[method-assign]
+            await complete(buying.batch(["unlucky"]))
             assert await blocked() == ""
 
     virtual_time.run(work())
@@ -108,11 +108,11 @@ def test_a_defect_drops_the_orders_it_concerns() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
         source.script = [ZeroDivisionError("a defect")]
-        async with opened(source) as shop:
-            order = shop.order(["text"])
-            await complete(order)
-            assert isinstance(order.dropped, ZeroDivisionError)
-            other = shop.order(["other"])
+        async with opened(source) as buying:
+            batch = buying.batch(["text"])
+            await complete(batch)
+            assert isinstance(batch.dropped, ZeroDivisionError)
+            other = buying.batch(["other"])
             await complete(other)
             assert_delivered(other)
 
@@ -121,11 +121,11 @@ def test_a_defect_drops_the_orders_it_concerns() -> None:
 
 def test_what_comes_for_a_dropped_order_in_flight_harms_nobody() -> None:
     async def work() -> None:
-        async with opened(pack=packing.RequestSize(10, 100)) as shop:
-            order, other = shop.order(["a"] * 1), shop.order(["b"])
+        async with opened(pack=packing.RequestSize(10, 100)) as buying:
+            batch, other = buying.batch(["a"] * 1), buying.batch(["b"])
             await asyncio.sleep(0.07)
-            assert shop.source.under_way == 1
-            order.drop(RuntimeError("cancelled"))
+            assert buying.source.under_way == 1
+            batch.drop(RuntimeError("cancelled"))
             await complete(other)
             assert_delivered(other)
 
@@ -136,25 +136,25 @@ def test_an_outage_never_fails_a_text_and_does_not_burn_requests() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
         source.refusal = openai_errors.Failed("connection refused")
-        async with opened(source) as shop:
-            orders = [shop.order([f"text {number}"]) for number in range(8)]
+        async with opened(source) as buying:
+            batches = [buying.batch([f"text {number}"]) for number in range(8)]
             await asyncio.sleep(600)
             assert len(source.requests) <= 8 * 600 / 10
             source.refusal = None
-            await complete(*orders, seconds=60)
+            await complete(*batches, seconds=60)
 
     virtual_time.run(work())
 
 
 def test_without_the_limiter_nothing_is_bought_and_then_it_goes_on() -> None:
     async def work() -> None:
-        async with opened() as shop:
-            shop.limiter.down = True
-            order = shop.order(["text"])
+        async with opened() as buying:
+            buying.limiter.down = True
+            batch = buying.batch(["text"])
             await asyncio.sleep(60)
-            assert not shop.source.requests
-            assert shop.permits.limiter_down
-            shop.limiter.down = False
-            await complete(order, seconds=2)
+            assert not buying.source.requests
+            assert buying.permits.limiter_down
+            buying.limiter.down = False
+            await complete(batch, seconds=2)
 
     virtual_time.run(work())

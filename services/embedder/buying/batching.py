@@ -1,4 +1,4 @@
-"""Buying embeddings: orders stand in a line, requests are packed from its front the moment a permit comes."""
+"""Batching: pending batches stand in a queue, requests are packed from its front the moment a permit comes."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import structlog
 
-from services.embedder.buying import packing, sharing
-from services.embedder.buying.fulfilment import Fulfilment, Piece
-from services.embedder.buying.order import Order
+from services.embedder.buying import packing, shared_backoff
+from services.embedder.buying.pending_batch import PendingBatch
+from services.embedder.buying.request_attempts import Piece, RequestAttempts
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import errors as openai_errors
 
@@ -26,11 +26,11 @@ FULL = 0.95
 
 
 class _NobodyWaits(Exception):
-    """The line is empty: there is nothing to ask a permit for."""
+    """The queue is empty: there is nothing to ask a permit for."""
 
 
-class Purchasing:
-    """The line of orders and the requests in flight.
+class Batcher:
+    """The queue of pending batches and the requests in flight.
 
     Args:
         request_limited: Requests are limited, so they are to be filled before they start.
@@ -38,7 +38,7 @@ class Purchasing:
 
     def __init__(
         self,
-        source: sharing.Embeddings,
+        source: shared_backoff.Embeddings,
         permit: permits.Permits,
         limiter: promise.Limiter,
         size: packing.RequestSize,
@@ -49,33 +49,33 @@ class Purchasing:
         self._permits = permit
         self._size = size
         self._request_limited = request_limited
-        self._fulfilment = Fulfilment(source, permit, limiter, self._refuse_account)
-        self._line: deque[Order] = deque()
+        self._attempts = RequestAttempts(source, permit, limiter, self._refuse_account)
+        self._queue: deque[PendingBatch] = deque()
         self._arrived = asyncio.Event()
         self._arriving = 0
         self._expecting = False
         self._short_since: float | None = None
         self._full = False
         self._slots = asyncio.Semaphore(requests_in_flight)
-        self._packed: list[packing.Slice[Order]] = []
+        self._packed: list[packing.Slice[PendingBatch]] = []
         self._requests: set[asyncio.Task[None]] = set()
 
-    def place(self, order: Order) -> None:
-        """Put an order at the end of the line; a first one behind the other first ones, before all others."""
-        order.on_admission(self._permits.nudge)
-        order.placed()
-        self._line.insert(sum(each.first for each in self._line) if order.first else len(self._line), order)
+    def place(self, batch: PendingBatch) -> None:
+        """Put a batch at the end of the queue; a first one behind the other first ones, before all others."""
+        batch.on_admission(self._permits.nudge)
+        batch.placed()
+        self._queue.insert(sum(each.first for each in self._queue) if batch.first else len(self._queue), batch)
         self._arrived.set()
         self._permits.nudge()
 
-    def withdraw(self, order: Order) -> None:
-        """Take an order out of the line; what a request holds of it already is still delivered."""
-        if order in self._line:
-            self._line.remove(order)
+    def withdraw(self, batch: PendingBatch) -> None:
+        """Take a batch out of the queue; what a request holds of it already is still delivered."""
+        if batch in self._queue:
+            self._queue.remove(batch)
 
     @contextlib.contextmanager
     def arriving(self) -> Iterator[None]:
-        """A chunk is about to place its order: a request that is not full waits for it a moment."""
+        """A chunk is about to place its batch: a request that is not full waits for it a moment."""
         self._arriving += 1
         try:
             yield
@@ -97,7 +97,7 @@ class Purchasing:
                 except BaseException:
                     self._slots.release()
                     raise
-                task = asyncio.create_task(self._fulfilment.fulfil(pieces))
+                task = asyncio.create_task(self._attempts.buy(pieces))
                 self._requests.add(task)
                 task.add_done_callback(self._finished)
                 del pieces, task  # or the last chunk would stay in memory for as long as nothing follows
@@ -114,31 +114,31 @@ class Purchasing:
     async def _next(self) -> list[Piece]:
         """The next request, with its permit."""
         while True:
-            while not self._line:
+            while not self._queue:
                 self._arrived.clear()
                 await self._arrived.wait()
-            await self._fulfilment.passage()
+            await self._attempts.passage()
             try:
                 rationed = await self._permits.take(self._cost)
             except _NobodyWaits:
                 continue
             except permits.AccountBlocked:
-                await self._fulfilment.blocked([])
+                await self._attempts.blocked([])
                 continue
             pieces = self._pop()
             if rationed or (self._request_limited and not self._full):
                 for piece in pieces:
-                    piece.order.rationed = True
+                    piece.batch.rationed = True
             if pieces:
                 return pieces
 
     def _cost(self) -> int | None:
-        """Pack what could start now. Orders whose gate is not fresh are passed over, not waited for."""
-        if not self._line:
+        """Pack what could start now. Batches whose gate is not fresh are passed over, not waited for."""
+        if not self._queue:
             raise _NobodyWaits
-        fresh = [order for order in self._line if order.fresh()]
-        for order in self._line:
-            order.on_progress()  # waiting for quota is progress
+        fresh = [batch for batch in self._queue if batch.fresh()]
+        for batch in self._queue:
+            batch.on_progress()  # waiting for quota is progress
         self._packed, tokens = packing.pack(fresh, self._size)
         if not self._packed:
             self._short_since = None
@@ -148,9 +148,9 @@ class Purchasing:
             return None
         return tokens
 
-    def _is_full(self, tokens: int, fresh: list[Order]) -> bool:
+    def _is_full(self, tokens: int, fresh: list[PendingBatch]) -> bool:
         taken = sum(each.stop - each.start for each in self._packed)
-        waiting = sum(len(order.tokens) - order.cursor for order in fresh)
+        waiting = sum(len(batch.tokens) - batch.cursor for batch in fresh)
         return taken < waiting or taken >= FULL * self._size.inputs or tokens >= FULL * self._size.tokens
 
     def _still_waits(self) -> bool:
@@ -167,17 +167,17 @@ class Purchasing:
         self._short_since = None
         pieces = []
         for piece in self._packed:
-            if piece.order.fresh() and piece.order.cursor == piece.start:
-                piece.order.cursor = piece.stop
-                pieces += [Piece(piece.order, index) for index in range(piece.start, piece.stop)]
+            if piece.batch.fresh() and piece.batch.cursor == piece.start:
+                piece.batch.cursor = piece.stop
+                pieces += [Piece(piece.batch, index) for index in range(piece.start, piece.stop)]
         self._packed = []
-        done = {order for order in self._line if order.cursor == len(order.tokens) or order.dropped is not None}
+        done = {batch for batch in self._queue if batch.cursor == len(batch.tokens) or batch.dropped is not None}
         if done:
-            self._line = deque(order for order in self._line if order not in done)
+            self._queue = deque(batch for batch in self._queue if batch not in done)
         return pieces
 
-    def _refuse_account(self, orders: list[Order], refusal: openai_errors.AccountRefused) -> None:
+    def _refuse_account(self, batches: list[PendingBatch], refusal: openai_errors.AccountRefused) -> None:
         """Those concerned and all that wait: none of them could be bought."""
-        for order in dict.fromkeys([*orders, *self._line]):
-            order.drop(refusal)
-            self.withdraw(order)
+        for batch in dict.fromkeys([*batches, *self._queue]):
+            batch.drop(refusal)
+            self.withdraw(batch)
