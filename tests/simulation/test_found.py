@@ -11,7 +11,7 @@ from vectorline.v1 import pinecone_pb2
 from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
 from services.chunks import memory_store, strikes
-from services.embedder.buying import tokens
+from services.embedder.buying import pending_batch, tokens
 from services.embedder.working import worker
 from services.indexer.pinecone import batch as pinecone_batch
 from services.indexer.pinecone import concurrency
@@ -93,5 +93,5 @@ async def test_a_chunk_that_cannot_be_handed_back_is_let_go(monkeypatch: pytest.
     (delivery,) = await consumer.take(1)
     queue.down = True
     work = worker.Worker(consumer, nothing, nothing, nothing, model="", dimension=1, count=tokens.bound)
-    assert await work._leave(delivery, worker.Suspect()) == "handed_back"
+    assert await work._finish(delivery, pending_batch.Dropped(pending_batch.Reason.SUSPECT)) == "handed_back"
     assert consumer.held == []

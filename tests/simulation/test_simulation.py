@@ -53,14 +53,14 @@ def noticed(collect: Callable[[], None], words: str) -> bool:
 
 class TestTheSimulationNotices:
     def test_an_ack_before_the_settlement(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
-        work = worker.Worker._work
+        work = worker.Worker._process
 
         async def ack_first(self: worker.Worker, delivery: Any) -> None:
             with contextlib.suppress(Exception):
                 await self._consumer._store.ack(self._consumer.name, delivery.claim, delivery.header)
             await work(self, delivery)
 
-        monkeypatch.setattr(worker.Worker, "_work", ack_first)
+        monkeypatch.setattr(worker.Worker, "_process", ack_first)
         assert noticed(collect, "times,")
 
     def test_a_heartbeat_without_owner_check(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import structlog
 
 from services.embedder.buying import packing, shared_backoff
-from services.embedder.buying.pending_batch import PendingBatch
+from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.buying.request_attempts import Piece, RequestAttempts
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import errors as openai_errors
@@ -179,5 +179,5 @@ class Batcher:
     def _refuse_account(self, batches: list[PendingBatch], refusal: openai_errors.AccountRefused) -> None:
         """Those concerned and all that wait: none of them could be bought."""
         for batch in dict.fromkeys([*batches, *self._queue]):
-            batch.drop(refusal)
+            batch.drop(Reason.ACCOUNT_REFUSED, str(refusal))
             self.withdraw(batch)

@@ -1,14 +1,37 @@
 """A pending batch: the texts that one chunk wants bought, and what has come of them so far."""
 
 import asyncio
+import enum
 from collections.abc import Callable
 
 # The gate's answer is asked again when it is older than this.
 GATE_SECONDS = 2.0
 
 
+class Reason(enum.Enum):
+    """Why a batch was dropped before all of it was bought and settled; it decides how its chunk ends."""
+
+    # Its task is cancelled, blocked or no longer holds its turn, the chunk is settled, or its entry cannot be read.
+    VOID = enum.auto()
+    ACCOUNT_REFUSED = enum.auto()
+    # Another embedder may have the chunk.
+    LEASE_LOST = enum.auto()
+    # This process is about to stop and has bought nothing of the chunk yet.
+    DRAINING = enum.auto()
+    # The indexer died twice of this chunk: it is for an embedder that holds nothing else.
+    SUSPECT = enum.auto()
+    # The indexer died of this chunk too often: it is failed by its header.
+    POISON = enum.auto()
+    # Of ours; it is the cause.
+    DEFECT = enum.auto()
+
+
 class Dropped(Exception):
-    """The batch is void: its task is cancelled, blocked or no longer holds its turn, or the chunk is settled."""
+    """Nothing more is to be done for the batch; its words are for people."""
+
+    def __init__(self, reason: Reason, words: str = "") -> None:
+        super().__init__(words)
+        self.reason = reason
 
 
 class PendingBatch:
@@ -36,7 +59,7 @@ class PendingBatch:
         self._placed_at = self._finished_at = 0.0
         self._open = len(texts)
         self._gone_at = float("-inf")
-        self._dropped: Exception | None = None
+        self._dropped: Dropped | None = None
         self._changed = asyncio.Event()
         self._admitted = asyncio.Event()
         self._on_admission: Callable[[], None] = _ignore
@@ -52,9 +75,18 @@ class PendingBatch:
         return self.cursor == 0
 
     @property
-    def dropped(self) -> Exception | None:
-        """Why the batch is void, or None."""
+    def dropped(self) -> Dropped | None:
+        """Why it was dropped, or None."""
         return self._dropped
+
+    def check(self) -> None:
+        """Go on only if it is still wanted.
+
+        Raises:
+            Dropped: It is not.
+        """
+        if self._dropped is not None:  # a new one each time: an exception keeps the frames it went through alive
+            raise Dropped(self._dropped.reason, str(self._dropped)) from self._dropped.__cause__
 
     @property
     def seconds(self) -> float:
@@ -83,11 +115,10 @@ class PendingBatch:
         """Wait until it may be bought.
 
         Raises:
-            Dropped: It is void.
+            Dropped: It is not wanted any more.
         """
         while not self.fresh():
-            if self._dropped is not None:
-                raise Dropped from self._dropped
+            self.check()
             self._admitted.clear()
             self.on_progress()
             try:
@@ -96,10 +127,11 @@ class PendingBatch:
             except TimeoutError:
                 continue
 
-    def drop(self, why: Exception) -> None:
-        """Make it void; nothing more is bought for it."""
+    def drop(self, reason: Reason, words: str = "", *, defect: Exception | None = None) -> None:
+        """Nothing more is bought for it; the first reason holds."""
         if self._dropped is None:
-            self._dropped = why
+            self._dropped = Dropped(reason, words)
+            self._dropped.__cause__ = defect
         self._admitted.set()
         self._changed.set()
 

@@ -13,7 +13,7 @@ import structlog
 import tenacity
 
 from services.embedder.buying import shared_backoff
-from services.embedder.buying.pending_batch import Dropped, PendingBatch
+from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
@@ -27,6 +27,10 @@ TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens of these 
 
 RETRY_FIRST_SECONDS = 0.5
 RETRY_LONGEST_SECONDS = 20.0
+
+
+class _NothingWanted(Exception):
+    """All batches of a request were dropped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +76,8 @@ class RequestAttempts:
         """Buy these pieces, holding a permit for the first attempt. Never raises but for a cancel."""
         try:
             await self._try(pieces)
-        except Dropped:
-            return  # nobody wants any of them any more
+        except _NothingWanted:
+            return
         except openai_errors.Refused as refusal:
             await self._bisect(pieces, str(refusal))
         except openai_errors.AccountRefused as refusal:
@@ -84,7 +88,7 @@ class RequestAttempts:
             # A defect of ours must not leave the batches waiting for what will never come.
             log.exception("A request failed inside.", action="request_defect")
             for batch in _batches(pieces):
-                batch.drop(defect)
+                batch.drop(Reason.DEFECT, defect=defect)
 
     async def _try(self, pieces: list[Piece]) -> None:
         retrying = tenacity.AsyncRetrying(
@@ -102,14 +106,14 @@ class RequestAttempts:
         """Take a new permit, when the gates of all that are still wanted are fresh.
 
         Raises:
-            Dropped: None is wanted any more.
+            _NothingWanted: None is wanted any more.
         """
         batches = _batches(pieces)
 
         def cost() -> int | None:
             wanted = [batch for batch in batches if batch.dropped is None]
             if not wanted:
-                raise Dropped
+                raise _NothingWanted
             for batch in wanted:
                 batch.on_progress()  # waiting for quota is progress
             if not all(batch.fresh() for batch in wanted):
@@ -177,7 +181,7 @@ class RequestAttempts:
                 continue
             try:
                 await self._again(half)
-            except Dropped:
+            except _NothingWanted:
                 continue
             except permits.AccountBlocked:
                 await self.blocked(_batches(half))

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
-from services.embedder.buying.pending_batch import Dropped, PendingBatch
+from services.embedder.buying.pending_batch import PendingBatch
 from services.embedder.working import rows
 from services.runtime import failpoints, stages
 
@@ -34,7 +34,7 @@ async def send(
     """Send the whole chunk, from its beginning: the batch keeps what was bought before another call broke.
 
     Raises:
-        Dropped: The batch became void.
+        pending_batch.Dropped: The batch is not wanted any more.
         indexer_client.ChunkRefused, indexer_client.IndexerUnavailable: See `indexer_client.ChunkCall`.
     """
     await call.send(header=header)
@@ -52,12 +52,12 @@ async def until_more(batch: PendingBatch) -> None:
     """Wait until the batch has anything new to send.
 
     Raises:
-        Dropped: It is void.
+        pending_batch.Dropped: It is not wanted any more.
     """
     if batch.texts and not batch.finished:
         await batch.change()
-    if batch.dropped is not None and not batch.finished:
-        raise Dropped from batch.dropped
+    if not batch.finished:
+        batch.check()
 
 
 async def _send_bought(call: Call, content: rows.Rows, batch: PendingBatch, sent: set[int]) -> None:

@@ -1,11 +1,8 @@
-"""The work on one chunk: decode, buy, index, acknowledge. Everything that may go wrong ends in one of four ways.
-
-settled: acknowledged. Void (cancelled, blocked, stale, settled by another): acknowledged without settling, which is
-safe because missing chunks are split again. Drained: handed back. Lost: dropped without a word.
-"""
+"""The work on one chunk: decode, buy, index, acknowledge. Whatever happens, it ends in one of the ways of `End`."""
 
 import asyncio
 import contextlib
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
 import google.protobuf.message
@@ -20,8 +17,7 @@ from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
 from services.embedder.buying import batching
-from services.embedder.buying.pending_batch import Dropped, PendingBatch
-from services.embedder.openai import errors as openai_errors
+from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
 from services.embedder.working import concurrency, rows, sending
 from services.runtime import failpoints, stages
 
@@ -38,33 +34,18 @@ PACK = stages.Stage("pack")
 CHUNKS = prometheus_client.Counter("vectorline_chunks", "Deliveries worked, by how they ended.", ["end"])
 
 
-class GateClosed(Exception):
-    """The gate answered something final other than GO."""
+class End(enum.StrEnum):
+    """How a delivery ends."""
 
-
-class LeaseLost(Exception):
-    """Another embedder may have the chunk."""
-
-
-class Draining(Exception):
-    """This process is about to stop and has bought nothing of the chunk yet."""
-
-
-class Suspect(Exception):
-    """The indexer died twice of this chunk: it is for an embedder that holds nothing else."""
-
-
-class Poison(Exception):
-    """The indexer died of this chunk too often: it is failed by its header."""
-
-
-# Why a chunk leaves the queue unsettled; anything else is a defect of ours.
-VOID = (
-    GateClosed,
-    indexer_client.ChunkRefused,
-    openai_errors.AccountRefused,
-    queue_errors.CorruptEntryError,
-)
+    # Acknowledged.
+    SETTLED = "settled"
+    # Acknowledged without settling (cancelled, blocked, stale, settled by another): missing chunks are split again.
+    VOID = "void"
+    HANDED_BACK = "handed_back"
+    # Dropped without a word: another has it.
+    LOST = "lost"
+    # The same, and its lease runs out: another try follows.
+    DEFECT = "defect"
 
 
 class Worker:
@@ -96,7 +77,7 @@ class Worker:
         self._draining = True
         for batch in list(self._batches):
             if batch.untouched:
-                batch.drop(Draining())
+                batch.drop(Reason.DRAINING)
                 self._batcher.withdraw(batch)
 
     async def work(self, delivery: Delivery) -> None:
@@ -104,47 +85,41 @@ class Worker:
         header = delivery.header
         with structlog.contextvars.bound_contextvars(task_id=header.task_id, chunk=header.chunk):
             try:
-                end = await self._end_of(delivery)
+                given_up = Dropped(Reason.POISON) if delivery.poison else await _outcome(self._process(delivery))
+                end = await self._finish(delivery, given_up)
             except Exception:
                 # A defect of ours must not lose the chunk: we let go, its lease runs out, another try follows.
                 log.exception("Work on a chunk failed inside.", action="chunk_defect")
                 self._consumer.drop(delivery)
-                end = "defect"
-            CHUNKS.labels(end).inc()
+                end = End.DEFECT
+            CHUNKS.labels(end.value).inc()
 
-    async def _end_of(self, delivery: Delivery) -> str:
-        try:
-            await self._settle(delivery)
-        except (Dropped, indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as why:
-            return await self._leave(delivery, (isinstance(why, Dropped) and why.__cause__) or why)
-        failpoints.hit("embedder.before_ack")
-        await self._ack(delivery)
-        return "settled"
-
-    async def _settle(self, delivery: Delivery) -> None:
-        """Settle a chunk by working it, or by its header alone."""
-        with contextlib.suppress(Poison):
-            if not delivery.poison:
-                await self._work(delivery)
-                return
-        await self._fail_poison(delivery)
-
-    async def _leave(self, delivery: Delivery, why: BaseException) -> str:
-        """End a delivery whose chunk is void, drained or lost."""
-        if delivery.lost.is_set() or isinstance(why, LeaseLost):
-            log.warning("The lease is lost; the chunk is dropped.", action="lease_lost", why=delivery.lost_because)
-            self._consumer.drop(delivery)
-            return "lost"
-        if isinstance(why, Draining | Suspect):
-            await self._end(delivery, self._consumer.hand_back)
-            return "handed_back"
-        if not isinstance(why, VOID):
-            raise why
-        if isinstance(why, openai_errors.AccountRefused):
-            await self._block(delivery, str(why))
-        log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=str(why) or repr(why))
-        await self._ack(delivery)
-        return "void"
+    async def _finish(self, delivery: Delivery, given_up: Dropped | None) -> End:
+        """End a delivery as its outcome says; None: its chunk is settled."""
+        if given_up is None:
+            failpoints.hit("embedder.before_ack")
+            await self._report(delivery, self._consumer.ack)
+            return End.SETTLED
+        match Reason.LEASE_LOST if delivery.lost.is_set() else given_up.reason:
+            case Reason.LEASE_LOST:
+                log.warning("The lease is lost; the chunk is dropped.", action="lease_lost", why=delivery.lost_because)
+                self._consumer.drop(delivery)
+                return End.LOST
+            case Reason.DRAINING | Reason.SUSPECT:
+                await self._report(delivery, self._consumer.hand_back)
+                return End.HANDED_BACK
+            case Reason.POISON:
+                return await self._finish(delivery, await _outcome(self._fail_poison(delivery)))
+            case Reason.ACCOUNT_REFUSED:
+                await self._block(delivery, str(given_up))
+            case Reason.DEFECT:
+                raise given_up
+            case Reason.VOID:
+                pass
+        why = str(given_up) or given_up.reason.name
+        log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=why)
+        await self._report(delivery, self._consumer.ack)
+        return End.VOID
 
     async def _block(self, delivery: Delivery, words: str) -> None:
         message = f"The embedding account refuses: {words or 'no reason given'} It goes on by itself when it is good."
@@ -159,7 +134,8 @@ class Worker:
             with attempt:
                 await self._indexer.fail_chunk(delivery.header, "poison")
 
-    async def _work(self, delivery: Delivery) -> None:
+    async def _process(self, delivery: Delivery) -> None:
+        """Decode, buy and index; returns when the chunk is settled."""
         began = _now()
         with self._batcher.arriving():
             content = await self._decode(delivery)
@@ -185,7 +161,7 @@ class Worker:
             for each in (self._keep_gate(delivery, batch), _lost(delivery, batch))
         ]
         if self._draining:
-            batch.drop(Draining())
+            batch.drop(Reason.DRAINING)
         try:
             yield
         finally:
@@ -205,7 +181,7 @@ class Worker:
                 await asyncio.sleep(RETRY_SECONDS)
             except google.protobuf.message.DecodeError as error:
                 raise queue_errors.CorruptEntryError("The payload holds no rows.") from error
-        raise Dropped from LeaseLost()
+        raise Dropped(Reason.LEASE_LOST)
 
     async def _keep_gate(self, delivery: Delivery, batch: PendingBatch) -> None:
         """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
@@ -227,14 +203,14 @@ class Worker:
         try:
             gate = await self._indexer.begin_chunk(delivery.header, self._model, self.dimension)
         except indexer_client.ChunkRefused as error:
-            batch.drop(GateClosed(str(error)))
+            batch.drop(Reason.VOID, str(error))
             return
         if gate is indexer_client.Gate.GO:
             batch.admit(asked_at)
         elif gate is indexer_client.Gate.WAIT:
             delivery.progress()  # an open circuit is waited for, not worked at
         else:
-            batch.drop(GateClosed(gate.name))
+            batch.drop(Reason.VOID, gate.name)
 
     def _head(self, header: entry.Header, content: rows.Rows) -> indexer_pb2.IndexChunkHeader:
         return indexer_pb2.IndexChunkHeader(
@@ -262,8 +238,7 @@ class Worker:
                 if attempt.retry_state.attempt_number > 1:
                     # The call may have broken because the chunk is void: grpc.aio hides such an end behind a write.
                     await self._ask_gate(delivery, batch)
-                    if batch.dropped is not None:
-                        raise Dropped from batch.dropped
+                    batch.check()
                     await self._judge(delivery)
                 async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
                     await sending.send(call, head, content, batch, delivery.progress)
@@ -276,17 +251,16 @@ class Worker:
         """A call broke, perhaps because the chunk killed the indexer: what do its strikes say?
 
         Raises:
-            Dropped: It is to be worked alone.
-            Poison: It is to be failed.
+            Dropped: It is to be worked alone, or to be failed.
         """
         try:
             verdict = await self._consumer.verdict(delivery)
         except queue_errors.QueueUnavailable:
             return
         if verdict is strikes.Verdict.POISON:
-            raise Poison
+            raise Dropped(Reason.POISON)
         if verdict is strikes.Verdict.YIELD:
-            raise Dropped from Suspect()
+            raise Dropped(Reason.SUSPECT)
 
     async def _patiently(
         self, delivery: Delivery, batch: PendingBatch | None = None
@@ -299,21 +273,20 @@ class Worker:
         )
         async for attempt in retrying:
             if delivery.lost.is_set():
-                raise Dropped from LeaseLost()
-            if batch is not None and batch.dropped is not None:
-                raise Dropped from batch.dropped
+                raise Dropped(Reason.LEASE_LOST)
+            if batch is not None:
+                batch.check()
             delivery.progress()
             yield attempt
 
-    async def _ack(self, delivery: Delivery) -> None:
-        """Take the chunk off the queue; a Valkey that is away gives it to another, who finds it settled."""
-        await self._end(delivery, self._consumer.ack)
+    async def _report(self, delivery: Delivery, end: Callable[[Delivery], Awaitable[bool]]) -> None:
+        """Ack or hand back: a few tries, then let go. A chunk that nobody works must not be held on to.
 
-    async def _end(self, delivery: Delivery, word: Callable[[Delivery], Awaitable[bool]]) -> None:
-        """Say so a few times, then let go: a chunk that nobody works must not be held on to."""
+        A Valkey that is away gives it to another, who finds it settled, or works it.
+        """
         for _ in range(ACKS):
             try:
-                await word(delivery)
+                await end(delivery)
             except queue_errors.QueueUnavailable:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
@@ -325,17 +298,28 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+async def _outcome(work: Awaitable[None]) -> Dropped | None:
+    """None: the chunk is settled; else why that was given up. Defects of ours pass."""
+    try:
+        await work
+    except Dropped as dropped:
+        return dropped
+    except (indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as refusal:
+        return Dropped(Reason.VOID, str(refusal) or type(refusal).__name__)
+    return None
+
+
 async def _or_drop(batch: PendingBatch, guard: Coroutine[object, object, None]) -> None:
     """A guard that dies of a defect takes the batch along: unguarded it would wait for ever."""
     try:
         await guard
     except Exception as defect:
-        batch.drop(defect)
+        batch.drop(Reason.DEFECT, defect=defect)
 
 
 async def _lost(delivery: Delivery, batch: PendingBatch) -> None:
     await delivery.lost.wait()
-    batch.drop(LeaseLost())
+    batch.drop(Reason.LEASE_LOST)
 
 
 def _tell(state: tenacity.RetryCallState) -> None:

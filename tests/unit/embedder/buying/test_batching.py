@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from services.embedder.buying import packing
-from services.embedder.buying.pending_batch import Dropped, PendingBatch
+from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
 from services.embedder.limiter import permits
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
@@ -119,7 +119,7 @@ def test_a_dropped_order_is_not_bought() -> None:
     async def work() -> None:
         async with opened(rate=1.0) as buying:
             batch, other = buying.batch(["unwanted"]), buying.batch(["wanted"])
-            batch.drop(RuntimeError("cancelled"))
+            batch.drop(Reason.VOID, "cancelled")
             buying.batcher.withdraw(batch)
             await complete(other)
             assert buying.source.bought == ["wanted"]
@@ -200,7 +200,7 @@ def test_an_order_dropped_in_mid_retry_is_not_tried_again() -> None:
         async with opened(source) as buying:
             batch = buying.batch(["unwanted"])
             await asyncio.sleep(0.15)
-            batch.drop(RuntimeError("cancelled"))
+            batch.drop(Reason.VOID, "cancelled")
             await asyncio.sleep(600)
             assert len(source.requests) == 1
             assert not buying.batcher._requests, "its slot is free again"
@@ -220,7 +220,7 @@ def test_an_order_waits_for_its_admission_and_says_so() -> None:
         waiting = asyncio.create_task(batch.admission())
         await asyncio.sleep(100)
         assert told >= 40, "waiting for the gate is progress"
-        batch.drop(RuntimeError("cancelled"))
+        batch.drop(Reason.VOID, "cancelled")
         with pytest.raises(Dropped):
             await waiting
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from services.embedder.buying import packing
+from services.embedder.buying.pending_batch import Reason
 from services.embedder.openai import errors as openai_errors
 from tests.support import embeddings, virtual_time
 from tests.support.buying import assert_delivered, complete, opened
@@ -59,7 +60,8 @@ def test_a_refusal_of_everything_concerns_the_configuration_and_fails_no_row() -
             batch = buying.batch(["one", "two", "three"])
             await complete(batch)
             assert not batch.refusals
-            assert isinstance(batch.dropped, openai_errors.AccountRefused)
+            assert batch.dropped is not None
+            assert batch.dropped.reason is Reason.ACCOUNT_REFUSED
             assert "cannot do that" in await buying.limiter.blocked()
 
     virtual_time.run(work())
@@ -111,7 +113,9 @@ def test_a_defect_drops_the_orders_it_concerns() -> None:
         async with opened(source) as buying:
             batch = buying.batch(["text"])
             await complete(batch)
-            assert isinstance(batch.dropped, ZeroDivisionError)
+            assert batch.dropped is not None
+            assert batch.dropped.reason is Reason.DEFECT
+            assert isinstance(batch.dropped.__cause__, ZeroDivisionError)
             other = buying.batch(["other"])
             await complete(other)
             assert_delivered(other)
@@ -125,7 +129,7 @@ def test_what_comes_for_a_dropped_order_in_flight_harms_nobody() -> None:
             batch, other = buying.batch(["a"] * 1), buying.batch(["b"])
             await asyncio.sleep(0.07)
             assert buying.source.under_way == 1
-            batch.drop(RuntimeError("cancelled"))
+            batch.drop(Reason.VOID, "cancelled")
             await complete(other)
             assert_delivered(other)
 
