@@ -84,7 +84,7 @@ class Consumer:
                 else:
                     until_reclaim = self._reclaim_at - asyncio.get_running_loop().time()
                     await self._pause(
-                        self._store.wait(taken.bell, wait_seconds), max(min(wait_seconds, until_reclaim), 0.01)
+                        self._store.wait(taken.wakeup, wait_seconds), max(min(wait_seconds, until_reclaim), 0.01)
                     )
                     if not self._stopping.is_set():
                         deliveries, _ = await self._fetch(free_slots)
@@ -129,7 +129,7 @@ class Consumer:
         if loop.time() >= self._reclaim_at:
             taken = await self._store.reclaim(self._question(want, 0))
             self._reclaim_at = loop.time() + self._store.timing.reclaim_seconds
-            self._mourn(taken.lost)
+            self._report_lost(taken.lost)
             rows += [(row, True) for row in taken.rows]
         suspect = any(strikes.is_suspect(row.strikes, self._store.limits) for row, _ in rows)
         if len(rows) < want and not suspect and not taken.draining:
@@ -140,7 +140,7 @@ class Consumer:
                     raise
             else:
                 self._turn = taken.turn
-                self._mourn(taken.lost)
+                self._report_lost(taken.lost)
                 rows += [(row, False) for row in taken.rows]
         return rows, taken
 
@@ -148,7 +148,7 @@ class Consumer:
         forbidden = tuple(ref for ref, delivery in self._held.items() if delivery.lost.is_set())
         return store.Ask(self.name, want, len(self._held) + just_got, forbidden)
 
-    def _mourn(self, lost: list[entry.Ref]) -> None:
+    def _report_lost(self, lost: list[entry.Ref]) -> None:
         if lost:
             metrics.ENTRIES_LOST.inc(len(lost))
             _log.warning(

@@ -63,9 +63,9 @@ class Keys:
         return self._key("bytes")
 
     @property
-    def bell(self) -> str:
+    def wakeup(self) -> str:
         """Stream of one entry that takers block on."""
-        return self._key("bell")
+        return self._key("wakeup")
 
     @property
     def alone(self) -> str:

@@ -20,7 +20,7 @@ def _loop_time() -> float:
 
 
 @dataclasses.dataclass
-class _Basket:
+class _Handout:
     """What one call hands out."""
 
     ask: store.Ask
@@ -52,8 +52,8 @@ class MemoryStore:
         self.full = False
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._rung = asyncio.Event()
-        self._bell = 0
+        self._woken = asyncio.Event()
+        self._wakeup = 0
         self._cursors = dict.fromkeys(keys.LANES, 0)
         self.flush()
 
@@ -101,7 +101,7 @@ class MemoryStore:
         ref = entry.Ref(header.lane, f"{int(self._clock() * 1000)}-{number}")
         self.lanes[ref.lane].entries[ref.entry_id] = Stored(number, header, payload, self._clock())
         self._inflight.setdefault(header.task_id, {})[header.chunk] = ref
-        self._ring()
+        self._wake()
         return outcome
 
     async def has_room(self, header: entry.Header, payload: bytes, token: str) -> store.Outcome:
@@ -219,40 +219,40 @@ class MemoryStore:
     async def take(self, ask: store.Ask, turn: int) -> store.Taken:
         """See ``store.Store.take``."""
         await self._served()
-        basket = _Basket(ask)
+        handout = _Handout(ask)
         for lane in keys.LANES:
             if ask.held == 0:
-                while not basket.rows and self._claim_parked(basket, lane, SUSPECT):
+                while not handout.rows and self._claim_parked(handout, lane, SUSPECT):
                     pass
             elif self.lanes[lane].parked(SUSPECT):
-                basket.draining = self._reserve_alone(ask.consumer) or basket.draining
-        if not basket.draining:
+                handout.draining = self._reserve_alone(ask.consumer) or handout.draining
+        if not handout.draining:
             if ask.held == 0 and self._alone and self._alone[0] == ask.consumer:
                 self._alone = None
-            turn = self._take_in_turns(basket, turn)
-        return store.Taken(basket.rows, basket.lost, basket.draining, turn, str(self._bell))
+            turn = self._take_in_turns(handout, turn)
+        return store.Taken(handout.rows, handout.lost, handout.draining, turn, str(self._wakeup))
 
-    def _take_in_turns(self, basket: _Basket, turn: int) -> int:
+    def _take_in_turns(self, handout: _Handout, turn: int) -> int:
         dry: set[keys.Lane] = set()
-        while len(basket.rows) < basket.ask.want and len(dry) < 4 and not basket.alone and not basket.draining:
+        while len(handout.rows) < handout.ask.want and len(dry) < 4 and not handout.alone and not handout.draining:
             lane = turns.SCHEDULE[turn]
             turn = (turn + 1) % len(turns.SCHEDULE)
-            if lane in dry or self._claim_parked(basket, lane, RETURNED):
+            if lane in dry or self._claim_parked(handout, lane, RETURNED):
                 continue
-            entry_id = self.lanes[lane].read_new(basket.ask.consumer, self._clock())
+            entry_id = self.lanes[lane].read_new(handout.ask.consumer, self._clock())
             if entry_id is None:
                 dry.add(lane)
             else:
-                self._admit(basket, entry.Ref(lane, entry_id))
+                self._admit(handout, entry.Ref(lane, entry_id))
         return turn
 
     async def reclaim(self, ask: store.Ask) -> store.Taken:
         """See ``store.Store.reclaim``."""
         await self._served()
-        basket = _Basket(ask)
+        handout = _Handout(ask)
         for name, lane in self.lanes.items():
-            room = ask.want - len(basket.rows)
-            if room <= 0 or basket.alone:
+            room = ask.want - len(handout.rows)
+            if room <= 0 or handout.alone:
                 continue
             lane.create_group()
             cursor, claimed, deleted = lane.autoclaim(
@@ -260,38 +260,38 @@ class MemoryStore:
             )
             self._cursors[name] = cursor
             for entry_id in claimed:
-                self._admit(basket, entry.Ref(name, entry_id))
-            basket.lost += [entry.Ref(name, entry_id) for entry_id in deleted]
-        return store.Taken(basket.rows, basket.lost, basket.draining)
+                self._admit(handout, entry.Ref(name, entry_id))
+            handout.lost += [entry.Ref(name, entry_id) for entry_id in deleted]
+        return store.Taken(handout.rows, handout.lost, handout.draining)
 
-    def _claim_parked(self, basket: _Basket, name: keys.Lane, parked_by: str) -> bool:
+    def _claim_parked(self, handout: _Handout, name: keys.Lane, parked_by: str) -> bool:
         lane = self.lanes[name]
         for entry_id in lane.parked(parked_by):
             ref = entry.Ref(name, entry_id)
-            if ref in basket.ask.forbidden:
+            if ref in handout.ask.forbidden:
                 continue
-            if lane.claim(entry_id, basket.ask.consumer, self._clock()):
-                self._admit(basket, ref)
+            if lane.claim(entry_id, handout.ask.consumer, self._clock()):
+                self._admit(handout, ref)
             else:
-                basket.lost.append(ref)
+                handout.lost.append(ref)
             return True
         return False
 
-    def _admit(self, basket: _Basket, ref: entry.Ref) -> None:
-        ask, lane = basket.ask, self.lanes[ref.lane]
+    def _admit(self, handout: _Handout, ref: entry.Ref) -> None:
+        ask, lane = handout.ask, self.lanes[ref.lane]
         stored, pending = lane.entries[ref.entry_id], lane.pending[ref.entry_id]
         struck = len(self._standing(stored.header.task_id, stored.header.chunk))
-        if ref in ask.forbidden or basket.alone:
+        if ref in ask.forbidden or handout.alone:
             lane.park(ref.entry_id, RETURNED, self._clock() - self.timing.lease_seconds)
             return
         if strikes.is_suspect(struck, self.limits):
-            if ask.held + len(basket.rows) > 0:
+            if ask.held + len(handout.rows) > 0:
                 lane.park(ref.entry_id, SUSPECT, self._clock())
-                self._ring()
-                basket.draining = self._reserve_alone(ask.consumer) or basket.draining
+                self._wake()
+                handout.draining = self._reserve_alone(ask.consumer) or handout.draining
                 return
-            basket.alone = True
-        basket.rows.append(store.Row(store.Claim(ref, pending.count), stored.header, stored.payload, struck))
+            handout.alone = True
+        handout.rows.append(store.Row(store.Claim(ref, pending.count), stored.header, stored.payload, struck))
 
     def _reserve_alone(self, consumer: str) -> bool:
         if self._alone and self._alone[1] > self._clock() and self._alone[0] != consumer:
@@ -299,18 +299,18 @@ class MemoryStore:
         self._alone = (consumer, self._clock() + self.timing.lease_seconds)
         return True
 
-    def _ring(self) -> None:
-        self._bell += 1
-        self._rung.set()
-        self._rung = asyncio.Event()
+    def _wake(self) -> None:
+        self._wakeup += 1
+        self._woken.set()
+        self._woken = asyncio.Event()
 
-    async def wait(self, bell: str, seconds: float) -> None:
+    async def wait(self, wakeup: str, seconds: float) -> None:
         """See ``store.Store.wait``."""
         await self._served()
-        if str(self._bell) == bell:
+        if str(self._wakeup) == wakeup:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._rung.wait()
+                    await self._woken.wait()
 
     async def heartbeat(self, consumer: str, claims: Sequence[store.Claim]) -> list[bool]:
         """See ``store.Store.heartbeat``."""
@@ -342,7 +342,7 @@ class MemoryStore:
             lane.park(entry_id, SUSPECT, self._clock())
         else:
             lane.park(entry_id, RETURNED, self._clock() - self.timing.lease_seconds)
-        self._ring()
+        self._wake()
         return True
 
     def _standing(self, task_id: str, chunk: int) -> set[str]:

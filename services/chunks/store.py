@@ -65,14 +65,14 @@ class Taken:
         lost: Entries that were deleted from the stream while pending.
         draining: A suspect chunk waits and this consumer is the one that empties itself for it: take nothing more.
         turn: Where the weighted turns go on.
-        bell: Wait from here.
+        wakeup: Wait from here.
     """
 
     rows: list[Row]
     lost: list[entry.Ref]
     draining: bool
     turn: int = 0
-    bell: str = "0-0"
+    wakeup: str = "0-0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,11 +161,11 @@ class Store(Protocol):
         ...
 
     async def reclaim(self, ask: Ask) -> Taken:
-        """Hand out chunks whose lease ran out; ``turn`` and ``bell`` of the answer mean nothing."""
+        """Hand out chunks whose lease ran out; ``turn`` and ``wakeup`` of the answer mean nothing."""
         ...
 
-    async def wait(self, bell: str, seconds: float) -> None:
-        """Return when there may be work since ``bell``, or after ``seconds``. Safe to cancel."""
+    async def wait(self, wakeup: str, seconds: float) -> None:
+        """Return when there may be work since ``wakeup``, or after ``seconds``. Safe to cancel."""
         ...
 
     async def heartbeat(self, consumer: str, claims: Sequence[Claim]) -> list[bool]:

@@ -84,7 +84,7 @@ class ValkeyStore:
     ) -> store.Outcome:
         task_id = header.task_id
         touched = [self.keys.split(task_id), self.keys.inflight(task_id), self.keys.bytes]
-        touched += [self.keys.presence(keys.GROUP), self.keys.bell, *self.keys.lanes]
+        touched += [self.keys.presence(keys.GROUP), self.keys.wakeup, *self.keys.lanes]
         limits = self.limits
         args: list[str | bytes | int] = [
             token,
@@ -170,8 +170,8 @@ class ValkeyStore:
 
     async def take(self, ask: store.Ask, turn: int) -> store.Taken:
         """See ``store.Store.take``."""
-        rows, lost, draining, turn, bell = await self._ask("take", ask, [turn, turns.SCHEDULE_DIGITS])
-        return await self._taken(rows, lost, draining, turn, bell.decode())
+        rows, lost, draining, turn, wakeup = await self._ask("take", ask, [turn, turns.SCHEDULE_DIGITS])
+        return await self._taken(rows, lost, draining, turn, wakeup.decode())
 
     async def reclaim(self, ask: store.Ask) -> store.Taken:
         """See ``store.Store.reclaim``. The cursors are kept from round to round."""
@@ -180,13 +180,13 @@ class ValkeyStore:
         return await self._taken(rows, lost, draining, 0, "0-0")
 
     async def _ask(self, script: str, ask: store.Ask, more: Sequence[str | bytes | int]) -> Any:
-        touched = [*self.keys.lanes, self.keys.bell, self.keys.alone, self.keys.strikes_prefix]
+        touched = [*self.keys.lanes, self.keys.wakeup, self.keys.alone, self.keys.strikes_prefix]
         args: list[str | bytes | int] = [keys.GROUP, ask.consumer, ask.want, ask.held, _ms(self.timing.lease_seconds)]
         args += [self.limits.suspect_strikes, self.limits.poison_strikes, *more, *map(str, ask.forbidden)]
         return await self._run(script, touched, args)
 
     async def _taken(
-        self, raw: Sequence[Any], lost: Sequence[bytes], draining: int, turn: int, bell: str
+        self, raw: Sequence[Any], lost: Sequence[bytes], draining: int, turn: int, wakeup: str
     ) -> store.Taken:
         rows = []
         for lane_index, entry_id, count, strikes, flat in raw:
@@ -199,7 +199,7 @@ class ValkeyStore:
                 await self._discard(claim.ref, error)
                 continue
             rows.append(store.Row(claim, header, payload, strikes))
-        return store.Taken(rows, [entry.Ref.parse(ref.decode()) for ref in lost], bool(draining), turn, bell)
+        return store.Taken(rows, [entry.Ref.parse(ref.decode()) for ref in lost], bool(draining), turn, wakeup)
 
     async def _discard(self, ref: entry.Ref, error: Exception) -> None:
         """Dropping is always safe: a chunk that is missing is split again, by an ingest of our own version."""
@@ -213,10 +213,10 @@ class ValkeyStore:
         touched = [self.keys.lane(ref.lane), self.keys.bytes]
         await self._run("discard", touched, [keys.GROUP, ref.entry_id, str(ref)])
 
-    async def wait(self, bell: str, seconds: float) -> None:
+    async def wait(self, wakeup: str, seconds: float) -> None:
         """See ``store.Store.wait``."""
         with errors.translated():
-            await self._client.xread({self.keys.bell: bell}, count=1, block=_ms(seconds))
+            await self._client.xread({self.keys.wakeup: wakeup}, count=1, block=_ms(seconds))
 
     async def heartbeat(self, consumer: str, claims: Sequence[store.Claim]) -> list[bool]:
         """See ``store.Store.heartbeat``."""
@@ -248,7 +248,7 @@ class ValkeyStore:
         args: list[str | bytes | int] = [keys.GROUP, consumer, claim.ref.entry_id, claim.delivery_count]
         args += [_ms(self.timing.lease_seconds), self.limits.suspect_strikes, self.limits.poison_strikes]
         lane = self.keys.lane(claim.ref.lane)
-        return bool(await self._run("hand_back", [lane, self.keys.bell, strikes], args))
+        return bool(await self._run("hand_back", [lane, self.keys.wakeup, strikes], args))
 
     async def strike(self, task_id: str, chunk: int, token: str, *, add: bool) -> int:
         """See ``store.Store.strike``."""

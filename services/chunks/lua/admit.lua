@@ -1,40 +1,40 @@
 -- Second part of the prelude of take and reclaim: what may be worked, by whom.
--- A basket is what one call hands out: `rows` (lane index, id, delivery count, strikes, fields), `lost` refs.
+-- A handout is what one call hands out: `rows` (lane index, id, delivery count, strikes, fields), `lost` refs.
 
-local function new_basket(request)
+local function new_handout(request)
   return {rows = {}, lost = {}, draining = false, alone = false, request = request}
 end
 
-local function leave_suspect(basket, lane_index, id, count)
-  local request = basket.request
+local function leave_suspect(handout, lane_index, id, count)
+  local request = handout.request
   park(request.lanes[lane_index], request.group, id, SUSPECT, count, 0)
-  ring(request.bell)
-  if reserve_alone(request.alone_key, request.me, request.alone_ms) then basket.draining = true end
+  wake(request.wakeup)
+  if reserve_alone(request.alone_key, request.me, request.alone_ms) then handout.draining = true end
 end
 
 -- Takes up an entry that has just become ours, or leaves it to whoever may have it.
-local function admit(basket, lane_index, id, fields)
-  local request = basket.request
+local function admit(handout, lane_index, id, fields)
+  local request = handout.request
   local lane = request.lanes[lane_index]
   local _, count = owner_of(lane, request.group, id)
   local strikes = redis.call('SCARD', strikes_key(request.strikes_prefix, fields))
-  if request.forbidden[LANES[lane_index] .. ':' .. id] or basket.alone then
+  if request.forbidden[LANES[lane_index] .. ':' .. id] or handout.alone then
     park(lane, request.group, id, RETURNED, count, request.lease_ms)
     return
   end
   if is_suspect(strikes, request.suspect_from, request.poison_from) then
-    if request.held + #basket.rows > 0 then
-      leave_suspect(basket, lane_index, id, count)
+    if request.held + #handout.rows > 0 then
+      leave_suspect(handout, lane_index, id, count)
       return
     end
-    basket.alone = true
+    handout.alone = true
   end
-  basket.rows[#basket.rows + 1] = {lane_index, id, count, strikes, fields}
+  handout.rows[#handout.rows + 1] = {lane_index, id, count, strikes, fields}
 end
 
 -- Claims the first entry parked under `name` in a lane that we may work. True when there was one.
-local function claim_parked(basket, lane_index, name)
-  local request = basket.request
+local function claim_parked(handout, lane_index, name)
+  local request = handout.request
   local lane = request.lanes[lane_index]
   local rows = on_group('XPENDING', lane, request.group, '-', '+', request.forbidden_count + 1, name) or {}
   for _, row in ipairs(rows) do
@@ -42,10 +42,10 @@ local function claim_parked(basket, lane_index, name)
     if not request.forbidden[LANES[lane_index] .. ':' .. id] then
       local entry = redis.call('XCLAIM', lane, request.group, request.me, '0', id)[1]
       if entry then
-        admit(basket, lane_index, id, entry[2])
+        admit(handout, lane_index, id, entry[2])
       else
         redis.call('XACK', lane, request.group, id)
-        basket.lost[#basket.lost + 1] = LANES[lane_index] .. ':' .. id
+        handout.lost[#handout.lost + 1] = LANES[lane_index] .. ':' .. id
       end
       return true
     end
@@ -57,7 +57,7 @@ end
 local function read_request(at)
   local request = {
     lanes = {KEYS[1], KEYS[2], KEYS[3], KEYS[4]},
-    bell = KEYS[5], alone_key = KEYS[6], strikes_prefix = KEYS[7],
+    wakeup = KEYS[5], alone_key = KEYS[6], strikes_prefix = KEYS[7],
     group = ARGV[1], me = ARGV[2], want = tonumber(ARGV[3]), held = tonumber(ARGV[4]), lease_ms = tonumber(ARGV[5]),
     suspect_from = tonumber(ARGV[6]), poison_from = tonumber(ARGV[7]), alone_ms = tonumber(ARGV[5]),
     forbidden = {}, forbidden_count = #ARGV - at + 1,

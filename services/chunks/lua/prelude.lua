@@ -67,9 +67,9 @@ local function alive(lane, group, id)
   return last == nil or newer(id, last)
 end
 
--- A stream of one entry: who waits for work blocks on it, and misses nothing that was rung since it last looked.
-local function ring(bell)
-  redis.call('XADD', bell, 'MAXLEN', '1', '*', 'r', '')
+-- A stream of one entry: who waits for work blocks on it, and misses no wake-up since it last looked.
+local function wake(wakeup)
+  redis.call('XADD', wakeup, 'MAXLEN', '1', '*', 'r', '')
 end
 
 local function field(fields, name)

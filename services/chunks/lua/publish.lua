@@ -1,9 +1,9 @@
 -- flags: none, so that a full Valkey refuses it as a whole (OOM) before anything is written.
 -- Publishes one chunk under the splitting lease, the task's window and the queue's byte budget; or, dry, says whether it could.
--- KEYS: split, inflight, bytes, presence of the embedders, bell, the four lanes.
+-- KEYS: split, inflight, bytes, presence of the embedders, wakeup, the four lanes.
 -- ARGV: token, split lease ms, chunk, lane index, window per slot, window floor, queue bytes, group, size (0: sum of the
 --       fields), dry (1 or 0), then the fields of the entry.
-local split, inflight, bytes, embedders, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local split, inflight, bytes, embedders, wakeup = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local token, lease_ms, chunk, lane_index = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local group, size, dry = ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
 local lanes = {}
@@ -48,5 +48,5 @@ local id = redis.call('XADD', KEYS[5 + lane_index], '*', unpack(entry))
 local ref = LANES[lane_index] .. ':' .. id
 redis.call('HSET', inflight, chunk, ref)
 redis.call('HSET', bytes, ref, size)
-ring(bell)
+wake(wakeup)
 return 'PUBLISHED'

@@ -1,28 +1,28 @@
 -- flags: allow-oom
 -- Hands out at most `want` chunks: suspects first to who holds nothing, then the lanes in weighted turns, in each
 -- what was handed back before what is new.
--- KEYS: the four lanes, bell, alone, strikes prefix.
+-- KEYS: the four lanes, wakeup, alone, strikes prefix.
 -- ARGV: group, consumer, want, held, lease ms, suspect from, poison from, turn, schedule (a digit a turn), then refs
 --       that this consumer must not get.
 local request = read_request(10)
 local turn, schedule = tonumber(ARGV[8]), ARGV[9]
-local basket = new_basket(request)
-local bells = redis.call('XREVRANGE', request.bell, '+', '-', 'COUNT', 1)
-local bell = bells[1] and bells[1][1] or '0-0'
+local handout = new_handout(request)
+local wakeups = redis.call('XREVRANGE', request.wakeup, '+', '-', 'COUNT', 1)
+local wakeup = wakeups[1] and wakeups[1][1] or '0-0'
 
 local function answer()
-  return {basket.rows, basket.lost, basket.draining and 1 or 0, turn, bell}
+  return {handout.rows, handout.lost, handout.draining and 1 or 0, turn, wakeup}
 end
 
 for lane_index = 1, 4 do
   if request.held == 0 then
-    while #basket.rows == 0 and claim_parked(basket, lane_index, SUSPECT) do end
+    while #handout.rows == 0 and claim_parked(handout, lane_index, SUSPECT) do end
   else
     local waiting = on_group('XPENDING', request.lanes[lane_index], request.group, '-', '+', 1, SUSPECT) or {}
-    if #waiting > 0 and reserve_alone(request.alone_key, request.me, request.alone_ms) then basket.draining = true end
+    if #waiting > 0 and reserve_alone(request.alone_key, request.me, request.alone_ms) then handout.draining = true end
   end
 end
-if basket.draining then return answer() end
+if handout.draining then return answer() end
 if request.held == 0 and redis.call('GET', request.alone_key) == request.me then redis.call('DEL', request.alone_key) end
 
 local function read_new(lane_index)
@@ -35,15 +35,15 @@ local function read_new(lane_index)
   end
   if not reply then return false end
   local entry = reply[1][2][1]
-  admit(basket, lane_index, entry[1], entry[2])
+  admit(handout, lane_index, entry[1], entry[2])
   return true
 end
 
 local dry, dry_count = {}, 0
-while #basket.rows < request.want and dry_count < 4 and not basket.alone and not basket.draining do
+while #handout.rows < request.want and dry_count < 4 and not handout.alone and not handout.draining do
   local lane_index = tonumber(string.sub(schedule, turn + 1, turn + 1))
   turn = (turn + 1) % #schedule
-  if not dry[lane_index] and not claim_parked(basket, lane_index, RETURNED) and not read_new(lane_index) then
+  if not dry[lane_index] and not claim_parked(handout, lane_index, RETURNED) and not read_new(lane_index) then
     dry[lane_index] = true
     dry_count = dry_count + 1
   end

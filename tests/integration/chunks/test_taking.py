@@ -70,10 +70,10 @@ async def test_an_idle_consumer_wakes_at_once(make_store, embedder) -> None:
 
 
 async def test_nothing_rung_between_looking_and_waiting_is_missed(queue) -> None:
-    bell = (await queue.take(ask("a"), 0)).bell
+    wakeup = (await queue.take(ask("a"), 0)).wakeup
     await chunks.publish(queue, 1)
     async with asyncio.timeout(5):
-        await queue.wait(bell, 60)
+        await queue.wait(wakeup, 60)
 
 
 def ask(name: str, want: int = 4, held: int = 0) -> store.Ask:

@@ -103,7 +103,7 @@ def test_a_ref_is_read_as_it_was_written() -> None:
 
 def test_every_key_is_in_one_slot() -> None:
     names = keys.Keys("a")
-    every = [*names.lanes, names.bytes, names.bell, names.alone, names.strikes_prefix]
+    every = [*names.lanes, names.bytes, names.wakeup, names.alone, names.strikes_prefix]
     every += [names.inflight("t"), names.split("t"), names.strikes("t", 1), names.presence("x")]
     assert all(key.startswith("{vectorline}:a:") for key in every)
     assert len(set(every)) == len(every)
