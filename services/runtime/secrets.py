@@ -126,7 +126,7 @@ class Vault:
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Fetch all anew. One that cannot be had stays as it is: an outage of AWS closes no door."""
+        """Fetch all anew. One that cannot be had stays as it is: an outage of AWS locks nobody out."""
         for reference, secret in self._live.items():
             try:
                 value = await asyncio.to_thread(self._read, reference)

@@ -73,7 +73,7 @@ Opener = Callable[[], contextlib.AbstractAsyncContextManager[Service]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Door:
+class Authentication:
     """Who may come in, and over what: made once, before anything is opened."""
 
     keys: keys.Keyring
@@ -82,15 +82,15 @@ class Door:
 
 def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: secrets.Vault) -> None:
     """Run the service until SIGTERM or SIGINT."""
-    door = _door(process)
+    authentication = _authentication(process)
     logs.configure(process, name)
     heap.tune()
     sys.setswitchinterval(SWITCH_SECONDS)
-    uvloop.run(_serve(name, process, opener, vault, door))
+    uvloop.run(_serve(name, process, opener, vault, authentication))
 
 
-def _door(process: settings.ProcessSettings) -> Door:
-    """Stops the process when the door would stand open, or could not be opened by anybody."""
+def _authentication(process: settings.ProcessSettings) -> Authentication:
+    """Stops the process when anybody could come in, or nobody."""
     files = tls.files(process)
     if process.production and not process.internal_token.get_secret_value() and files is None:
         settings.refuse(
@@ -100,18 +100,18 @@ def _door(process: settings.ProcessSettings) -> Door:
     if process.production and not (process.api_key.get_secret_value() or process.api_keys.get_secret_value()):
         settings.refuse("API_KEY: production needs at least one key, here or in API_KEYS")
     try:
-        return Door(keys.Keyring(process), files)
+        return Authentication(keys.Keyring(process), files)
     except keys.WrongKeys as error:
         settings.refuse(f"API_KEYS: {error}")
 
 
 def _interceptors(
-    process: settings.ProcessSettings, door: Door, service: Service, vault: secrets.Vault
+    process: settings.ProcessSettings, authentication: Authentication, service: Service, vault: secrets.Vault
 ) -> list[grpc.aio.ServerInterceptor]:
     return [
         journal.Journal(service.quiet),
         failures.Failures(),
-        auth.Auth(door.keys, process.internal_token, service.rate, vault.look, peers=service.peers),
+        auth.Auth(authentication.keys, process.internal_token, service.rate, vault.look, peers=service.peers),
         decoding.Decoding(),
     ]
 
@@ -122,15 +122,15 @@ def _show_metrics(process: settings.ProcessSettings) -> None:
         prometheus_client.start_http_server(process.metrics_port, addr=process.grpc_host.strip("[]"))
 
 
-def _listen(server: grpc.aio.Server, process: settings.ProcessSettings, door: Door) -> int:
+def _listen(server: grpc.aio.Server, process: settings.ProcessSettings, authentication: Authentication) -> int:
     address = f"{process.grpc_host}:{process.grpc_port}"
-    if door.files is None:
+    if authentication.files is None:
         return server.add_insecure_port(address)
-    return server.add_secure_port(address, tls.server_credentials(door.files))
+    return server.add_secure_port(address, tls.server_credentials(authentication.files))
 
 
 async def _serve(
-    name: str, process: settings.ProcessSettings, opener: Opener, vault: secrets.Vault, door: Door
+    name: str, process: settings.ProcessSettings, opener: Opener, vault: secrets.Vault, authentication: Authentication
 ) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -138,14 +138,16 @@ async def _serve(
         loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
     _show_metrics(process)
     async with opener() as service:
-        server = grpc.aio.server(interceptors=_interceptors(process, door, service, vault), options=SERVER_OPTIONS)
+        server = grpc.aio.server(
+            interceptors=_interceptors(process, authentication, service, vault), options=SERVER_OPTIONS
+        )
         service.register(server)
         watcher = health.Health(service.names, service.dependencies)
         await watcher.begin()
         health_pb2_grpc.add_HealthServicer_to_server(watcher.servicer, server)
         if process.grpc_reflection:
             reflection.enable_server_reflection([*service.names, reflection.SERVICE_NAME], server)
-        port = _listen(server, process, door)
+        port = _listen(server, process, authentication)
         await server.start()
         heap.keep()
         log.info("Listening.", action="started", name=name, port=port)

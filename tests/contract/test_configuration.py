@@ -59,10 +59,10 @@ def readers(variable: str) -> list[str]:
 
 @pytest.fixture
 def _nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    """A process gets as far as its door, and fails the test if it would go on from there."""
+    """A process gets as far as authentication, and fails the test if it would go on from there."""
 
     def run(name: str, process: server.settings.ProcessSettings, *_rest: object) -> None:
-        server._door(process)
+        server._authentication(process)
         pytest.fail(f"{name} starts with it")
 
     monkeypatch.setattr(server, "run", run)
@@ -95,7 +95,7 @@ def test_a_wrong_value_stops_every_process_that_reads_it(
 
 @pytest.mark.usefixtures("_nothing_starts")
 @pytest.mark.parametrize("missing", ["API_KEY", "INTERNAL_TOKEN"])
-def test_production_does_not_start_without_its_door(
+def test_production_does_not_start_without_authentication(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
     for variable, value in {"ENVIRONMENT": "production", "API_KEY": "a-key", "INTERNAL_TOKEN": "a-token"}.items():

@@ -1,4 +1,4 @@
-"""A server with the line's own door: its interceptors, its ports, and servicers that answer anything."""
+"""A server as the services have it: their interceptors, their ports, and servicers that answer anything."""
 
 import contextlib
 import dataclasses
@@ -102,11 +102,13 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve with these settings of a process."""
     process = settings.ProcessSettings.model_validate({"grpc_host": "127.0.0.1", "grpc_port": 0, **chosen})
-    door = server._door(process)
+    authentication = server._authentication(process)
     service = server.Service(
         names=SERVICES, register=_nothing, dependencies={}, rate=rate or key_rates.LocalRate(), peers=PEERS
     )
-    listening = grpc.aio.server(interceptors=server._interceptors(process, door, service, vault or secrets.Vault()))
+    listening = grpc.aio.server(
+        interceptors=server._interceptors(process, authentication, service, vault or secrets.Vault())
+    )
     answering = servicers or Servicers()
     for add in ADDERS:
         add(answering, listening)
@@ -114,7 +116,7 @@ async def serving(
     health_pb2_grpc.add_HealthServicer_to_server(well, listening)
     for name in SERVICES:
         await well.set(name, health_pb2.HealthCheckResponse.SERVING)
-    port = server._listen(listening, process, door)
+    port = server._listen(listening, process, authentication)
     await listening.start()
     try:
         yield Served(port, answering)

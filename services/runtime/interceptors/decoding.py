@@ -1,4 +1,4 @@
-"""Requests are decoded behind the door, and one that cannot be is told so in our words.
+"""Requests are decoded behind authentication, and one that cannot be is told so in our words.
 
 gRPC would decode before any interceptor is asked: bytes of whom nobody knows, answered with the library's own error.
 """

@@ -1,4 +1,4 @@
-"""Keys as REST callers meet them: the real Envoy in front of the line's own door."""
+"""Keys as REST callers meet them: the real Envoy in front of the services' own authentication."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from gateway import render
 from services.runtime import keys
 from tests.integration.gateway.conftest import Gateway
-from tests.support import doors
+from tests.support import servers
 
 PEPPER = "pepper-pepper-pepper"
 MIB = 1024 * 1024
@@ -20,18 +20,18 @@ UPLOAD_MIB = 5 * 1024
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[doors.Served]:
+async def served() -> AsyncIterator[servers.Served]:
     slow = {"requests_per_second": 0.25}
     entries = [
         {"id": "ann", "hash": keys.digest("a", PEPPER).hex(), "scopes": ["read", "ingest"], "limits": slow},
         {"id": "old", "hash": keys.digest("o", PEPPER).hex(), "scopes": ["read"], "expires": "2026-01-01T00:00:00Z"},
     ]
-    async with doors.serving(api_keys=json.dumps(entries), api_key_pepper=PEPPER, api_key="k") as running:
+    async with servers.serving(api_keys=json.dumps(entries), api_key_pepper=PEPPER, api_key="k") as running:
         yield running
 
 
 @pytest.fixture
-async def rest(served: doors.Served, tmp_path: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
+async def rest(served: servers.Served, tmp_path: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
     gateway = Gateway(tmp_path, dict.fromkeys(render.ADDRESSES, served.address))
     try:
         await asyncio.to_thread(gateway.wait_for, "/healthz", 200)
@@ -67,7 +67,7 @@ async def test_an_expired_key_is_a_401_by_name(rest: httpx.AsyncClient) -> None:
 
 
 async def test_an_upload_of_5_gib_over_the_rate_is_refused_unread(
-    rest: httpx.AsyncClient, served: doors.Served
+    rest: httpx.AsyncClient, served: servers.Served
 ) -> None:
     await rest.get("/api/v1/status/t", headers={"x-api-key": "a"})
     reader, writer = await asyncio.open_connection(rest.base_url.host, rest.base_url.port)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway import render
 from tests.integration.gateway.conftest import Gateway
-from tests.support import certificates, doors
+from tests.support import certificates, servers
 
 
 def environment(files: dict[str, str], address: str) -> dict[str, str]:
@@ -28,7 +28,7 @@ async def test_the_gateway_reaches_a_service_only_with_a_certificate_of_its_ca(
     signer = authority if wanted == 200 else certificates.Authority(tmp_path / "other")
     own = signer.sign("gateway") | {"tls_ca_file": str(authority.folder / "ca.pem")}
     # The one server of this test stands for the indexer, whose route is asked.
-    async with doors.serving(api_key="k", **authority.sign("indexer")) as served:
+    async with servers.serving(api_key="k", **authority.sign("indexer")) as served:
         gateway = Gateway(tmp_path, environment(own, served.address))
         try:
             await asyncio.to_thread(gateway.wait_for, "/healthz/indexer", wanted)

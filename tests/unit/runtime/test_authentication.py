@@ -1,4 +1,4 @@
-"""Keys at the door of every service: who is let in, what is refused by which name, and when to come back."""
+"""Keys at every service: who is let in, what is refused by which name, and when to come back."""
 
 import contextlib
 import datetime
@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from vectorline.v1 import indexer_pb2, ingest_pb2, ingest_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
 from services.runtime import keys
-from tests.support import doors
+from tests.support import servers
 
 PEPPER = "pepper-pepper-pepper"
 
@@ -55,20 +55,20 @@ def refused() -> Iterator[Refusal]:
 
 async def test_several_keys_and_the_predecessors_are_let_in_by_their_ids() -> None:
     async with (
-        doors.serving(api_key="old", **listed(entry("ann", "a1"), entry("ann", "a2"), entry("bob", "b"))) as served,
+        servers.serving(api_key="old", **listed(entry("ann", "a1"), entry("ann", "a2"), entry("bob", "b"))) as served,
         served.tasks() as tasks,
     ):
         for secret in ("old", "a1", "a2", "b"):
-            await tasks.GetTask(doors.task(), metadata=doors.key(secret))
+            await tasks.GetTask(servers.task(), metadata=servers.key(secret))
 
         assert [caller.key_id for caller in served.servicers.callers] == ["default", "ann", "ann", "bob"]
 
 
-@pytest.mark.parametrize("metadata", [(), doors.key("wrong"), doors.key(""), (("x-internal-token", "wrong"),)])
+@pytest.mark.parametrize("metadata", [(), servers.key("wrong"), servers.key(""), (("x-internal-token", "wrong"),)])
 async def test_no_key_or_a_wrong_one_is_a_401(metadata: Any) -> None:
-    async with doors.serving(api_key="right", internal_token="token") as served, served.tasks() as tasks:
+    async with servers.serving(api_key="right", internal_token="token") as served, served.tasks() as tasks:
         with refused() as refusal:
-            await tasks.GetTask(doors.task(), metadata=metadata)
+            await tasks.GetTask(servers.task(), metadata=metadata)
 
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_INVALID")
 
@@ -77,28 +77,28 @@ async def test_an_expired_key_is_a_401_that_says_so() -> None:
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)
     past = entry("ann", "past", expires="2026-01-01T00:00:00Z")
     async with (
-        doors.serving(**listed(past, entry("ann", "good", expires=soon.isoformat()))) as served,
+        servers.serving(**listed(past, entry("ann", "good", expires=soon.isoformat()))) as served,
         served.tasks() as tasks,
     ):
-        await tasks.GetTask(doors.task(), metadata=doors.key("good"))
+        await tasks.GetTask(servers.task(), metadata=servers.key("good"))
         with refused() as refusal:
-            await tasks.GetTask(doors.task(), metadata=doors.key("past"))
+            await tasks.GetTask(servers.task(), metadata=servers.key("past"))
 
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_EXPIRED")
 
 
 async def test_a_scope_opens_its_methods_only_and_admin_opens_all() -> None:
     everyone = listed(entry("r", "r", "read"), entry("i", "i", "ingest"), entry("a", "a", "admin"))
-    async with doors.serving(**everyone) as served, served.tasks() as tasks:
+    async with servers.serving(**everyone) as served, served.tasks() as tasks:
         cancel = indexer_pb2.CancelTaskRequest(task_id="t")
-        await tasks.GetTask(doors.task(), metadata=doors.key("r"))
-        await tasks.CancelTask(cancel, metadata=doors.key("i"))
-        await tasks.CancelTask(cancel, metadata=doors.key("a"))
-        await tasks.GetTask(doors.task(), metadata=doors.key("a"))
+        await tasks.GetTask(servers.task(), metadata=servers.key("r"))
+        await tasks.CancelTask(cancel, metadata=servers.key("i"))
+        await tasks.CancelTask(cancel, metadata=servers.key("a"))
+        await tasks.GetTask(servers.task(), metadata=servers.key("a"))
         with refused() as reading:
-            await tasks.GetTask(doors.task(), metadata=doors.key("i"))
+            await tasks.GetTask(servers.task(), metadata=servers.key("i"))
         with refused() as cancelling:
-            await tasks.CancelTask(cancel, metadata=doors.key("r"))
+            await tasks.CancelTask(cancel, metadata=servers.key("r"))
 
     assert reading.reason == cancelling.reason == "SCOPE_MISSING"
     assert reading.code == grpc.StatusCode.PERMISSION_DENIED
@@ -106,13 +106,13 @@ async def test_a_scope_opens_its_methods_only_and_admin_opens_all() -> None:
 
 async def test_no_key_opens_an_internal_method_and_the_token_does() -> None:
     async with (
-        doors.serving(api_key="k", internal_token="token") as served,
+        servers.serving(api_key="k", internal_token="token") as served,
         grpc.aio.insecure_channel(served.address) as channel,
     ):
         ledger: Any = ledger_pb2_grpc.LedgerServiceStub(channel)
         asked = ledger_pb2.GetTaskRecordRequest(task_id="t")
         with refused() as refusal:
-            await ledger.GetTaskRecord(asked, metadata=doors.key("k"))
+            await ledger.GetTaskRecord(asked, metadata=servers.key("k"))
         await ledger.GetTaskRecord(asked, metadata=(("x-internal-token", "token"),))
 
     assert refusal.reason == "INTERNAL_ONLY"
@@ -121,12 +121,12 @@ async def test_no_key_opens_an_internal_method_and_the_token_does() -> None:
 
 async def test_a_key_over_its_rate_is_a_429_that_says_when_to_come_back() -> None:
     slow = entry("ann", "a", limits={"requests_per_second": 0.5})
-    async with doors.serving(**listed(slow, entry("bob", "b"))) as served, served.tasks() as tasks:
-        await tasks.GetTask(doors.task(), metadata=doors.key("a"))
+    async with servers.serving(**listed(slow, entry("bob", "b"))) as served, served.tasks() as tasks:
+        await tasks.GetTask(servers.task(), metadata=servers.key("a"))
         with refused() as refusal:
-            await tasks.GetTask(doors.task(), metadata=doors.key("a"))
+            await tasks.GetTask(servers.task(), metadata=servers.key("a"))
         for _ in range(5):
-            await tasks.GetTask(doors.task(), metadata=doors.key("b"))
+            await tasks.GetTask(servers.task(), metadata=servers.key("b"))
 
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUESTS_QUOTA_EXCEEDED")
     assert refusal.retry_after == "2"
@@ -136,13 +136,13 @@ async def test_a_key_over_its_rate_is_a_429_that_says_when_to_come_back() -> Non
 async def test_an_upload_over_the_rate_is_refused_without_its_body() -> None:
     limits = {"requests_per_second": 0.1}
     async with (
-        doors.serving(**listed(entry("ann", "a", limits=limits))) as served,
+        servers.serving(**listed(entry("ann", "a", limits=limits))) as served,
         grpc.aio.insecure_channel(served.address) as channel,
     ):
         ingest: Any = ingest_pb2_grpc.IngestServiceStub(channel)
-        await ingest.Upload(parts(1), metadata=doors.key("a"))
+        await ingest.Upload(parts(1), metadata=servers.key("a"))
         with refused() as refusal:
-            await ingest.Upload(parts(10_000), metadata=doors.key("a"))
+            await ingest.Upload(parts(10_000), metadata=servers.key("a"))
 
     assert refusal.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert served.servicers.upload_parts == 1

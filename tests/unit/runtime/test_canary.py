@@ -13,7 +13,7 @@ import structlog
 from vectorline.v1 import indexer_pb2, ingest_pb2
 
 from services.runtime import keys, logs, secrets, settings
-from tests.support import doors
+from tests.support import servers
 
 KEY, SECOND, WRONG = "vl_canary_key", "vl_canary_second", "vl_canary_wrong"
 TOKEN, PEPPER = "canary-internal-token", "canary-pepper-of-16"
@@ -37,26 +37,26 @@ def printed() -> Iterator[io.StringIO]:
 async def test_no_log_holds_a_key_a_secret_or_row_text(printed: io.StringIO) -> None:
     listed = [{"id": "ann", "hash": keys.digest(SECOND, PEPPER).hex(), "scopes": ["read"]}]
     chosen = {"api_key": KEY, "internal_token": TOKEN, "api_key_pepper": PEPPER, "api_keys": json.dumps(listed)}
-    async with doors.serving(**chosen) as served, grpc.aio.insecure_channel(served.address) as channel:
+    async with servers.serving(**chosen) as served, grpc.aio.insecure_channel(served.address) as channel:
         tasks: Any = served.tasks(channel)
         async with tasks as called:
             for secret in (KEY, SECOND, WRONG):
-                await over(called.GetTask(doors.task(), metadata=doors.key(secret)))
-            await over(called.GetTask(doors.task(f"break {ROW}"), metadata=doors.key(KEY)))
-            await over(called.GetTask(doors.task(ROW), metadata=(("x-internal-token", TOKEN),)))
-            await over(called.GetTask(doors.task(ROW), metadata=(("x-internal-token", f"{TOKEN}?"),)))
-            await over(called.CancelTask(indexer_pb2.CancelTaskRequest(task_id=ROW), metadata=doors.key(SECOND)))
+                await over(called.GetTask(servers.task(), metadata=servers.key(secret)))
+            await over(called.GetTask(servers.task(f"break {ROW}"), metadata=servers.key(KEY)))
+            await over(called.GetTask(servers.task(ROW), metadata=(("x-internal-token", TOKEN),)))
+            await over(called.GetTask(servers.task(ROW), metadata=(("x-internal-token", f"{TOKEN}?"),)))
+            await over(called.CancelTask(indexer_pb2.CancelTaskRequest(task_id=ROW), metadata=servers.key(SECOND)))
             ingest = channel.unary_unary(
                 "/vectorline.v1.IngestService/Process",
                 request_serializer=ingest_pb2.ProcessRequest.SerializeToString,
                 response_deserializer=ingest_pb2.ProcessResponse.FromString,
             )
-            await over(ingest(ingest_pb2.ProcessRequest(s3_key=ROW), metadata=doors.key(KEY)))
+            await over(ingest(ingest_pb2.ProcessRequest(s3_key=ROW), metadata=servers.key(KEY)))
 
     said = printed.getvalue()
     assert said.count("Served a call.") == 8
     assert "ValueError" in said  # the broken call was logged, by kind and place
-    assert "tests/support/doors.py" in said
+    assert "tests/support/servers.py" in said
     assert not [canary for canary in CANARIES if canary in said]
 
 

@@ -1,4 +1,4 @@
-"""Requests are decoded inside the call: behind the door, whatever the kind of method, and told of in our words."""
+"""Requests are decoded inside the call: behind authentication, in every kind of method, and told of in our words."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable

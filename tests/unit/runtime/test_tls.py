@@ -13,7 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from vectorline.v1 import ledger_pb2, ledger_pb2_grpc
 
 from services.runtime import channels, probe, server, settings, tls
-from tests.support import certificates, doors
+from tests.support import certificates, servers
 
 NO_TOKEN = pydantic.SecretStr("")
 
@@ -30,7 +30,7 @@ def files(where: dict[str, str]) -> tls.Files:
 
 
 @contextlib.asynccontextmanager
-async def ledger(served: doors.Served, where: dict[str, str], name: str = "indexer") -> AsyncIterator[Any]:
+async def ledger(served: servers.Served, where: dict[str, str], name: str = "indexer") -> AsyncIterator[Any]:
     async with channels.connect(served.address, NO_TOKEN, name=name, files=files(where)) as channel:
         yield ledger_pb2_grpc.LedgerServiceStub(channel)
 
@@ -49,7 +49,7 @@ async def code_of(stub: Any) -> grpc.StatusCode:
 
 async def test_a_service_is_internal_by_its_certificate_alone(authority: certificates.Authority) -> None:
     async with (
-        doors.serving(**authority.sign("indexer")) as served,
+        servers.serving(**authority.sign("indexer")) as served,
         ledger(served, authority.sign("embedder")) as stub,
         ledger(served, authority.sign("ingest", san=False)) as by_common_name,
     ):
@@ -61,18 +61,18 @@ async def test_a_service_is_internal_by_its_certificate_alone(authority: certifi
 async def test_the_gateways_certificate_opens_the_connection_and_no_internal_method(
     authority: certificates.Authority,
 ) -> None:
-    async with doors.serving(api_key="vl_key", **authority.sign("indexer")) as served:
+    async with servers.serving(api_key="vl_key", **authority.sign("indexer")) as served:
         gateway = channels.connect(served.address, NO_TOKEN, name="indexer", files=files(authority.sign("gateway")))
         async with served.tasks(gateway) as tasks:
             internal = ledger_pb2_grpc.LedgerServiceStub(gateway)
             assert await code_of(internal) == grpc.StatusCode.PERMISSION_DENIED
-            await tasks.GetTask(doors.task(), metadata=doors.key("vl_key"))
+            await tasks.GetTask(servers.task(), metadata=servers.key("vl_key"))
         assert [caller.key_id for caller in served.servicers.callers] == ["default"]
 
 
 async def test_a_call_that_a_gateway_passed_on_is_never_internal(authority: certificates.Authority) -> None:
     async with (
-        doors.serving(**authority.sign("indexer")) as served,
+        servers.serving(**authority.sign("indexer")) as served,
         ledger(served, authority.sign("ingest")) as stub,
     ):
         asked = ledger_pb2.GetTaskRecordRequest(task_id="t")
@@ -86,10 +86,10 @@ async def test_without_a_certificate_or_with_another_cas_nobody_comes_in(
 ) -> None:
     other = certificates.Authority(tmp_path / "other").sign("ingest")
     other["tls_ca_file"] = str(authority.folder / "ca.pem")
-    async with doors.serving(api_key="vl_key", **authority.sign("indexer")) as served:
+    async with servers.serving(api_key="vl_key", **authority.sign("indexer")) as served:
         async with served.tasks() as plaintext:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await plaintext.GetTask(doors.task(), metadata=doors.key("vl_key"), timeout=5)
+                await plaintext.GetTask(servers.task(), metadata=servers.key("vl_key"), timeout=5)
         async with ledger(served, other) as stub:
             assert await code_of(stub) == grpc.StatusCode.UNAVAILABLE
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -98,7 +98,7 @@ async def test_without_a_certificate_or_with_another_cas_nobody_comes_in(
 
 async def test_a_channel_speaks_only_to_the_service_that_it_means(authority: certificates.Authority) -> None:
     async with (
-        doors.serving(**authority.sign("embedder")) as served,
+        servers.serving(**authority.sign("embedder")) as served,
         ledger(served, authority.sign("ingest"), name="indexer") as stub,
     ):
         assert await code_of(stub) == grpc.StatusCode.UNAVAILABLE
@@ -111,7 +111,7 @@ async def test_changed_files_count_at_the_next_handshake(
     where = authority.sign("indexer")
     later = certificates.Authority(tmp_path / "later")
     newer, client = later.sign("indexer"), later.sign("ingest")
-    async with doors.serving(**where) as served, ledger(served, authority.sign("ingest")) as before:
+    async with servers.serving(**where) as served, ledger(served, authority.sign("ingest")) as before:
         assert await code_of(before) == grpc.StatusCode.OK
 
         move(newer, where, "tls_cert_file")  # half of the change: not yet used
@@ -150,7 +150,7 @@ def test_files_that_do_not_belong_together_stop_the_process(
     where = authority.sign("indexer") | {"tls_key_file": authority.sign("ingest")["tls_key_file"]}
 
     with pytest.raises(SystemExit):
-        server._door(settings.ProcessSettings.model_validate(where))
+        server._authentication(settings.ProcessSettings.model_validate(where))
 
     assert "TLS_CERT_FILE" in capsys.readouterr().err
 
@@ -158,14 +158,14 @@ def test_files_that_do_not_belong_together_stop_the_process(
 def test_production_starts_with_mtls_or_a_token_and_with_some_key(
     authority: certificates.Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def door(**chosen: str) -> None:
-        server._door(settings.ProcessSettings.model_validate({"environment": "production", **chosen}))
+    def authenticate(**chosen: str) -> None:
+        server._authentication(settings.ProcessSettings.model_validate({"environment": "production", **chosen}))
 
-    door(api_key="k", internal_token="t")
-    door(api_key="k", **authority.sign("indexer"))
+    authenticate(api_key="k", internal_token="t")
+    authenticate(api_key="k", **authority.sign("indexer"))
     for lacking, name in (({"api_key": "k"}, "INTERNAL_TOKEN"), ({"internal_token": "t"}, "API_KEY")):
         with pytest.raises(SystemExit):
-            door(**lacking)
+            authenticate(**lacking)
         said = capsys.readouterr().err
         assert name in said
         assert said.count("\n") == 1
