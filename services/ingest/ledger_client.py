@@ -106,10 +106,10 @@ class Ledger:
         with _translated():
             return await self._stub.BeginScan(ledger_pb2.BeginScanRequest(task_id=task_id, source=source))
 
-    async def end_scan(self, task_id: str, pinned: sources.Pinned, made: plan.Plan, plan_uri: str) -> Record:
+    async def end_scan(self, task: Record, pinned: sources.Pinned, made: plan.Plan, plan_uri: str) -> Record:
         """The scan ended."""
         request = ledger_pb2.EndScanRequest(
-            task_id=task_id,
+            task_id=task.task_id,
             source=pinned.to_proto(),
             plan_uri=plan_uri,
             rows_total=made.task_rows,
@@ -117,7 +117,7 @@ class Ledger:
             encoding=made.dialect.encoding,
             delimiter=made.dialect.delimiter,
             columns=made.columns,
-            types=made.types,
+            types=made.types if task.request.metadata == "typed" else (),  # legacy: every value is a string
             encoding_guessed=made.dialect.encoding_guessed,
             quoting=made.dialect.quoting,
             warnings=[each.to_proto() for each in made.warnings],

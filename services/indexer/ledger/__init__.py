@@ -2,9 +2,9 @@
 
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
 is · `shards` holds the books of chunks · `closing` settles, rolls up, seals, closes · `gate` answers before each
-purchase and write · `namespaces` keeps models apart · `allowance` counts what keys use ·
-`progress` counts · `listing` lists · `records` puts items into the messages of LedgerService · `servicer` serves it to
-ingest and embedder.
+purchase and write · `namespaces` keeps models apart · `column_types` remembers the types of the last load ·
+`allowance` counts what keys use · `progress` counts · `listing` lists · `records` puts items into the messages of
+LedgerService · `servicer` serves it to ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from services.indexer.ledger import (
     allowance,
     closing,
+    column_types,
     creation,
     gate,
     items,
@@ -23,6 +24,7 @@ from services.indexer.ledger import (
     listing,
     namespaces,
     progress,
+    records,
     shards,
     turns,
 )
@@ -83,6 +85,7 @@ class Ledger:
             storage, watch, self.tasks, index=index, upsert_deadline_seconds=upsert_deadline_seconds
         )
         self.listing = listing.Tasks(storage)
+        self.types = column_types.ColumnTypes(storage, index=index)
 
     async def create(self, new: creation.NewTask) -> tuple[table.Item, bool]:
         """Store a task, if its client's limits leave room; see `Creation.create`.
@@ -119,7 +122,12 @@ class Ledger:
             )
             await self.tasks.fail(task_id, allowance.ROWS, f"{words} Nothing was bought; try again tomorrow.")
             raise errors.Conflict(words, reason=allowance.ROWS, metadata={"task_id": task_id})
-        return await self.tasks.end_scan(task_id, scan)
+        types = {name: scan.types[name] for name in items.fitting(scan.types)}
+        changed = [records.types_changed(each) for each in await self.types.changes(task, types)]
+        task, first = await self.tasks.end_scan(task_id, dataclasses.replace(scan, warnings=(*scan.warnings, *changed)))
+        if first and not task.get("parent_task_id"):
+            await self.types.keep(task, types)
+        return task
 
     async def progress(self, tasks: Sequence[table.Item]) -> list[progress.Progress]:
         """How far each of these tasks is."""

@@ -1,13 +1,15 @@
 """What the ledger's items are called and what is in them.
 
 task: kind, client, request (ProcessRequest), body (its hash), token, task_type, namespace, question_id, status,
-status_at, status_token, listing, created, created_at, source (PinnedSource), plan_uri, rows_total, encoding, delimiter,
-columns, chunks_planned, started_at, scanned_at, stopped_at, completed_at, fence, model, error_reason, error,
-parent_task_id, sealed, chunks_total, shards_total, shards_opened, shards_settled, s (sums by shard), indexed, skipped,
-failed.
+status_at, status_token, listing, created, created_at, source (PinnedSource), plan_uri, rows_total, encoding,
+delimiter, columns, chunks_planned, warnings (Warning messages), encoding_guessed, quoting, started_at, scanned_at,
+stopped_at, completed_at, fence, model, error_reason, error, parent_task_id, sealed, chunks_total, shards_total,
+shards_opened, shards_settled, s (sums by shard), indexed, skipped, failed.
 
 Of a key with limits a task also has rows_per_day, and rows_day when its rows are counted; slots: n, t (since when, by
 task); rows: rows (of a client and a day).
+
+types: types (by column), task (that was loaded last).
 
 shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, chunks_failed, reasons, settled_at.
 """
@@ -15,12 +17,15 @@ shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, chunks_fai
 import enum
 import re
 import urllib.parse
+from collections.abc import Iterable
 from typing import Final
 
 from services.indexer.storage import table
 from services.runtime import errors
 
 CHUNKS_PER_SHARD: Final = 256
+# Of the names of columns in one item: DynamoDB's limit of an item is 400 KB, and the plan has them all.
+NAMES_BYTES: Final = 64 << 10
 # DynamoDB's limit of a partition key.
 KEY_BYTES: Final = 2048
 _TASK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -102,6 +107,11 @@ def namespace_key(index: str, namespace: str) -> str:
     return _key("namespace", index, namespace)
 
 
+def types_key(index: str, namespace: str, question_id: int | None) -> str:
+    """The key of the types that a question's columns had when it was last loaded."""
+    return _key("types", index, namespace, "" if question_id is None else str(question_id))
+
+
 def slots_key(client: str) -> str:
     """The key of a client's open tasks."""
     return _key("slots", client)
@@ -118,6 +128,17 @@ def _key(kind: str, *names: str) -> str:
     if len(key) > KEY_BYTES:
         raise errors.InvalidArgument(f"The name of this {kind} is longer than {KEY_BYTES} bytes.")
     return key
+
+
+def fitting(names: Iterable[str]) -> list[str]:
+    """The first names that an item has room for."""
+    kept, room = [], NAMES_BYTES
+    for name in names:
+        room -= len(name.encode())
+        if room < 0:
+            break
+        kept.append(name)
+    return kept
 
 
 def is_task(item: table.Item | None) -> bool:

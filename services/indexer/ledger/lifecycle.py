@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 # Within the margin of `turns.MARGIN_SECONDS`.
 SLOW_WRITE_SECONDS = 0.5
+MOST_WARNINGS = 100  # of a task; each is a sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,12 @@ class Scan:
     delimiter: str
     columns: tuple[str, ...]
     chunks: int = 0
+    # Serialised vectorline.v1.Warning.
+    warnings: tuple[bytes, ...] = ()
+    encoding_guessed: bool = False
+    quoting: str = ""
+    # By column; empty where metadata have no types.
+    types: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Lifecycle:
@@ -62,8 +69,11 @@ class Lifecycle:
         )
         return item
 
-    async def end_scan(self, task_id: str, scan: Scan) -> table.Item:
+    async def end_scan(self, task_id: str, scan: Scan) -> tuple[table.Item, bool]:
         """From processing to processing_chunks. The first scan that ends is the one that counts.
+
+        Returns:
+            The task as it is now, and whether this scan was the one.
 
         Raises:
             errors.Conflict: No scan was begun.
@@ -74,14 +84,17 @@ class Lifecycle:
             "rows_total": scan.rows,
             "encoding": scan.encoding,
             "delimiter": scan.delimiter,
-            "columns": list(scan.columns),
+            "columns": items.fitting(scan.columns),
+            "warnings": list(scan.warnings[:MOST_WARNINGS]),
+            "encoding_guessed": scan.encoding_guessed,
+            "quoting": scan.quoting,
             "chunks_planned": scan.chunks,
             "scanned_at": clock.text(self._clock.now()),
         }
         item, moved = await self.move(task_id, Status.PROCESSING_CHUNKS, since=(Status.PROCESSING,), set=found)
         if not moved and item["status"] in (Status.PENDING, Status.QUEUED):
             raise wrong_status(item, "A scan ends after it began")
-        return item
+        return item, moved
 
     async def fail(self, task_id: str, reason: str, message: str) -> table.Item:
         """An open task becomes failed. No effect on a terminal or blocked one."""

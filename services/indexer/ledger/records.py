@@ -1,9 +1,9 @@
 """Between the ledger's items and the messages of the LedgerService."""
 
 from google.protobuf import timestamp_pb2
-from vectorline.v1 import ingest_pb2, ledger_pb2
+from vectorline.v1 import ingest_pb2, ledger_pb2, warning_pb2
 
-from services.indexer.ledger import creation, lifecycle
+from services.indexer.ledger import column_types, creation, lifecycle
 from services.indexer.storage import clock, table
 from services.runtime import identity
 
@@ -80,7 +80,23 @@ def scan(message: ledger_pb2.EndScanRequest) -> lifecycle.Scan:
         delimiter=message.delimiter,
         columns=tuple(message.columns),
         chunks=message.chunks_total,
+        warnings=tuple(warning.SerializeToString() for warning in message.warnings),
+        encoding_guessed=message.encoding_guessed,
+        quoting=message.quoting,
+        types=dict(zip(message.columns, message.types, strict=False)),
     )
+
+
+def types_changed(change: column_types.Change) -> bytes:
+    """The warning about a column whose type is another than at the last load."""
+    return warning_pb2.Warning(
+        code="types_changed",
+        message=(
+            f"Column {change.column!r} is {change.now}, and was {change.before} when task {change.task_id} loaded this "
+            f"question into the namespace: filters on it find only one of the two. column_types says what it is."
+        ),
+        column=change.column,
+    ).SerializeToString()
 
 
 def timestamp(moment: str) -> timestamp_pb2.Timestamp:

@@ -5,7 +5,7 @@ import math
 from typing import Final
 
 from google.protobuf import json_format, struct_pb2
-from vectorline.v1 import task_pb2
+from vectorline.v1 import task_pb2, warning_pb2
 
 from services.indexer.ledger import items, progress, records
 from services.indexer.ledger.items import Status
@@ -38,6 +38,7 @@ def message(
     if "error" in item:
         task.error = item["error"]
         task.error_reason = item["error_reason"]
+    task.warnings.extend(warning_pb2.Warning.FromString(each) for each in item.get("warnings", ()))
     if status in items.TERMINAL:
         task.completed_at.CopyFrom(records.timestamp(item["completed_at"]))
         task.result.CopyFrom(_result(item, counts))
@@ -125,9 +126,11 @@ def _metadata(item: table.Item) -> task_pb2.TaskMetadata:
         metadata.source = source
     if "source" in item:
         metadata.source_bytes = pinned.size_bytes
-    for name in ("parent_task_id", "encoding", "delimiter", "model"):
+    for name in ("parent_task_id", "encoding", "delimiter", "quoting", "model"):
         if item.get(name):
             setattr(metadata, name, item[name])
+    if "encoding_guessed" in item:
+        metadata.encoding_guessed = item["encoding_guessed"]
     return metadata
 
 

@@ -123,7 +123,7 @@ class Driver:
         await self._ledger.begin_scan(record.task_id, pinned)
         if record.parent_task_id:  # a retry: its plan was made from its parent's when it was stored
             plan_uri = self._plans.plan_uri(record.task_id)
-            return await self._ledger.end_scan(record.task_id, pinned, await self._plans.plan(plan_uri), plan_uri)
+            return await self._ledger.end_scan(record, pinned, await self._plans.plan(plan_uri), plan_uri)
         with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
             source = self._sources.of_pin(pinned)
             scanning = stages.to_thread(scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check)
@@ -133,7 +133,7 @@ class Driver:
             plan_uri = await self._plans.keep_plan(record.task_id, scanned)
         failpoints.hit("ingest.before_end_scan")
         log.info("Scanned.", action="scanned", rows=scanned.plan.rows_total, chunks=scanned.plan.chunks_total)
-        return await self._ledger.end_scan(record.task_id, scanned.pinned, scanned.plan, plan_uri)
+        return await self._ledger.end_scan(record, scanned.pinned, scanned.plan, plan_uri)
 
     async def _pinned(
         self, record: ledger_client.Record, chosen: options.Options, stand: lease_watch.Standing

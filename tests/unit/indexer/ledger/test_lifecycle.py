@@ -59,7 +59,7 @@ async def test_a_resumed_task_that_was_scanned_goes_on_with_its_chunks_without_i
 
 async def test_the_first_scan_that_ends_counts(line: Line) -> None:
     task_id = await ledgers.scanned(line.book, rows=7)
-    task = await line.book.tasks.end_scan(task_id, ledgers.scan(rows=9))
+    task, _ = await line.book.tasks.end_scan(task_id, ledgers.scan(rows=9))
     assert task["rows_total"] == 7
 
 

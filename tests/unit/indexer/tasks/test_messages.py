@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vectorline.v1 import ingest_pb2, ledger_pb2, task_pb2
+from vectorline.v1 import ingest_pb2, ledger_pb2, task_pb2, warning_pb2
 
 from services.indexer.ledger import records
 from services.indexer.tasks import messages
@@ -48,6 +48,24 @@ async def test_a_new_task_shows_what_was_asked_but_not_its_idempotency_key(line:
     assert task.progress.percentage == 0
     for absent in ("started_at", "completed_at", "result", "stalled_since", "error"):
         assert not task.HasField(absent)
+
+
+async def test_what_was_found_out_about_the_source_is_told(line: Line) -> None:
+    task_id = await ledgers.create(line.book)
+    await line.book.tasks.begin_scan(task_id, b"")
+    warning = warning_pb2.Warning(code="blank_rows", message="7 rows are blank.", row=3, count=7)
+    found = ledger_pb2.EndScanRequest(
+        task_id=task_id,
+        plan_uri="s3://b/p",
+        encoding="cp1252",
+        encoding_guessed=True,
+        quoting="none",
+        warnings=[warning],
+    )
+    await line.book.end_scan(task_id, records.scan(found))
+    task = await seen(line, task_id)
+    assert list(task.warnings) == [warning]
+    assert (task.metadata.encoding, task.metadata.encoding_guessed, task.metadata.quoting) == ("cp1252", True, "none")
 
 
 async def test_progress_while_chunks_are_settled(line: Line) -> None:
