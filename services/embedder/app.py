@@ -105,6 +105,7 @@ async def application(
             {"indexer": lambda: health.ask(channel, INDEXER)},
             environment=process.environment,
         )
+        rate = rates.ValkeyRate(client)
         api = servicer.EmbedderServicer(
             interactive.Interactive(source, permit, limiter),
             indexer,
@@ -112,6 +113,7 @@ async def application(
             monitoring.Monitoring(overview, limiter, view, model=embedding.openai_model, configured=quota),
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
+            rate=rate,
         )
 
         def register(grpc_server: grpc.aio.Server) -> None:
@@ -127,7 +129,7 @@ async def application(
                 "indexer": health.Dependency(lambda: health.ask(channel, INDEXER), vital=False),
             },
             drain=consumption.drain,
-            rate=rates.ValkeyRate(client),
+            rate=rate,
             peers=PEERS,
         )
 

@@ -114,7 +114,13 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 yield errors.FieldViolation("request_id", words)
 
         request.request_id = request.request_id or key
-        return options.Options.from_request(request, self._defaults, also)
+        chosen = options.Options.from_request(request, self._defaults, also)
+        self._require(chosen.to_request())
+        return chosen
+
+    def _require(self, request: ingest_pb2.ProcessRequest) -> None:
+        """Refuse a load whose namespace, question or source the caller's key may not use."""
+        identity.require(namespace=request.namespace, question=request.question_id, source=self._sources.names(request))
 
     async def _uploaded(self, chosen: options.Options) -> sources.Pinned | None:
         """The earlier upload that a request names, if it names one; a caller's own only."""
@@ -126,6 +132,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def RetryTask(self, request: ingest_pb2.RetryTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Go on with a blocked task, or store a new one over the rejected rows of a finished one."""
         record = await self._visible(request.task_id)
+        self._require(record.request)
         if record.status == ledger_client.BLOCKED:
             return await self._accepted(await self._ledger.resume(record.task_id), context, "The task goes on.")
         if record.status not in ledger_client.TERMINAL:

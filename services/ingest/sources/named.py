@@ -63,6 +63,18 @@ class Sources:
             return f"This key of the bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names the prefixes that are."
         return f"The bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names those that are."
 
+    def names(self, request: ingest_pb2.ProcessRequest) -> tuple[str, ...]:
+        """What lists of allowed sources may call the request's source; nothing: it is the caller's own upload."""
+        if request.data_source == "metabase":
+            return ("metabase",)
+        if request.data_source == "local_csv":
+            return (f"local:{request.s3_key}",)
+        if request.data_source != "s3_csv":
+            return ()
+        uri = self._uri(request.s3_key)
+        own = f"s3://{self._allowed.bucket}/"
+        return (uri.removeprefix(own), uri) if uri.startswith(own) else (uri,)
+
     def of_request(self, chosen: options.Options) -> sources.Source:
         """The source that a request names."""
         if chosen.data_source == "local_csv":
