@@ -36,9 +36,7 @@ def public_methods(service: str) -> set[str]:
         method.name
         for method in found.methods
         if auth.access_of(f"/vectorline.v1.{service}/{method.name}") in auth.SCOPES
-        and any(
-            word in field.name for field in method.input_type.fields for word in ("namespace", "question", "s3_key")
-        )
+        and any(word in field.name for field in method.input_type.fields for word in NAMING)
     }
 
 
