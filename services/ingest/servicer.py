@@ -155,7 +155,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         return await self._accepted(await self._store_retry(record, every=request.all), context)
 
     async def _store_retry(self, parent: ledger_client.Record, *, every: bool) -> ledger_client.Record:
-        """One retry of a task for each kind: a repeated call answers the same one. Its rows are the driver's to find."""
+        """One retry of a task for each kind: a repeated call answers the same. Its rows are the driver's to find."""
         asked = ingest_pb2.ProcessRequest()
         asked.CopyFrom(parent.request)
         asked.request_id = retrying.request_id(parent.task_id, every=every)

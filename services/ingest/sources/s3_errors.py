@@ -58,6 +58,9 @@ _ELSEWHERE = Verdict(
     Kind.UNREADABLE,
     "lies in another region than is asked; set AWS_REGION (or AWS_ENDPOINT_URL) to the bucket's",
 )
+_UNSUPPORTED = Verdict(
+    Kind.UNREADABLE, "cannot be read: the store does not do what S3 does here (NotImplemented); copy it to another"
+)
 _CLOCK = Verdict(
     Kind.TRANSIENT, "is refused because this machine's clock is off by more than 15 minutes; set it right (NTP)"
 )
@@ -86,6 +89,7 @@ _BY_CODE: dict[str, Verdict] = {
         _ELSEWHERE,
     ),
     "IllegalLocationConstraintException": _ELSEWHERE,
+    **dict.fromkeys(("501", "NotImplemented"), _UNSUPPORTED),
     # A bucket that was just made, until its name is known everywhere.
     **dict.fromkeys(("307", "TemporaryRedirect", "Redirect"), _NOT_NOW),
     **dict.fromkeys(("KMS.ThrottlingException", "KMS.KMSInternalException", "KMS.InternalException"), _NOT_NOW),
@@ -108,7 +112,7 @@ def verdict(error: aws.ClientError) -> Verdict:
     known = _by_message(code, message) or _BY_CODE.get(code) or _BY_CODE.get(str(status))
     if known is not None:
         return known
-    if status == 429 or (status >= 500 and code != "NotImplemented"):
+    if status == 429 or status >= 500:
         return _NOT_NOW
     return Verdict(Kind.UNREADABLE, f"cannot be read: S3 answers {code or status}")
 
