@@ -26,6 +26,9 @@ def record(item: table.Item, *, existed: bool = False) -> ledger_pb2.TaskRecord:
         error=item.get("error", ""),
         existed=existed,
     )
+    for sums in item.get("s", {}).values():
+        for reason, rows in sums["reasons"].items():
+            message.rejected[reason] += rows
     if "source" in item:
         message.source.CopyFrom(source(item))
     return message

@@ -7,7 +7,7 @@ joined to a row's own. Encoding by hand costs about 0.2 µs a value, google.prot
 
 import dataclasses
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -150,11 +150,18 @@ class Encoder:
 
 def column_keys(names: Sequence[str]) -> tuple[str, ...]:
     """Return the metadata key of each column: its name, or csv_<name> where that is ours or Pinecone's."""
-    taken = set(names) | set(RESERVED)
+    return set_apart(names, RESERVED, lambda name: name.startswith("$"))
+
+
+def set_apart(
+    names: Sequence[str], ours: Sequence[str], also: Callable[[str], bool] = lambda _: False
+) -> tuple[str, ...]:
+    """Return the columns' names, as csv_<name> those that are ours (or fail `also`), and no two the same."""
+    taken = set(names) | set(ours)
     keys = []
     for name in names:
         key = name
-        if name in RESERVED or name.startswith("$"):
+        if name in ours or also(name):
             key = f"csv_{name}"
             while key in taken:
                 key = f"csv_{key}"

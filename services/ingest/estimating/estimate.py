@@ -22,7 +22,7 @@ SAMPLES = 5
 CHECK_TEXTS = 1_000
 # The rows' metadata name their task, and count towards a limit: what is as long stands in for a task.
 _TASK_ID = "00000000-0000-4000-8000-000000000000"
-_PROCESSED_AT = "2000-01-01T00:00:00.000Z"
+_PROCESSED_AT = "2000-01-01T00:00:00.000001Z"
 
 # Called now and then; what it raises ends the work.
 Check = Callable[[object], None]

@@ -7,6 +7,7 @@ other chunks; a plan of another version fails its task by name instead of giving
 import bisect
 import dataclasses
 import json
+from typing import Any
 
 from services.ingest import failures, warning
 from services.ingest.planning import selection
@@ -64,8 +65,11 @@ class Plan:
         return self.chunks_total if self.selected is None else len(self.selected.chunks)
 
     def to_json(self) -> bytes:
-        """Return the plan as UTF-8 JSON."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False).encode()
+        """Return the plan as UTF-8 JSON. Blocking: a retry of very many chunks takes its time."""
+        fields = dataclasses.asdict(dataclasses.replace(self, selected=None))
+        if self.selected is not None:  # as it is: asdict would copy each of a million things
+            fields["selected"] = {"chunks": self.selected.chunks}
+        return json.dumps(fields, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Plan":
@@ -84,13 +88,22 @@ class Plan:
                 "PLAN_UNKNOWN",
                 f"The task's plan is of splitter version {version}, here is {SPLITTER_VERSION}; submit it anew.",
             )
+        try:
+            return cls._of(fields)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise failures.FileFailure(
+                "PLAN_UNKNOWN", f"The task's plan was written by another version of ingest ({error}); submit it anew."
+            ) from error
+
+    @classmethod
+    def _of(cls, fields: dict[str, Any]) -> "Plan":
         fields["dialect"] = dialect.Dialect(**fields["dialect"])
         fields["columns"], fields["types"] = tuple(fields["columns"]), tuple(fields["types"])
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
         fields["warnings"] = tuple(warning.Warning(**each) for each in fields["warnings"])
         if fields.get("selected") is not None:
-            chunks = ((chunk, tuple(map(tuple, ranges))) for chunk, ranges in fields["selected"]["chunks"])
-            fields["selected"] = selection.Selection(tuple(chunks))
+            chunks = tuple(selection.Chosen(*each) for each in fields["selected"]["chunks"])
+            fields["selected"] = selection.Selection(chunks)
         return cls(**fields)
 
     def shard_of_chunk(self, chunk: int) -> int:

@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from vectorline.v1 import chunk_pb2
 
 from services.ingest import failures, sources
-from services.ingest.contract import contract, metadata
+from services.ingest.contract import contract
 from services.ingest.planning import cutter, duplicates, plan
 from services.ingest.reading import reader
 from services.ingest.request import options
@@ -49,16 +48,6 @@ class Chunk:
     payload: bytes
 
 
-class Rebuilt(NamedTuple):
-    """A row read again: its number (1-based), cells, and why it was not used (empty: it was)."""
-
-    row_number: int
-    cells: list[str]
-    reason: str
-    message: str
-    skipped: bool
-
-
 def split(
     source: sources.Source,
     pinned: sources.Pinned,
@@ -98,45 +87,6 @@ def split(
         reading.close()
 
 
-def rebuild(
-    source: sources.Source,
-    pinned: sources.Pinned,
-    made: plan.Plan,
-    context: Context,
-    pairs: duplicates.Slices,
-    *,
-    first_row: int,
-    rows: int,
-) -> Iterator[Rebuilt]:
-    """Read a range of rows again, for the export of rejects: cells as read, and what the contract says of each.
-
-    Args:
-        source: See split.
-        pinned: See split.
-        made: See split.
-        context: See split.
-        pairs: See split.
-        first_row: 1-based.
-        rows: How many.
-
-    Raises:
-        failures.FileFailure: See split.
-        failures.SourceFailure: See split.
-        failures.SourceUnavailable: See split.
-    """
-    splitter = _Splitter(made, context, pairs)
-    reading = cursor.Cursor(source, pinned, made)
-    end = min(first_row + rows, made.rows_total + 1)
-    try:
-        while first_row < end:
-            index = made.shard_of_row(first_row)
-            shard_end = min(end, made.shard_end(index)[1])
-            yield from splitter.rebuilt(index, reading.shard(index), first_row, shard_end)
-            first_row = shard_end
-    finally:
-        reading.close()
-
-
 class _Splitter:
     """Judges the rows of one task's source and packs them."""
 
@@ -145,17 +95,11 @@ class _Splitter:
         self._context = context
         self._pairs = pairs
         self._contract = contract.Contract(made.columns, made.types, context.options)
-        self._selected: dict[int, frozenset[int]] | None = None
-        if made.selected is not None:
-            self._selected = {
-                chunk: frozenset(made.selected.rows_of(number))
-                for number, (chunk, _) in enumerate(made.selected.chunks)
-            }
 
     def shard(self, index: int, blocks: Iterator[reader.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
         """Yield the wanted chunks of a shard, given its rows."""
         begun = self._plan.shards[index]
-        builder = self._builder(begun.first_chunk, begun.first_row, self._duplicates(index))
+        builder = self._builder(begun.first_chunk, begun.first_row, firsts_of(begun, self._pairs))
         cutting, last = cutter.Cutter(self._plan.chunk_size), max(wanted)
         for block in blocks:
             start = 0
@@ -169,37 +113,17 @@ class _Splitter:
                     yield builder.chunk()
                 if builder.number == last:
                     return
-                builder = self._builder(builder.number + 1, block.first_row + position, builder.duplicates)
+                builder = self._builder(builder.number + 1, block.first_row + position, builder.firsts)
         if builder.number != self._plan.shard_end(index)[0] - 1:
             raise failures.SourceFailure("SOURCE_CHANGED", "The source gives other chunks than its scan; start anew.")
         if builder.number in wanted:
             yield builder.chunk()
 
-    def rebuilt(self, index: int, blocks: Iterator[reader.Block], first_row: int, end_row: int) -> Iterator[Rebuilt]:
-        """Yield what became of some rows of a shard."""
-        repeated = self._duplicates(index)
-        common = metadata.Common({}, b"")
-        for block in blocks:
-            for position, cells in enumerate(block.rows):
-                row = block.first_row + position
-                if row >= end_row:
-                    return
-                if row >= first_row:
-                    flaw = block.flaws.get(position, "")
-                    outcome = self._contract.judge(cells, flaw, repeated.get(row, 0), 0, common)
-                    yield _rebuilt(row, cells, outcome)
-
-    def _duplicates(self, index: int) -> dict[int, int]:
-        begun = self._plan.shards[index]
-        if not begun.pairs:
-            return {}
-        return duplicates.read(
-            self._pairs(begun.first_pair * duplicates.PAIR_BYTES, begun.pairs * duplicates.PAIR_BYTES)
-        )
-
-    def _builder(self, number: int, first_row: int, repeated: dict[int, int]) -> "_Builder":
-        selected = self._selected.get(number) if self._selected is not None else None
-        return _Builder(number, first_row, self._contract, self._context, repeated, selected=selected)
+    def _builder(self, number: int, first_row: int, firsts: duplicates.Firsts) -> "_Builder":
+        chosen, selected = self._plan.selected, None
+        if chosen is not None and number in chosen.by_source_chunk:
+            selected = frozenset(chosen.rows_of(chosen.by_source_chunk[number]))
+        return _Builder(number, first_row, self._contract, self._context, firsts, selected=selected)
 
 
 class _Builder:
@@ -211,12 +135,12 @@ class _Builder:
         first_row: int,
         judge: contract.Contract,
         context: Context,
-        repeated: dict[int, int],
+        firsts: duplicates.Firsts,
         *,
         selected: frozenset[int] | None,
     ) -> None:
         self.number = number
-        self.duplicates = repeated
+        self.firsts = firsts
         self._first_row = first_row if selected is None else min(selected)
         self._selected = selected
         self._contract = judge
@@ -238,7 +162,8 @@ class _Builder:
 
     def add(self, block: reader.Block, start: int, end: int) -> None:
         """Add the block's rows ``start`` to ``end`` (exclusive)."""
-        judge, first_of = self._contract.judge, self.duplicates.get
+        judge = self._contract.judge
+        first_of = self.firsts.between(block.first_row + start, block.first_row + end).get
         flaw_of, usable, common = block.flaws.get, self._message.rows, self._common
         selected = self._selected
         for position in range(start, end):
@@ -269,6 +194,11 @@ class _Builder:
         )
 
 
+def firsts_of(shard: plan.Shard, pairs: duplicates.Slices) -> duplicates.Firsts:
+    """The rows of a shard whose id an earlier row has."""
+    return duplicates.Firsts(pairs, shard.first_pair, shard.pairs)
+
+
 def cut_cells(cells: Sequence[str]) -> list[str]:
     """Cut the cells of a reject, with a mark, where one is over 64 KiB or all together are over 256 KiB of UTF-8."""
     total = sum(map(len, cells))
@@ -286,9 +216,3 @@ def _cut(cell: str, limit: int) -> str:
         return cell
     # The cut may fall inside of a character; what is left of it is dropped.
     return f"{data[:limit].decode(errors='ignore')}… [cut: {len(data):,} bytes]"
-
-
-def _rebuilt(row: int, cells: list[str], outcome: contract.Outcome) -> Rebuilt:
-    if isinstance(outcome, contract.Usable):
-        return Rebuilt(row, cells, "", "", skipped=False)
-    return Rebuilt(row, cells, outcome.reason, outcome.message, skipped=isinstance(outcome, contract.Skip))

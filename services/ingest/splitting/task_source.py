@@ -7,7 +7,7 @@ from services.ingest import ledger_client, sources
 from services.ingest.planning import duplicates, plan, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
-from services.ingest.splitting import split
+from services.ingest.splitting import reread, split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +47,9 @@ class Opened:
             return self.plan.selected.rows_of(number)
         return range(first_row, first_row + rows)
 
-    def rows(self, first_row: int, count: int) -> Iterator[split.Rebuilt]:
-        """Read rows again, with what became of them. Blocking."""
-        return split.rebuild(
-            self.source, self.pinned, self.plan, self.context, self.pairs, first_row=first_row, rows=count
-        )
+    def rereading(self) -> reread.Reread:
+        """Reads rows again, with what became of them; to be closed."""
+        return reread.Reread(self.source, self.pinned, self.plan, self.context, self.pairs)
 
 
 def opened(

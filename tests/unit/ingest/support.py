@@ -16,7 +16,7 @@ from services.ingest.planning import plan, scan
 from services.ingest.reading import reader
 from services.ingest.request import options
 from services.ingest.sources import memory
-from services.ingest.splitting import split
+from services.ingest.splitting import reread, split
 
 
 @dataclasses.dataclass
@@ -60,12 +60,12 @@ class Loaded:
     def metadata(self) -> list[dict[str, Any]]:
         return [struct(row.metadata + message.common_metadata) for message in self.messages() for row in message.rows]
 
-    def rebuilt(self, first_row: int, rows: int) -> list[split.Rebuilt]:
-        made = split.rebuild(
-            self.source, self.pinned, self.plan, self.context, self.pairs, first_row=first_row, rows=rows
-        )
+    def rereading(self) -> reread.Reread:
+        return reread.Reread(self.source, self.pinned, self.plan, self.context, self.pairs)
+
+    def rebuilt(self, first_row: int, rows: int) -> list[reread.Rebuilt]:
         with blocks_of(self.piece_bytes):
-            return list(made)
+            return list(self.rereading().rows(range(first_row, first_row + rows)))
 
 
 @contextlib.contextmanager
