@@ -144,7 +144,7 @@ class _Splitter:
         self._plan = made
         self._context = context
         self._pairs = pairs
-        self._contract = contract.Contract(made.columns, made.types, context.options)
+        self._contract = contract.Contract(made.columns, made.types, context.options, made.date_orders)
         self._selected: dict[int, frozenset[int]] | None = None
         if made.selected is not None:
             self._selected = {
