@@ -19,6 +19,7 @@ _SEPARATOR = "\x1f"
 _COUNTED_ROWS = 1_000
 # A column with more of other cells among its filled ones than this, and than one, is meant as text.
 _ODD_SHARE = 0.1
+_FEW = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +122,10 @@ class Types:
         """Drop the types that cells rule out; False where no more cells need be seen."""
         if column.forms is None and not any(cells):
             return True
+        # How many cells have a value matters up to the counted rows, and beyond them to tell few from none.
+        counted = counting or column.filled < _FEW
         if column.spoiled is None and column.forms is not None and _all_of(column, cells):
-            column.filled += len(cells) - cells.count("")
+            column.filled += sum(1 for cell in cells if cell and not cell.isspace()) if counted else 0
             return True
         bare: Sequence[str] = [cell.strip() for cell in cells]
         if self._nulls:
@@ -132,7 +135,7 @@ class Types:
             return True
         column.boolean = column.boolean and all(cell.lower() in BOOLEANS for cell in set(bare) if cell)
         if column.spoiled is None and column.forms is not None and _all_of(column, bare):
-            column.filled += filled
+            column.filled += filled if counted else 0
         elif column.spoiled is None or counting:
             self._walk(column, bare, numbers, counting=counting)
         return counting or column.may_change
@@ -160,9 +163,9 @@ def _all_of(column: _Column, cells: Sequence[str]) -> bool:
     if joined.count(_SEPARATOR) != len(cells):
         return False
     forms = [form for form in column.forms or () if number_forms.matcher(form, _SEPARATOR)(joined)]
-    if forms and max(map(len, cells)) > number_forms.SAFE_CHARACTERS:
-        long = [cell for cell in cells if len(cell) > number_forms.SAFE_CHARACTERS]
-        forms = [form for form in forms if all(number_forms.writes(form, cell) for cell in long)]
+    if forms and ("e" in joined or max(map(len, cells)) > number_forms.SAFE_CHARACTERS):
+        filled = list(filter(None, map(str.strip, cells) if " " in joined else cells))
+        forms = [form for form in forms if number_forms.writes_all(form, filled)]
     if not forms:
         return False
     column.forms = frozenset(forms)

@@ -86,10 +86,12 @@ class Columns:
         """Tell whether the date filter takes a row that was added; to be confirmed by ``found``."""
         if self._filter is None:
             return True
-        day = self._filter.day(row)
         written = moments.read(row[self._filter.position])
-        if written is not None and not written.plain:
+        if written is None:
+            return False
+        if not written.plain:
             self._used.add(self._filter.orders)
+        day = self._filter.day_of(written)
         return day is not None and self._filter.takes(day)
 
     def found(self) -> Found:
@@ -99,14 +101,16 @@ class Columns:
             failures.FileFailure: DATE_ORDER_UNCLEAR.
             Unsettled: What ``within_dates`` told was not all true; it is with these orders.
         """
-        orders = {self._names[position]: evidence.orders for position, evidence in self._evidence.items()}
         for position, evidence in self._evidence.items():
             if evidence.unclear is not None:
                 raise _unclear(self._names[position], evidence)
-        if self._filter is not None and self._settled is None:
-            final = orders.get(self._chosen.date_column, self._filter.orders)
-            if self._used - {final}:
-                raise Unsettled(orders)
+        orders = {
+            self._names[position]: evidence.orders
+            for position, evidence in self._evidence.items()
+            if evidence.orders != moments.ORDERS
+        }
+        if self._filter is not None and self._settled is None and self._used - {self._filter.orders}:
+            raise Unsettled(orders)
         types = self._types.result()
         types = tuple(
             str(self._declared[position]) if position in self._declared else kind for position, kind in enumerate(types)

@@ -21,6 +21,9 @@ _DAY_FIRST = "dmy"
 _SEPARATOR = "\x1f"
 # Cells that a glance shows to have their year first, or to be empty.
 _YEAR_FIRST = re.compile(r"(?>(?:[0-9]{4}[-/.][^\x1f]*+)?\x1f)*+")
+# Orders in which a cell can be read, by whether it is a day in each; and each two of them.
+_CAN = {known: tuple(itertools.compress(moments.ORDERS, known)) for known in itertools.product((False, True), repeat=3)}
+_PAIRS = {can: tuple(itertools.combinations(can, 2)) for can in _CAN.values()}
 WORDS = {"ymd": "year, month, day", "mdy": "month, day, year", "dmy": "day, month, year"}
 
 
@@ -71,7 +74,7 @@ class Evidence:
     @property
     def unclear(self) -> Row | None:
         """The first row that means different things in the orders that are possible; None: nothing hangs on it."""
-        rows = [self._differing.get(pair) for pair in itertools.combinations(self.orders, 2)]
+        rows = [self._differing.get(pair) for pair in _PAIRS[self.orders]]
         return min(filter(None, rows), default=None)
 
     @property
@@ -85,14 +88,14 @@ class Evidence:
         return self._proofs.get(next(iter(self._all))) if len(self._all) == 1 else None
 
     def _look(self, written: moments.Written, row: Row) -> None:
-        can = [order for order, day in zip(moments.ORDERS, written.days, strict=True) if day is not None]
+        can = _CAN[written.days[0] is not None, written.days[1] is not None, written.days[2] is not None]
         self._any.update(can)
         self._dots_only &= written.dotted
         narrowed = self._all.intersection(can)
         if len(can) == 1 or (len(narrowed) == 1 < len(self._all)):
             self._proofs.setdefault(can[0] if len(can) == 1 else next(iter(narrowed)), row)
         self._all = narrowed
-        for pair in itertools.combinations(can, 2):
+        for pair in _PAIRS[can]:
             if pair in self._differing:
                 continue
             if self.doubtful is None and len({written.days[moments.ORDERS.index(order)] for order in pair}) > 1:

@@ -27,8 +27,10 @@ class Filter:
     def day(self, cells: Sequence[str]) -> datetime.date | None:
         """Return the day of a row; None: it has none."""
         written = moments.read(cells[self.position])
-        if written is None:
-            return None
+        return self.day_of(written) if written is not None else None
+
+    def day_of(self, written: moments.Written) -> datetime.date | None:
+        """Return the day of a date, in the first order in which it has one."""
         for order in self.orders:
             day = written.day(order, self.zone)
             if day is not None:

@@ -10,11 +10,11 @@ Read are, alone or followed by a time (24 hours or AM/PM, fractions, Z, UTC, GMT
 Anything else is no date: there is no cell of which a part is read and a part ignored.
 """
 
-import dataclasses
 import datetime
 import functools
 import re
 import zoneinfo
+from typing import NamedTuple
 
 from services.ingest.contract import calendar_words
 
@@ -25,15 +25,20 @@ ORDERS = ("ymd", "mdy", "dmy")
 
 # Longer cells are no dates: "Wed Apr 03 2024 10:00:00 GMT+0200 (Central European Summer Time)" has 64.
 _LONGEST = 100
+_SHORTEST = 6
 _PIVOT = 69
 _MIDNIGHT = datetime.time()
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_NOTHING = datetime.timedelta()
+_UTC = datetime.UTC
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=_UTC)
 _SECOND = datetime.timedelta(seconds=1)
 _WHOLE_DAY = datetime.timedelta(days=1)
 
 _YEAR = r"(?P<year>[0-9]{4}(?![0-9])|[0-9]{2}(?![0-9:.h]))"
 _MONTH = r"(?P<month>[^\W\d_]{3,12})"
 _ORDINAL = r"(?:st|nd|rd|th|er|º|°)?"
+# A day of numbers, where nothing but a time can follow.
+_DAY = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}(?![0-9.])")
 _WEEKDAY = re.compile(r"(?P<word>[^\W\d_]{2,12})\.?,?\s+")
 _PACKED = re.compile(
     r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
@@ -65,22 +70,21 @@ _TIME = re.compile(
     r"(?:T|:|,?\s+|,)(?P<hour>[0-9]{1,2})"
     r"(?:[:.h](?P<minute>[0-9]{2})(?:[:.](?P<second>[0-9]{2})(?:[.,:](?P<fraction>[0-9]{1,12}))?)?)?"
     r"\s*(?P<half>[ap]\.?\s?m\.?)?"
-    r"\s*(?P<zone>Z|(?:UTC|GMT)?\s?[+\-\u2212][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)?"
-    # The zone's name behind its offset.
-    r"(?:(?<=[0-9])\s*(?:\([^()]*\)|\[[^\[\]]*\]|[A-Z]{3,5}))?",
+    r"(?:\s*(?P<zone>Z|UTC|GMT|(?:UTC|GMT)?\s?[+\-\u2212][0-9]{1,2}(?::?[0-9]{2})?(?:\s[A-Z]{3,5})?)"
+    # Its name, in brackets.
+    r"(?:\s*(?:\([^()]*\)|\[[^\[\]]*\]))?)?",
     re.IGNORECASE,
 )
-_OFFSET = re.compile(r"(?P<sign>[+\-\u2212])(?P<hours>[0-9]{1,2}):?(?P<minutes>[0-9]{2})?$")
+_OFFSET = re.compile(r"(?P<sign>[+\-\u2212])(?P<hours>[0-9]{1,2}):?(?P<minutes>[0-9]{2})?")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A cell that is a date, as it is written."""
 
     # By ORDERS; None: it cannot be read so. The same day three times where the order says nothing.
     days: tuple[datetime.date | None, datetime.date | None, datetime.date | None]
     # Since midnight.
-    time: datetime.timedelta = datetime.timedelta()
+    time: datetime.timedelta = _NOTHING
     # From UTC; None: none is written.
     offset: datetime.timedelta | None = None
     # Its numbers are parted by dots.
@@ -90,18 +94,18 @@ class Written:
     def plain(self) -> bool:
         """It means the same in every order."""
         first, second, third = self.days
-        return first == second == third
+        return first is second is third
 
     def day(self, order: str, zone: Zone) -> datetime.date | None:
         """Return the day in a zone, of which a cell without an offset is; None: it is none in that order."""
         written = self.days[ORDERS.index(order)]
-        if written is None or (self.offset is None and self.time < _WHOLE_DAY):
+        if written is None or (self.time < _WHOLE_DAY and (self.offset is None or (not self.offset and zone is _UTC))):
             return written
         try:
             moment = datetime.datetime.combine(written, _MIDNIGHT) + self.time
             if self.offset is None:
                 return moment.date()
-            return (moment - self.offset).replace(tzinfo=datetime.UTC).astimezone(zone).date()
+            return (moment - self.offset).replace(tzinfo=_UTC).astimezone(zone).date()
         except (OverflowError, ValueError):
             return None
 
@@ -113,7 +117,7 @@ class Written:
         moment = datetime.datetime.combine(written, _MIDNIGHT)
         try:
             moment += self.time if self.offset is None else self.time - self.offset
-            passed = moment.replace(tzinfo=zone if self.offset is None else datetime.UTC) - _EPOCH
+            passed = moment.replace(tzinfo=zone if self.offset is None else _UTC) - _EPOCH
         except (OverflowError, ValueError):
             return None
         return passed / _SECOND if passed % _SECOND else passed // _SECOND
@@ -121,21 +125,36 @@ class Written:
 
 def zone(name: str) -> Zone:
     """Return a zone of the IANA database by its name."""
-    return datetime.UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
+    return _UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
 
 
 def read(cell: str) -> Written | None:
     """Return what a cell says; None: it is no date."""
     bare = cell.strip()
-    return _read(bare) if 6 <= len(bare) <= _LONGEST else None
+    if not _SHORTEST <= len(bare) <= _LONGEST:
+        return None
+    # Days repeat, and so do times; the two together hardly do.
+    if (match := _DAY.match(bare)) and (written := _day(match[0])):
+        if match.end() == len(bare):
+            return written
+        if clock := _clock(bare[match.end() :]):
+            return Written(written.days, clock[0], clock[1], written.dotted)
+    return _read(bare)
 
 
-@functools.lru_cache(maxsize=8_192)
+@functools.lru_cache(maxsize=4_096)
+def _day(cell: str) -> Written | None:
+    try:
+        return _numbers(cell)
+    except ValueError:  # no day of the calendar
+        return None
+
+
+@functools.lru_cache(maxsize=4_096)
 def _read(cell: str) -> Written | None:
     try:
         if cell[4] == cell[7:8] == "-" and cell[10:11] in ("", "T", " "):
-            moment = datetime.datetime.fromisoformat(cell)
-            return _written(moment)
+            return _written(datetime.datetime.fromisoformat(cell))
     except ValueError:
         pass
     try:
@@ -212,6 +231,13 @@ def _timed(written: Written, rest: str) -> Written | None:
     """Add what follows the day: nothing, or a time and nothing else."""
     if not rest:
         return written
+    clock = _clock(rest)
+    return written._replace(time=clock[0], offset=clock[1]) if clock else None
+
+
+@functools.lru_cache(maxsize=4_096)
+def _clock(rest: str) -> tuple[datetime.timedelta, datetime.timedelta | None] | None:
+    """Read a time with what leads to it: since midnight, and from UTC."""
     match = _TIME.fullmatch(rest)
     if match is None or not (match["minute"] or match["half"]):
         return None
@@ -225,7 +251,10 @@ def _timed(written: Written, rest: str) -> Written | None:
         return None
     micros = int((match["fraction"] or "0")[:6].ljust(6, "0"))
     time = datetime.timedelta(hours=hour, minutes=minute, seconds=second, microseconds=micros)
-    return dataclasses.replace(written, time=time, offset=_offset(match["zone"]))
+    try:
+        return time, _offset(match["zone"])
+    except ValueError:
+        return None
 
 
 def _offset(written: str | None) -> datetime.timedelta | None:
