@@ -1,7 +1,5 @@
 """Names of months and weekdays as files have them: English, German, French, Spanish, Italian, Portuguese, Dutch."""
 
-import unicodedata
-
 _MONTHS = (
     "jan january januar jänner janvier janv enero ene gennaio gen janeiro januari",
     "feb february februar février févr fév febrero febbraio fevereiro fev februari",
@@ -30,14 +28,10 @@ _DAYS = frozenset(_WEEKDAYS.split())
 
 
 def month(word: str) -> int | None:
-    """Return the number of a month by its name or abbreviation, in any case; None: it is none."""
-    return _NUMBERS.get(_plain(word))
+    """Return the number of a month by its name or abbreviation (NFC), in any case; None: it is none."""
+    return _NUMBERS.get(word.casefold())
 
 
 def is_weekday(word: str) -> bool:
-    """Tell whether a word is a weekday's name or abbreviation."""
-    return _plain(word) in _DAYS
-
-
-def _plain(word: str) -> str:
-    return unicodedata.normalize("NFC", word).casefold()
+    """Tell whether a word (NFC) is a weekday's name or abbreviation."""
+    return word.casefold() in _DAYS

@@ -18,7 +18,7 @@ _SEPARATOR = "\x1f"
 # Cells of a column that is text by now are counted up to this row: so many show whether it is meant as a number.
 _COUNTED_ROWS = 1_000
 # A column with more of other cells among its filled ones than this, and than one, is meant as text.
-_ODD_SHARE = 0.1
+_ODD_SHARE = 0.25
 _FEW = 10
 
 
@@ -120,6 +120,8 @@ class Types:
 
     def _narrow(self, column: _Column, cells: Sequence[str], numbers: Sequence[int], *, counting: bool) -> bool:
         """Drop the types that cells rule out; False where no more cells need be seen."""
+        if self._nulls:
+            cells = self._nulls.blanked(cells)
         if column.forms is None and not any(cells):
             return True
         # How many cells have a value matters up to the counted rows, and beyond them to tell few from none.
@@ -127,9 +129,7 @@ class Types:
         if column.spoiled is None and column.forms is not None and _all_of(column, cells):
             column.filled += sum(1 for cell in cells if cell and not cell.isspace()) if counted else 0
             return True
-        bare: Sequence[str] = [cell.strip() for cell in cells]
-        if self._nulls:
-            bare = self._nulls.blanked(bare)
+        bare = [cell.strip() for cell in cells]
         filled = len(bare) - bare.count("")
         if not filled:
             return True

@@ -17,7 +17,6 @@ Convert = Callable[[str], Value]
 _SHOWN_CHARACTERS = 60
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
-_LONGEST_NUMBER = 350
 _INFINITE = float("inf")
 
 
@@ -59,7 +58,7 @@ def converter(
 
 def _number(name: str, cell: str) -> float:
     bare = cell.strip()
-    value = float(bare) if len(bare) <= _LONGEST_NUMBER and _NUMBER.fullmatch(bare) else _INFINITE
+    value = float(bare) if len(bare) <= number_forms.LONGEST_CHARACTERS and _NUMBER.fullmatch(bare) else _INFINITE
     if abs(value) == _INFINITE:
         remedy = "write it with a point for decimals and without units or separators of thousands"
         raise _bad(name, cell, "number", remedy)

@@ -13,6 +13,7 @@ Anything else is no date: there is no cell of which a part is read and a part ig
 import datetime
 import functools
 import re
+import unicodedata
 import zoneinfo
 from typing import NamedTuple
 
@@ -157,6 +158,7 @@ def _read(cell: str) -> Written | None:
             return _written(datetime.datetime.fromisoformat(cell))
     except ValueError:
         pass
+    cell = unicodedata.normalize("NFC", cell)
     try:
         return _numbers(cell) or _named(cell)
     except ValueError:  # no day of the calendar, or no time of the day

@@ -63,3 +63,17 @@ def test_columns_are_chosen_and_excluded() -> None:
     ours = set(metadata.RESERVED)
     assert set(support.load(data, metadata_columns=("b", "id")).metadata()[0]) - ours == {"b"}
     assert set(support.load(data, exclude_columns=("b",)).metadata()[0]) - ours == {"a", "c"}
+
+
+def test_what_precedes_strings_is_kept_for_so_many_lengths_only() -> None:
+    """Many columns with cells of many lengths once held 216 MB for ever."""
+    chosen = support.options.Options(data_source="upload", question_id=7)
+    for columns in (10, 3_000):
+        names = ("id", "formatted_text", *(f"c{number}" for number in range(columns)))
+        encoder = metadata.Encoder(names, ("string",) * len(names), chosen)
+        for length in range(1, 700, 7):
+            cells = ["1", "a", *["x" * length] * columns]
+            made = support.struct(encoder.row(cells, "a", "1", 0))
+            assert made["c7"] == "x" * length
+        kept = sum(len(field._strings) for _, field, _ in encoder._fields)
+        assert kept <= 65_536
