@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from google.protobuf import struct_pb2
 from vectorline.v1 import chunk_pb2
 
 from services.chunks import entry
@@ -25,10 +26,11 @@ from tests.unit.ingest import support
 FAILURES = {
     "EMPTY_FILE", "NO_HEADER", "DUPLICATE_HEADER", "MISSING_COLUMN", "TOO_MANY_COLUMNS", "UNBALANCED_QUOTE", "NOT_TEXT",
     "NOT_CSV", "BAD_ENCODING", "GZIP_BOMB", "GZIP_TRUNCATED", "GZIP_CORRUPT", "DUPLICATE_IDS",
+    "DATE_ORDER_UNCLEAR",
 }  # fmt: skip
 REJECTS = {
     "missing_id", "empty_id", "bad_id", "id_too_long", "empty_text", "text_too_long", "metadata_too_large",
-    "field_too_long", "ragged_row", "bad_quoting", "bad_encoding", "bad_date",
+    "field_too_long", "ragged_row", "bad_quoting", "bad_encoding", "bad_date", "bad_value",
 }  # fmt: skip
 # Sizes of the blocks in which a file is read again.
 BLOCKS = (1, 5, 64, 1 << 20)
@@ -132,9 +134,13 @@ def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: split.Rebui
     row_id = again.cells[loaded.plan.columns.index(chosen.id_column)]
     assert row.vector_id == f"{chosen.question_id}.{row_id}"
     assert row_id.strip()
+    assert row_id.strip() not in chosen.null_values
     assert len(row.vector_id.encode()) <= 512
     assert row.text.strip()
-    values = support.struct(row.metadata + common)
+    values = {
+        name: list(value) if isinstance(value, struct_pb2.ListValue) else value
+        for name, value in support.struct(row.metadata + common).items()
+    }
     assert set(metadata.RESERVED) <= set(values)
     assert all(math.isfinite(value) for value in values.values() if isinstance(value, float))
     assert len(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()) <= metadata.LIMIT_BYTES + 100

@@ -20,7 +20,8 @@ WORDS = (
     b"id", b"formatted_text", b"created_at", b"text", b"source", b"csv_text", b"row_id", b"$x", b"column_2",
     b"true", b"FALSE", b"yes", b"NaN", b"inf", b"1e999", b"-0", b"-1.5e-7", b"00123", b"0x10", b"1_000",
     b"9007199254740993", b"2025-01-01", b"2025-02-30", b"2025-01-02T23:59:59-05:00", b"1/2/2025",
-    b"1-2-2025", b"13/13/2025", b"0000-01-01",
+    b"1-2-2025", b"13/13/2025", b"0000-01-01", b"13/1/2025", b"1.2.25", b"25-01-02", b"3 Jan 2025 1:00 PM", b"NULL",
+    b"12E5", b"1.10", b"1.1", b"2.50", b"1e-05", b"+7", b"red|wood", b"1712102400",
     b"<b>", b"</p>", b"<!--", b"-->", b"<", b">", b"&amp;", b"&#x41;", b"&lt;", b"&", b"=1+1", b"x" * 60, b"a b " * 40,
     b"y" * 250, b'2,"a"b' + b"z" * 250 + b"\n", b'\n3,"' + b"z\n" * 150 + b'"\n4,d\n', b"\x80" * 40,
     b"\n5," + b"\x80" * 40 + b"\n",
@@ -39,6 +40,10 @@ OPTIONS: dict[str, Sequence[Any]] = {
     "metadata_columns": (["text"], ["id"]),
     "exclude_columns": (["formatted_text"], ["created_at"]),
     "id_column": ("formatted_text", "text"),
+    "null_values": (["NULL"], ["1", "true"]),
+    "column_types": (["created_at:timestamp"], ["created_at:number"], ["text:list(|)"], ["id:string", "text:boolean"]),
+    "date_order": ("mdy", "dmy", "ymd"),
+    "time_zone": ("Asia/Tokyo", "America/New_York"),
     "chunk_size": (1, 2, 7),
 }
 REWRITTEN = ("utf-16", "utf-16-be", "utf-8-sig", "utf-32", "cp1252", "cp932", "gb18030")

@@ -1,9 +1,9 @@
 """The row contract (API.md §2): what becomes of a row. A bad row is a named reject, never a failed neighbour."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from services.ingest.contract import dates, metadata, sanitizers, tokens
+from services.ingest.contract import dates, declared, metadata, nulls, sanitizers, tokens
 from services.ingest.reading import reader
 from services.ingest.request import options, template
 
@@ -53,16 +53,25 @@ class Contract:
         names: The source's columns (with all that header.check wants).
         types: Their types.
         chosen: The request.
+        orders: The order of dates, by column, where the scan found one out.
     """
 
-    def __init__(self, names: Sequence[str], types: Sequence[str], chosen: options.Options) -> None:
-        self.encoder = metadata.Encoder(names, types, chosen)
+    def __init__(
+        self,
+        names: Sequence[str],
+        types: Sequence[str],
+        chosen: options.Options,
+        orders: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.encoder = metadata.Encoder(names, types, chosen, orders)
+        self._nulls = nulls.of(chosen)
+        self._legacy = chosen.metadata == "legacy"
         self._width = len(names)
         self._id = names.index(chosen.id_column)
         self._prefix = f"{chosen.question_id}."
         self._sanitize = sanitizers.of(chosen.sanitizer)
         self._truncate = chosen.on_long_text == "truncate"
-        self._dates = dates.of(names, chosen)
+        self._dates = dates.of(names, chosen, orders)
         if chosen.text_template:
             self._text = template.parse(chosen.text_template).render(names)
         else:
@@ -82,6 +91,9 @@ class Contract:
         """
         if flaw or len(cells) != self._width:
             return self._unreadable(cells, flaw)
+        written = cells
+        if self._nulls:
+            cells = self._nulls.blanked(cells)
         row_id = cells[self._id]
         if not row_id or row_id.isspace():
             reason = "empty_id" if row_id else "missing_id"
@@ -93,7 +105,8 @@ class Contract:
         vector_id = self._prefix + row_id
         if outcome := _bad_vector_id(vector_id):
             return outcome
-        return self._with_text(cells, vector_id, row_id, record_index, common)
+        described = written if self._legacy else cells
+        return self._with_text(cells, vector_id, row_id, record_index, common, described=described)
 
     def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject:
         if flaw:
@@ -104,8 +117,16 @@ class Contract:
         )
 
     def _with_text(
-        self, cells: Sequence[str], vector_id: str, row_id: str, record_index: int, common: metadata.Common
+        self,
+        cells: Sequence[str],
+        vector_id: str,
+        row_id: str,
+        record_index: int,
+        common: metadata.Common,
+        *,
+        described: Sequence[str],
     ) -> Outcome:
+        """Judge the text of ``cells``, and the metadata, which are of ``described``."""
         text = self._sanitize(self._text(cells))
         if not text or text.isspace():
             return Reject("empty_text", "The row has no text once it is sanitized; fill it in, or leave the row out.")
@@ -117,8 +138,11 @@ class Contract:
                     "on_long_text=truncate.",
                 )
             text = tokens.truncate(text)
-        entries = self.encoder.row(cells, text, row_id, record_index)
-        size = self.encoder.json_bytes(entries, common, cells, text=text, row_id=row_id, record_index=record_index)
+        try:
+            entries = self.encoder.row(described, text, row_id, record_index)
+        except declared.BadValue as error:
+            return Reject("bad_value", str(error))
+        size = self.encoder.json_bytes(entries, common, described, text=text, row_id=row_id, record_index=record_index)
         if size > metadata.LIMIT_BYTES:
             return Reject(
                 "metadata_too_large",
@@ -131,8 +155,7 @@ class Contract:
 def _outside(filtered: dates.Filter, cells: Sequence[str]) -> Outcome | None:
     day = filtered.day(cells)
     if day is None:
-        written = cells[filtered.position][:40]
-        return Reject("bad_date", f"{written!r} is no date; write YYYY-MM-DD, or leave the date filter out.")
+        return Reject("bad_date", filtered.refusal(cells))
     if not filtered.takes(day):
         return Skip("outside_dates", f"Its date {day} is outside of start_date and end_date.")
     return None

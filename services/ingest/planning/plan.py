@@ -7,13 +7,14 @@ other chunks; a plan of another version fails its task by name instead of giving
 import bisect
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from services.ingest import failures, warning
 from services.ingest.planning import selection
 from services.ingest.reading import dialect
 
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 3
 SHARD_CHUNKS = 256
 
 
@@ -38,7 +39,7 @@ class Plan:
     dialect: dialect.Dialect
     # Names of the columns; an empty header cell is column_<n>, 1-based.
     columns: tuple[str, ...]
-    # string, number or boolean, for each column.
+    # string, number or boolean, or what the request declares, for each column.
     types: tuple[str, ...]
     rows_total: int
     # Of the source as stored.
@@ -53,6 +54,8 @@ class Plan:
     # The rows that a retry takes; None: all.
     selected: selection.Selection | None = None
     warnings: tuple[warning.Warning, ...] = ()
+    # By column: in which orders its dates may stand; of each row the first counts that it can be read in.
+    date_orders: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def task_rows(self) -> int:
@@ -101,6 +104,7 @@ class Plan:
         fields["columns"], fields["types"] = tuple(fields["columns"]), tuple(fields["types"])
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
         fields["warnings"] = tuple(warning.Warning(**each) for each in fields["warnings"])
+        fields["date_orders"] = {name: tuple(orders) for name, orders in fields["date_orders"].items()}
         if fields.get("selected") is not None:
             chunks = tuple(selection.Chosen(*each) for each in fields["selected"]["chunks"])
             fields["selected"] = selection.Selection(chunks)

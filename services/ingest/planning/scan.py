@@ -4,15 +4,18 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from services.ingest import failures, sources
-from services.ingest.contract import column_types, dates
+from services.ingest.contract import columns, nulls
 from services.ingest.planning import cutter, duplicates, plan
 from services.ingest.reading import dialect, encoding, gunzip, header, reader
 from services.ingest.request import options
 from services.ingest.sources import streams
 
 _EXAMPLES = 5
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ def scan(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
-    """Read the whole source once (twice, when it turns out late not to be UTF-8).
+    """Read the whole source once; again when it turns out late not to be UTF-8, or to write its dates in another order.
 
     Args:
         source: Where the bytes are.
@@ -49,13 +52,16 @@ def scan(
         failures.SourceUnavailable: The bytes cannot be had now.
     """
     declared = chosen.encoding
+    orders: columns.Orders | None = None
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
-            run = _Pass(chosen, declared, duplicates.Finder(pathlib.Path(partitions)), progress)
+            run = _Pass(chosen, declared, orders, duplicates.Finder(pathlib.Path(partitions)), progress)
             try:
                 return run.over(source, pinned, folder / "duplicates.bin")
             except _NotUtf8 as found:
-                declared = found.encoding
+                declared, orders = found.encoding, None
+            except columns.Unsettled as found:
+                orders = found.orders
 
 
 class _NotUtf8(Exception):
@@ -71,37 +77,41 @@ class _Pass:
         self,
         chosen: options.Options,
         declared: str,
+        orders: columns.Orders | None,
         finder: duplicates.Finder,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._chosen = chosen
         self._declared = declared
+        self._orders = orders
+        self._nulls = nulls.of(chosen)
         self._finder = finder
         self._progress = progress
         self._cutter = cutter.Cutter(chosen.chunk_size)
         self._chunks = 0
         self._shards: list[plan.Shard] = []
         self._rows = 0
-        self._dates: dates.Filter | None = None
+        self._columns: columns.Columns | None = None
 
     def over(self, source: sources.Source, pinned: sources.Pinned, sidecar: pathlib.Path) -> Scan:
         """Read the source from its first byte to its last."""
         stored = streams.Hashed(source.open(pinned, 0))
         try:
             form, rows = self._reader(stored)
-            types = self._blocks(rows)
+            self._blocks(rows)
             while stored.read(reader.BLOCK_BYTES):  # padding after gzip data belongs to the checksum too
                 pass
         finally:
             stored.close()
         names = header.names(rows.header)
+        found = (self._columns or columns.Columns(names, self._chosen)).found()
         pairs = self._finder.write(sidecar, self._rows)
         if pairs and self._chosen.on_duplicate == "fail":
             raise self._duplicate_ids(sidecar, pairs)
         made = plan.Plan(
             dialect=form,
             columns=names,
-            types=types,
+            types=found.types,
             rows_total=self._rows,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256.hexdigest(),
@@ -109,6 +119,8 @@ class _Pass:
             chunks_total=self._chunks,
             duplicates_total=pairs,
             shards=_with_pairs(self._shards, sidecar),
+            date_orders=found.date_orders,
+            warnings=found.warnings,
         )
         return Scan(made, dataclasses.replace(pinned, sha256=made.sha256, gzip=form.gzip), sidecar)
 
@@ -135,55 +147,43 @@ class _Pass:
         if not self._reading.telling_blocks and not encoding.mostly_utf8(lines):
             raise _NotUtf8(encoding.detect_legacy(b"".join(line for line in lines if not line.isascii())))
 
-    def _blocks(self, rows: reader.Reader) -> tuple[str, ...]:
-        types: column_types.Types | None = None
+    def _blocks(self, rows: reader.Reader) -> None:
+        found: columns.Columns | None = None
         width = id_position = 0
         for block in rows.blocks():
-            if types is None:
-                id_position = self._check_header(rows.header)
-                width = len(rows.header)
-                types = column_types.Types(width)
+            if found is None:
+                names = self._check_header(rows.header)
+                id_position, width = names.index(self._chosen.id_column), len(names)
+                found = self._columns = columns.Columns(names, self._chosen, self._orders)
             usable = block.rows
+            numbers: Sequence[int] = range(block.first_row, block.first_row + len(usable))
             if block.flaws or set(map(len, usable)) != {width}:
-                usable = [r for i, r in enumerate(usable) if len(r) == width and i not in block.flaws]
-            if len(usable) < len(block.rows) or self._dates is not None:
-                self._ids(block, id_position, width)
-            else:
-                self._finder.add(*_filled([row[id_position] for row in usable], block.first_row))
-            types.add(usable)
+                usable, numbers = _readable(block, width)
+            found.add(usable, numbers)
+            if found.dated:
+                usable, numbers = _only(usable, numbers, found.within_dates)
+            ids, numbers = self._filled([row[id_position] for row in usable], numbers)
+            if ids:
+                self._finder.add(ids, numbers)
             self._cut(block)
             self._rows += len(block.rows)
             if self._progress is not None:
                 self._progress(self._rows)
-        if types is None:
+        if found is None:
             self._check_header(rows.header)
-        return types.result() if types else (column_types.STRING,) * len(rows.header)
 
-    def _check_header(self, cells: list[str]) -> int:
+    def _check_header(self, cells: list[str]) -> tuple[str, ...]:
         names = header.names(cells)
         header.check(names, self._chosen)
-        self._dates = dates.of(names, self._chosen)
-        return names.index(self._chosen.id_column)
+        return names
 
-    def _ids(self, block: reader.Block, position: int, width: int) -> None:
-        """Take the ids of a block in which not every row counts; a row that does not is nobody's first."""
-        found = [
-            (row[position], number)
-            for number, row in enumerate(block.rows, start=block.first_row)
-            if len(row) == width
-            and number - block.first_row not in block.flaws
-            and row[position].strip()
-            and self._within_dates(row)
-        ]
-        if found:
-            ids, numbers = zip(*found, strict=True)
-            self._finder.add(ids, numbers)
-
-    def _within_dates(self, row: Sequence[str]) -> bool:
-        if self._dates is None:
-            return True
-        day = self._dates.day(row)
-        return day is not None and self._dates.takes(day)
+    def _filled(self, ids: Sequence[str], numbers: Sequence[int]) -> tuple[Sequence[str], Sequence[int]]:
+        """Return the ids that are some, with the numbers of their rows; a row without one is nobody's first."""
+        if self._nulls:
+            ids = self._nulls.blanked(ids)
+        if all(map(str.strip, ids)):
+            return ids, numbers
+        return _only(ids, numbers, lambda cell: not self._nulls.is_null(cell))
 
     def _cut(self, block: reader.Block) -> None:
         starts = list(self._cutter.cut(block.sizes))
@@ -207,12 +207,16 @@ class _Pass:
         )
 
 
-def _filled(ids: list[str], first_row: int) -> tuple[Sequence[str], Sequence[int] | range]:
-    numbers = range(first_row, first_row + len(ids))
-    if all(map(str.strip, ids)):
-        return ids, numbers
-    kept = [(value, number) for value, number in zip(ids, numbers, strict=True) if value.strip()]
-    return [value for value, _ in kept], [number for _, number in kept]
+def _readable(block: reader.Block, width: int) -> tuple[list[list[str]], Sequence[int]]:
+    """Return the rows that have no flaw and are as wide as the header, with their numbers."""
+    kept = [i for i, row in enumerate(block.rows) if len(row) == width and i not in block.flaws]
+    return [block.rows[i] for i in kept], [block.first_row + i for i in kept]
+
+
+def _only(values: Sequence[T], numbers: Sequence[int], keep: Callable[[T], bool]) -> tuple[list[T], list[int]]:
+    """Return the values to keep, with their numbers."""
+    kept = [i for i, value in enumerate(values) if keep(value)]
+    return [values[i] for i in kept], [numbers[i] for i in kept]
 
 
 def _with_pairs(shards: list[plan.Shard], sidecar: pathlib.Path) -> tuple[plan.Shard, ...]:

@@ -4,7 +4,7 @@ import collections
 from collections.abc import Sequence
 
 from services.ingest import failures
-from services.ingest.request import options, template
+from services.ingest.request import options, template, types
 
 _SHOWN_NAMES = 50
 
@@ -44,7 +44,9 @@ def wanted(chosen: options.Options) -> tuple[str, ...]:
         needed.append(chosen.text_column)
     if chosen.dated:
         needed.append(chosen.date_column)
-    return tuple(dict.fromkeys((*needed, *chosen.metadata_columns, *chosen.exclude_columns)))
+    return tuple(
+        dict.fromkeys((*needed, *chosen.metadata_columns, *chosen.exclude_columns, *types.parse(chosen.column_types)))
+    )
 
 
 def check(columns: Sequence[str], chosen: options.Options) -> None:

@@ -44,7 +44,7 @@ class Reread:
     ) -> None:
         self._plan = made
         self._pairs = pairs
-        self._contract = contract.Contract(made.columns, made.types, context.options)
+        self._contract = contract.Contract(made.columns, made.types, context.options, made.date_orders)
         self._cursor = cursor.Cursor(source, pinned, made)
         self._shard = -1
         self._blocks: Iterator[reader.Block] = iter(())

@@ -94,7 +94,7 @@ class _Splitter:
         self._plan = made
         self._context = context
         self._pairs = pairs
-        self._contract = contract.Contract(made.columns, made.types, context.options)
+        self._contract = contract.Contract(made.columns, made.types, context.options, made.date_orders)
 
     def shard(self, index: int, blocks: Iterator[reader.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
         """Yield the wanted chunks of a shard, given its rows."""
