@@ -10,6 +10,7 @@ from services.ingest.request import options
 # More columns of text that are meant as numbers are not listed one by one.
 _LISTED = 20
 _SHOWN_CHARACTERS = 40
+_SHOWN_NAME_CHARACTERS = 100
 
 Orders = Mapping[str, tuple[str, ...]]
 
@@ -152,7 +153,7 @@ def _unclear(name: str, evidence: date_orders.Evidence) -> failures.FileFailure:
         why = "no cell of the column shows which"
     return failures.FileFailure(
         "DATE_ORDER_UNCLEAR",
-        f"The dates of column {name[:100]!r} may be {said}: {why}, and {_shown(cell)} in row {row:,} depends on it; "
+        f"The dates of column {_named(name)!r} may be {said}: {why}, and {_shown(cell)} in row {row:,} depends on it; "
         f"say which by date_order={'|'.join(evidence.orders)}, or write YYYY-MM-DD.",
     )
 
@@ -168,8 +169,8 @@ def _inferred(name: str, evidence: date_orders.Evidence) -> warning.Warning:
     read = date_orders.WORDS[order]
     return warning.Warning(
         "date_order_inferred",
-        f"The dates of column {name[:100]!r} are read as {read}: {why}. Set date_order to settle it.",
-        column=name,
+        f"The dates of column {_named(name)!r} are read as {read}: {why}. Set date_order to settle it.",
+        column=_named(name),
         row=row,
     )
 
@@ -178,12 +179,18 @@ def _is_text(name: str, spoiled: column_types.Spoiled) -> warning.Warning:
     what = "is not written like the numbers before it" if spoiled.other_form else "is no number"
     return warning.Warning(
         "column_is_text",
-        f"Column {name[:100]!r} is text because of {_shown(spoiled.cell)} in row {spoiled.row:,}, which {what}; if its "
-        f"values are numbers, say {name[:100]}:number in column_types; name cells that mean no value in null_values.",
-        column=name,
+        f"Column {_named(name)!r} is text because of {_shown(spoiled.cell)} in row {spoiled.row:,}, which {what}; if "
+        f"its values are numbers, say {_named(name)}:number in column_types; name cells that mean no value in "
+        "null_values.",
+        column=_named(name),
         row=spoiled.row,
     )
 
 
 def _shown(cell: str) -> str:
     return repr(cell if len(cell) <= _SHOWN_CHARACTERS else f"{cell[:_SHOWN_CHARACTERS]}…")
+
+
+def _named(name: str) -> str:
+    """A name may have a megabyte, and a task must hold its warnings."""
+    return name[:_SHOWN_NAME_CHARACTERS]

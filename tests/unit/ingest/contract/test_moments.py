@@ -2,7 +2,7 @@ import datetime
 import zoneinfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.contract import moments
@@ -137,6 +137,7 @@ FORMS = [
 ORDERED = {"mdy": "%m/%d/%Y %I:%M:%S %p", "dmy": "%d.%m.%Y, %H:%M:%S"}
 
 
+@settings(deadline=None)
 @given(moment=st.datetimes(FIRST, timezones=st.just(UTC)), form=st.sampled_from([*FORMS, *ORDERED.values()]))
 def test_whatever_a_program_writes_is_read_as_it_was_meant(moment: datetime.datetime, form: str) -> None:
     written = moments.read(moment.strftime(form))
@@ -146,6 +147,7 @@ def test_whatever_a_program_writes_is_read_as_it_was_meant(moment: datetime.date
     assert written.seconds(order, UTC) == moment.replace(microsecond=0).timestamp()
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("0123456789-/.: TZAPMapm+,()maraugsept3年"), max_size=30))
 def test_any_text_is_a_date_or_none(cell: str) -> None:
     written = moments.read(cell)

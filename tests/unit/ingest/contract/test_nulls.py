@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.contract import nulls
@@ -39,6 +39,7 @@ def test_without_null_values_only_blanks_mean_nothing() -> None:
     assert "a" not in made[1]
 
 
+@settings(deadline=None)
 @given(cells=st.lists(st.sampled_from(["", " ", "x", " x", "X", "NULL ", "y"])), values=st.sets(st.sampled_from("xy")))
 def test_blanked_cells_are_those_that_are_null(cells: list[str], values: set[str]) -> None:
     empty = nulls.Nulls(sorted(values))
