@@ -6,15 +6,20 @@ since files of the kind hold both. Encoding is not offered: nothing here writes 
 
 import codecs
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 NAME = "cesu-8"
 # A pair: a high surrogate (ED A0..AF xx), then a low one (ED B0..BF xx).
 PAIR = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+_HIGH = bytes(range(0x80, 0x100))
 
 
-def decode(data: bytes, errors: str = "strict") -> tuple[str, int]:
+def decode(data: "Buffer", errors: str = "strict") -> tuple[str, int]:
     """Decode whole text; half of a pair is an error, as it is in UTF-8."""
-    return PAIR.sub(_joined, bytes(data)).decode("utf-8", errors), len(data)
+    return PAIR.sub(_joined, bytes(data)).decode("utf-8", errors), memoryview(data).nbytes
 
 
 def register() -> None:
@@ -31,11 +36,12 @@ def _encode(text: str, errors: str = "strict") -> tuple[bytes, int]:
 
 
 class _Decoder(codecs.BufferedIncrementalDecoder):
-    def _buffer_decode(self, data: bytes, errors: str, final: bool) -> tuple[str, int]:
-        end = len(data)
+    def _buffer_decode(self, data: "Buffer", errors: str, final: bool) -> tuple[str, int]:
+        whole = bytes(data)
+        end = len(whole)
         if not final:  # a character or a pair may go on; the last byte below 0x80 ends both
-            end = max((at + 1 for at in range(len(data) - 1, -1, -1) if data[at] < 0x80), default=0)
-        return decode(data[:end], errors)[0], end
+            end = len(whole.rstrip(_HIGH))
+        return decode(whole[:end], errors)[0], end
 
 
 def _search(name: str) -> codecs.CodecInfo | None:

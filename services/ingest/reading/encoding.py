@@ -3,7 +3,6 @@
 import codecs
 import dataclasses
 import re
-from collections.abc import Sequence
 
 from services.ingest import failures, warning
 from services.ingest.reading import ballot, foreign, legacy

@@ -79,7 +79,7 @@ def _latin(letter: str) -> bool:
 def _of_no_alphabet(beyond: list[str]) -> int:
     """Return how many letters the best fitting language does not have."""
     small = "".join(beyond).lower()
-    counts = collections.Counter(each for each in small if each.isalpha() and each not in "ªºµ" or _is_mark(each))
+    counts = collections.Counter(each for each in small if (each.isalpha() and each not in "ªºµ") or _is_mark(each))
     known = [sum(counts[letter] for letter in alphabet) for alphabet in ALPHABETS]
     known += [sum(n for letter, n in counts.items() if low <= ord(letter) <= high) for low, high in _SCRIPTS]
     return sum(counts.values()) - max(known)
