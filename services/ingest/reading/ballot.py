@@ -12,9 +12,14 @@ _CHARACTER = (
     rb"|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})"
 )
 _CHARACTERS = re.compile(_CHARACTER)
+# Every byte that leads a character becomes C2, every one that follows 80. A search by a pattern takes 50 times as long.
+_KINDS = bytes(0xC2 if 0xC2 <= byte <= 0xF4 else 0x80 if 0x80 <= byte <= 0xBF else 0 for byte in range(256))
 _UTF8 = re.compile(rb"(?:[\x00-\x7f]++|" + _CHARACTER + rb")*+")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _DIGITS = re.compile(rb"[0-9]+")
+# So many lines are all looked at, of further ones every so-manieth.
+_ALL = 20_000
+_ALL_BUT = 16
 # Where a line that is too long can be cut: no character of any encoding ends in the middle there.
 _CUTS = re.compile(rb"[\x20-\x2f]")
 
@@ -35,14 +40,17 @@ class Ballot:
 
     def add(self, lines: Sequence[bytes]) -> None:
         """Let lines vote; those of ASCII have no say."""
-        for line in lines:
-            if line.isascii():
-                continue
+        high = [line for line in lines if not line.isascii()]
+        if not holds_utf8(high):  # the usual case of another encoding
+            self.other += len(high)
+            self._sample.extend(high)
+            return
+        for line in high:
             if is_utf8(line) or self._strays(line):
                 self.utf8 += 1
             else:
                 self.other += 1
-                self._sample.add(line)
+                self._sample.extend((line,))
 
     def add_good(self, texts: Sequence[str]) -> None:
         """Let lines vote that were read as UTF-8 without fault."""
@@ -77,6 +85,11 @@ def is_utf8(line: bytes) -> bool:
     return _UTF8.fullmatch(line) is not None
 
 
+def holds_utf8(lines: Sequence[bytes]) -> bool:
+    """Tell whether there may be a character of UTF-8 or CESU-8 in lines: a byte that leads one before one that follows."""
+    return b"\xc2\x80" in b"".join(lines).translate(_KINDS)
+
+
 class _Sample:
     """Every so-manieth of the different lines: when they fill the room, every second one goes, and so on."""
 
@@ -87,10 +100,16 @@ class _Sample:
         self._every = 1
         self._count = 0
 
-    def add(self, line: bytes) -> None:
-        self._count += 1
-        if self._count % self._every:
-            return
+    def extend(self, lines: Sequence[bytes]) -> None:
+        """Take what there is room for."""
+        skipped = -self._count % self._every
+        self._count += len(lines)
+        for line in lines[skipped :: self._every]:
+            self._add(line)
+        if self._count > _ALL:  # files say the same again and again
+            self._every = max(self._every, _ALL_BUT)
+
+    def _add(self, line: bytes) -> None:
         key = _DIGITS.sub(b"", line[:1_000])  # the same text under another number says nothing new
         if key in self._seen:
             return

@@ -13,6 +13,8 @@ import chardet
 from services.ingest import failures
 from services.ingest.reading import plausible
 
+# What is written where nothing speaks for anything else.
+USUAL = "cp1252"
 # chardet's name of each candidate, and how much less common than cp1252 it is, or how easily something else looks
 # like it: ties go to what Windows writes. A detector that may answer anything answers EBCDIC.
 CANDIDATES = {
@@ -24,6 +26,9 @@ CANDIDATES = {
 }  # fmt: skip
 # The runner-up's likelihood, as a share of the best one's, at which they are as good as equal.
 AS_LIKELY = 0.975
+# Where only so few characters speak, a page that is rarer than cp1252 must win by more.
+FEW = 4
+AS_LIKELY_OF_FEW = 0.9
 # What each oddity costs a page, however long the text: a long text must not bury what only the wrong page has.
 ODDITY = 0.97
 MOST_ODDITIES = 6
@@ -47,6 +52,8 @@ class Guess:
     # How likely, by a scale of its own.
     likelihood: float
     plausible: float
+    # Characters beyond ASCII.
+    beyond: int
     text: str
 
     @property
@@ -63,7 +70,7 @@ def likeliest(sample: bytes) -> str:
         sample: Lines that are no UTF-8.
     """
     found = guesses(sample)
-    return found[0].codec if found else "cp1252"
+    return found[0].codec if found else USUAL
 
 
 def sure(sample: bytes) -> Guess:
@@ -77,8 +84,9 @@ def sure(sample: bytes) -> Guess:
     """
     found = guesses(sample)
     if found and found[0].plausible >= LEAST_PLAUSIBLE:
-        others = found[1:2]
-        if not others or others[0].likelihood <= AS_LIKELY * found[0].likelihood:
+        few = found[0].beyond <= FEW and found[0].codec != USUAL
+        limit = AS_LIKELY_OF_FEW if few else AS_LIKELY
+        if len(found) == 1 or found[1].likelihood <= limit * found[0].likelihood:
             return found[0]
     raise failures.FileFailure("ENCODING_UNCERTAIN", _uncertain(found))
 
@@ -98,7 +106,7 @@ def guesses(sample: bytes) -> tuple[Guess, ...]:
         odd, beyond = plausible.oddities(text)
         fit = max(0.0, 1 - odd / max(1, beyond))
         likelihood = match["confidence"] * CANDIDATES[name] * fit**2 * ODDITY ** min(odd, MOST_ODDITIES)
-        guess = Guess(codecs.lookup(name).name, likelihood, fit, text)
+        guess = Guess(codecs.lookup(name).name, likelihood, fit, beyond, text)
         same = best.get(letters := plausible.letters(text))
         if same is None or same.likelihood < guess.likelihood:
             best[letters] = guess
@@ -115,8 +123,7 @@ def _read(sample: bytes, codec: str) -> str | None:
 def _undamaged(sample: bytes) -> bytes:
     lines = sample.splitlines(keepends=True)
     sound = [line for line in lines if _OPEN_BYTES.isdisjoint(line)]
-    few = 0 < len(lines) - len(sound) <= max(len(lines) * _DAMAGED_SHARE, 0)
-    return b"".join(sound) if few else sample
+    return b"".join(sound) if len(lines) - len(sound) <= len(lines) * _DAMAGED_SHARE else sample
 
 
 def _uncertain(found: Sequence[Guess]) -> str:

@@ -257,7 +257,7 @@ class Reader:
             self._votes.add_good(texts[len(texts) - len(voters) :])
         elif self._votes is not None:
             self._votes.add(voters)
-        if self._no_utf8:
+        if self._no_utf8 and ballot.holds_utf8(lines):
             return texts, [at for at, line in enumerate(lines) if not line.isascii() and ballot.is_utf8(line)]
         return texts, []
 
