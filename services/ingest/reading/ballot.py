@@ -20,8 +20,11 @@ _DIGITS = re.compile(rb"[0-9]+")
 # So many lines are all looked at, of further ones every so-manieth.
 _ALL = 20_000
 _ALL_BUT = 16
+# A byte that few lines have and Windows pages leave open is damage, and no evidence against a page.
+_OPEN_BYTES = frozenset(b"\x81\x8d\x8f\x90\x98\x9d")
+_DAMAGED_SHARE = 0.03
 # Where a line that is too long can be cut: no character of any encoding ends in the middle there.
-_CUTS = re.compile(rb"[\x20-\x2f]")
+_CUTS = re.compile(rb"[\n\r\x20-\x2f]")
 
 
 class Ballot:
@@ -59,7 +62,7 @@ class Ballot:
     @property
     def sample(self) -> bytes:
         """Different lines that are no UTF-8, spread over all that voted; SAMPLE_BYTES at most."""
-        return b"".join(self._sample.lines)
+        return b"".join(self._sample.sound())
 
     @property
     def says(self) -> str:
@@ -86,7 +89,7 @@ def is_utf8(line: bytes) -> bool:
 
 
 def holds_utf8(lines: Sequence[bytes]) -> bool:
-    """Tell whether there may be a character of UTF-8 or CESU-8 in lines: a byte that leads one before one that follows."""
+    """Tell whether there may be a character of UTF-8 or CESU-8 in lines: a leading byte, then one that follows."""
     return b"\xc2\x80" in b"".join(lines).translate(_KINDS)
 
 
@@ -99,6 +102,15 @@ class _Sample:
         self._bytes = 0
         self._every = 1
         self._count = 0
+        # Of the lines looked at, also those that say nothing new.
+        self._looked_at = 0
+        self._damaged = 0
+
+    def sound(self) -> list[bytes]:
+        """Return the lines, without those of rare damage."""
+        if not 0 < self._damaged <= self._looked_at * _DAMAGED_SHARE:
+            return self.lines
+        return [line for line in self.lines if _OPEN_BYTES.isdisjoint(line)]
 
     def extend(self, lines: Sequence[bytes]) -> None:
         """Take what there is room for."""
@@ -110,6 +122,8 @@ class _Sample:
             self._every = max(self._every, _ALL_BUT)
 
     def _add(self, line: bytes) -> None:
+        self._looked_at += 1
+        self._damaged += not _OPEN_BYTES.isdisjoint(line)
         key = _DIGITS.sub(b"", line[:1_000])  # the same text under another number says nothing new
         if key in self._seen:
             return

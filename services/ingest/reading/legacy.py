@@ -38,9 +38,6 @@ SHOWN = 3
 _SHOWN_CHARACTERS = 60
 # chardet looks so far into a sample at most.
 _MOST_BYTES = 1 << 20
-# A byte that few lines have and Windows pages leave open is damage, and no evidence against a page.
-_OPEN_BYTES = frozenset(b"\x81\x8d\x8f\x90\x98\x9d")
-_DAMAGED_SHARE = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +91,6 @@ def sure(sample: bytes) -> Guess:
 @functools.lru_cache(maxsize=4)
 def guesses(sample: bytes) -> tuple[Guess, ...]:
     """Return what a sample can be, the likeliest first; pages that read the same letters are one guess."""
-    sample = _undamaged(sample)
     best: dict[str, Guess] = {}
     for match in chardet.detect_all(
         sample, ignore_threshold=True, max_bytes=_MOST_BYTES, compat_names=False, include_encodings=list(CANDIDATES)
@@ -118,12 +114,6 @@ def _read(sample: bytes, codec: str) -> str | None:
         return codecs.getincrementaldecoder(codec)().decode(sample)
     except UnicodeDecodeError:
         return None
-
-
-def _undamaged(sample: bytes) -> bytes:
-    lines = sample.splitlines(keepends=True)
-    sound = [line for line in lines if _OPEN_BYTES.isdisjoint(line)]
-    return b"".join(sound) if len(lines) - len(sound) <= len(lines) * _DAMAGED_SHARE else sample
 
 
 def _uncertain(found: Sequence[Guess]) -> str:
