@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from services.ingest.reading import cesu8
 
 SAMPLE_BYTES = 64 << 10
+_MOST_TAIL_BYTES = 4 << 20
 # One character of UTF-8 beyond ASCII (RFC 3629, section 4).
 _CHARACTER = (
     rb"(?:[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]"
@@ -40,6 +41,7 @@ class Ballot:
         # Of the others, those that are CESU-8.
         self.cesu8 = 0
         self._sample = _Sample()
+        self._tail = b""
 
     def add(self, lines: Sequence[bytes]) -> None:
         """Let lines vote; those of ASCII have no say."""
@@ -54,6 +56,14 @@ class Ballot:
             else:
                 self.other += 1
                 self._sample.extend((line,))
+
+    def feed(self, data: bytes) -> None:
+        """Let the lines vote of a file that comes as it is stored, not line by line; b"" ends it."""
+        lines = (self._tail + data).splitlines(keepends=True)
+        self._tail = b""
+        if data and not lines[-1].endswith(b"\n") and len(lines[-1]) <= _MOST_TAIL_BYTES:
+            self._tail = lines.pop()
+        self.add(lines)
 
     def add_good(self, texts: Sequence[str]) -> None:
         """Let lines vote that were read as UTF-8 without fault."""

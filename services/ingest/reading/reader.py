@@ -138,7 +138,7 @@ class Reader:
             if self._recode is None:
                 return data
             if self._votes is not None:
-                self._votes.add(data.splitlines(keepends=True))
+                self._votes.feed(data)
             try:
                 text = self._recode.decode(data, not data)
             except UnicodeDecodeError as error:
