@@ -13,7 +13,7 @@ from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
 from services.ingest.rejects import export
 from services.ingest.rejects import reading as rejected
-from services.ingest.request import options
+from services.ingest.request import body, filename, options
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
 from services.ingest.splitting import task_source
@@ -82,16 +82,19 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             raise errors.InvalidArgument("The upload holds nothing, not even a file name.")
         caller = identity.current().key_id
         upload_id = str(uuid.uuid4())
+        name = filename.check(first.filename)
+        received = body.of(first.body.content_type)
         chosen = self._upload_options(first, upload_id, context)
         if not first.estimate:
             await self._ledger.admit(caller, chosen.request_id)  # before more of the body is read
-        upload = self._uploads.begin(upload_id, _safe_name(first.filename), caller)
+        upload = self._uploads.begin(upload_id, filename.safe(name), caller)
         try:
             with refusals.told():
-                await upload.write(first.body.data)
+                await upload.write(received.file(first.body.data))
                 async for part in request:
-                    await upload.write(part.body.data)
-                pinned = await upload.finish(first.filename)
+                    await upload.write(received.file(part.body.data))
+                received.finish()
+                pinned = await upload.finish(name)
         except BaseException:
             await upload.abandon()
             raise
@@ -250,13 +253,6 @@ def _idempotency_key(context: Context) -> str:
         if name == "idempotency-key" and isinstance(value, str):
             return value
     return ""
-
-
-def _safe_name(filename: str) -> str:
-    """The last part of the name, in characters that every object store and shell bears."""
-    name = filename.replace("\\", "/").rpartition("/")[2]
-    kept = "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
-    return kept[-200:].lstrip(".") or "upload.csv"
 
 
 def _check_rejects(request: ingest_pb2.GetRejectsRequest) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.fuzz import case
+from tests.unit.ingest.reading import languages
 
 # What means something to the reader, the types, the sanitizers or the contract.
 WORDS = (
@@ -46,7 +47,10 @@ OPTIONS: dict[str, Sequence[Any]] = {
     "time_zone": ("Asia/Tokyo", "America/New_York"),
     "chunk_size": (1, 2, 7),
 }
-REWRITTEN = ("utf-16", "utf-16-be", "utf-8-sig", "utf-32", "cp1252", "cp932", "gb18030")
+REWRITTEN = (
+    "utf-16", "utf-16-be", "utf-8-sig", "utf-32", "cp1252", "cp1250", "cp1251", "cp850", "cp874", "koi8-r", "cp932",
+    "gb18030", "iso2022_jp", "mac_roman",
+)  # fmt: skip
 MOST_BYTES = 1_500
 
 
@@ -57,7 +61,9 @@ def mutated(one: case.Case, others: Sequence[case.Case], rng: random.Random) -> 
     options, block_bytes, tiny = one.options, one.block_bytes, one.tiny
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         what = rng.random()
-        if what < 0.75:
+        if what < 0.02:
+            data = _foreign(rng)
+        elif what < 0.75:
             data = _bytes(data, others, rng)
         elif what < 0.9:
             options = _options(options, rng)
@@ -90,6 +96,12 @@ def _bytes(data: bytes, others: Sequence[case.Case], rng: random.Random) -> byte
     other = rng.choice(others).data
     cut = rng.randrange(len(other) + 1)
     return data[:start] + other[cut : cut + 200]
+
+
+def _foreign(rng: random.Random) -> bytes:
+    """A file of some language, in a page and of a number of rows that people have."""
+    language = languages.LANGUAGES[rng.choice(list(languages.LANGUAGES))]
+    return language.written(rng.choice((1, 2, 3, 30)), rng.randrange(1_000), rng.choice(language.codecs))[0]
 
 
 def _options(options: dict[str, Any], rng: random.Random) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from services.ingest import failures, sources
+from services.ingest import failures, sources, warning
 from services.ingest.contract import columns, nulls
 from services.ingest.planning import cutter, duplicates, plan
-from services.ingest.reading import dialect, encoding, gunzip, header, reader
+from services.ingest.reading import ballot, dialect, encoding, gunzip, header, reader
 from services.ingest.request import options
 from services.ingest.sources import streams
 
@@ -37,7 +37,7 @@ def scan(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
-    """Read the whole source once; again when it turns out late not to be UTF-8, or to write its dates in another order.
+    """Read the whole source once; again when all its lines contradict its encoding, or its dates have another order.
 
     Args:
         source: Where the bytes are.
@@ -51,23 +51,23 @@ def scan(
         failures.SourceFailure: The bytes cannot be had.
         failures.SourceUnavailable: The bytes cannot be had now.
     """
-    declared = chosen.encoding
+    settled: encoding.Verdict | None = None
     orders: columns.Orders | None = None
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
-            run = _Pass(chosen, declared, orders, duplicates.Finder(pathlib.Path(partitions)), progress)
+            run = _Pass(chosen, settled, orders, duplicates.Finder(pathlib.Path(partitions)), progress)
             try:
                 return run.over(source, pinned, folder / "duplicates.bin")
-            except _NotUtf8 as found:
-                declared, orders = found.encoding, None
+            except _Contradicted as found:  # the passes that follow hold no vote
+                settled, orders = found.verdict, None
             except columns.Unsettled as found:
                 orders = found.orders
 
 
-class _NotUtf8(Exception):
-    def __init__(self, encoding: str) -> None:
-        super().__init__(encoding)
-        self.encoding = encoding
+class _Contradicted(Exception):
+    def __init__(self, verdict: encoding.Verdict) -> None:
+        super().__init__(verdict.codec)
+        self.verdict = verdict
 
 
 class _Pass:
@@ -76,13 +76,15 @@ class _Pass:
     def __init__(
         self,
         chosen: options.Options,
-        declared: str,
+        settled: encoding.Verdict | None,
         orders: columns.Orders | None,
         finder: duplicates.Finder,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._chosen = chosen
-        self._declared = declared
+        # What an earlier pass over the same bytes found.
+        self._settled = settled
+        self._votes: ballot.Ballot | None = None
         self._orders = orders
         self._nulls = nulls.of(chosen)
         self._finder = finder
@@ -99,6 +101,7 @@ class _Pass:
         try:
             form, rows = self._reader(stored)
             self._blocks(rows)
+            warnings = self._judge(form)
             while stored.read(reader.BLOCK_BYTES):  # padding after gzip data belongs to the checksum too
                 pass
         finally:
@@ -120,7 +123,7 @@ class _Pass:
             duplicates_total=pairs,
             shards=_with_pairs(self._shards, sidecar),
             date_orders=found.date_orders,
-            warnings=found.warnings,
+            warnings=(*warnings, *found.warnings),
         )
         return Scan(made, dataclasses.replace(pinned, sha256=made.sha256, gzip=form.gzip), sidecar)
 
@@ -133,19 +136,24 @@ class _Pass:
         form = dialect.detect(
             head,
             gzip=packed,
-            encoding=self._declared,
+            encoding=self._settled.codec if self._settled else self._chosen.encoding,
             delimiter=self._chosen.delimiter,
             wanted=header.wanted(self._chosen),
         )
-        told = self._declared or form.bom_bytes or not encoding.tells_nothing(head)
-        rows = reader.Reader(stream, form, undecodable=None if told else self._undecodable)
-        self._reading = rows
-        return form, rows
+        if self._settled:
+            form = dataclasses.replace(form, encoding_guessed=self._settled.guessed)
+        elif encoding.votable(form.encoding, self._chosen.encoding, form.bom_bytes):
+            self._votes = ballot.Ballot()
+        return form, reader.Reader(stream, form, votes=self._votes)
 
-    def _undecodable(self, lines: list[bytes]) -> None:
-        """Broken UTF-8, deep in a file whose beginning was good: strays in UTF-8, or another encoding after all?"""
-        if not self._reading.telling_blocks and not encoding.mostly_utf8(lines):
-            raise _NotUtf8(encoding.detect_legacy(b"".join(line for line in lines if not line.isascii())))
+    def _judge(self, form: dialect.Dialect) -> tuple[warning.Warning, ...]:
+        """Hold a guessed encoding against all lines of the file; returns what is to be said about it."""
+        found = self._settled or encoding.Verdict(form.encoding)
+        if self._votes is not None:
+            found = encoding.verdict(self._votes)
+        if found.codec != form.encoding:
+            raise _Contradicted(found)
+        return (found.warning(),) if form.encoding_guessed else ()
 
     def _blocks(self, rows: reader.Reader) -> None:
         found: columns.Columns | None = None

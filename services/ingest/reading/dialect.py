@@ -68,7 +68,14 @@ def detect(head: bytes, *, gzip: bool, encoding: str, delimiter: str, wanted: Co
     if not text.strip("\r\n \t\0") and len(head) < encodings.HEAD_BYTES:
         raise failures.FileFailure("EMPTY_FILE", "The file holds only blank lines; it must have a header line.")
     foreign.refuse_other_text(text)
-    return Dialect(codec, bom_bytes, delimiter or delimiters.find(text, wanted), _newline(text), gzip)
+    return Dialect(
+        codec,
+        bom_bytes,
+        delimiter or delimiters.find(text, wanted),
+        _newline(text),
+        gzip,
+        encoding_guessed=not encoding and not bom_bytes and codec != encodings.UTF8,
+    )
 
 
 def _newline(text: str) -> str:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from services.ingest import failures, sources
-from services.ingest.reading import dialect, oversized
+from services.ingest.reading import ballot, dialect, encoding, oversized
 
 BLOCK_BYTES = 1 << 20
 # A record that is longer is not parsed but skipped over, and stands as one row with the flaw field_too_long.
@@ -63,7 +63,7 @@ class Reader:
         form: The file's dialect.
         offset: Byte offset of ``stream`` in the unpacked file: 0, or where a row begins.
         first_row: 1-based number of the first data row that follows; 1 at offset 0.
-        undecodable: Told the raw lines of a block with undecodable ones; may raise to stop the reading.
+        votes: Where the lines vote on the encoding, of a file whose encoding is a guess.
     """
 
     def __init__(
@@ -73,13 +73,17 @@ class Reader:
         *,
         offset: int = 0,
         first_row: int = 1,
-        undecodable: Callable[[list[bytes]], None] | None = None,
+        votes: ballot.Ballot | None = None,
     ) -> None:
         self._stream = stream
         self._form = form
         self._row = first_row
         self._offset = offset
-        self._undecodable = undecodable
+        self._votes = votes
+        # In a page that was guessed, a line of UTF-8 is one that another program wrote: it is not garbled but rejected.
+        self._no_utf8 = form.encoding_guessed and encoding.tells_utf8(form.encoding)
+        # How many of the lines at hand no block has had before.
+        self._fresh = 0
         self._header_due = offset == 0
         self._recode = (
             None
@@ -94,8 +98,6 @@ class Reader:
         # Source bytes of blank lines that wait for their row.
         self._blank_bytes = 0
         self.header: list[str] = []
-        # Blocks that held text outside ASCII and decoded without fault.
-        self.telling_blocks = 0
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows; ``header`` is set before the first block when reading began at offset 0.
@@ -135,6 +137,8 @@ class Reader:
             data = self._whole_block()
             if self._recode is None:
                 return data
+            if self._votes is not None:
+                self._votes.feed(data)
             try:
                 text = self._recode.decode(data, not data)
             except UnicodeDecodeError as error:
@@ -164,6 +168,7 @@ class Reader:
         # A CR at the end may yet become CRLF.
         if data and lines and not lines[-1].endswith(b"\n"):
             self._tail = lines.pop()
+        self._fresh = len(lines)
         if self._pending and (lines or not data):
             lines = self._pending + lines
             self._pending = []
@@ -240,17 +245,27 @@ class Reader:
     def _decode(self, lines: list[bytes]) -> tuple[list[str], list[int]]:
         """Return the lines as text, and which of them are not written in the encoding."""
         codec = self._codec
+        voters = self._voters(lines)
         try:
             # One call per line: about 60 ns, and a broken byte is pinned to its line.
             texts = [line.decode(codec) for line in lines]
         except UnicodeDecodeError:
+            if self._votes is not None:
+                self._votes.add(voters)
             return self._decode_flawed(lines)
-        self.telling_blocks += not all(map(str.isascii, texts))
+        if self._votes is not None and codec == encoding.UTF8:
+            self._votes.add_good(texts[len(texts) - len(voters) :])
+        elif self._votes is not None:
+            self._votes.add(voters)
+        if self._no_utf8 and ballot.holds_utf8(lines):
+            return texts, [at for at, line in enumerate(lines) if not line.isascii() and ballot.is_utf8(line)]
         return texts, []
 
+    def _voters(self, lines: list[bytes]) -> list[bytes]:
+        """Return those lines that have not voted yet; of a stream that is recoded all have."""
+        return lines[len(lines) - self._fresh :] if self._votes is not None and self._recode is None else []
+
     def _decode_flawed(self, lines: list[bytes]) -> tuple[list[str], list[int]]:
-        if self._undecodable is not None:
-            self._undecodable(lines)
         codec, texts, bad = self._codec, [], []
         for position, line in enumerate(lines):
             try:
@@ -258,6 +273,9 @@ class Reader:
             except UnicodeDecodeError:
                 # Shown as \xNN, never dropped: the row is rejected with its cells.
                 texts.append(line.decode(codec, "backslashreplace"))
+                bad.append(position)
+                continue
+            if self._no_utf8 and not line.isascii() and ballot.is_utf8(line):
                 bad.append(position)
         return texts, bad
 

@@ -152,7 +152,7 @@ class _Checks:
         made = Options(
             data_source=data_source,
             question_id=self.question_id(data_source, defaults),
-            s3_key=self.text("s3_key", "", KEY_BYTES),
+            s3_key=self.key(),
             start_date=dates[0],
             end_date=dates[1],
             batch_size=self.number("batch_size", BATCH_SIZE, defaults.batch_size),
@@ -213,6 +213,15 @@ class _Checks:
             return allowed[0]
         if value not in allowed:
             self.bad(field, f"is {value[:50]!r}; must be one of {', '.join(allowed)}" if value else _needed(allowed))
+        return value
+
+    def key(self) -> str:
+        """Any key that S3 takes: blanks of every kind and signs of every script are characters like others."""
+        value = self.request.s3_key
+        if len(value.encode("utf-8")) > KEY_BYTES:
+            self.bad("s3_key", f"is longer than {KEY_BYTES:,} bytes of UTF-8")
+        elif "\0" in value:
+            self.bad("s3_key", "has a NUL character, which no key or path has; leave it out")
         return value
 
     def text(self, field: str, default: str, limit: int) -> str:
