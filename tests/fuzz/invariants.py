@@ -19,7 +19,7 @@ from services.ingest import failures
 from services.ingest.contract import metadata
 from services.ingest.planning import cutter, plan
 from services.ingest.reading import oversized, reader
-from services.ingest.splitting import split
+from services.ingest.splitting import reread, split
 from tests.fuzz import case, codec, coverage
 from tests.unit.ingest import support
 
@@ -106,7 +106,7 @@ def _check_rows(loaded: support.Loaded, chunks: list[split.Chunk]) -> set[str]:
     return {row.reason for row in again}
 
 
-def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[split.Rebuilt]) -> None:
+def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[reread.Rebuilt]) -> None:
     """Every row of the chunk has the one outcome that it has when it is read again."""
     content = chunk_pb2.ChunkRows.FromString(chunk.payload)
     usable = {row.row_number: row for row in content.rows}
@@ -130,7 +130,7 @@ def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[split.R
     assert not rejects
 
 
-def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: split.Rebuilt, common: bytes) -> None:
+def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: reread.Rebuilt, common: bytes) -> None:
     chosen = loaded.options
     row_id = again.cells[loaded.plan.columns.index(chosen.id_column)]
     assert row.vector_id == f"{chosen.question_id}.{row_id}"
@@ -153,7 +153,7 @@ def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: split.Rebui
         assert all(isinstance(value, str) for value in values.values())
 
 
-def _check_cells(loaded: support.Loaded, again: list[split.Rebuilt]) -> None:
+def _check_cells(loaded: support.Loaded, again: list[reread.Rebuilt]) -> None:
     """Compare with a reader that takes the whole file at once, where the whole file is without fault."""
     expected = _whole(loaded)
     if expected is None or any(row.reason == reader.FIELD_TOO_LONG for row in again):
