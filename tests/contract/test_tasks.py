@@ -159,7 +159,7 @@ def test_rejects_are_the_original_columns_with_number_reason_and_message(line: L
     rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
 
     assert answer.headers["content-type"].startswith("text/csv")
-    assert set(rows[0]) == {*csvs.HEADER, "row_number", "reason", "message"}
+    assert set(rows[0]) == {*csvs.HEADER, "row_number", "line_number", "reason", "message", "line_text"}
     assert [row["row_number"] for row in rows] == ["2", "3", "6"]
     assert all(row["reason"] and row["message"] for row in rows)
 
