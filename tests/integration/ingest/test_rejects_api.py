@@ -8,8 +8,7 @@ import grpc
 import pytest
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
-from services.indexer import records
-from services.indexer.ledger import shards
+from services.indexer.ledger import records, shards
 from services.ingest import sources
 from services.ingest.planning import scan, shelf
 from services.ingest.request import options
