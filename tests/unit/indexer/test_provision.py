@@ -46,6 +46,8 @@ def test_a_bucket_is_created_once_with_versions() -> None:
         provision.ensure_bucket(client, "vectorline", "us-east-1", said.append)
     assert said == ["S3 bucket vectorline: created, with versions", "S3 bucket vectorline: there already"]
     assert client.get_bucket_versioning(Bucket="vectorline")["Status"] == "Enabled"
+    (rule,) = client.get_bucket_lifecycle_configuration(Bucket="vectorline")["Rules"]
+    assert (rule["Status"], rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]) == ("Enabled", 1)
 
 
 def test_a_bucket_without_versions_stays_so_and_is_mentioned() -> None:

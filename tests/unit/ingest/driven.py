@@ -9,7 +9,7 @@ from botocore import exceptions as aws
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
 from services.chunks import memory_store as queue_memory
-from services.ingest import ledger_client, sources
+from services.ingest import ledger_client, sources, threads
 from services.ingest.driving import driver
 from services.ingest.planning import plan, shelf
 from services.ingest.request import options
@@ -125,7 +125,11 @@ class Scene:
         return sorted(await self.queue.in_flight(task_id))
 
 
-def scene(data: bytes, source: Callable[[bytes], memory.MemorySource] = memory.MemorySource) -> Scene:
+def scene(
+    data: bytes,
+    source: Callable[[bytes], memory.MemorySource] = memory.MemorySource,
+    work: threads.Pool | None = None,
+) -> Scene:
     made, ledger, queue, bucket = source(data), Ledger(), queue_memory.MemoryStore(), Objects()
     client: Any = bucket
     plans = shelf.Shelf(client, "ours")
@@ -139,5 +143,5 @@ def scene(data: bytes, source: Callable[[bytes], memory.MemorySource] = memory.M
 
     find: Any = Find()
     known: Any = ledger
-    drive = driver.Driver(known, queue, find=find, plans=plans, defaults=options.Defaults(), scratch=None)
+    drive = driver.Driver(known, queue, find=find, plans=plans, defaults=options.Defaults(), scratch=None, work=work)
     return Scene(made, ledger, queue, bucket, plans, drive)

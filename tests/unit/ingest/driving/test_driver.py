@@ -1,16 +1,20 @@
 """A task ends by name, whatever its drive meets; nothing is tried for ever."""
 
+import asyncio
+import concurrent.futures
 import errno
 import json
+import threading
 from typing import Any
 
 import pytest
 from structlog import testing
 
 from services.chunks import errors as queue_errors
+from services.ingest import threads
 from services.ingest.driving import defects, driver
 from services.ingest.planning import scan
-from services.ingest.sources import memory
+from services.ingest.sources import memory, object_store
 from services.ingest.splitting import split
 from tests.unit.ingest import driven
 
@@ -148,6 +152,30 @@ async def test_a_request_that_this_version_does_not_take_ends_the_task_by_name()
 
 async def test_a_driver_of_a_task_that_is_gone_only_stops() -> None:
     assert await driven.scene(b"").driver.drive("nobody") is End.OVER
+
+
+async def test_sixteen_scans_that_stand_still_let_an_upload_pass() -> None:
+    asyncio.get_running_loop().set_default_executor(concurrent.futures.ThreadPoolExecutor(2))
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    class Slow(memory.MemorySource):
+        def open(self, pinned: Any, offset: int = 0) -> memory.MemoryStream:
+            begun.release()
+            assert go.wait(60)
+            return super().open(pinned, offset)
+
+    work = threads.Pool(16, "work")
+    line = driven.scene(rows(3), Slow, work)
+    names = [f"task-{number}" for number in range(16)]
+    for name in names:
+        line.task(name)
+    drives = [asyncio.create_task(line.driver.drive(name)) for name in names]
+    for _ in drives:
+        assert await asyncio.to_thread(begun.acquire, timeout=60)
+    assert await asyncio.wait_for(object_store.call(lambda **_: "stored"), 30) == "stored"
+    go.set()
+    assert await asyncio.gather(*drives) == [End.DONE] * 16
+    work.close()
 
 
 async def test_a_source_that_breaks_in_the_split_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
