@@ -1,0 +1,45 @@
+"""A row's id: what it is, and how it is written in the index.
+
+Ids are compared and stored without outer blanks. The index takes printable ASCII (``services.runtime.index_names``);
+``on_bad_id=escape`` percent-encodes the UTF-8 of the rest, and "%" itself, so that two ids never become one.
+"""
+
+import re
+from collections.abc import Sequence
+
+from services.ingest.contract import excel, nulls
+from services.ingest.request import options
+
+# Everything but printable ASCII, and the sign that begins an escape.
+_ESCAPED = re.compile("[^ -$&-~]")
+
+
+def of_cells(cells: Sequence[str], empty: nulls.Nulls) -> Sequence[str]:
+    """Return the ids that stand in cells, "" where there is none."""
+    bare = list(map(str.strip, cells))
+    found = excel.contents(bare)
+    if found is not bare:
+        found = [each.strip() for each in found]
+    return empty.blanked(found)
+
+
+class VectorIds:
+    """Writes the vector ids of one request.
+
+    Args:
+        chosen: The request: question_id and on_bad_id.
+    """
+
+    def __init__(self, chosen: options.Options) -> None:
+        self._prefix = f"{chosen.question_id}."
+        self._escapes = chosen.on_bad_id == "escape"
+
+    def of(self, row_id: str) -> str:
+        """Return the vector id of a row id; it may be one that the index refuses, unless they are escaped."""
+        if self._escapes:
+            row_id = _ESCAPED.sub(_percent, row_id)
+        return self._prefix + row_id
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "".join([f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass")])
