@@ -1,7 +1,8 @@
 """What the vector index takes as a name, of a record (its id) or of a namespace.
 
-Pinecone takes ASCII without NUL, up to 512 bytes (docs.pinecone.io/reference/api/database-limits/identifier-limits). We take
-of that what can be printed: a name that nobody can read or type is a mistake.
+Pinecone takes ASCII without NUL, up to 512 bytes
+(https://docs.pinecone.io/reference/api/database-limits/identifier-limits). We take of that what can be printed: a name
+that nobody can read or type is a mistake.
 """
 
 LIMIT_BYTES = 512

@@ -9,16 +9,17 @@ _OPENING = '="'
 
 
 def content(cell: str) -> str:
-    """Return the content of a cell; any other cell as it is."""
-    if not cell.startswith(_OPENING) or not cell.endswith('"') or len(cell) <= len(_OPENING):
+    """Return the content of a cell, blanks around the formula aside; any other cell as it is."""
+    formula = cell.strip()
+    if not formula.startswith(_OPENING) or not formula.endswith('"') or len(formula) <= len(_OPENING):
         return cell
-    inner = cell[len(_OPENING) : -1]
+    inner = formula[len(_OPENING) : -1]
     # A quote is doubled inside of a text; a single one ends it, and more of a formula follows.
     return cell if '"' in inner.replace('""', "") else inner.replace('""', '"')
 
 
 def contents(cells: Sequence[str]) -> Sequence[str]:
-    """Return cells (a row, or a column) with the contents of those that are such formulas; the same ones where none is."""
+    """Return cells (a row, or a column) with the contents of such formulas; the same ones where none is."""
     if _OPENING not in "".join(cells):
         return cells
     return [content(cell) for cell in cells]

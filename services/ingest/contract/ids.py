@@ -14,13 +14,15 @@ from services.ingest.request import options
 _ESCAPED = re.compile("[^ -$&-~]")
 
 
+def of_cell(cell: str, empty: nulls.Nulls) -> str:
+    """Return the id that stands in a cell, "" where there is none."""
+    row_id = excel.content(cell).strip()
+    return "" if empty and empty.is_null(row_id) else row_id
+
+
 def of_cells(cells: Sequence[str], empty: nulls.Nulls) -> Sequence[str]:
-    """Return the ids that stand in cells, "" where there is none."""
-    bare = list(map(str.strip, cells))
-    found = excel.contents(bare)
-    if found is not bare:
-        found = [each.strip() for each in found]
-    return empty.blanked(found)
+    """Return what ``of_cell`` says of each cell of a column."""
+    return empty.blanked(list(map(str.strip, excel.contents(cells))))
 
 
 class VectorIds:

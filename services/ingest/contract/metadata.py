@@ -19,6 +19,8 @@ LIMIT_BYTES = 40_960
 LEGACY_TEXT_CHARACTERS = 1_000
 # Written by us; a column of that name is kept as csv_<name>. Pinecone refuses keys that begin with "$".
 RESERVED = ("text", "source", "s3_key", "chunk_id", "record_index", "task_id", "question_id", "row_id", "processed_at")
+# Ours too, but with ``metadata=legacy``.
+TEXT_TRUNCATED = "text_truncated"
 # JSON of a byte can be as long as \u0000.
 _JSON_GROWTH = 6
 _CACHED_LENGTHS = 512
@@ -88,12 +90,14 @@ class Encoder:
 
     def __init__(self, names: Sequence[str], types: Sequence[str], chosen: options.Options) -> None:
         self._legacy = chosen.metadata == "legacy"
-        keys = column_keys(names)
+        keys = column_keys(names, RESERVED if self._legacy else (*RESERVED, TEXT_TRUNCATED))
         self._fields = [
             (position, Field(keys[position]), column_types.STRING if self._legacy else types[position])
             for position in _chosen(names, chosen)
         ]
         self._text, self._row_id, self._record_index = Field("text"), Field("row_id"), Field("record_index")
+        # The entry of a row whose text is cut.
+        self.truncated = Field(TEXT_TRUNCATED).boolean(True)
 
     def common(self, values: dict[str, Value]) -> Common:
         """Encode the values that a chunk's rows share; with ``metadata=legacy`` they become strings."""
@@ -101,8 +105,8 @@ class Encoder:
             values = {name: str(value) for name, value in values.items()}
         return Common(values, b"".join([Field(name).any(value) for name, value in values.items()]))
 
-    def row(self, cells: Sequence[str], text: str, row_id: str, record_index: int) -> bytes:
-        """Return the row's own entries: its columns that are not empty, text, row_id and record_index."""
+    def row(self, cells: Sequence[str], text: str | None, row_id: str, record_index: int) -> bytes:
+        """Return the row's own entries: its columns that are not empty, text (but None), row_id and record_index."""
         parts = []
         for position, field, kind in self._fields:
             cell = cells[position]
@@ -114,17 +118,17 @@ class Encoder:
                 parts.append(field.number(float(cell)))
             else:
                 parts.append(field.boolean(column_types.BOOLEANS[cell.lower()]))
+        if text is not None:
+            parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text))
         if self._legacy:
-            parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS]))
             parts.append(self._record_index.string(str(record_index)))
         else:
-            parts.append(self._text.string(text))
             parts.append(self._record_index.number(record_index))
         parts.append(self._row_id.string(row_id))
         return b"".join(parts)
 
     def json_bytes(
-        self, entries: bytes, common: Common, cells: Sequence[str], *, text: str, row_id: str, record_index: int
+        self, entries: bytes, common: Common, cells: Sequence[str], *, text: str | None, row_id: str, record_index: int
     ) -> int:
         """Return the metadata's size as JSON, exact where it may be over the limit, else 0.
 
@@ -142,19 +146,20 @@ class Encoder:
         for position, field, kind in self._fields:
             if cells[position] and not cells[position].isspace():
                 values[field.name] = _value(cells[position], kind)
-        values["text"] = text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text
+        if text is not None:
+            values["text"] = text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text
         values["record_index"] = str(record_index) if self._legacy else record_index
         values["row_id"] = row_id
         return len(orjson.dumps(values))
 
 
-def column_keys(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the metadata key of each column: its name, or csv_<name> where that is ours or Pinecone's."""
-    taken = set(names) | set(RESERVED)
+def column_keys(names: Sequence[str], reserved: Sequence[str]) -> tuple[str, ...]:
+    """Return the metadata key of each column: its name, or csv_<name> where that is reserved or Pinecone's."""
+    taken = set(names) | set(reserved)
     keys = []
     for name in names:
         key = name
-        if name in RESERVED or name.startswith("$"):
+        if name in reserved or name.startswith("$"):
             key = f"csv_{name}"
             while key in taken:
                 key = f"csv_{key}"

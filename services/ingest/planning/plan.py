@@ -9,8 +9,10 @@ import dataclasses
 import json
 
 from services.ingest import failures, warning
+from services.ingest.contract import contract
 from services.ingest.planning import selection
 from services.ingest.reading import dialect
+from services.ingest.request import options
 
 SPLITTER_VERSION = 2
 SHARD_CHUNKS = 256
@@ -62,6 +64,10 @@ class Plan:
     def task_chunks(self) -> int:
         """Chunks of the task, numbered from 0."""
         return self.chunks_total if self.selected is None else len(self.selected.chunks)
+
+    def row_contract(self, chosen: options.Options) -> contract.Contract:
+        """Return the judge of the source's rows."""
+        return contract.Contract(self.columns, self.types, chosen)
 
     def to_json(self) -> bytes:
         """Return the plan as UTF-8 JSON."""

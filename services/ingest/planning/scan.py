@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 
 from services.ingest import failures, sources
-from services.ingest.contract import column_types, dates
-from services.ingest.planning import cutter, duplicates, plan
+from services.ingest.contract import column_types, dates, ids, nulls
+from services.ingest.planning import cutter, duplicates, firsts, plan
 from services.ingest.reading import dialect, encoding, gunzip, header, reader
 from services.ingest.request import options
 from services.ingest.sources import streams
@@ -40,7 +40,7 @@ def scan(
         source: Where the bytes are.
         pinned: Which bytes.
         chosen: The request.
-        folder: For temporary files and the sidecar; needs about 24 bytes a row.
+        folder: For temporary files and the sidecar; needs about 24 bytes a row, and 9 more where ids stand twice.
         progress: Called with the rows read so far, about every MiB; what it raises ends the scan.
 
     Raises:
@@ -51,7 +51,7 @@ def scan(
     declared = chosen.encoding
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
-            run = _Pass(chosen, declared, duplicates.Finder(pathlib.Path(partitions)), progress)
+            run = _Pass(chosen, declared, pathlib.Path(partitions), progress)
             try:
                 return run.over(source, pinned, folder / "duplicates.bin")
             except _NotUtf8 as found:
@@ -71,12 +71,14 @@ class _Pass:
         self,
         chosen: options.Options,
         declared: str,
-        finder: duplicates.Finder,
+        folder: pathlib.Path,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._chosen = chosen
         self._declared = declared
-        self._finder = finder
+        self._folder = folder
+        self._finder = duplicates.Finder(folder)
+        self._nulls = nulls.of(chosen)
         self._progress = progress
         self._cutter = cutter.Cutter(chosen.chunk_size)
         self._chunks = 0
@@ -95,9 +97,7 @@ class _Pass:
         finally:
             stored.close()
         names = header.names(rows.header)
-        pairs = self._finder.write(sidecar, self._rows)
-        if pairs and self._chosen.on_duplicate == "fail":
-            raise self._duplicate_ids(sidecar, pairs)
+        self._finder.write(sidecar, self._rows)
         made = plan.Plan(
             dialect=form,
             columns=names,
@@ -107,9 +107,13 @@ class _Pass:
             sha256=stored.sha256.hexdigest(),
             chunk_size=self._chosen.chunk_size,
             chunks_total=self._chunks,
-            duplicates_total=pairs,
-            shards=_with_pairs(self._shards, sidecar),
+            duplicates_total=0,
+            shards=tuple(self._shards),
         )
+        pairs = firsts.settle(source, pinned, made, self._chosen, sidecar, folder=self._folder, progress=self._progress)
+        if pairs and self._chosen.on_duplicate == "fail":
+            raise self._duplicate_ids(sidecar, pairs)
+        made = dataclasses.replace(made, duplicates_total=pairs, shards=_with_pairs(self._shards, sidecar))
         return Scan(made, dataclasses.replace(pinned, sha256=made.sha256, gzip=form.gzip), sidecar)
 
     def _reader(self, stored: sources.ByteStream) -> tuple[dialect.Dialect, reader.Reader]:
@@ -149,7 +153,7 @@ class _Pass:
             if len(usable) < len(block.rows) or self._dates is not None:
                 self._ids(block, id_position, width)
             else:
-                self._finder.add(*_filled([row[id_position] for row in usable], block.first_row))
+                self._finder.add(*self._filled([row[id_position] for row in usable], block.first_row))
             types.add(usable)
             self._cut(block)
             self._rows += len(block.rows)
@@ -170,14 +174,20 @@ class _Pass:
         found = [
             (row[position], number)
             for number, row in enumerate(block.rows, start=block.first_row)
-            if len(row) == width
-            and number - block.first_row not in block.flaws
-            and row[position].strip()
-            and self._within_dates(row)
+            if len(row) == width and number - block.first_row not in block.flaws and self._within_dates(row)
         ]
-        if found:
-            ids, numbers = zip(*found, strict=True)
-            self._finder.add(ids, numbers)
+        row_ids = ids.of_cells([cell for cell, _ in found], self._nulls)
+        kept = [(row_id, number) for row_id, (_, number) in zip(row_ids, found, strict=True) if row_id]
+        self._finder.add([row_id for row_id, _ in kept], [number for _, number in kept])
+
+    def _filled(self, cells: list[str], first_row: int) -> tuple[Sequence[str], Sequence[int] | range]:
+        """Return the ids of rows that follow each other, and the rows' numbers, less those without."""
+        row_ids = ids.of_cells(cells, self._nulls)
+        numbers = range(first_row, first_row + len(cells))
+        if all(row_ids):
+            return row_ids, numbers
+        kept = [(row_id, number) for row_id, number in zip(row_ids, numbers, strict=True) if row_id]
+        return [row_id for row_id, _ in kept], [number for _, number in kept]
 
     def _within_dates(self, row: Sequence[str]) -> bool:
         if self._dates is None:
@@ -205,14 +215,6 @@ class _Pass:
             f"Ids in column {self._chosen.id_column!r} are not unique: {said}{more}; repair the file, or use "
             "on_duplicate=first to skip the later rows.",
         )
-
-
-def _filled(ids: list[str], first_row: int) -> tuple[Sequence[str], Sequence[int] | range]:
-    numbers = range(first_row, first_row + len(ids))
-    if all(map(str.strip, ids)):
-        return ids, numbers
-    kept = [(value, number) for value, number in zip(ids, numbers, strict=True) if value.strip()]
-    return [value for value, _ in kept], [number for _, number in kept]
 
 
 def _with_pairs(shards: list[plan.Shard], sidecar: pathlib.Path) -> tuple[plan.Shard, ...]:

@@ -1,4 +1,4 @@
 """Pinned source and plan make chunks.
 
-``split`` is the pure function, ``cursor`` reads from a row on, ``task_source`` opens both for a task.
+``split`` is the pure function, ``task_source`` opens source and plan for a task.
 """
