@@ -59,25 +59,30 @@ _BARE_PREFIXES = ("data-", "aria-", "v-", "ng-")
 _RAW = frozenset({"script", "style"})
 _FOREIGN = frozenset({"svg", "math"})
 
-# An attribute's value may hold "<" and ">" in quotes. Every repetition is possessive, so nothing is tried twice.
-_ATTRIBUTE = r"""[^\s"'<>/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'<>=][^\s<>]*+)?+)?+"""
-_MARKUP = re.compile(
-    rf"""
-    <(?:
-        (?P<end>/?)(?P<name>[A-Za-z][A-Za-z0-9]*+)
-        (?:(?P<attributes>[\s/](?:[\s/]++|{_ATTRIBUTE})*+)?+>|(?P<loose>[\s/][^<>]*+)>)
-      | (?P<comment>!--)
-      | !(?:\[(?:(?P<cdata>CDATA\[)|(?:if\s[^<>\]]*+|endif)\]>)|doctype\b[^<>]*+>)
-      | \?xml[\s:][^<>]*+>
+
+def _markup(attributes: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"""
+        <(?:
+            (?P<end>/?)(?P<name>[A-Za-z][A-Za-z0-9]*+)(?P<attributes>[\s/]{attributes})?+(?P<close>>)?+
+          | (?P<comment>!--)
+          | !(?:\[(?:(?P<cdata>CDATA\[)|(?:if\s[^<>\]]*+|endif)\]>)|doctype\b[^<>]*+>)
+          | \?xml[\s:][^<>]*+>
+        )
+        """,
+        re.VERBOSE | re.IGNORECASE,
     )
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+
+
+# As HTML has it: an attribute's value may hold "<" and ">" in quotes. Every repetition is possessive.
+_MARKUP = _markup(r"""(?:[\s/]++|[^\s"'<>/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'<>=][^\s<>]*+)?+)?+)*+""")
+# As people write it when they forget a quote: all up to the next bracket.
+_LOOSE_MARKUP = _markup(r"[^<>]*+")
 _FIRST_ATTRIBUTE = re.compile(r"""[\s/]*+([^\s"'<>/=]++)(\s*+=)?+""")
 # What stands for the plainest tags, half of all: they are spared the rules.
 _PLAIN = {f"</{name}>": " " if name in _BREAKING else "" for name in _ELEMENTS} | {"<p>": " ", "<li>": " ", "<br>": " "}
-_END_TAG = re.compile(r"</([A-Za-z][A-Za-z0-9]*+)[\s/>]")
-_RAW_ENDS = {name: re.compile(rf"</{name}(?:[\s/][^<>]*+)?>", re.IGNORECASE) for name in _RAW | _FOREIGN}
+_END_TAG = re.compile(r"</([A-Za-z][A-Za-z0-9]*+)(?:[\s/][^<>]*+)?+>")
+_RAW_ENDS = {name: re.compile(rf"</{name}(?:[\s/][^<>]*+)?+>", re.IGNORECASE) for name in _RAW | _FOREIGN}
 
 # What stands for the markup, and where the text goes on.
 Taken = tuple[str, int]
@@ -106,14 +111,19 @@ class _Stripping:
 
     def result(self) -> str:
         """Return the text without its markup."""
-        text, search = self._text, _MARKUP.search
+        text = self._text
         parts: list[str] = []
-        kept = position = 0
-        while match := search(text, position):
+        kept = position = tried = 0
+        while match := self._next(position, tried):
             start, position = match.span()
             said = _PLAIN.get(text[start:position])
             if said is None:
                 taken = self._taken(match)
+                if taken is None and match["name"] is not None and match.re is _MARKUP:
+                    # What was read in vain is not read so again, or a text of quotes would take quadratic time.
+                    tried = position
+                    match = _LOOSE_MARKUP.match(text, start)
+                    taken = self._taken(match) if match else None
                 if taken is None:
                     position = start + 1
                     continue
@@ -121,6 +131,15 @@ class _Stripping:
             parts += text[kept:start], said
             kept = position
         return "".join((*parts, text[kept:])) if kept else text
+
+    def _next(self, position: int, tried: int) -> re.Match[str] | None:
+        """Find the next that may be markup; what was read up to ``tried`` is read loosely."""
+        if position < tried:
+            match = _LOOSE_MARKUP.search(self._text, position)
+            if match is None or match.start() < tried:
+                return match
+            position = match.start()
+        return _MARKUP.search(self._text, position)
 
     def _taken(self, match: re.Match[str]) -> Taken | None:
         """Say what becomes of a match; None: it is text."""
@@ -135,9 +154,9 @@ class _Stripping:
         return " ", match.end()
 
     def _tag(self, match: re.Match[str], name: str) -> Taken | None:
-        if name not in _ELEMENTS and not self._foreign:
+        if not match["close"] or (name not in _ELEMENTS and not self._foreign):
             return None
-        attributes = match["attributes"] or match["loose"]
+        attributes = match["attributes"]
         first = _FIRST_ATTRIBUTE.match(attributes) if attributes else None
         if first is not None and not first[2] and not _stands_alone(first[1].lower()):
             return None

@@ -9,7 +9,8 @@ MEGABYTE = 1_040_000  # less than the limit of a field
 KINDS = {
     "blanks": " ", "tabs": "\t", "no-break blanks": "\u00a0", "lines": "\n", "CRLF": "\r\n", "zero width": "\u200b",
     "ideographic blanks": "\u3000", "a letter": "a", "a digit": "7", "an accent": "é", "a character": "漢",
-    "a mark": "!", "quotes": "'", "emoji": "👩\u200d🚀", "blank and line": " \n", "a word": "dog ", "combining": "\u0301",
+    "a mark": "!", "quotes": "'", "emoji": "👩\u200d🚀", "blank and line": " \n", "a word": "dog ",
+    "combining": "\u0301",
 }  # fmt: skip
 
 
