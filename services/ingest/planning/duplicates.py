@@ -18,7 +18,7 @@ _PARTITIONS = 64
 _HELD_IDS = 1 << 18
 # Rows whose pairs are sorted at a time.
 _BUCKET_ROWS = 1 << 22
-PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
+_PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
 _RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8")])
 
 # Reads a slice of a sidecar: first byte, how many bytes.
@@ -56,7 +56,7 @@ class Finder:
     def write(self, sidecar: pathlib.Path, rows_total: int) -> int:
         """Write the sidecar; returns how many pairs it has."""
         if not self._spilled:
-            pairs = _repeats(np.concatenate(self._held)) if self._held else np.empty(0, dtype=PAIR)
+            pairs = _repeats(np.concatenate(self._held)) if self._held else np.empty(0, dtype=_PAIR)
             sidecar.write_bytes(np.sort(pairs, order="row").tobytes())
             return len(pairs)
         self._spill()
@@ -93,7 +93,7 @@ class Finder:
             for bucket in range(rows_total // _BUCKET_ROWS + 1):
                 path = self._folder / f"pairs-{bucket}"
                 if path.exists():
-                    pairs = np.sort(np.fromfile(path, dtype=PAIR), order="row")
+                    pairs = np.sort(np.fromfile(path, dtype=_PAIR), order="row")
                     file.write(pairs.tobytes())
                     total += len(pairs)
                     path.unlink()
@@ -102,7 +102,7 @@ class Finder:
 
 def read(data: bytes) -> dict[int, int]:
     """Return row → first row of the same id, of a slice of the sidecar."""
-    pairs = np.frombuffer(data, dtype=PAIR)
+    pairs = np.frombuffer(data, dtype=_PAIR)
     return dict(zip(pairs["row"].tolist(), pairs["first"].tolist(), strict=True))
 
 
@@ -110,7 +110,7 @@ def slices(sidecar: pathlib.Path, first_rows: Sequence[int]) -> list[tuple[int, 
     """Return for each shard, given by its first row, its first pair in the sidecar and how many pairs it has."""
     if not first_rows or not sidecar.stat().st_size:
         return [(0, 0)] * len(first_rows)
-    rows = np.memmap(sidecar, dtype=PAIR, mode="r")["row"]
+    rows = np.memmap(sidecar, dtype=_PAIR, mode="r")["row"]
     limits = [*np.searchsorted(rows, np.array(first_rows, dtype="<u8")).tolist(), len(rows)]
     return [(start, end - start) for start, end in itertools.pairwise(limits)]
 
@@ -121,7 +121,7 @@ def _repeats(records: Records) -> Pairs:
     same = (ordered["high"][1:] == ordered["high"][:-1]) & (ordered["low"][1:] == ordered["low"][:-1])
     repeated = np.flatnonzero(same) + 1
     starts = np.maximum.accumulate(np.where(np.concatenate(([False], same)), 0, np.arange(len(ordered))))
-    pairs = np.empty(len(repeated), dtype=PAIR)
+    pairs = np.empty(len(repeated), dtype=_PAIR)
     pairs["row"], pairs["first"] = ordered["row"][repeated], ordered["row"][starts[repeated]]
     return pairs
 

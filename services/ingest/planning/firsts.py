@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from services.ingest import sources
 from services.ingest.contract import context, contract, metadata
-from services.ingest.planning import cursor, cutter, duplicates, plan
+from services.ingest.planning import cursor, cutter, plan
 from services.ingest.reading import reader
 from services.ingest.request import options
 
+# As duplicates writes them.
+_PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
 # Pairs that are looked at together.
 _SLICE = 1 << 18
 # Of a first row: it is loaded; or it is not, and no later row of its id has been found that is.
@@ -56,7 +58,7 @@ def settle(
     """
     if not sidecar.stat().st_size:
         return 0
-    pairs: Pairs = np.memmap(sidecar, dtype=duplicates.PAIR, mode="r")
+    pairs: Pairs = np.memmap(sidecar, dtype=_PAIR, mode="r")
     firsts = _Firsts(pairs, made.rows_total, folder)
     judge = _Judge(made, chosen, context.of_any_task(chosen, pinned))
     reading = cursor.Cursor(source, pinned, made)
