@@ -14,7 +14,7 @@ from services.ingest.planning import selection
 from services.ingest.reading import dialect
 from services.ingest.request import options
 
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 3
 SHARD_CHUNKS = 256
 
 
