@@ -8,6 +8,11 @@ that nobody can read or type is a mistake.
 LIMIT_BYTES = 512
 
 
+def is_good(name: str) -> bool:
+    """Tell whether the index takes a name that is not empty."""
+    return name.isascii() and name.isprintable() and len(name) <= LIMIT_BYTES
+
+
 def refused(name: str) -> str:
     """Return the first character that no name may have, quoted for people; "" where every one is good."""
     if name.isascii() and name.isprintable():

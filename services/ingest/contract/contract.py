@@ -12,6 +12,8 @@ from services.ingest.request import options, template
 from services.runtime import index_names
 
 ROW_DEFECT = "row_defect"
+# A shorter text has no token too many: a character has four bytes at most, and a token one at least.
+_SURE_CHARACTERS = tokens.TOKEN_LIMIT // 4
 _FLAWS = {
     reader.BAD_ENCODING: "The row has bytes outside of the file's encoding (shown as \\x..); save the file as UTF-8.",
     reader.BAD_QUOTING: 'The row has text right after a closing quote; write quotes inside of a quoted field as "".',
@@ -22,9 +24,8 @@ _FLAWS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Usable:
-    """A row to embed: the fields of vectorline.v1.Row."""
+class Usable(NamedTuple):
+    """A row to embed: the fields of vectorline.v1.Row. A tuple is made in a third of a dataclass's time."""
 
     vector_id: str
     text: str
@@ -125,22 +126,28 @@ class Contract:
 
     def _readable(self, cells: Sequence[str], first_row: int, record_index: int, common: metadata.Common) -> Outcome:
         row_id = ids.of_cell(cells[self._id], self._nulls)
-        if not row_id:
-            return _no_id(cells[self._id])
-        if first_row:
-            return Skip("duplicate_id", f"Row {first_row:,} has the same id and comes first.")
-        # Cells to be replaced are rare, so that most rows are the list that was read.
-        filled = self._nulls.blanked(excel.contents(cells))
+        if not row_id or first_row:
+            return _duplicate(first_row) if row_id else _no_id(cells[self._id])
+        filled = described = texts = cells
+        if self._nulls or excel.OPENING in "".join(cells):  # rare: most rows are the list that was read
+            filled = self._nulls.blanked(excel.contents(cells))
+            described, texts = cells if self._raw_metadata else filled, cells if self._raw_text else filled
         if self._dates is not None and (outcome := _outside(self._dates, filled)):
             return outcome
         vector_id = self._vector_ids.of(row_id)
-        if outcome := _bad_vector_id(vector_id, row_id):
-            return outcome
-        text = self._text_of(cells if self._raw_text else filled)
-        if isinstance(text, Reject):
-            return text
-        own = _Own(cells if self._raw_metadata else filled, row_id, record_index)
-        return self._usable(vector_id, text, own, common)
+        if not index_names.is_good(vector_id):
+            return _bad_vector_id(vector_id, row_id)
+        text = self._sanitize(self._text(texts))
+        if len(text) > _SURE_CHARACTERS or text == self._nothing or not text or text.isspace():
+            judged = self._judged(text)
+            if isinstance(judged, Reject):
+                return judged
+            text = judged
+        entries = self.encoder.row(described, text if self._keeps_text else None, row_id, record_index)
+        row = Usable(vector_id, text, entries)
+        if metadata.fits(entries, common):
+            return row
+        return self._of_size(row, _Own(described, row_id, record_index), common)
 
     def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject:
         if flaw:
@@ -150,30 +157,31 @@ class Contract:
             f"The row has {len(cells):,} cells, the header {self._width:,}; look at quotes and delimiters.",
         )
 
-    def _text_of(self, cells: Sequence[str]) -> str | Reject:
-        text = self._sanitize(self._text(cells))
+    def _judged(self, text: str) -> str | Reject:
+        """Return a text that can be embedded, cut if the request wants that."""
         if not text or text == self._nothing or text.isspace():
             return Reject("empty_text", "The row has no text once it is sanitized; fill it in, or leave the row out.")
-        if long := tokens.over_limit(text):
-            if not self._truncate:
-                return Reject(
-                    "text_too_long",
-                    f"The text has {long}, {tokens.TOKEN_LIMIT:,} tokens are the limit; shorten it, or use "
-                    "on_long_text=truncate.",
-                )
-            text = tokens.truncate(text)
-            if text.isspace():
-                return Reject("empty_text", "The text begins with nothing but blanks, up to its limit; strip them.")
+        long = tokens.over_limit(text)
+        if not long:
+            return text
+        if not self._truncate:
+            return Reject(
+                "text_too_long",
+                f"The text has {long}, {tokens.TOKEN_LIMIT:,} tokens are the limit; shorten it, or use "
+                "on_long_text=truncate.",
+            )
+        text = tokens.truncate(text)
+        if text.isspace():
+            return Reject("empty_text", "The text begins with nothing but blanks, up to its limit; strip them.")
         return text
 
-    def _usable(self, vector_id: str, text: str, own: "_Own", common: metadata.Common) -> Usable | Reject:
-        """Add the metadata, with as much of the text as fits."""
+    def _of_size(self, row: Usable, own: "_Own", common: metadata.Common) -> Usable | Reject:
+        """Return a row whose metadata may be too large, with as much of its text in them as fits."""
         cells, row_id, record_index = own
-        copy = text if self._keeps_text else None
-        entries = self.encoder.row(cells, copy, row_id, record_index)
-        size = self.encoder.json_bytes(entries, common, cells, text=copy, row_id=row_id, record_index=record_index)
+        copy = row.text if self._keeps_text else None
+        size = self.encoder.json_bytes(row.metadata, common, cells, text=copy, row_id=row_id, record_index=record_index)
         if size <= metadata.LIMIT_BYTES:
-            return Usable(vector_id, text, entries)
+            return row
         if copy is not None and not self._raw_metadata:
             size -= len(',"text":') + text_copy.json_bytes(copy)
         if size > metadata.LIMIT_BYTES:
@@ -182,7 +190,7 @@ class Contract:
                 f"The metadata has {size:,} bytes as JSON, {metadata.LIMIT_BYTES:,} are the limit; leave "
                 "columns out by exclude_columns.",
             )
-        return Usable(vector_id, text, self._with_cut_text(text, own, size), text_cut=True)
+        return Usable(row.vector_id, row.text, self._with_cut_text(row.text, own, size), text_cut=True)
 
     def _with_cut_text(self, text: str, own: "_Own", rest_bytes: int) -> bytes:
         room = metadata.LIMIT_BYTES - rest_bytes - len(f',"{metadata.TEXT_TRUNCATED}":true')
@@ -205,6 +213,10 @@ def _no_id(cell: str) -> Reject:
     return Reject(reason, "The row has no id; give it one that is its own.")
 
 
+def _duplicate(first_row: int) -> Skip:
+    return Skip("duplicate_id", f"Row {first_row:,} has the same id and comes first.")
+
+
 def _outside(filtered: dates.Filter, cells: Sequence[str]) -> Outcome | None:
     day = filtered.day(cells)
     if day is None:
@@ -215,20 +227,18 @@ def _outside(filtered: dates.Filter, cells: Sequence[str]) -> Outcome | None:
     return None
 
 
-def _bad_vector_id(vector_id: str, row_id: str) -> Reject | None:
+def _bad_vector_id(vector_id: str, row_id: str) -> Reject:
     if character := index_names.refused(vector_id):
         return Reject(
             "bad_id",
             f"The id {row_id[:40]!r} has {character}, and Pinecone takes printable ASCII; use another id_column, or "
             "on_bad_id=escape.",
         )
-    if len(vector_id) > index_names.LIMIT_BYTES:
-        return Reject(
-            "id_too_long",
-            f"The vector id {vector_id[:40]!r}… has {len(vector_id):,} bytes, {index_names.LIMIT_BYTES} are the limit; "
-            "shorten it.",
-        )
-    return None
+    return Reject(
+        "id_too_long",
+        f"The vector id {vector_id[:40]!r}… has {len(vector_id):,} bytes, {index_names.LIMIT_BYTES} are the limit; "
+        "shorten it.",
+    )
 
 
 def _defect(error: Exception) -> Defect:

@@ -5,21 +5,21 @@ A cell that is exactly one such formula is its content, everywhere; ``="a"&"b"``
 
 from collections.abc import Sequence
 
-_OPENING = '="'
+OPENING = '="'
 
 
 def content(cell: str) -> str:
     """Return the content of a cell, blanks around the formula aside; any other cell as it is."""
     formula = cell.strip()
-    if not formula.startswith(_OPENING) or not formula.endswith('"') or len(formula) <= len(_OPENING):
+    if not formula.startswith(OPENING) or not formula.endswith('"') or len(formula) <= len(OPENING):
         return cell
-    inner = formula[len(_OPENING) : -1]
+    inner = formula[len(OPENING) : -1]
     # A quote is doubled inside of a text; a single one ends it, and more of a formula follows.
     return cell if '"' in inner.replace('""', "") else inner.replace('""', '"')
 
 
 def contents(cells: Sequence[str]) -> Sequence[str]:
     """Return cells (a row, or a column) with the contents of such formulas; the same ones where none is."""
-    if _OPENING not in "".join(cells):
+    if OPENING not in "".join(cells):
         return cells
     return [content(cell) for cell in cells]

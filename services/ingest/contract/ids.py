@@ -16,7 +16,9 @@ _ESCAPED = re.compile("[^ -$&-~]")
 
 def of_cell(cell: str, empty: nulls.Nulls) -> str:
     """Return the id that stands in a cell, "" where there is none."""
-    row_id = excel.content(cell).strip()
+    row_id = cell.strip()
+    if row_id[:1] == "=":
+        row_id = excel.content(row_id).strip()
     return "" if empty and empty.is_null(row_id) else row_id
 
 

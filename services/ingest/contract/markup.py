@@ -81,6 +81,15 @@ _LOOSE_MARKUP = _markup(r"[^<>]*+")
 _FIRST_ATTRIBUTE = re.compile(r"""[\s/]*+([^\s"'<>/=]++)(\s*+=)?+""")
 # What stands for the plainest tags, half of all: they are spared the rules.
 _PLAIN = {f"</{name}>": " " if name in _BREAKING else "" for name in _ELEMENTS} | {"<p>": " ", "<li>": " ", "<br>": " "}
+# The same of other tags without attributes; not where they stand behind a word.
+_BARE = {
+    f"<{name}>": " " if name in _BREAKING else ""
+    for name in _ELEMENTS - _WORDS - _RAW - _FOREIGN
+    if f"<{name}>" not in _PLAIN
+}
+# Of tags with attributes, as written: in a table they are the same over and over.
+_KNOWN: dict[str, str] = {}
+_KNOWN_TAGS, _KNOWN_CHARACTERS = 4_096, 200
 _END_TAG = re.compile(r"</([A-Za-z][A-Za-z0-9]*+)(?:[\s/][^<>]*+)?+>")
 _RAW_ENDS = {name: re.compile(rf"</{name}(?:[\s/][^<>]*+)?+>", re.IGNORECASE) for name in _RAW | _FOREIGN}
 
@@ -116,7 +125,12 @@ class _Stripping:
         kept = position = tried = 0
         while match := self._next(position, tried):
             start, position = match.span()
-            said = _PLAIN.get(text[start:position])
+            tag = text[start:position]
+            said = _PLAIN.get(tag)
+            if said is None:
+                said = _KNOWN.get(tag)
+            if said is None and not _is_behind_a_word(text, start):
+                said = _BARE.get(tag)
             if said is None:
                 taken = self._taken(match)
                 if taken is None and match["name"] is not None and match.re is _MARKUP:
@@ -166,6 +180,10 @@ class _Stripping:
             return None
         if name in _RAW_ENDS and not (attributes and attributes.endswith((" /", '"/', "'/"))):
             return self._element(match, name, bare=first is None)
+        if first is not None and name in _ELEMENTS and len(match[0]) <= _KNOWN_CHARACTERS:
+            if len(_KNOWN) >= _KNOWN_TAGS:
+                _KNOWN.clear()
+            _KNOWN[match[0]] = _shown(name)
         return _shown(name), match.end()
 
     def _element(self, match: re.Match[str], name: str, *, bare: bool) -> Taken | None:
@@ -182,9 +200,8 @@ class _Stripping:
     def _is_word(self, match: re.Match[str], name: str) -> bool:
         """Tell whether a tag without attributes is a word of the text: a type's parameter, or something to fill in."""
         start, written = match.start(), match["name"]
-        behind_a_word = start > 0 and (self._text[start - 1].isalnum() or self._text[start - 1] == "_")
         titled = len(written) > 1 and not written.islower() and not written.isupper()
-        if name in _WORDS or (behind_a_word and (titled or name not in _ALONE)):
+        if name in _WORDS or (_is_behind_a_word(self._text, start) and (titled or name not in _ALONE)):
             return not self._is_closed(name, start)
         return False
 
@@ -200,6 +217,10 @@ class _Stripping:
         if found < 0:
             self._missing.add(end)
         return found
+
+
+def _is_behind_a_word(text: str, place: int) -> bool:
+    return place > 0 and (text[place - 1].isalnum() or text[place - 1] == "_")
 
 
 def _stands_alone(attribute: str) -> bool:

@@ -244,12 +244,12 @@ def test_a_text_is_never_a_reason_to_refuse_metadata(spare: int) -> None:
 def test_a_row_that_our_code_falls_over_is_a_reject_and_its_neighbours_are_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = tokens.over_limit
+    real = metadata.Encoder.row
 
-    def broken(text: str) -> str:
-        return str(1 // 0) if "evil" in text else real(text)
+    def broken(encoder: metadata.Encoder, cells: list[str], text: str | None, row_id: str, index: int) -> bytes:
+        return bytes(1 // 0) if "evil" in str(text) else real(encoder, cells, text, row_id, index)
 
-    monkeypatch.setattr(tokens, "over_limit", broken)
+    monkeypatch.setattr(metadata.Encoder, "row", broken)
     rows = "".join(f"{number},{'evil' if number % 4 == 0 else 'good'} text\n" for number in range(300))
     loaded = support.load("id,formatted_text\n" + rows + "0,the next of its id\n", chunk_size=100)
     before = split.DEFECTS._value.get()
@@ -265,10 +265,10 @@ def test_a_row_that_our_code_falls_over_is_a_reject_and_its_neighbours_are_loade
 
 
 def test_a_machine_without_memory_is_no_fault_of_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(_text: str) -> str:
+    def exhausted(*_: object) -> bytes:
         raise MemoryError
 
-    monkeypatch.setattr(tokens, "over_limit", exhausted)
+    monkeypatch.setattr(metadata.Encoder, "row", exhausted)
     with pytest.raises(MemoryError):
         support.load("id,formatted_text\n1,a\n").rows()
 
