@@ -9,12 +9,11 @@ from services.embedder import indexer_client
 from services.embedder.buying import interactive
 from services.embedder.views import health as health_view
 from services.embedder.views import monitoring
-from services.runtime import errors, identity, key_rates
+from services.runtime import errors, identity, index_names, key_rates
 from services.runtime.interceptors.around import Context
 
 MOST_MATCHES = 1_000
 DEFAULT_MATCHES = 10
-NAMESPACE_BYTES = 512
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
@@ -53,8 +52,8 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             violations.append(errors.FieldViolation("text", "Say what to search for."))
         elif too_long := await interactive.too_long(request.text):
             violations.append(errors.FieldViolation("text", too_long))
-        if len(request.namespace.encode()) > NAMESPACE_BYTES:
-            violations.append(errors.FieldViolation("namespace", f"At most {NAMESPACE_BYTES} bytes."))
+        if request.namespace and (problem := index_names.problem(request.namespace)):
+            violations.append(errors.FieldViolation("namespace", f"It {problem}."))
         if not 1 <= top_k <= MOST_MATCHES:
             violations.append(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."))
         if violations:

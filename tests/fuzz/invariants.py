@@ -16,10 +16,11 @@ from vectorline.v1 import chunk_pb2
 
 from services.chunks import entry
 from services.ingest import failures
-from services.ingest.contract import metadata
+from services.ingest.contract import ids, metadata, nulls
 from services.ingest.planning import cutter, plan
 from services.ingest.reading import oversized, reader
 from services.ingest.splitting import reread, split
+from services.runtime import index_names
 from tests.fuzz import case, codec, coverage
 from tests.unit.ingest import support
 
@@ -103,7 +104,21 @@ def _check_rows(loaded: support.Loaded, chunks: list[split.Chunk]) -> set[str]:
         position += chunk.rows
     assert position == loaded.plan.rows_total
     _check_cells(loaded, again)
+    _check_firsts(loaded, again)
     return {row.reason for row in again}
+
+
+def _check_firsts(loaded: support.Loaded, again: list[reread.Rebuilt]) -> None:
+    """Of each id one row is loaded, and each later one that is left out as a duplicate names it."""
+    position, empty = loaded.plan.columns.index(loaded.options.id_column), nulls.of(loaded.options)
+    loaded_rows: dict[str, int] = {}
+    for row in again:
+        if not row.reason:
+            row_id = ids.of_cell(row.cells[position], empty)
+            assert row_id not in loaded_rows
+            loaded_rows[row_id] = row.row_number
+        elif row.reason == "duplicate_id":
+            assert f"Row {loaded_rows[ids.of_cell(row.cells[position], empty)]:,} " in row.message
 
 
 def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[reread.Rebuilt]) -> None:
@@ -133,16 +148,17 @@ def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[reread.
 def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: reread.Rebuilt, common: bytes) -> None:
     chosen = loaded.options
     row_id = again.cells[loaded.plan.columns.index(chosen.id_column)]
-    assert row.vector_id == f"{chosen.question_id}.{row_id}"
+    assert row.vector_id == f"{chosen.question_id}.{ids.of_cell(row_id, nulls.of(chosen))}"
     assert row_id.strip()
     assert row_id.strip() not in chosen.null_values
-    assert len(row.vector_id.encode()) <= 512
+    assert index_names.problem(row.vector_id) == ""
     assert row.text.strip()
     values = {
         name: list(value) if isinstance(value, struct_pb2.ListValue) else value
         for name, value in support.struct(row.metadata + common).items()
     }
-    assert set(metadata.RESERVED) <= set(values)
+    assert set(metadata.RESERVED) - set(values) <= ({"text"} if "text_truncated" in values else set())
+    assert row.text.startswith(values.get("text", ""))
     assert all(math.isfinite(value) for value in values.values() if isinstance(value, float))
     assert len(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()) <= metadata.LIMIT_BYTES + 100
     if chosen.sanitizer == "clean":

@@ -4,10 +4,15 @@ In: cells. Out: vector id, text and metadata, or why not.
 
 
 contract        judges a row; uses all that follows
+context         what a row's metadata say about its task
+excel           cells that are kept from being retyped
 nulls           which cells have no value
+ids             a row's id, and how the index has it
 dates           the day of a row against the request's days
 sanitizers      what becomes of a text
+markup          takes HTML out of it
 tokens          how long it is
+text_copy       how much of it the metadata hold
 declared        what becomes of a cell whose column has a declared type
 metadata        the row's metadata in their wire form
 

@@ -21,6 +21,8 @@ LIMIT_BYTES = 40_960
 LEGACY_TEXT_CHARACTERS = 1_000
 # Written by us; a column of that name is kept as csv_<name>. Pinecone refuses keys that begin with "$".
 RESERVED = ("text", "source", "s3_key", "chunk_id", "record_index", "task_id", "question_id", "row_id", "processed_at")
+# Ours too, but with ``metadata=legacy``.
+TEXT_TRUNCATED = "text_truncated"
 # JSON of a byte can be as long as \u0000.
 _JSON_GROWTH = 6
 # What precedes strings of fewer bytes is kept; with many columns of fewer still, so that all keep about the third.
@@ -115,7 +117,8 @@ class Encoder:
         orders: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._legacy = chosen.metadata == "legacy"
-        keys, kinds, positions = column_keys(names), declared.of(names, chosen), columns_of(names, chosen)
+        keys = column_keys(names) if self._legacy else column_keys(names, TEXT_TRUNCATED)
+        kinds, positions = declared.of(names, chosen), columns_of(names, chosen)
         cached_lengths = max(_LEAST_CACHED_LENGTHS, min(_CACHED_LENGTHS, _CACHED_PREFIXES // max(1, len(positions))))
         fields = {position: Field(keys[position], cached_lengths) for position in positions}
         texts = [position for position, kind in kinds.items() if kind.kind == column_types.STRING]
@@ -130,6 +133,8 @@ class Encoder:
             if position in fields and position not in texts
         ]
         self._text, self._row_id, self._record_index = Field("text"), Field("row_id"), Field("record_index")
+        # The entry of a row whose text is cut.
+        self.truncated = Field(TEXT_TRUNCATED).boolean(True)
 
     def common(self, values: dict[str, Value]) -> Common:
         """Encode the values that a chunk's rows share; with ``metadata=legacy`` they become strings."""
@@ -137,8 +142,8 @@ class Encoder:
             values = {name: str(value) for name, value in values.items()}
         return Common(values, b"".join([Field(name).any(value) for name, value in values.items()]))
 
-    def row(self, cells: Sequence[str], text: str, row_id: str, record_index: int) -> bytes:
-        """Return the row's own entries: its columns that are not empty, text, row_id and record_index.
+    def row(self, cells: Sequence[str], text: str | None, row_id: str, record_index: int) -> bytes:
+        """Return the row's own entries: its columns that are not empty, text (but None), row_id and record_index.
 
         Raises:
             declared.BadValue: A cell is not of its column's declared type.
@@ -160,11 +165,11 @@ class Encoder:
                 parts.append(field.boolean(column_types.BOOLEANS[cell.strip().lower()]))
         if self._declared:
             parts += [field.any(value) for field, value in self._converted(cells)]
+        if text is not None:
+            parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text))
         if self._legacy:
-            parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS]))
             parts.append(self._record_index.string(str(record_index)))
         else:
-            parts.append(self._text.string(text))
             parts.append(self._record_index.number(record_index))
         parts.append(self._row_id.string(row_id))
         return b"".join(parts)
@@ -179,7 +184,7 @@ class Encoder:
                     yield field, value
 
     def json_bytes(
-        self, entries: bytes, common: Common, cells: Sequence[str], *, text: str, row_id: str, record_index: int
+        self, entries: bytes, common: Common, cells: Sequence[str], *, text: str | None, row_id: str, record_index: int
     ) -> int:
         """Return the metadata's size as JSON, exact where it may be over the limit, else 0.
 
@@ -191,22 +196,28 @@ class Encoder:
             row_id: See ``row``.
             record_index: See ``row``.
         """
-        if (len(entries) + len(common.entries)) * _JSON_GROWTH <= LIMIT_BYTES:
+        if fits(entries, common):
             return 0
         values: dict[str, Value] = dict(common.values)
         for position, field, kind in self._fields:
             if cells[position] and not cells[position].isspace():
                 values[field.name] = _value(cells[position], kind)
         values |= {field.name: value for field, value in self._converted(cells)}
-        values["text"] = text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text
+        if text is not None:
+            values["text"] = text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text
         values["record_index"] = str(record_index) if self._legacy else record_index
         values["row_id"] = row_id
         return len(orjson.dumps(values))
 
 
-def column_keys(names: Sequence[str]) -> tuple[str, ...]:
+def fits(entries: bytes, common: Common) -> bool:
+    """Tell whether a row's metadata are within the limit for sure, whatever they hold."""
+    return (len(entries) + len(common.entries)) * _JSON_GROWTH <= LIMIT_BYTES
+
+
+def column_keys(names: Sequence[str], *also_ours: str) -> tuple[str, ...]:
     """Return the metadata key of each column: its name, or csv_<name> where that is ours or Pinecone's."""
-    return set_apart(names, RESERVED, lambda name: name.startswith("$"))
+    return set_apart(names, (*RESERVED, *also_ours), lambda name: name.startswith("$"))
 
 
 def set_apart(

@@ -199,7 +199,7 @@ def _answer(found: estimate.Estimate, terms: estimate.Terms) -> ingest_pb2.Estim
         columns=[ingest_pb2.Column(name=name, type=kind) for name, kind in zip(made.columns, made.types, strict=True)],
         size_bytes=made.size_bytes,
         sha256=made.sha256,
-        warnings=[each.to_proto() for each in made.warnings],
+        warnings=[each.to_proto() for each in found.warnings],
         encoding_guessed=made.dialect.encoding_guessed,
         quoting=made.dialect.quoting,
     )

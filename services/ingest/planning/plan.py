@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.ingest import failures, warning
+from services.ingest.contract import contract
 from services.ingest.planning import selection
 from services.ingest.reading import dialect
+from services.ingest.request import options
 
 SPLITTER_VERSION = 3
 SHARD_CHUNKS = 256
@@ -66,6 +68,10 @@ class Plan:
     def task_chunks(self) -> int:
         """Chunks of the task, numbered from 0."""
         return self.chunks_total if self.selected is None else len(self.selected.chunks)
+
+    def row_contract(self, chosen: options.Options) -> contract.Contract:
+        """Return the judge of the source's rows."""
+        return contract.Contract(self.columns, self.types, chosen, self.date_orders)
 
     def to_json(self) -> bytes:
         """Return the plan as UTF-8 JSON. Blocking: a retry of very many chunks takes its time."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from services.ingest import failures, sources, warning
-from services.ingest.contract import columns, nulls
-from services.ingest.planning import cutter, duplicates, plan
+from services.ingest.contract import columns, ids, nulls
+from services.ingest.planning import cutter, duplicates, firsts, plan
 from services.ingest.reading import ballot, dialect, encoding, gunzip, header, reader
 from services.ingest.request import options
 from services.ingest.sources import streams
@@ -43,7 +43,7 @@ def scan(
         source: Where the bytes are.
         pinned: Which bytes.
         chosen: The request.
-        folder: For temporary files and the sidecar; needs about 24 bytes a row.
+        folder: For temporary files and the sidecar; needs about 24 bytes a row, and 9 more where ids stand twice.
         progress: Called with the rows read so far, about every MiB; what it raises ends the scan.
 
     Raises:
@@ -55,7 +55,7 @@ def scan(
     orders: columns.Orders | None = None
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
-            run = _Pass(chosen, settled, orders, duplicates.Finder(pathlib.Path(partitions)), progress)
+            run = _Pass(chosen, settled, orders, pathlib.Path(partitions), progress)
             try:
                 return run.over(source, pinned, folder / "duplicates.bin")
             except _Contradicted as found:  # the passes that follow hold no vote
@@ -78,7 +78,7 @@ class _Pass:
         chosen: options.Options,
         settled: encoding.Verdict | None,
         orders: columns.Orders | None,
-        finder: duplicates.Finder,
+        folder: pathlib.Path,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._chosen = chosen
@@ -87,7 +87,8 @@ class _Pass:
         self._votes: ballot.Ballot | None = None
         self._orders = orders
         self._nulls = nulls.of(chosen)
-        self._finder = finder
+        self._folder = folder
+        self._finder = duplicates.Finder(folder)
         self._progress = progress
         self._cutter = cutter.Cutter(chosen.chunk_size)
         self._chunks = 0
@@ -108,9 +109,7 @@ class _Pass:
             stored.close()
         names = header.names(rows.header)
         found = (self._columns or columns.Columns(names, self._chosen)).found()
-        pairs = self._finder.write(sidecar, self._rows)
-        if pairs and self._chosen.on_duplicate == "fail":
-            raise self._duplicate_ids(sidecar, pairs)
+        self._finder.write(sidecar, self._rows)
         made = plan.Plan(
             dialect=form,
             columns=names,
@@ -120,11 +119,15 @@ class _Pass:
             sha256=stored.sha256.hexdigest(),
             chunk_size=self._chosen.chunk_size,
             chunks_total=self._chunks,
-            duplicates_total=pairs,
-            shards=_with_pairs(self._shards, sidecar),
+            duplicates_total=0,
+            shards=tuple(self._shards),
             date_orders=found.date_orders,
             warnings=(*warnings, *found.warnings),
         )
+        pairs = firsts.settle(source, pinned, made, self._chosen, sidecar, folder=self._folder, progress=self._progress)
+        if pairs and self._chosen.on_duplicate == "fail":
+            raise self._duplicate_ids(sidecar, pairs)
+        made = dataclasses.replace(made, duplicates_total=pairs, shards=_with_pairs(self._shards, sidecar))
         return Scan(made, dataclasses.replace(pinned, sha256=made.sha256, gzip=form.gzip), sidecar)
 
     def _reader(self, stored: sources.ByteStream) -> tuple[dialect.Dialect, reader.Reader]:
@@ -170,9 +173,7 @@ class _Pass:
             found.add(usable, numbers)
             if found.dated:
                 usable, numbers = _only(usable, numbers, found.within_dates)
-            ids, numbers = self._filled([row[id_position] for row in usable], numbers)
-            if ids:
-                self._finder.add(ids, numbers)
+            self._add_ids([row[id_position] for row in usable], numbers)
             self._cut(block)
             self._rows += len(block.rows)
             if self._progress is not None:
@@ -185,13 +186,14 @@ class _Pass:
         header.check(names, self._chosen)
         return names
 
-    def _filled(self, ids: Sequence[str], numbers: Sequence[int]) -> tuple[Sequence[str], Sequence[int]]:
-        """Return the ids that are some, with the numbers of their rows; a row without one is nobody's first."""
-        if self._nulls:
-            ids = self._nulls.blanked(ids)
-        if all(map(str.strip, ids)):
-            return ids, numbers
-        return _only(ids, numbers, lambda cell: not self._nulls.is_null(cell))
+    def _add_ids(self, cells: Sequence[str], numbers: Sequence[int]) -> None:
+        """Take the ids of rows, less those without; a row without one is nobody's first."""
+        row_ids = ids.of_cells(cells, self._nulls)
+        if not all(row_ids):
+            kept = [i for i, row_id in enumerate(row_ids) if row_id]
+            row_ids, numbers = [row_ids[i] for i in kept], [numbers[i] for i in kept]
+        if row_ids:
+            self._finder.add(row_ids, numbers)
 
     def _cut(self, block: reader.Block) -> None:
         starts = list(self._cutter.cut(block.sizes))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from vectorline.v1 import ingest_pb2
 
 from services.ingest.request import template, types
-from services.runtime import errors
+from services.runtime import errors, index_names
 
 DATA_SOURCES = ("s3_csv", "metabase", "upload", "local_csv")
 CSV_SOURCES = ("s3_csv", "upload", "local_csv")
@@ -32,7 +32,6 @@ DELIMITERS = (",", ";", "|", "\t")
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t"}
 BATCH_SIZE = range(100, 10_001)
 CHUNK_SIZE = range(100, 100_001)
-NAMESPACE_BYTES = 512
 KEY_BYTES = 1_024  # S3's own limit of a key
 NAME_BYTES = 1_024
 REQUEST_ID_BYTES = 256
@@ -157,7 +156,7 @@ class _Checks:
             end_date=dates[1],
             batch_size=self.number("batch_size", BATCH_SIZE, defaults.batch_size),
             chunk_size=self.number("chunk_size", CHUNK_SIZE, defaults.chunk_size),
-            namespace=self.text("namespace", defaults.namespace, NAMESPACE_BYTES),
+            namespace=self.namespace(defaults),
             priority=self.choice("priority", PRIORITIES),
             mode=self.mode(),
             sanitizer=self.choice("sanitizer", SANITIZERS),
@@ -232,6 +231,12 @@ class _Checks:
             self.bad(field, "has characters that cannot be printed; leave them out")
         elif default and not value.strip():
             self.bad(field, f"is blank; leave it out for {default!r}")
+        return value
+
+    def namespace(self, defaults: Defaults) -> str:
+        value = self.request.namespace or defaults.namespace
+        if problem := index_names.problem(value):
+            self.bad("namespace", problem)
         return value
 
     def number(self, field: str, allowed: range, default: int) -> int:

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from services.ingest import sources
-from services.ingest.contract import contract, metadata
-from services.ingest.planning import duplicates, plan
+from services.ingest.contract import context, contract, metadata
+from services.ingest.planning import cursor, duplicates, plan
 from services.ingest.reading import reader
-from services.ingest.splitting import cursor, split
+from services.ingest.splitting import split
 
 
 class Rebuilt(NamedTuple):
@@ -30,7 +30,7 @@ class Reread:
         source: Where the bytes are.
         pinned: Which bytes.
         made: The scan's plan.
-        context: As the rows were split.
+        task: As the rows were split.
         pairs: Reads the duplicates sidecar.
     """
 
@@ -39,12 +39,12 @@ class Reread:
         source: sources.Source,
         pinned: sources.Pinned,
         made: plan.Plan,
-        context: split.Context,
+        task: context.Context,
         pairs: duplicates.Slices,
     ) -> None:
         self._plan = made
         self._pairs = pairs
-        self._contract = contract.Contract(made.columns, made.types, context.options, made.date_orders)
+        self._contract = made.row_contract(task.options)
         self._cursor = cursor.Cursor(source, pinned, made)
         self._shard = -1
         self._blocks: Iterator[reader.Block] = iter(())

@@ -1,37 +1,28 @@
 """A pinned source and its plan, made into chunks. Pure: chunk n always holds the same rows, and the same bytes."""
 
 import dataclasses
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 
+import prometheus_client
+import structlog
 from vectorline.v1 import chunk_pb2
 
 from services.ingest import failures, sources
-from services.ingest.contract import contract
-from services.ingest.planning import cutter, duplicates, plan
+from services.ingest.contract import context, contract
+from services.ingest.planning import cursor, cutter, duplicates, plan
 from services.ingest.reading import reader
-from services.ingest.request import options
-from services.ingest.splitting import cursor
 from services.runtime import stages
 
+log = structlog.get_logger()
+
+DEFECTS = prometheus_client.Counter("vectorline_row_defects", "Rows rejected because our own code fell over them.")
 READ = stages.Stage("read")
 
 # Cells of rejects are shown, not indexed: they are cut so that a chunk stays small.
 CELL_BYTES = 64 << 10
 CELLS_BYTES = 256 << 10
 _SHORTEST_CUT_BYTES = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Context:
-    """What the rows' metadata say about their task."""
-
-    task_id: str
-    options: options.Options
-    # Metadata ``source`` and ``s3_key`` of every row.
-    source: str
-    s3_key: str
-    # RFC 3339; the task's created_at and not the clock, since a chunk split again must be the same.
-    processed_at: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,13 +37,16 @@ class Chunk:
     rejected: int
     # A serialised vectorline.v1.ChunkRows, not compressed.
     payload: bytes
+    # Usable rows whose metadata hold less than the whole text, and the first of them (0: there is none).
+    texts_cut: int = 0
+    first_cut: int = 0
 
 
 def split(
     source: sources.Source,
     pinned: sources.Pinned,
     made: plan.Plan,
-    context: Context,
+    task: context.Context,
     pairs: duplicates.Slices,
     *,
     first_chunk: int = 0,
@@ -64,7 +58,7 @@ def split(
         source: Where the bytes are.
         pinned: Which bytes.
         made: The scan's plan.
-        context: See Context.
+        task: See context.Context.
         pairs: Reads the duplicates sidecar.
         first_chunk: Leave out the chunks before it.
         only: Says which chunks are wanted (None: all); asked once for each chunk, a shard of 256 at a time, when its
@@ -75,7 +69,7 @@ def split(
         failures.SourceFailure: The bytes cannot be had.
         failures.SourceUnavailable: The bytes cannot be had now.
     """
-    splitter = _Splitter(made, context, pairs)
+    splitter = _Splitter(made, task, pairs)
     reading = cursor.Cursor(source, pinned, made)
     try:
         for index in range(made.shard_of_chunk(first_chunk), len(made.shards)):
@@ -90,11 +84,11 @@ def split(
 class _Splitter:
     """Judges the rows of one task's source and packs them."""
 
-    def __init__(self, made: plan.Plan, context: Context, pairs: duplicates.Slices) -> None:
+    def __init__(self, made: plan.Plan, task: context.Context, pairs: duplicates.Slices) -> None:
         self._plan = made
-        self._context = context
+        self._task = task
         self._pairs = pairs
-        self._contract = contract.Contract(made.columns, made.types, context.options, made.date_orders)
+        self._contract = made.row_contract(task.options)
 
     def shard(self, index: int, blocks: Iterator[reader.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
         """Yield the wanted chunks of a shard, given its rows."""
@@ -123,7 +117,7 @@ class _Splitter:
         chosen, selected = self._plan.selected, None
         if chosen is not None and number in chosen.by_source_chunk:
             selected = frozenset(chosen.rows_of(chosen.by_source_chunk[number]))
-        return _Builder(number, first_row, self._contract, self._context, firsts, selected=selected)
+        return _Builder(number, first_row, self._contract, self._task, firsts, selected=selected)
 
 
 class _Builder:
@@ -134,7 +128,7 @@ class _Builder:
         number: int,
         first_row: int,
         judge: contract.Contract,
-        context: Context,
+        task: context.Context,
         firsts: duplicates.Firsts,
         *,
         selected: frozenset[int] | None,
@@ -144,21 +138,16 @@ class _Builder:
         self._first_row = first_row if selected is None else min(selected)
         self._selected = selected
         self._contract = judge
-        self._common = judge.encoder.common(
-            {
-                "source": context.source,
-                "s3_key": context.s3_key,
-                "chunk_id": number,
-                "task_id": context.task_id,
-                "question_id": context.options.question_id,
-                "processed_at": context.processed_at,
-            }
-        )
-        self._message = chunk_pb2.ChunkRows(namespace=context.options.namespace, common_metadata=self._common.entries)
+        self._common = judge.common(task, number)
+        self._message = chunk_pb2.ChunkRows(namespace=task.options.namespace, common_metadata=self._common.entries)
         # Rows of the source's chunk so far, selected or not: a row's place in its chunk stays.
         self._position = 0
         self._rows = 0
         self._skipped = 0
+        self._texts_cut = self._first_cut = 0
+        # The first row over which our code fell, what that came to, and how many there are.
+        self._defect: tuple[int, contract.Defect] | None = None
+        self._defects = 0
 
     def add(self, block: reader.Block, start: int, end: int) -> None:
         """Add the block's rows ``start`` to ``end`` (exclusive)."""
@@ -175,15 +164,36 @@ class _Builder:
             self._rows += 1
             if type(outcome) is contract.Usable:
                 usable.add(row_number=row, vector_id=outcome.vector_id, text=outcome.text, metadata=outcome.metadata)
+                if outcome.text_cut:
+                    self._texts_cut += 1
+                    self._first_cut = self._first_cut or row
             elif isinstance(outcome, contract.Reject):
-                self._message.rejects.add(
-                    row_number=row, reason=outcome.reason, message=outcome.message, cells=cut_cells(cells)
-                )
+                self._reject(row, cells, outcome)
             else:
                 self._skipped += 1
 
+    def _reject(self, row: int, cells: Sequence[str], outcome: contract.Reject) -> None:
+        self._message.rejects.add(
+            row_number=row, reason=outcome.reason, message=outcome.message, cells=cut_cells(cells)
+        )
+        if isinstance(outcome, contract.Defect):
+            self._defects += 1
+            self._defect = self._defect or (row, outcome)
+
     def chunk(self) -> Chunk:
-        """Return the chunk of the rows added."""
+        """Return the chunk of the rows added; defects of ours among them are told once."""
+        if self._defect is not None:
+            row, defect = self._defect
+            DEFECTS.inc(self._defects)
+            log.error(
+                "Rows were rejected because of a defect of ours.",
+                action="row_defect",
+                incident=secrets.token_hex(8),
+                chunk=self.number,
+                rows=self._defects,
+                row=row,
+                exc_info=defect.error,
+            )
         return Chunk(
             number=self.number,
             first_row=self._first_row,
@@ -191,6 +201,8 @@ class _Builder:
             skipped=self._skipped,
             rejected=len(self._message.rejects),
             payload=self._message.SerializeToString(deterministic=True),
+            texts_cut=self._texts_cut,
+            first_cut=self._first_cut,
         )
 
 

@@ -84,3 +84,12 @@ async def test_searches_of_a_key_are_limited_by_themselves() -> None:
     assert refused.value.reason == "SEARCHES_QUOTA_EXCEEDED"
     assert 0 < refused.value.retry_seconds <= 1
     assert len(line.bought.texts) == 2
+
+
+@pytest.mark.parametrize("namespace", ["größe", "a\nb", " ", "x" * 513])
+async def test_a_namespace_that_the_index_refuses_is_refused_before_the_text_is_bought(namespace: str) -> None:
+    line = Line()
+    with pytest.raises(errors.InvalidArgument) as caught:
+        await line.search(namespace)
+    assert [violation.field for violation in caught.value.violations] == ["namespace"]
+    assert not line.bought.texts

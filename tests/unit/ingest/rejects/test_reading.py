@@ -29,7 +29,7 @@ def loaded(rows: int = 400, *, packed: bool = False) -> support.Loaded:
 
 
 def opened(found: support.Loaded) -> task_source.Opened:
-    return task_source.Opened(found.source, found.pinned, found.plan, found.context, found.pairs)
+    return task_source.Opened(found.source, found.pinned, found.plan, found.task, found.pairs)
 
 
 def refused(chunk: int, *numbers: int) -> Part:

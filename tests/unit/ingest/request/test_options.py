@@ -1,8 +1,10 @@
 import datetime
 
+import pydantic
 import pytest
 from vectorline.v1 import ingest_pb2
 
+from services.ingest import settings
 from services.ingest.request import options, types
 from services.runtime import errors
 
@@ -138,3 +140,10 @@ def test_any_key_that_a_bucket_has_can_be_named(key: str) -> None:
 @pytest.mark.parametrize("key", ["a" * 1_025, "é" * 513, "a\0b"])
 def test_a_key_that_no_bucket_has_is_refused(key: str) -> None:
     assert "s3_key" in refused(s3_key=key)
+
+
+@pytest.mark.parametrize("name", ["größe", "a\tb", "\x7f", "x" * 513, "a\u00a0b", " "])
+def test_a_namespace_that_the_index_refuses_is_refused_by_name(name: str) -> None:
+    assert set(refused(namespace=name)) == {"namespace"}
+    with pytest.raises(pydantic.ValidationError, match="printable ASCII"):
+        settings.RequestSettings(PINECONE_NAMESPACE=name)
