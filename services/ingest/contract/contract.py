@@ -3,19 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-from services.ingest.contract import dates, metadata, sanitizers, tokens
-from services.ingest.reading import reader
+from services.ingest.contract import dates, metadata, sanitizers, tokens, unreadable
 from services.ingest.request import options, template
 
 VECTOR_ID_BYTES = 512
-_FLAWS = {
-    reader.BAD_ENCODING: "The row has bytes outside of the file's encoding (shown as \\x..); save the file as UTF-8.",
-    reader.BAD_QUOTING: 'The row has text right after a closing quote; write quotes inside of a quoted field as "".',
-    reader.FIELD_TOO_LONG: (
-        f"The row has a field over {reader.FIELD_LIMIT_BYTES:,} bytes, or over {reader.RECORD_LIMIT_BYTES:,} bytes in "
-        "all; shorten it."
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,13 +86,12 @@ class Contract:
             return outcome
         return self._with_text(cells, vector_id, row_id, record_index, common)
 
-    def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject:
+    def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject | Skip:
+        if flaw in unreadable.SKIPPED:
+            return Skip(flaw, unreadable.SKIPPED[flaw])
         if flaw:
-            return Reject(flaw, _FLAWS[flaw])
-        return Reject(
-            "ragged_row",
-            f"The row has {len(cells):,} cells, the header {self._width:,}; look at quotes and delimiters.",
-        )
+            return Reject(flaw, unreadable.FLAWS[flaw])
+        return Reject("ragged_row", unreadable.ragged(len(cells), self._width))
 
     def _with_text(
         self, cells: Sequence[str], vector_id: str, row_id: str, record_index: int, common: metadata.Common

@@ -12,7 +12,7 @@ from services.ingest import failures, warning
 from services.ingest.planning import selection
 from services.ingest.reading import dialect
 
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 3
 SHARD_CHUNKS = 256
 
 
@@ -25,6 +25,8 @@ class Shard:
     first_row: int
     # Byte of the unpacked source where first_row begins (blank lines before it included).
     offset: int
+    # 1-based number of the line at offset.
+    line: int
     # Its duplicates: pairs of the sidecar.
     first_pair: int = 0
     pairs: int = 0

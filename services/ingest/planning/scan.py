@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from services.ingest import failures, sources
 from services.ingest.contract import column_types, dates
-from services.ingest.planning import cutter, duplicates, plan
-from services.ingest.reading import dialect, encoding, gunzip, header, reader
+from services.ingest.planning import cutter, duplicates, findings, plan
+from services.ingest.reading import block as blocks
+from services.ingest.reading import dialect, encoding, gunzip, header, reader, shape
 from services.ingest.request import options
 from services.ingest.sources import streams
 
@@ -34,7 +35,7 @@ def scan(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
-    """Read the whole source once (twice, when it turns out late not to be UTF-8).
+    """Read the whole source once (again, when it turns out late not to be UTF-8, or that its writer quotes cells).
 
     Args:
         source: Where the bytes are.
@@ -48,20 +49,26 @@ def scan(
         failures.SourceFailure: The bytes cannot be had.
         failures.SourceUnavailable: The bytes cannot be had now.
     """
-    declared = chosen.encoding
+    declared, writer_quotes = chosen.encoding, False
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
-            run = _Pass(chosen, declared, duplicates.Finder(pathlib.Path(partitions)), progress)
+            run = _Pass(chosen, declared, writer_quotes, duplicates.Finder(pathlib.Path(partitions)), progress)
             try:
                 return run.over(source, pinned, folder / "duplicates.bin")
             except _NotUtf8 as found:
                 declared = found.encoding
+            except _WriterQuotes:
+                writer_quotes = True
 
 
 class _NotUtf8(Exception):
     def __init__(self, encoding: str) -> None:
         super().__init__(encoding)
         self.encoding = encoding
+
+
+class _WriterQuotes(Exception):
+    """After a quote that was taken for a character, a cell is quoted: such quotes are damage in this file."""
 
 
 class _Pass:
@@ -71,11 +78,14 @@ class _Pass:
         self,
         chosen: options.Options,
         declared: str,
+        writer_quotes: bool,
         finder: duplicates.Finder,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._chosen = chosen
         self._declared = declared
+        self._writer_quotes = writer_quotes
+        self._findings = findings.Findings()
         self._finder = finder
         self._progress = progress
         self._cutter = cutter.Cutter(chosen.chunk_size)
@@ -89,7 +99,7 @@ class _Pass:
         stored = streams.Hashed(source.open(pinned, 0))
         try:
             form, rows = self._reader(stored)
-            types = self._blocks(rows)
+            types = self._blocks(form, rows)
             while stored.read(reader.BLOCK_BYTES):  # padding after gzip data belongs to the checksum too
                 pass
         finally:
@@ -109,6 +119,7 @@ class _Pass:
             chunks_total=self._chunks,
             duplicates_total=pairs,
             shards=_with_pairs(self._shards, sidecar),
+            warnings=tuple(self._findings.warnings()),
         )
         return Scan(made, dataclasses.replace(pinned, sha256=made.sha256, gzip=form.gzip), sidecar)
 
@@ -118,13 +129,8 @@ class _Pass:
         if packed:
             stream = streams.Peeked(gunzip.GunzipStream(stream))
         head = stream.peek(encoding.HEAD_BYTES)
-        form = dialect.detect(
-            head,
-            gzip=packed,
-            encoding=self._declared,
-            delimiter=self._chosen.delimiter,
-            wanted=header.wanted(self._chosen),
-        )
+        form = dialect.detect(head, gzip=packed, encoding=self._declared, chosen=self._chosen)
+        form = dataclasses.replace(form, writer_quotes=form.writer_quotes or self._writer_quotes)
         told = self._declared or form.bom_bytes or not encoding.tells_nothing(head)
         rows = reader.Reader(stream, form, undecodable=None if told else self._undecodable)
         self._reading = rows
@@ -135,7 +141,7 @@ class _Pass:
         if not self._reading.telling_blocks and not encoding.mostly_utf8(lines):
             raise _NotUtf8(encoding.detect_legacy(b"".join(line for line in lines if not line.isascii())))
 
-    def _blocks(self, rows: reader.Reader) -> tuple[str, ...]:
+    def _blocks(self, form: dialect.Dialect, rows: reader.Reader) -> tuple[str, ...]:
         types: column_types.Types | None = None
         width = id_position = 0
         for block in rows.blocks():
@@ -143,8 +149,12 @@ class _Pass:
                 id_position = self._check_header(rows.header)
                 width = len(rows.header)
                 types = column_types.Types(width)
+                fitting = shape.Shape(header.names(rows.header), form, self._chosen)
+            if rows.records.bare and rows.records.quoted and not form.writer_quotes:
+                raise _WriterQuotes
             usable = block.rows
-            if block.flaws or set(map(len, usable)) != {width}:
+            if not fitting.fit(block):
+                self._findings.add(block)
                 usable = [r for i, r in enumerate(usable) if len(r) == width and i not in block.flaws]
             if len(usable) < len(block.rows) or self._dates is not None:
                 self._ids(block, id_position, width)
@@ -157,15 +167,16 @@ class _Pass:
                 self._progress(self._rows)
         if types is None:
             self._check_header(rows.header)
+        self._findings.of_table(form, rows.header, self._chosen)
         return types.result() if types else (column_types.STRING,) * len(rows.header)
 
     def _check_header(self, cells: list[str]) -> int:
         names = header.names(cells)
-        header.check(names, self._chosen)
+        self._chosen = header.check(cells, self._chosen)
         self._dates = dates.of(names, self._chosen)
         return names.index(self._chosen.id_column)
 
-    def _ids(self, block: reader.Block, position: int, width: int) -> None:
+    def _ids(self, block: blocks.Block, position: int, width: int) -> None:
         """Take the ids of a block in which not every row counts; a row that does not is nobody's first."""
         found = [
             (row[position], number)
@@ -185,14 +196,15 @@ class _Pass:
         day = self._dates.day(row)
         return day is not None and self._dates.takes(day)
 
-    def _cut(self, block: reader.Block) -> None:
+    def _cut(self, block: blocks.Block) -> None:
         starts = list(self._cutter.cut(block.sizes))
         if not self._chunks:
             starts.insert(0, 0)
         for start in starts:
             if self._chunks % plan.SHARD_CHUNKS == 0:
                 offset = block.offset + sum(block.sizes[:start])
-                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset))
+                line = block.line_at(start)
+                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset, line))
             self._chunks += 1
 
     def _duplicate_ids(self, sidecar: pathlib.Path, pairs: int) -> failures.FileFailure:

@@ -9,7 +9,8 @@ from vectorline.v1 import chunk_pb2
 from services.ingest import failures, sources
 from services.ingest.contract import contract, metadata
 from services.ingest.planning import cutter, duplicates, plan
-from services.ingest.reading import reader
+from services.ingest.reading import block as blocks
+from services.ingest.reading import header
 from services.ingest.request import options
 from services.ingest.splitting import cursor
 from services.runtime import stages
@@ -50,10 +51,12 @@ class Chunk:
 
 
 class Rebuilt(NamedTuple):
-    """A row read again: its number (1-based), cells, and why it was not used (empty: it was)."""
+    """A row read again: its number and that of the line where it begins (1-based), cells, why it was not used."""
 
     row_number: int
+    line: int
     cells: list[str]
+    # Empty: it was used.
     reason: str
     message: str
     skipped: bool
@@ -87,7 +90,7 @@ def split(
         failures.SourceUnavailable: The bytes cannot be had now.
     """
     splitter = _Splitter(made, context, pairs)
-    reading = cursor.Cursor(source, pinned, made)
+    reading = cursor.Cursor(source, pinned, made, context.options)
     try:
         for index in range(made.shard_of_chunk(first_chunk), len(made.shards)):
             numbers = range(max(first_chunk, made.shards[index].first_chunk), made.shard_end(index)[0])
@@ -125,7 +128,7 @@ def rebuild(
         failures.SourceUnavailable: See split.
     """
     splitter = _Splitter(made, context, pairs)
-    reading = cursor.Cursor(source, pinned, made)
+    reading = cursor.Cursor(source, pinned, made, context.options)
     end = min(first_row + rows, made.rows_total + 1)
     try:
         while first_row < end:
@@ -144,7 +147,8 @@ class _Splitter:
         self._plan = made
         self._context = context
         self._pairs = pairs
-        self._contract = contract.Contract(made.columns, made.types, context.options)
+        chosen = header.resolved(made.columns, context.options)
+        self._contract = contract.Contract(made.columns, made.types, chosen)
         self._selected: dict[int, frozenset[int]] | None = None
         if made.selected is not None:
             self._selected = {
@@ -152,7 +156,7 @@ class _Splitter:
                 for number, (chunk, _) in enumerate(made.selected.chunks)
             }
 
-    def shard(self, index: int, blocks: Iterator[reader.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
+    def shard(self, index: int, blocks: Iterator[blocks.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
         """Yield the wanted chunks of a shard, given its rows."""
         begun = self._plan.shards[index]
         builder = self._builder(begun.first_chunk, begun.first_row, self._duplicates(index))
@@ -175,7 +179,7 @@ class _Splitter:
         if builder.number in wanted:
             yield builder.chunk()
 
-    def rebuilt(self, index: int, blocks: Iterator[reader.Block], first_row: int, end_row: int) -> Iterator[Rebuilt]:
+    def rebuilt(self, index: int, blocks: Iterator[blocks.Block], first_row: int, end_row: int) -> Iterator[Rebuilt]:
         """Yield what became of some rows of a shard."""
         repeated = self._duplicates(index)
         common = metadata.Common({}, b"")
@@ -187,7 +191,7 @@ class _Splitter:
                 if row >= first_row:
                     flaw = block.flaws.get(position, "")
                     outcome = self._contract.judge(cells, flaw, repeated.get(row, 0), 0, common)
-                    yield _rebuilt(row, cells, outcome)
+                    yield _rebuilt(row, block.line_of(position), cells, outcome)
 
     def _duplicates(self, index: int) -> dict[int, int]:
         begun = self._plan.shards[index]
@@ -236,7 +240,7 @@ class _Builder:
         self._rows = 0
         self._skipped = 0
 
-    def add(self, block: reader.Block, start: int, end: int) -> None:
+    def add(self, block: blocks.Block, start: int, end: int) -> None:
         """Add the block's rows ``start`` to ``end`` (exclusive)."""
         judge, first_of = self._contract.judge, self.duplicates.get
         flaw_of, usable, common = block.flaws.get, self._message.rows, self._common
@@ -252,7 +256,11 @@ class _Builder:
                 usable.add(row_number=row, vector_id=outcome.vector_id, text=outcome.text, metadata=outcome.metadata)
             elif isinstance(outcome, contract.Reject):
                 self._message.rejects.add(
-                    row_number=row, reason=outcome.reason, message=outcome.message, cells=cut_cells(cells)
+                    row_number=row,
+                    line=block.line_of(position),
+                    reason=outcome.reason,
+                    message=outcome.message,
+                    cells=cut_cells(cells),
                 )
             else:
                 self._skipped += 1
@@ -288,7 +296,7 @@ def _cut(cell: str, limit: int) -> str:
     return f"{data[:limit].decode(errors='ignore')}… [cut: {len(data):,} bytes]"
 
 
-def _rebuilt(row: int, cells: list[str], outcome: contract.Outcome) -> Rebuilt:
+def _rebuilt(row: int, line: int, cells: list[str], outcome: contract.Outcome) -> Rebuilt:
     if isinstance(outcome, contract.Usable):
-        return Rebuilt(row, cells, "", "", skipped=False)
-    return Rebuilt(row, cells, outcome.reason, outcome.message, skipped=isinstance(outcome, contract.Skip))
+        return Rebuilt(row, line, cells, "", "", skipped=False)
+    return Rebuilt(row, line, cells, outcome.reason, outcome.message, skipped=isinstance(outcome, contract.Skip))

@@ -117,7 +117,7 @@ def test_a_changed_source_is_not_split() -> None:
 def test_a_plan_survives_json_and_another_version_is_refused() -> None:
     made = support.load(csv_of(50)).plan
     assert plan.Plan.from_json(made.to_json()) == made
-    for data in (made.to_json().replace(b'"splitter_version": 2', b'"splitter_version": 3'), b"[]", b"not json"):
+    for data in (made.to_json().replace(b'"splitter_version": 3', b'"splitter_version": 4'), b"[]", b"not json"):
         with pytest.raises(failures.FileFailure, match="PLAN_UNKNOWN"):
             plan.Plan.from_json(data)
 
