@@ -27,6 +27,8 @@ class Shard:
     offset: int
     # 1-based number of the line at offset.
     line: int
+    # The row before is too short.
+    after_short: bool
     # Its duplicates: pairs of the sidecar.
     first_pair: int = 0
     pairs: int = 0

@@ -161,7 +161,7 @@ class _Pass:
             else:
                 self._finder.add(*_filled([row[id_position] for row in usable], block.first_row))
             types.add(usable)
-            self._cut(block)
+            self._cut(block, fitting)
             self._rows += len(block.rows)
             if self._progress is not None:
                 self._progress(self._rows)
@@ -196,15 +196,15 @@ class _Pass:
         day = self._dates.day(row)
         return day is not None and self._dates.takes(day)
 
-    def _cut(self, block: blocks.Block) -> None:
+    def _cut(self, block: blocks.Block, fitting: shape.Shape) -> None:
         starts = list(self._cutter.cut(block.sizes))
         if not self._chunks:
             starts.insert(0, 0)
         for start in starts:
             if self._chunks % plan.SHARD_CHUNKS == 0:
                 offset = block.offset + sum(block.sizes[:start])
-                line = block.line_at(start)
-                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset, line))
+                line, after_short = block.line_at(start), fitting.short_before(block, start)
+                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset, line, after_short))
             self._chunks += 1
 
     def _duplicate_ids(self, sidecar: pathlib.Path, pairs: int) -> failures.FileFailure:

@@ -26,6 +26,8 @@ class Block:
     # Which of these lines are blank; of those before the first row none, ``lead`` tells how many they are.
     blanks: Set[int] = frozenset()
     lead: int = 0
+    # The row before the first one is too short (see shape.Shape).
+    after_short: bool = False
 
     def line_of(self, position: int) -> int:
         """Return the number of the line in which a row begins."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.ingest import failures
-from services.ingest.reading import block, dialect, header, names, sample
+from services.ingest.reading import block, dialect, header, names, records, sample
 from services.ingest.request import options
 
 # Flaws of rows that are no records: they are skipped.
@@ -31,6 +31,8 @@ class Shape:
         self._wanted = {names.folded(name) for name in wanted}
         # What stands in the column of ids where the header is repeated, in whichever order.
         self._heads = frozenset(wanted)
+        # The row before is too short: what follows may be the rest of it.
+        self.after_short = False
 
     def fit(self, rows: block.Block) -> bool:
         """Fit a block's rows, in place; tells whether all of them are records as wide as the header.
@@ -42,6 +44,7 @@ class Shape:
             failures.FileFailure: OTHER_HEADER: another table begins.
         """
         cells, width, key = rows.rows, self._width, self._key
+        rows.after_short = self.after_short
         even = set(map(len, cells)) == {width}
         if not even:
             fitting = [len(row) == width or self._fit_row(rows, position) for position, row in enumerate(cells)]
@@ -54,7 +57,27 @@ class Shape:
             for position, value in enumerate(ids):
                 if (not value or value in self._heads) and position not in rows.flaws:
                     self._judge(rows, position)
+        if self.after_short or not even:
+            self._judge_rests(rows)
         return even and not rows.flaws
+
+    def _judge_rests(self, rows: block.Block) -> None:
+        """Mark rows that are the rest of the row before, which a line end cut that nobody quoted.
+
+        Such a rest is as wide as the header by chance only, where its text was cut at a delimiter too: at a comma
+        within a sentence, behind which there is a blank.
+        """
+        for position, row in enumerate(rows.rows):
+            fits = len(row) == self._width and position not in rows.flaws
+            if self.after_short and fits and any(cell.startswith(" ") for cell in row):
+                rows.flaws[position] = records.BAD_QUOTING
+            self.after_short = len(row) < self._width and position not in rows.flaws
+
+    def short_before(self, rows: block.Block, position: int) -> bool:
+        """Tell whether the row before one of a fitted block is too short."""
+        if not position:
+            return rows.after_short
+        return len(rows.rows[position - 1]) < self._width and position - 1 not in rows.flaws
 
     def _fit_row(self, rows: block.Block, position: int) -> bool:
         row = rows.rows[position]

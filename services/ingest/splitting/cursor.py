@@ -57,6 +57,7 @@ class Cursor:
         self.close()
         self._held = None
         shard, form = self._plan.shards[index], self._plan.dialect
+        self._shape.after_short = shard.after_short if form.seekable else False
         offset, self._row, line = (shard.offset, shard.first_row, shard.line) if form.seekable else (0, 1, 1)
         stream = self._source.open(self._pinned, offset)
         self._stream = gunzip.GunzipStream(stream) if form.gzip else stream
