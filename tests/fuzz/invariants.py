@@ -168,7 +168,7 @@ def _whole(loaded: support.Loaded) -> list[tuple[int, list[str]]] | None:
     form = loaded.plan.dialect
     data = loaded.source.data
     odd = (*padding.BYTES.decode(), "\ufeff", "\\")
-    if form.gzip or form.writer_quotes and form.quoting != quoting.CSV:
+    if form.gzip or (form.writer_quotes and form.quoting != quoting.CSV):
         return None
     try:
         text = data[form.bom_bytes :].decode(form.encoding)

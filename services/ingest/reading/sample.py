@@ -10,7 +10,9 @@ from services.ingest.reading import quoting, records
 # More lines say no more.
 LINES = 4_000
 # A surplus of empty cells is a habit where this share of the rows has it.
-_HABIT = 0.25
+_HABIT = 0.5
+# The file is one whose cells are cut where more than this share of the rows shows it.
+_CUT = 0.1
 
 
 @dataclasses.dataclass
@@ -179,18 +181,22 @@ def nameless(header: Sequence[str]) -> int:
 def surplus(width: int, body: Sequence[Sequence[str]], most: int) -> int:
     """Return how many empty cells behind the last column say nothing.
 
-    Any number, where the last column is never empty; else as many as rows of this file usually have. A row with more
-    may well be one whose cells were cut at the wrong delimiter, and whose last cell is empty.
+    As many as most rows of this file have; or any number, where the last column is never empty. Any other row with more
+    may well be one whose cells were cut at the wrong delimiter, and whose last cell is empty. Nor is any number right
+    where many cells are cut: in rows that are too wide, they begin with the blank that stood behind a comma.
 
     Args:
         width: Columns of the table.
         body: Rows.
         most: What stands for any number.
     """
-    last = [row[width - 1].strip() for row in body if len(row) >= width] if width else []
+    wider = [row for row in body if len(row) > width]
+    if sum(any(cell.startswith(" ") and cell.strip() for cell in row) for row in wider) > _CUT * len(body):
+        return 0
+    last = [row[-1].strip() for row in body if len(row) == width]
     if last and all(last):
         return most
-    counts = collections.Counter(len(row) - width for row in body if len(row) > width and not has_content(row[width:]))
+    counts = collections.Counter(len(row) - width for row in wider if not has_content(row[width:]))
     return max((count for count, rows in counts.items() if rows >= _HABIT * len(body)), default=0)
 
 
