@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 CSV = "csv"
@@ -73,6 +73,25 @@ class Rules:
         if self.kind != BACKSLASH:
             return lines
         return [self._escapes.sub(_kept, line) if "\\" in line else line for line in lines]
+
+    def keeps_to(self, record: str, cells: Sequence[str]) -> bool:
+        """Tell, at a tenth of the cost of ``look_at``, that each cell with a quote in it is quoted; False: look at it.
+
+        Within a quoted cell quotes come in pairs, so that a delimiter, one quote and a cell's content as it is written
+        in quotes stand nowhere else than where that cell is.
+        """
+        if self.kind != CSV or self.spaced:
+            return False
+        quote, delimiter = self.quote, self.delimiter
+        marked = [cell for cell in cells if quote in cell]
+        if len(marked) > 1 and len(set(marked)) < len(marked):
+            return False
+        whole = f"{delimiter}{record}{delimiter}"
+        for cell in marked:
+            written = cell.replace(quote, quote + quote)
+            if f"{delimiter}{quote}{written}{quote}{delimiter}" not in whole:
+                return False
+        return True
 
     def look_at(self, record: str) -> Record:
         """Look at a record that holds quotes: is each of them where the rules want it?

@@ -123,6 +123,7 @@ class Reader:
     def _parse(self, lines: list[bytes], *, at_end: bool) -> row_blocks.Block:
         """Parse whole lines, those that are pending before them."""
         marks = self._marks()
+        nothing = marks.nothing
         lines, self._pending = self._pending + lines, []
         texts, bad_lines = self._decode(lines)
         parsed = records.Parsed(texts, [], [], [], {})
@@ -131,7 +132,7 @@ class Reader:
         while True:
             try:
                 for row in parser:
-                    if row and not (marks.nothing and padding.is_blank(lines[parser.line_num - 1])):
+                    if row and not (nothing and padding.is_blank(lines[parser.line_num - 1])):
                         rows.append(row)
                         ends.append(parser.line_num)
                     else:

@@ -25,6 +25,8 @@ class Parsed:
     def text(self, position: int) -> str:
         """Return a row's text, without the line end behind it."""
         start = self.ends[position - 1] if position else 0
+        if start + 1 == self.ends[position]:
+            return without_end(self.lines[start])
         lines = self.lines[start : self.ends[position]]
         begun = 0
         while begun < len(lines) - 1 and not lines[begun].strip("\0\x1a\r\n"):
@@ -96,6 +98,9 @@ class Records:
 
     def _look_at_row(self, parsed: Parsed, position: int) -> None:
         text = parsed.text(position)
+        if self._rules.keeps_to(text, parsed.rows[position]):
+            self.quoted = True
+            return
         found = self._rules.look_at(text.lstrip(_MARK))
         if found.cells is None:
             self.bare = True
