@@ -27,6 +27,12 @@ WORDS = (
     b"y" * 250, b'2,"a"b' + b"z" * 250 + b"\n", b'\n3,"' + b"z\n" * 150 + b'"\n4,d\n', b"\x80" * 40,
     b"\n5," + b"\x80" * 40 + b"\n",
     b"{", b"[{", b"<html>", b"PK\x03\x04", b"\x1f\x8b", b"sep=;\n",
+    b'\\"', b"\\", b"\\,", b"\\\n", b"\\N", b', "a, b", ', b', "', b'" ,', b"'", b",'a, b'", b"''",
+    b"\x1a\n", b"\0\0\0", b"\x1a",
+    b"\n,,\n", b"\n , ,\n", b"id,formatted_text\n", b"\xef\xbb\xbfid,formatted_text\n", b" id , formatted_text\n",
+    b"formatted_text,id\n", b"id,formatted_text,n\n", b"Report of May\n", b"# a comment\n", b"n,n,n", b"\xc2\xa0",
+    b" " * 250, b"\n7\n x, y\n",
+    b'\n5,"' + b" " * 150 + b'"\n', b'5" nail', b'"Soft" chairs',
 )  # fmt: skip
 OPTIONS: dict[str, Sequence[Any]] = {
     "encoding": ("utf-8", "cp1252", "cp932", "gb18030", "utf-16-le", "utf-32-be", "iso2022_jp", "cp037"),
@@ -46,6 +52,9 @@ OPTIONS: dict[str, Sequence[Any]] = {
     "date_order": ("mdy", "dmy", "ymd"),
     "time_zone": ("Asia/Tokyo", "America/New_York"),
     "chunk_size": (1, 2, 7),
+    "quoting": ("csv", "none", "backslash"),
+    "on_ragged": ("pad",),
+    "skip_lines": (0, 1, 3),
 }
 REWRITTEN = (
     "utf-16", "utf-16-be", "utf-8-sig", "utf-32", "cp1252", "cp1250", "cp1251", "cp850", "cp874", "koi8-r", "cp932",

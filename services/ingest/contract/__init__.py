@@ -4,6 +4,7 @@ In: cells. Out: vector id, text and metadata, or why not.
 
 
 contract        judges a row; uses all that follows
+unreadable      what is wrong with rows that are no records as wide as the header
 context         what a row's metadata say about its task
 excel           cells that are kept from being retyped
 nulls           which cells have no value

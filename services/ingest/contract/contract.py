@@ -17,22 +17,14 @@ from services.ingest.contract import (
     sanitizers,
     text_copy,
     tokens,
+    unreadable,
 )
-from services.ingest.reading import reader
 from services.ingest.request import options, template
 from services.runtime import index_names
 
 ROW_DEFECT = "row_defect"
 # A shorter text has no token too many: a character has four bytes at most, and a token one at least.
 _SURE_CHARACTERS = tokens.TOKEN_LIMIT // 4
-_FLAWS = {
-    reader.BAD_ENCODING: "The row has bytes outside of the file's encoding (shown as \\x..); save the file as UTF-8.",
-    reader.BAD_QUOTING: 'The row has text right after a closing quote; write quotes inside of a quoted field as "".',
-    reader.FIELD_TOO_LONG: (
-        f"The row has a field over {reader.FIELD_LIMIT_BYTES:,} bytes, or over {reader.RECORD_LIMIT_BYTES:,} bytes in "
-        "all; shorten it."
-    ),
-}
 
 
 class Usable(NamedTuple):
@@ -169,13 +161,12 @@ class Contract:
             return row
         return self._of_size(row, _Own(described, row_id, record_index), common)
 
-    def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject:
+    def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject | Skip:
+        if flaw in unreadable.SKIPPED:
+            return Skip(flaw, unreadable.SKIPPED[flaw])
         if flaw:
-            return Reject(flaw, _FLAWS[flaw])
-        return Reject(
-            "ragged_row",
-            f"The row has {len(cells):,} cells, the header {self._width:,}; look at quotes and delimiters.",
-        )
+            return Reject(flaw, unreadable.FLAWS[flaw])
+        return Reject("ragged_row", unreadable.ragged(len(cells), self._width))
 
     def _judged(self, text: str) -> str | Reject:
         """Return a text that can be embedded, cut if the request wants that."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from services.ingest import sources
 from services.ingest.contract import context, contract, metadata
 from services.ingest.planning import cursor, cutter, plan
-from services.ingest.reading import reader
+from services.ingest.reading import block as blocks
 from services.ingest.request import options
 
 # As duplicates writes them.
@@ -61,7 +61,7 @@ def settle(
     pairs: Pairs = np.memmap(sidecar, dtype=_PAIR, mode="r")
     firsts = _Firsts(pairs, made.rows_total, folder)
     judge = _Judge(made, chosen, context.of_any_task(chosen, pinned))
-    reading = cursor.Cursor(source, pinned, made)
+    reading = cursor.Cursor(source, pinned, made, chosen)
     try:
         for index in range(len(made.shards)):
             end = made.shard_end(index)[1]
@@ -84,13 +84,13 @@ class _Judge:
         self._plan = made
         self._contract = made.row_contract(chosen)
         self._context = task
-        self._block = reader.Block(0, 0, [], [], {})
+        self._block = blocks.Block(0, 0, [], [], {}, 1, [])
         # Positions in the block at which its chunks begin; the first may lie before it.
         self._starts: list[int] = []
         self._first_chunk = 0
         self._common: tuple[int, metadata.Common] | None = None
 
-    def shard(self, index: int, blocks: Iterator[reader.Block]) -> Iterator[reader.Block]:
+    def shard(self, index: int, blocks: Iterator[blocks.Block]) -> Iterator[blocks.Block]:
         """Yield the blocks of a shard; between two of them, `loaded` answers for the last one."""
         cutting = cutter.Cutter(self._plan.chunk_size)
         self._starts, self._first_chunk = [0], self._plan.shards[index].first_chunk
@@ -142,7 +142,7 @@ class _Firsts:
             (self._instead[part["first"]] == _OPEN).any() for part in self._slices(*self._pairs_of(start, end))
         )
 
-    def judge(self, block: reader.Block, judge: _Judge) -> None:
+    def judge(self, block: blocks.Block, judge: _Judge) -> None:
         """Judge what is to be judged in a block."""
         start, end = block.first_row, block.first_row + len(block.rows)
         for row in (np.flatnonzero(self._is_first[start:end]) + start).tolist():

@@ -13,10 +13,10 @@ from typing import Any
 from services.ingest import failures, warning
 from services.ingest.contract import contract
 from services.ingest.planning import selection
-from services.ingest.reading import dialect
+from services.ingest.reading import dialect, header
 from services.ingest.request import options
 
-SPLITTER_VERSION = 3
+SPLITTER_VERSION = 4
 SHARD_CHUNKS = 256
 
 
@@ -29,6 +29,10 @@ class Shard:
     first_row: int
     # Byte of the unpacked source where first_row begins (blank lines before it included).
     offset: int
+    # 1-based number of the line at offset.
+    line: int
+    # The row before is too short.
+    after_short: bool
     # Its duplicates: pairs of the sidecar.
     first_pair: int = 0
     pairs: int = 0
@@ -71,7 +75,8 @@ class Plan:
 
     def row_contract(self, chosen: options.Options) -> contract.Contract:
         """Return the judge of the source's rows."""
-        return contract.Contract(self.columns, self.types, chosen, self.date_orders)
+        resolved = header.resolved(self.columns, chosen)
+        return contract.Contract(self.columns, self.types, resolved, self.date_orders)
 
     def to_json(self) -> bytes:
         """Return the plan as UTF-8 JSON. Blocking: a retry of very many chunks takes its time."""

@@ -4,12 +4,13 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from services.ingest import failures, sources, warning
 from services.ingest.contract import columns, ids, nulls
-from services.ingest.planning import cutter, duplicates, firsts, plan
-from services.ingest.reading import ballot, dialect, encoding, gunzip, header, reader
+from services.ingest.planning import cutter, duplicates, findings, firsts, plan
+from services.ingest.reading import ballot, dialect, encoding, gunzip, header, reader, shape
+from services.ingest.reading import block as blocks
 from services.ingest.request import options
 from services.ingest.sources import streams
 
@@ -37,7 +38,9 @@ def scan(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
-    """Read the whole source once; again when all its lines contradict its encoding, or its dates have another order.
+    """Read the whole source once; again when all of it contradicts what its head or its beginning was taken for.
+
+    That is: its encoding, the order of its dates, or whether its writer quotes cells.
 
     Args:
         source: Where the bytes are.
@@ -53,15 +56,27 @@ def scan(
     """
     settled: encoding.Verdict | None = None
     orders: columns.Orders | None = None
+    writer_quotes = False
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
-            run = _Pass(chosen, settled, orders, pathlib.Path(partitions), progress)
+            known = _Known(settled, orders, writer_quotes)
+            run = _Pass(chosen, known, pathlib.Path(partitions), progress)
             try:
                 return run.over(source, pinned, folder / "duplicates.bin")
             except _Contradicted as found:  # the passes that follow hold no vote
                 settled, orders = found.verdict, None
             except columns.Unsettled as found:
                 orders = found.orders
+            except _WriterQuotes:
+                writer_quotes = True
+
+
+class _Known(NamedTuple):
+    """What an earlier pass over the same bytes found."""
+
+    encoding: encoding.Verdict | None
+    orders: columns.Orders | None
+    writer_quotes: bool
 
 
 class _Contradicted(Exception):
@@ -70,22 +85,24 @@ class _Contradicted(Exception):
         self.verdict = verdict
 
 
+class _WriterQuotes(Exception):
+    """After a quote that was taken for a character, a cell is quoted: such quotes are damage in this file."""
+
+
 class _Pass:
     """One pass."""
 
     def __init__(
         self,
         chosen: options.Options,
-        settled: encoding.Verdict | None,
-        orders: columns.Orders | None,
+        known: _Known,
         folder: pathlib.Path,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._chosen = chosen
-        # What an earlier pass over the same bytes found.
-        self._settled = settled
+        self._known = known
         self._votes: ballot.Ballot | None = None
-        self._orders = orders
+        self._findings = findings.Findings()
         self._nulls = nulls.of(chosen)
         self._folder = folder
         self._finder = duplicates.Finder(folder)
@@ -101,7 +118,7 @@ class _Pass:
         stored = streams.Hashed(source.open(pinned, 0))
         try:
             form, rows = self._reader(stored)
-            self._blocks(rows)
+            self._blocks(form, rows)
             warnings = self._judge(form)
             while stored.read(reader.BLOCK_BYTES):  # padding after gzip data belongs to the checksum too
                 pass
@@ -122,7 +139,7 @@ class _Pass:
             duplicates_total=0,
             shards=tuple(self._shards),
             date_orders=found.date_orders,
-            warnings=(*warnings, *found.warnings),
+            warnings=(*warnings, *self._findings.warnings(), *found.warnings),
         )
         pairs = firsts.settle(source, pinned, made, self._chosen, sidecar, folder=self._folder, progress=self._progress)
         if pairs and self._chosen.on_duplicate == "fail":
@@ -136,54 +153,56 @@ class _Pass:
         if packed:
             stream = streams.Peeked(gunzip.GunzipStream(stream))
         head = stream.peek(encoding.HEAD_BYTES)
-        form = dialect.detect(
-            head,
-            gzip=packed,
-            encoding=self._settled.codec if self._settled else self._chosen.encoding,
-            delimiter=self._chosen.delimiter,
-            wanted=header.wanted(self._chosen),
-        )
-        if self._settled:
-            form = dataclasses.replace(form, encoding_guessed=self._settled.guessed)
+        settled = self._known.encoding
+        declared = settled.codec if settled else self._chosen.encoding
+        form = dialect.detect(head, gzip=packed, encoding=declared, chosen=self._chosen)
+        form = dataclasses.replace(form, writer_quotes=form.writer_quotes or self._known.writer_quotes)
+        if settled:
+            form = dataclasses.replace(form, encoding_guessed=settled.guessed)
         elif encoding.votable(form.encoding, self._chosen.encoding, form.bom_bytes):
             self._votes = ballot.Ballot()
         return form, reader.Reader(stream, form, votes=self._votes)
 
     def _judge(self, form: dialect.Dialect) -> tuple[warning.Warning, ...]:
         """Hold a guessed encoding against all lines of the file; returns what is to be said about it."""
-        found = self._settled or encoding.Verdict(form.encoding)
+        found = self._known.encoding or encoding.Verdict(form.encoding)
         if self._votes is not None:
             found = encoding.verdict(self._votes)
         if found.codec != form.encoding:
             raise _Contradicted(found)
         return (found.warning(),) if form.encoding_guessed else ()
 
-    def _blocks(self, rows: reader.Reader) -> None:
+    def _blocks(self, form: dialect.Dialect, rows: reader.Reader) -> None:
         found: columns.Columns | None = None
-        width = id_position = 0
+        id_position = 0
         for block in rows.blocks():
             if found is None:
                 names = self._check_header(rows.header)
-                id_position, width = names.index(self._chosen.id_column), len(names)
-                found = self._columns = columns.Columns(names, self._chosen, self._orders)
-            usable = block.rows
+                id_position = names.index(self._chosen.id_column)
+                found = self._columns = columns.Columns(names, self._chosen, self._known.orders)
+                fitting = shape.Shape(names, form, self._chosen)
+            if rows.records.bare and rows.records.quoted and not form.writer_quotes:
+                raise _WriterQuotes
+            usable: Sequence[list[str]] = block.rows
             numbers: Sequence[int] = range(block.first_row, block.first_row + len(usable))
-            if block.flaws or set(map(len, usable)) != {width}:
-                usable, numbers = _readable(block, width)
+            if not fitting.fit(block):
+                self._findings.add(block)
+                usable, numbers = _readable(block, len(names))
             found.add(usable, numbers)
             if found.dated:
                 usable, numbers = _only(usable, numbers, found.within_dates)
             self._add_ids([row[id_position] for row in usable], numbers)
-            self._cut(block)
+            self._cut(block, fitting)
             self._rows += len(block.rows)
             if self._progress is not None:
                 self._progress(self._rows)
         if found is None:
             self._check_header(rows.header)
+        self._findings.of_table(form, rows.header, self._chosen)
 
     def _check_header(self, cells: list[str]) -> tuple[str, ...]:
         names = header.names(cells)
-        header.check(names, self._chosen)
+        self._chosen = header.check(cells, self._chosen)
         return names
 
     def _add_ids(self, cells: Sequence[str], numbers: Sequence[int]) -> None:
@@ -195,14 +214,15 @@ class _Pass:
         if row_ids:
             self._finder.add(row_ids, numbers)
 
-    def _cut(self, block: reader.Block) -> None:
+    def _cut(self, block: blocks.Block, fitting: shape.Shape) -> None:
         starts = list(self._cutter.cut(block.sizes))
         if not self._chunks:
             starts.insert(0, 0)
         for start in starts:
             if self._chunks % plan.SHARD_CHUNKS == 0:
                 offset = block.offset + sum(block.sizes[:start])
-                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset))
+                line, after_short = block.line_at(start), fitting.short_before(block, start)
+                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset, line, after_short))
             self._chunks += 1
 
     def _duplicate_ids(self, sidecar: pathlib.Path, pairs: int) -> failures.FileFailure:
@@ -217,7 +237,7 @@ class _Pass:
         )
 
 
-def _readable(block: reader.Block, width: int) -> tuple[list[list[str]], Sequence[int]]:
+def _readable(block: blocks.Block, width: int) -> tuple[list[list[str]], Sequence[int]]:
     """Return the rows that have no flaw and are as wide as the header, with their numbers."""
     kept = [i for i, row in enumerate(block.rows) if len(row) == width and i not in block.flaws]
     return [block.rows[i] for i in kept], [block.first_row + i for i in kept]

@@ -37,11 +37,13 @@ async def lines(
                 async for line in _failed_chunk(part, source, again):
                     yield line
             wanted = [reject.row_number for reject in part.rejects if not reject.cells]
-            found = {row.row_number: row.cells for row in await again.rows(wanted)} if wanted else {}
+            found = {row.row_number: row for row in await again.rows(wanted)} if wanted else {}
             for reject in part.rejects:
-                cells: Sequence[str] = list(reject.cells) or found.get(reject.row_number, ())
+                row = found.get(reject.row_number)
+                cells: Sequence[str] = list(reject.cells) or (row.cells if row else ())
                 message = reject.message if cells else f"{reject.message}{again.remark}"
-                yield export.Line(reject.row_number, reject.line, reject.reason, message, cells)
+                line_number = reject.line or (row.line if row else 0)
+                yield export.Line(reject.row_number, line_number, reject.reason, message, cells)
 
 
 async def skipped(source: task_source.Opened, work: threads.Pool) -> AsyncIterator[export.Line]:
@@ -56,7 +58,7 @@ async def skipped(source: task_source.Opened, work: threads.Pool) -> AsyncIterat
         async with contextlib.aclosing(work.iterate(_skipped(reading, source.plan))) as batches:
             async for batch in batches:
                 for row in batch:
-                    yield export.Line(row.row_number, 0, row.reason, row.message, row.cells)
+                    yield export.Line(row.row_number, row.line, row.reason, row.message, row.cells)
     finally:
         await work.run(reading.close)
 
@@ -75,7 +77,7 @@ async def _failed_chunk(
         if row is None:
             yield export.Line(number, 0, part.reason, _POISON + again.remark, ())
         elif not row.skipped:
-            yield export.Line(number, 0, part.reason, _POISON, row.cells)
+            yield export.Line(number, row.line, part.reason, _POISON, row.cells)
 
 
 class _Again:

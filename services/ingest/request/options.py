@@ -34,6 +34,8 @@ BATCH_SIZE = range(100, 10_001)
 CHUNK_SIZE = range(100, 100_001)
 KEY_BYTES = 1_024  # S3's own limit of a key
 NAME_BYTES = 1_024
+# Of a column; a header may have names as long as a question of a survey.
+COLUMN_NAME_BYTES = 65_536
 REQUEST_ID_BYTES = 256
 COLUMN_NAMES = 10_000
 # Python knows them as text encodings, yet no file is written in them, or reading one can be made to hang.
@@ -161,8 +163,8 @@ class _Checks:
             mode=self.mode(),
             sanitizer=self.choice("sanitizer", SANITIZERS),
             metadata=self.choice("metadata", METADATA),
-            id_column=self.text("id_column", "id", NAME_BYTES).strip(),
-            text_column=self.text("text_column", "formatted_text", NAME_BYTES).strip(),
+            id_column=self.column("id_column", "id"),
+            text_column=self.column("text_column", "formatted_text"),
             text_template=self.template(),
             metadata_columns=self.names("metadata_columns"),
             exclude_columns=self.names("exclude_columns"),
@@ -170,7 +172,7 @@ class _Checks:
             on_long_text=self.choice("on_long_text", ON_LONG_TEXT),
             delimiter=self.delimiter(),
             encoding=self.encoding(),
-            date_column=self.text("date_column", "created_at", NAME_BYTES).strip(),
+            date_column=self.column("date_column", "created_at"),
             upload_id=self.text("upload_id", "", NAME_BYTES),
             request_id=self.text("request_id", "", REQUEST_ID_BYTES),
             quoting=self.choice("quoting", QUOTING),
@@ -238,6 +240,15 @@ class _Checks:
         if problem := index_names.problem(value):
             self.bad("namespace", problem)
         return value
+
+    def column(self, field: str, default: str) -> str:
+        """Any name that a header can have, line ends and other controls included."""
+        value: str = getattr(self.request, field) or default
+        if len(value.encode("utf-8")) > COLUMN_NAME_BYTES:
+            self.bad(field, f"is longer than {COLUMN_NAME_BYTES:,} bytes of UTF-8")
+        elif not value.strip():
+            self.bad(field, f"is blank; leave it out for {default!r}")
+        return value.strip()
 
     def number(self, field: str, allowed: range, default: int) -> int:
         if not self.request.HasField(field):  # type: ignore[arg-type]  # the name of an optional field

@@ -6,15 +6,17 @@ from typing import NamedTuple
 from services.ingest import sources
 from services.ingest.contract import context, contract, metadata
 from services.ingest.planning import cursor, duplicates, plan
-from services.ingest.reading import reader
+from services.ingest.reading import block as blocks
 from services.ingest.splitting import split
 
 
 class Rebuilt(NamedTuple):
-    """A row read again: its number (1-based), cells, and why it was not used (empty: it was)."""
+    """A row read again: its number and that of the line where it begins (1-based), cells, why it was not used."""
 
     row_number: int
+    line: int
     cells: list[str]
+    # Empty: it was used.
     reason: str
     message: str
     skipped: bool
@@ -45,11 +47,11 @@ class Reread:
         self._plan = made
         self._pairs = pairs
         self._contract = made.row_contract(task.options)
-        self._cursor = cursor.Cursor(source, pinned, made)
+        self._cursor = cursor.Cursor(source, pinned, made, task.options)
         self._shard = -1
-        self._blocks: Iterator[reader.Block] = iter(())
+        self._blocks: Iterator[blocks.Block] = iter(())
         # What of the last block may still be asked for.
-        self._held: reader.Block | None = None
+        self._held: blocks.Block | None = None
         self._firsts = duplicates.Firsts(pairs)
         self._repeated: dict[int, int] = {}
         # The first row that can be had without going back.
@@ -74,7 +76,7 @@ class Reread:
         """Close the stream."""
         self._cursor.close()
 
-    def _block_of(self, row: int) -> reader.Block:
+    def _block_of(self, row: int) -> blocks.Block:
         index = self._plan.shard_of_row(row)
         if index != self._shard or row < self._row:
             self._shard, self._held = index, None
@@ -88,11 +90,11 @@ class Reread:
             self._repeated = self._firsts.between(block.first_row, block.first_row + len(block.rows))
         return block
 
-    def _rebuilt(self, block: reader.Block, row: int) -> Rebuilt:
+    def _rebuilt(self, block: blocks.Block, row: int) -> Rebuilt:
         position = row - block.first_row
-        cells = block.rows[position]
+        cells, line = block.rows[position], block.line_of(position)
         flaw, first = block.flaws.get(position, ""), self._repeated.get(row, 0)
         outcome = self._contract.judge(cells, flaw, first, 0, metadata.Common({}, b""))
         if isinstance(outcome, contract.Usable):
-            return Rebuilt(row, cells, "", "", skipped=False)
-        return Rebuilt(row, cells, outcome.reason, outcome.message, skipped=isinstance(outcome, contract.Skip))
+            return Rebuilt(row, line, cells, "", "", skipped=False)
+        return Rebuilt(row, line, cells, outcome.reason, outcome.message, isinstance(outcome, contract.Skip))

@@ -11,7 +11,7 @@ from vectorline.v1 import chunk_pb2
 from services.ingest import failures, sources
 from services.ingest.contract import context, contract
 from services.ingest.planning import cursor, cutter, duplicates, plan
-from services.ingest.reading import reader
+from services.ingest.reading import block as blocks
 from services.runtime import stages
 
 log = structlog.get_logger()
@@ -70,7 +70,7 @@ def split(
         failures.SourceUnavailable: The bytes cannot be had now.
     """
     splitter = _Splitter(made, task, pairs)
-    reading = cursor.Cursor(source, pinned, made)
+    reading = cursor.Cursor(source, pinned, made, task.options)
     try:
         for index in range(made.shard_of_chunk(first_chunk), len(made.shards)):
             numbers = range(max(first_chunk, made.shards[index].first_chunk), made.shard_end(index)[0])
@@ -90,7 +90,7 @@ class _Splitter:
         self._pairs = pairs
         self._contract = made.row_contract(task.options)
 
-    def shard(self, index: int, blocks: Iterator[reader.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
+    def shard(self, index: int, blocks: Iterator[blocks.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
         """Yield the wanted chunks of a shard, given its rows."""
         begun = self._plan.shards[index]
         builder = self._builder(begun.first_chunk, begun.first_row, firsts_of(begun, self._pairs))
@@ -149,7 +149,7 @@ class _Builder:
         self._defect: tuple[int, contract.Defect] | None = None
         self._defects = 0
 
-    def add(self, block: reader.Block, start: int, end: int) -> None:
+    def add(self, block: blocks.Block, start: int, end: int) -> None:
         """Add the block's rows ``start`` to ``end`` (exclusive)."""
         judge = self._contract.judge
         first_of = self.firsts.between(block.first_row + start, block.first_row + end).get
@@ -168,13 +168,13 @@ class _Builder:
                     self._texts_cut += 1
                     self._first_cut = self._first_cut or row
             elif isinstance(outcome, contract.Reject):
-                self._reject(row, cells, outcome)
+                self._reject(row, block.line_of(position), cells, outcome)
             else:
                 self._skipped += 1
 
-    def _reject(self, row: int, cells: Sequence[str], outcome: contract.Reject) -> None:
+    def _reject(self, row: int, line: int, cells: Sequence[str], outcome: contract.Reject) -> None:
         self._message.rejects.add(
-            row_number=row, reason=outcome.reason, message=outcome.message, cells=cut_cells(cells)
+            row_number=row, line=line, reason=outcome.reason, message=outcome.message, cells=cut_cells(cells)
         )
         if isinstance(outcome, contract.Defect):
             self._defects += 1
