@@ -1,14 +1,20 @@
 """The body of an upload: the file's bytes as they come, also out of a form that a browser or ``curl -F`` made of it."""
 
+import re
+
 import python_multipart
 from python_multipart import exceptions, multipart
 
 from services.runtime import errors
 
 FORM = b"multipart/form-data"
-# What curl -d says, which also takes the line ends out of a file.
+# What curl says of any body unless it is told; with -d it takes the line ends out of a file, with --data-binary not.
 URLENCODED = b"application/x-www-form-urlencoded"
-HOW = "Send the file itself: curl --data-binary @file.csv -H 'Content-Type: text/csv'."
+_LINE_END = re.compile(rb"[\r\n]")
+_GZIP = b"\x1f"  # its first byte is no text's
+# So much without a line end is no table.
+_MOST_BYTES = 1 << 20
+HOW = "Send the file itself: curl --data-binary @file.csv."
 
 
 class Body:
@@ -28,6 +34,35 @@ class Body:
         Raises:
             errors.InvalidArgument: See Form.
         """
+
+
+class Urlencoded(Body):
+    """A body that is the file itself if it has a line end, and one that ``curl -d`` spoiled if it has none.
+
+    Raises, from its methods:
+        errors.UnsupportedMediaType: It has none.
+    """
+
+    def __init__(self) -> None:
+        self._whole = False
+        self._bytes = 0
+
+    def file(self, piece: bytes) -> bytes:
+        """See Body."""
+        if not self._whole:
+            packed = not self._bytes and piece.startswith(_GZIP)
+            self._whole = packed or _LINE_END.search(piece) is not None
+            self._bytes += len(piece)
+            if self._bytes > _MOST_BYTES:
+                self.finish()
+        return piece
+
+    def finish(self) -> None:
+        """See Body."""
+        if self._bytes and not self._whole:
+            raise errors.UnsupportedMediaType(
+                f"The body is {URLENCODED.decode()} and has no line end: curl -d takes them out of a file. {HOW}"
+            )
 
 
 class Form(Body):
@@ -117,9 +152,7 @@ def of(content_type: str) -> Body:
     """
     kind, options = multipart.parse_options_header(content_type)
     if kind == URLENCODED:
-        raise errors.UnsupportedMediaType(
-            f"The body is declared as {URLENCODED.decode()}, as curl -d does, which spoils a file. {HOW}"
-        )
+        return Urlencoded()
     if kind != FORM:
         return Body()
     if not options.get(b"boundary"):

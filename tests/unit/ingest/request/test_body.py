@@ -1,5 +1,7 @@
 """Bodies of uploads: the file itself, or a form with the file in it, in pieces of any size."""
 
+import gzip
+
 import pytest
 
 from services.ingest.request import body, filename
@@ -31,13 +33,37 @@ def test_any_other_body_is_the_file(content_type: str) -> None:
     assert taken(content_type, FORM, 9) == FORM
 
 
-@pytest.mark.parametrize("content_type", [
-    "application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8", "multipart/form-data",
-])  # fmt: skip
-def test_a_body_in_which_no_file_is_says_how_to_send_one(content_type: str) -> None:
+def test_a_form_without_its_boundary_says_how_to_send_a_file() -> None:
     with pytest.raises(errors.UnsupportedMediaType, match="--data-binary") as caught:
-        body.of(content_type)
+        body.of("multipart/form-data")
     assert caught.value.http_status == 415
+
+
+URLENCODED = ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8"]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1_000])
+@pytest.mark.parametrize("content_type", URLENCODED)
+@pytest.mark.parametrize("data", [b"id,formatted_text1,a2,b", b"a=1&b=%0A"])
+def test_what_curl_d_made_of_a_file_is_refused_with_the_remedy(content_type: str, data: bytes, piece: int) -> None:
+    with pytest.raises(errors.UnsupportedMediaType, match="--data-binary") as caught:
+        taken(content_type, data, piece)
+    assert caught.value.http_status == 415
+
+
+def test_a_body_that_never_has_a_line_end_is_not_stored_to_its_last_byte() -> None:
+    received = body.of(URLENCODED[0])
+    received.file(b"x" * (1 << 20))
+    with pytest.raises(errors.UnsupportedMediaType):
+        received.file(b"x")
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1_000])
+@pytest.mark.parametrize(
+    "data", [b"id,formatted_text\n1,a\n", b"id\r1\r", b"", gzip.compress(b"id,formatted_text\n1,a\n")]
+)
+def test_curl_data_binary_says_the_same_of_a_whole_file_which_is_taken(data: bytes, piece: int) -> None:
+    assert taken(URLENCODED[0], data, piece) == data
 
 
 FIELD = b'--bound\r\nContent-Disposition: form-data; name="question_id"\r\n\r\n7\r\n'
