@@ -116,6 +116,8 @@ def test_a_request_that_takes_too_long_is_made_smaller_and_the_size_remembered()
             for batch in batches:
                 assert not batch.refusals
                 assert_delivered(batch)
+            slow = [tuple(texts) for _, texts in source.requests if len(texts) > 500]
+            assert len(slow) == len(set(slow)), "what was too slow once is not asked again as it was"
             begun = len(source.requests)
             last = buying.batch(rows(2_000, "last"))
             await complete(last)
@@ -236,6 +238,29 @@ def test_where_every_other_request_fails_no_text_is_given_up() -> None:
             batches = [buying.batch(rows(3, str(each))) for each in range(60)]
             await complete(*batches, seconds=7_200)
             assert not any(batch.refusals for batch in batches)
+
+    virtual_time.run(work())
+
+
+def test_failures_of_an_outage_do_not_count_against_a_text_that_fails_once_more_after_it() -> None:
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings()
+        source.refusal = openai_errors.Failed("HTTP 503")
+        async with opened(source) as buying:
+            batch = buying.batch(["alone"])
+            await asyncio.sleep(600)
+            source.refusal = None
+            unlucky = 3
+
+            def rule(texts: Sequence[str]) -> Exception | None:
+                nonlocal unlucky
+                unlucky -= texts == ["alone"]
+                return openai_errors.Failed("HTTP 500") if texts == ["alone"] and unlucky >= 0 else None
+
+            source.rule = rule
+            await complete(batch)
+            assert not batch.refusals
+            assert_delivered(batch)
 
     virtual_time.run(work())
 
