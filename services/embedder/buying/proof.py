@@ -13,20 +13,23 @@ from services.embedder.buying import shared_backoff
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 
-# The parameters that a server does not take are found out one after the other.
-ADAPTIONS = 4
+# The parameters that a server does not take are found out one after the other; a page of some proxy that is shut down
+# for a moment is no account.
+PROBES = 5
+AGAIN_SECONDS = 0.5
 
 Permit = Callable[[], Awaitable[object]]
 
 
 async def probe(source: shared_backoff.SharedBackoff, permit: Permit) -> None:
-    """Buy the harmless text, each attempt with a permit of its own.
+    """Buy the harmless text, in a few attempts, each with a permit of its own.
 
     Raises:
         openai_errors.AccountRefused: It is refused too, or answered with what is no embedding: no text is to blame.
         openai_errors.Failed, openai_errors.Throttled: Nobody can tell now.
     """
-    for _ in range(ADAPTIONS):
+    strange: openai_errors.Invalid | None = None
+    for _ in range(PROBES):
         await permit()
         try:
             await source.embed([openai_client.PROBE_TEXT])
@@ -37,9 +40,13 @@ async def probe(source: shared_backoff.SharedBackoff, permit: Permit) -> None:
         except openai_errors.WrongWidth as wrong:
             raise openai_errors.AccountRefused(f"{wrong} The model or EMBEDDING_DIMENSIONS is wrong.") from wrong
         except openai_errors.Invalid as invalid:
-            raise openai_errors.AccountRefused(f"No answer holds embeddings: {invalid}") from invalid
-        return
-    raise openai_errors.Failed("The server takes none of the forms of a request.")
+            strange = invalid
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return
+    if strange is None:
+        raise openai_errors.Failed("The server takes none of the forms of a request.")
+    raise openai_errors.AccountRefused(f"No answer holds embeddings: {strange}") from strange
 
 
 class Proof:

@@ -179,7 +179,21 @@ def test_a_server_that_never_answers_with_embeddings_is_the_accounts_affair(answ
             await complete(batch)
             assert not batch.refusals
             assert words in await buying.limiter.blocked()
-            assert len(source.requests) <= 6
+            assert len(source.requests) <= 4 + proof.PROBES
+
+    virtual_time.run(work())
+
+
+def test_one_strange_answer_to_the_probe_blocks_nothing() -> None:
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings()
+        source.script = [openai_errors.Invalid("a page of HTML")] * 4
+        async with opened(source) as buying:
+            batch = buying.batch(["text"])
+            await complete(batch)
+            assert_delivered(batch)
+            assert batch.dropped is None
+            assert await buying.limiter.blocked() == ""
 
     virtual_time.run(work())
 
