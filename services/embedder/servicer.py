@@ -50,7 +50,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         violations = []
         if not request.text.strip():
             violations.append(errors.FieldViolation("text", "Say what to search for."))
-        elif too_long := await interactive.too_long(request.text):
+        elif too_long := await self._embeddings.too_long(request.text):
             violations.append(errors.FieldViolation("text", too_long))
         if request.namespace and (problem := index_names.problem(request.namespace)):
             violations.append(errors.FieldViolation("namespace", f"It {problem}."))

@@ -13,7 +13,7 @@ from services.ingest.planning import plan, selection
 from services.ingest.splitting import task_source
 
 # Reasons that are not the row's own: the same row may well go through next time.
-RETRYABLE = frozenset({"embedding_refused", "index_refused", "poison"})
+RETRYABLE = frozenset({"embedding_refused", "embedding_unusable", "index_refused", "poison"})
 NOTHING = "NOTHING_TO_RETRY"
 _ONE, _ALL = "retry:", "retry:all:"
 
