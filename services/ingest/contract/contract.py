@@ -85,7 +85,7 @@ class Contract:
         self._id = names.index(chosen.id_column)
         self._vector_ids = ids.VectorIds(chosen)
         self._nulls = nulls.of(chosen)
-        # The predecessor's modes take cells as they are read.
+        # The predecessor's modes take cells as they are read (but a text that is null is none).
         self._raw_text, self._raw_metadata = chosen.sanitizer == "legacy", chosen.metadata == "legacy"
         self._sanitize = sanitizers.of(chosen.sanitizer)
         self._truncate = chosen.on_long_text == "truncate"
@@ -143,7 +143,8 @@ class Contract:
         filled = described = texts = cells
         if self._nulls or excel.OPENING in "".join(cells):  # rare: most rows are the list that was read
             filled = self._nulls.blanked(excel.contents(cells))
-            described, texts = cells if self._raw_metadata else filled, cells if self._raw_text else filled
+            described = cells if self._raw_metadata else filled
+            texts = self._nulls.blanked(cells) if self._raw_text else filled
         if self._dates is not None and (outcome := _outside(self._dates, filled)):
             return outcome
         vector_id = self._vector_ids.of(row_id)

@@ -17,7 +17,7 @@ import unicodedata
 import zoneinfo
 from typing import NamedTuple
 
-from services.ingest.contract import calendar_words
+from services.ingest.contract import calendar_words, excel
 
 Zone = datetime.tzinfo
 
@@ -132,6 +132,8 @@ def zone(name: str) -> Zone:
 def read(cell: str) -> Written | None:
     """Return what a cell says; None: it is no date."""
     bare = cell.strip()
+    if bare[:1] == "=":
+        bare = excel.content(bare).strip()
     if not _SHORTEST <= len(bare) <= _LONGEST:
         return None
     # Days repeat, and so do times; the two together hardly do.

@@ -2,16 +2,19 @@
 
 import asyncio
 import threading
+import uuid
 from typing import Any
+from unittest import mock
 
 import pytest
-from vectorline.v1 import ledger_pb2
+from vectorline.v1 import ingest_pb2, ledger_pb2
 
-from services.ingest import failures, threads
+from services.ingest import failures, sources, threads
 from services.ingest.contract import context
 from services.ingest.estimating import estimate, estimator
 from services.ingest.request import options
 from services.ingest.sources import memory
+from services.ingest.splitting import task_source
 from services.runtime import errors
 
 TERMS = estimate.Terms("small", 3, {}, requests_per_second=2.0, tokens_per_minute=0.0)
@@ -116,7 +119,15 @@ async def test_what_a_task_would_fail_with_is_told(error: Exception, code: str, 
     assert (caught.value.code, caught.value.reason) == (code, reason)
 
 
-def test_a_rows_metadata_is_as_long_as_a_tasks() -> None:
-    stored = ledger_pb2.TaskRecord()
-    stored.created_at.FromJsonString("2026-01-02T03:04:05.678901Z")
-    assert len(context._ANY_TIME) == len(stored.created_at.ToJsonString()) == 27
+@pytest.mark.parametrize("created", ["2026-01-02T03:04:05.678901Z", "2026-01-02T03:04:05.678Z", "2026-01-02T03:04:05Z"])
+def test_a_rows_metadata_is_as_long_as_a_tasks(created: str) -> None:
+    record = ledger_pb2.TaskRecord(task_id=str(uuid.uuid4()), plan_uri="s3://bucket/plan.json")
+    record.created_at.FromJsonString(created)
+    record.request.CopyFrom(
+        ingest_pb2.ProcessRequest(data_source="local_csv", s3_key="a.csv", question_id=7, chunk_size=1_000)
+    )
+    anything: Any = mock.Mock()
+    task = task_source.opened(record, anything, anything, anything, options.Defaults()).task
+    known = context.of_any_task(task.options, sources.Pinned.from_proto(record.source))
+    assert (len(task.task_id), len(task.processed_at)) == (len(known.task_id), len(known.processed_at))
+    assert (task.source, task.s3_key) == (known.source, known.s3_key)
