@@ -151,6 +151,8 @@ class Rules:
             body, plain = rf"(?:[^{quote}\\]++|\\.)*+", rf"(?:[^{quote}\\{delimiter}\r\n]++|\\.)*+"
         else:
             body, plain = rf"(?:[^{quote}]++|{quote}{quote})*+", rf"[^{quote}{delimiter}\r\n]*+"
+            # A cell that is written so lest Excel retypes it: ="00123".
+            plain = rf"(?:={quote}[^{quote}{delimiter}\r\n]*+{quote}|{plain})"
         if not named:
             return rf"(?:{blanks}{quote}{body}{quote}{blanks}|{plain})"
         return rf"(?:(?P<before>{blanks}){quote}(?P<body>{body}){quote}(?P<after>{blanks})|(?P<plain>{plain}))"

@@ -171,6 +171,13 @@ def test_a_cell_that_excel_is_kept_from_retyping_is_its_content() -> None:
     assert old.metadata()[0]["row_id"] == "007"
 
 
+@pytest.mark.parametrize("others", ['b,"x, y"', "b,x", '"b","x"'])
+def test_a_formula_that_holds_a_text_is_no_damage_in_a_file_whose_cells_are_quoted(others: str) -> None:
+    loaded = support.load(f'id,formatted_text\n="00123","A stool, red"\n="007",plain\n{others}\n="1"x,"bad, row"\n')
+    assert [row.vector_id for row in loaded.rows()] == ["7.00123", "7.007", "7.b"]
+    assert loaded.reasons() == {4: "bad_quoting"}
+
+
 def test_a_date_that_excel_is_kept_from_retyping_is_a_date_in_the_scan_and_in_the_split() -> None:
     rows = ['"=""03/04/2024"""', '"=""25/04/2024"""', "03/05/2024"]
     data = HEAD + "".join(f"{number % 2},text,{day}\n" for number, day in enumerate(rows, start=1))
