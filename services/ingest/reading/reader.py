@@ -62,7 +62,8 @@ class Reader:
         self._row = first_row
         self._offset = offset
         self._line = first_line
-        self._votes = votes
+        # What is recoded has voted as it was stored.
+        self._voting = votes if form.bytewise else None
         # In a page that was guessed, a line of UTF-8 is one that another program wrote: it is not garbled but rejected.
         self._no_utf8 = form.encoding_guessed and encoding.tells_utf8(form.encoding)
         self._at_begin = offset == 0
@@ -224,7 +225,7 @@ class Reader:
     def _decode(self, lines: list[bytes], fresh: list[bytes]) -> tuple[list[str], list[int]]:
         """Return the lines as text, and which of them are not written in the encoding; the fresh ones vote on it."""
         codec = self._codec
-        votes = self._votes if self._lines.bytewise else None  # what is recoded has voted as it was stored
+        votes = self._voting
         try:
             # One call per line: about 60 ns, and a broken byte is pinned to its line.
             texts = [line.decode(codec) for line in lines]
@@ -282,15 +283,24 @@ class Reader:
             raise failures.FileFailure(
                 "NO_HEADER", f"The first {RECORD_LIMIT_BYTES >> 20} MiB hold no whole header line; send a CSV."
             )
-        begun = b"".join(self._pending) + self._lines.tail
+        pending = b"".join(self._pending)
+        begun = pending + self._lines.tail
         more = oversized.More(self._lines.data)
         count = streams.Count(self._size)
         skip = oversized.Skip(more, self._rules, self._row, self._line + self._blank_lines)
-        self._lines.tail = skip.over(begun, count.add)
+        late = _LateVote(self._voting, len(pending))
+
+        def took(piece: bytes) -> None:
+            count.add(piece)
+            late.add(piece)
+
+        self._lines.tail = skip.over(begun, took)
+        late.end()
         self._pending = []
         if more.padding_only and len(record := begun.rstrip(padding.BYTES)) <= RECORD_LIMIT_BYTES:
             # The file ended, and all that made the record so long was the NULs behind it.
-            return self._parse(record.splitlines(keepends=True), at_end=True)
+            self._pending = record.splitlines(keepends=True)
+            return self._parse([], at_end=True)
         size = count.bytes + self._blank_bytes
         row = [oversized.beginning(begun, self._codec)]
         flaw = {0: FIELD_TOO_LONG}
@@ -301,6 +311,30 @@ class Reader:
         self._line = block.line_at(1)
         self._blank_bytes = self._blank_lines = 0
         return block
+
+
+class _LateVote:
+    """Lets the lines of a record vote that is skipped over: what votes must not depend on where a block ends.
+
+    Args:
+        votes: None: nobody votes.
+        voted: Bytes at the record's beginning whose lines have voted already.
+    """
+
+    def __init__(self, votes: ballot.Ballot | None, voted: int) -> None:
+        self._votes = votes
+        self._voted = voted
+
+    def add(self, piece: bytes) -> None:
+        """Take the next bytes of the record."""
+        if self._votes is not None and len(piece) > self._voted:
+            self._votes.feed(piece[self._voted :])
+        self._voted = max(0, self._voted - len(piece))
+
+    def end(self) -> None:
+        """The record is over."""
+        if self._votes is not None:
+            self._votes.feed(b"")
 
 
 class _Marks(NamedTuple):

@@ -6,7 +6,7 @@ import pytest
 
 from services.ingest import failures
 from services.ingest.planning import scan
-from services.ingest.reading import ballot, cesu8, encoding
+from services.ingest.reading import ballot, cesu8, encoding, reader
 from tests.unit.ingest import support
 from tests.unit.ingest.reading import languages
 
@@ -149,3 +149,13 @@ def test_a_line_of_a_megabyte_gives_a_sample_of_what_speaks_in_it() -> None:
     votes.add([b"1," + b"x " * 500_000 + "größere Straße\n".encode("cp1252")])
     assert votes.sample == b"gr\xf6\xdfere Stra\xdfe\n"
     assert encoding.verdict(votes).codec == "cp1252"
+
+
+@pytest.mark.parametrize("block", [3, 7, 19, 64, 1 << 20])
+def test_a_record_that_is_skipped_over_votes_wherever_a_block_ends(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A guess that depended on it would make the plan depend on how the bytes came."""
+    monkeypatch.setattr(reader, "RECORD_LIMIT_BYTES", 90)
+    long_line = b"2," + b"caf\xc3\xa9 " * 30 + b"\n"
+    loaded = support.load(b"id,formatted_text\n1,caf\xe9\n" + long_line + b"3,\xc3\xa9t\xc3\xa9\n", piece_bytes=block)
+    assert loaded.plan.dialect.encoding == "utf-8"
+    assert loaded.reasons() == {1: "bad_encoding", 2: "field_too_long"}
