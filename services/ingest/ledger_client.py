@@ -1,6 +1,7 @@
 """The ledger as ingest sees it. gRPC ends here: above are only the words of the domain."""
 
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -41,17 +42,21 @@ class Ledger:
         client: str,
         request: ingest_pb2.ProcessRequest,
         pinned: sources.Pinned | None,
-        task_id: str,
+        task_id: str = "",
         *,
         parent_task_id: str = "",
     ) -> Record:
-        """Store a task, within the caller's limits; errors pass through to the caller of the API."""
+        """Store a task, within the caller's limits; errors pass through to the caller of the API.
+
+        Without an id it gets one here: the channel repeats a call whose answer was lost, and only a name makes the
+        second one find what the first has stored.
+        """
         return await self._stub.CreateTask(
             ledger_pb2.CreateTaskRequest(
                 client=client,
                 request=request,
                 source=pinned.to_proto() if pinned else None,
-                task_id=task_id,
+                task_id=task_id or str(uuid.uuid4()),
                 parent_task_id=parent_task_id,
                 limits=_limits(client),
             )

@@ -32,8 +32,10 @@ class File:
     poison: frozenset[int]
     priority: str
     cancelled_after: float | None
+    # The idempotency key; empty: submitted without one.
+    key: str = ""
+    submissions: int = 0
     task_id: str = ""
-    status: str = ""
 
     @property
     def name(self) -> str:

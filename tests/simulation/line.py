@@ -84,7 +84,7 @@ class Ingest:
     async def submit(self, request: ingest_pb2.ProcessRequest) -> str:
         """As ProcessFile: store the task, begin to drive it."""
         identity.bind(identity.Caller("ann", frozenset({"ingest"})))
-        record = await self.ledger.create("ann", request, None, "")
+        record = await self.ledger.create("ann", request, None)
         self.tasks.begin(record.task_id)
         return str(record.task_id)
 

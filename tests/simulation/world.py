@@ -71,6 +71,9 @@ class World:
         self.files = files.draw(
             choice, poison=self.fate.poison, cancels=self.fate.cancels, contended=self.fate.contended
         )
+        keyed = random.Random(f"keys of {seed}")
+        for file in self.files:
+            file.key = f"request-{file.number}" if keyed.random() < 0.6 else ""
         self.of_task: dict[str, files.File] = {}
         # How often each chunk may be bought once more, for what was done to those who held it.
         self.excused: Counter[tuple[str, int]] = Counter()
@@ -127,7 +130,9 @@ class World:
             self.excused[header.task_id, header.chunk] += 1
 
     def _on_status(self, key: str, status: str) -> None:
-        file = self.of_task.get(key)
+        file = self.of_task.get(key) or next(
+            (each for each in self.files if key in invariants.tasks_of(self, each)), None
+        )
         if file is not None and status == items.Status.BLOCKED:
             for chunk in range(file.chunks):
                 self.excused[key, chunk] += 1
@@ -165,7 +170,7 @@ class World:
         self.start(kind)
 
     async def submit(self, file: files.File) -> None:
-        """A client: submits, and repeats with the same key until it has an answer."""
+        """A client: submits, and repeats until it has an answer: with the same key, or once it can look what came of it."""
         await asyncio.sleep(file.submitted_after)
         request = options.Options(
             data_source="s3_csv",
@@ -173,7 +178,7 @@ class World:
             question_id=file.question_id,
             chunk_size=file.chunk_size,
             priority=file.priority,
-            request_id=f"request-{file.number}",
+            request_id=file.key,
         ).to_request()
         while not file.task_id:
             if self.loop.now > loops.START + BOUND_SECONDS:
@@ -181,8 +186,11 @@ class World:
                 return
             if self.broken:
                 return
-            if living := self.running["ingest"]:
+            if not file.key and file.submissions:
+                await self._look_for(file)
+            if not file.task_id and (living := self.running["ingest"]):
                 ingest = self.choice.choice(living)
+                file.submissions += 1
                 told = ingest.process.start(self._tell(ingest, request, file))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(15.0):
@@ -191,6 +199,15 @@ class World:
         if file.cancelled_after is not None:
             await asyncio.sleep(file.cancelled_after)
             await self._cancel(file)
+
+    async def _look_for(self, file: files.File) -> None:
+        """Without a key nobody can ask again: when nothing is under way any more, see whether the task is there."""
+        while not self.fate.calm:
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(60.0)
+        if not file.task_id and (made := invariants.tasks_of(self, file)):
+            file.task_id = made[0]
+            self.of_task[made[0]] = file
 
     async def _tell(self, ingest: line.Ingest, request: Any, file: files.File) -> None:
         try:

@@ -10,7 +10,6 @@ It keeps nothing in the process but what can never change: any indexer may answe
 """
 
 import dataclasses
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.indexer.ledger import (
@@ -98,15 +97,14 @@ class Ledger:
         stored = await self.creation.find(new)
         if stored is not None:
             return stored, True
-        named = dataclasses.replace(new, task_id=new.task_id or str(uuid.uuid4()))
-        await self.allowance.take(named.client, named.task_id, named.limits)
+        await self.allowance.take(new.client, new.task_id, new.limits)
         try:
-            task, existed = await self.creation.create(named)
+            task, existed = await self.creation.create(new)
         except (errors.AlreadyExists, errors.InvalidArgument):
-            await self.allowance.give_back(named.client, named.task_id)
+            await self.allowance.give_back(new.client, new.task_id)
             raise
-        if task[table.KEY] != named.task_id:  # a call with the same idempotency key was faster
-            await self.allowance.give_back(named.client, named.task_id)
+        if task[table.KEY] != new.task_id:  # a call with the same idempotency key was faster
+            await self.allowance.give_back(new.client, new.task_id)
         return task, existed
 
     async def end_scan(self, task_id: str, scan: lifecycle.Scan) -> table.Item:

@@ -26,9 +26,9 @@ class NewTask:
         body: The same without its request_id, serialised deterministically.
         task_type: Its data_source.
         namespace: Its Pinecone namespace.
+        task_id: A UUID, made by whoever asks: a call that is repeated names the same task.
         question_id: Its question, if any.
         source: The serialised PinnedSource; empty: not pinned yet.
-        task_id: A UUID; empty: one is made.
         parent_task_id: The task whose rejected rows it retries; empty: none.
         limits: What its client may use.
     """
@@ -39,9 +39,9 @@ class NewTask:
     body: bytes
     task_type: str
     namespace: str
+    task_id: str
     question_id: int | None = None
     source: bytes = b""
-    task_id: str = ""
     parent_task_id: str = ""
     limits: identity.KeyAllowance = identity.UNLIMITED
 
@@ -60,7 +60,7 @@ class Creation:
             The task, and whether another call had stored it before.
 
         Raises:
-            errors.InvalidArgument: task_id is no UUID.
+            errors.InvalidArgument: task_id is no UUID, or the request is larger than an item has room for.
             errors.AlreadyExists: The key was used with another body (IDEMPOTENCY_KEY_REUSED), or the id is taken.
             errors.Unavailable: The table does not answer. Either nothing was stored, or repeating finds it.
         """
@@ -122,7 +122,8 @@ class Creation:
         return stored
 
     def _new(self, new: NewTask) -> table.Item:
-        task_id = _canonical(new.task_id) if new.task_id else str(uuid.uuid4())
+        task_id = _canonical(new.task_id)
+        _check_size(new.request)
         now = clock.text(self._clock.now())
         optional: dict[str, Any] = {}
         if new.question_id is not None:
@@ -168,5 +169,14 @@ def _canonical(task_id: str) -> str:
         pass
     raise errors.InvalidArgument(
         "The request has a bad field.",
-        violations=(errors.FieldViolation("task_id", "A UUID in lower case with hyphens, or empty."),),
+        violations=(errors.FieldViolation("task_id", "A UUID in lower case with hyphens."),),
     )
+
+
+def _check_size(request: bytes) -> None:
+    if len(request) > items.REQUEST_BYTES:
+        words = (
+            f"The request takes {len(request)} bytes, and the ledger keeps at most {items.REQUEST_BYTES}. Shorten its "
+            f"longest fields: metadata_columns, exclude_columns, column_types, null_values, text_template."
+        )
+        raise errors.InvalidArgument(words, violations=(errors.FieldViolation("request", words),))

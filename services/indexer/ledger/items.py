@@ -26,6 +26,8 @@ from services.runtime import errors
 CHUNKS_PER_SHARD: Final = 256
 # Of the names of columns in one item: DynamoDB's limit of an item is 400 KB, and the plan has them all.
 NAMES_BYTES: Final = 64 << 10
+# Of a task's request, for the same reason.
+REQUEST_BYTES: Final = 64 << 10
 # DynamoDB's limit of a partition key.
 KEY_BYTES: Final = 2048
 _TASK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")

@@ -1,5 +1,6 @@
 """A task as its callers see it."""
 
+import uuid
 from typing import Any
 
 from vectorline.v1 import ingest_pb2, ledger_pb2, task_pb2, warning_pb2
@@ -15,7 +16,7 @@ REQUEST = ingest_pb2.ProcessRequest(
 
 
 async def stored(line: Line, rows: int = 1000, chunks: int = 4) -> str:
-    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST, task_id=str(uuid.uuid4())))
     task, _ = await line.book.creation.create(new)
     task_id = str(task["task_id"])
     source = ledger_pb2.PinnedSource(uri="s3://b/in/a.csv", size_bytes=77, display_name="a.csv")
@@ -32,7 +33,7 @@ async def seen(line: Line, task_id: str, **changes: Any) -> task_pb2.Task:
 
 
 async def test_a_new_task_shows_what_was_asked_but_not_its_idempotency_key(line: Line) -> None:
-    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST, task_id=str(uuid.uuid4())))
     item, _ = await line.book.creation.create(new)
     task = await seen(line, item["task_id"])
     assert (task.status, task.state) == ("pending", task_pb2.TASK_STATE_PENDING)
