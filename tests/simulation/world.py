@@ -170,7 +170,7 @@ class World:
         self.start(kind)
 
     async def submit(self, file: files.File) -> None:
-        """A client: submits, and repeats until it has an answer: with the same key, or once it can look what came of it."""
+        """A client: submits, and repeats until it has an answer: with the same key, or after a look what came of it."""
         await asyncio.sleep(file.submitted_after)
         request = options.Options(
             data_source="s3_csv",

@@ -75,7 +75,7 @@ class Ledger:
         self.allowance = allowance.Allowance(storage, watch)
         self.tasks = lifecycle.Lifecycle(storage, watch)
         self.shards = shards.Shards(storage, watch)
-        self.closing = closing.Closing(storage, self.tasks, self.shards)
+        self.closing = closing.Closing(storage, watch, self.tasks, self.shards)
         self.namespaces = namespaces.Namespaces(
             storage, watch, index=index, index_dimension=index_dimension, look_again=look_again
         )
@@ -111,8 +111,16 @@ class Ledger:
         """The scan ended; see `Lifecycle.end_scan`.
 
         Raises:
-            errors.Conflict: It passes its client's rows of the day, and the task is failed; ROWS_QUOTA_EXCEEDED.
+            errors.Conflict: The task is failed: it passes its client's rows of the day (ROWS_QUOTA_EXCEEDED), or has
+                more chunks than the ledger holds (TOO_MANY_CHUNKS).
         """
+        if scan.chunks > items.MOST_CHUNKS:
+            words = (
+                f"The source has {scan.chunks} chunks and a task may have {items.MOST_CHUNKS}. Nothing was bought; "
+                f"submit it with a larger chunk_size, or in parts."
+            )
+            await self.tasks.fail(task_id, "TOO_MANY_CHUNKS", words)
+            raise errors.Conflict(words, reason="TOO_MANY_CHUNKS", metadata={"task_id": task_id})
         task = await self.tasks.get(task_id)
         if task["status"] == items.Status.PROCESSING and not await self.allowance.count_rows(task, scan.rows):
             words = (

@@ -7,7 +7,7 @@ import grpc
 from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
 
 from services.indexer import ledger
-from services.indexer.ledger import gate, namespaces, records, shards
+from services.indexer.ledger import gate, items, namespaces, records, shards
 from services.indexer.storage import rejects, table
 from services.runtime import errors
 
@@ -63,8 +63,10 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         self, request: ledger_pb2.ListOpenTasksRequest, context: Context
     ) -> ledger_pb2.ListOpenTasksResponse:
         page = await self._ledger.listing.open(request.page_token)
+        found = await self._ledger.tasks.get_many(page.ids)
+        open_tasks = [task for task in found if task["status"] in items.OPEN]
         return ledger_pb2.ListOpenTasksResponse(
-            tasks=[records.record(task) for task in page.tasks], next_page_token=page.next_page_token
+            tasks=[records.record(task) for task in open_tasks], next_page_token=page.next_page_token
         )
 
     async def AcquireTurn(

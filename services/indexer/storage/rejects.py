@@ -18,6 +18,17 @@ if TYPE_CHECKING:  # the stubs are there for mypy only
 log = structlog.get_logger()
 
 
+def token(key_: str, task_key: str, chunk: int) -> str:
+    """What of an object's key does not follow from its task and chunk."""
+    start, end = f"rejects/{task_key}/{chunk}-", ".jsonl"
+    return key_[len(start) : -len(end)] if key_.startswith(start) and key_.endswith(end) else key_
+
+
+def key(token_: str, task_key: str, chunk: int) -> str:
+    """The key of an object. Of older outcomes the ledger holds all of it."""
+    return token_ if "/" in token_ else f"rejects/{task_key}/{chunk}-{token_}.jsonl"
+
+
 class RejectStore:
     """Writes and reads the objects ``rejects/<task>/<chunk>-<token>.jsonl``.
 
@@ -43,16 +54,16 @@ class RejectStore:
         """
         if not rejects:
             return ""
-        key = f"rejects/{task_key}/{chunk}-{uuid.uuid4().hex[:16]}.jsonl"
+        name = key(uuid.uuid4().hex[:16], task_key, chunk)
         body = b"".join(_line(reject) for reject in rejects)
         await self._caller.call(
             self._client.put_object,
             Bucket=self._bucket,
-            Key=key,
+            Key=name,
             Body=body,
             ContentType="application/jsonl",
         )
-        return key
+        return name
 
     async def read(self, key: str) -> list[chunk_pb2.Reject]:
         """The rejects of an object, in the order in which they were written.

@@ -183,10 +183,16 @@ async def test_rejects_are_read_in_the_order_of_chunks_and_in_parts(
     await book.turns.acquire(task_id)
     await book.shards.open(task_id, 0)
     rows = [chunk_pb2.Reject(row_number=number, reason="empty_text", message="m") for number in (1, 2)]
-    served.store.kept["key"] = rows
-    outcome = ledgers.shards.Outcome(0, 0, 2, {"empty_text": 2}, rejects_key="key")
+    key = f"rejects/{task_id}/10-abc.jsonl"
+    served.store.kept[key] = rows
+    outcome = ledgers.shards.Outcome(0, 0, 2, {"empty_text": 2}, rejects_key=key)
     await book.closing.settle(task_id, 10, outcome)
     await book.closing.settle(task_id, 2, ledgers.good())
+    # Only the token is kept: the rest follows from task and chunk, and a shard has 256 of them.
+    outcomes = served.line.storage.items[f"{task_id}#shard#0"]["c"]
+    assert outcomes["10"]["rejects"] == "abc"
+    served.store.kept[f"rejects/{task_id}/old-key.jsonl"] = []
+    outcomes["3"] = {"i": 0, "s": 0, "f": 0, "rejects": f"rejects/{task_id}/old-key.jsonl"}  # of an earlier version
     poison = ledger_pb2.FailChunkRequest(task_id=task_id, chunk=9, fence=1, rows=5, skipped=1, first_row=41)
     await served.ledger.FailChunk(poison)
     answer = [one async for one in served.ledger.ReadRejects(ledger_pb2.ReadRejectsRequest(task_id=task_id))]

@@ -82,7 +82,7 @@ async def test_progress_while_chunks_are_settled(line: Line) -> None:
         chunks_total=4,
         chunks_completed=1,
         chunks_processing=3,
-        current_chunk=2,
+        current_chunk=1,
         percentage=25.0,
     )
     left = task.metadata.estimated_completion_time.ToSeconds() - int(line.time.now)
