@@ -109,7 +109,7 @@ class TestTheSimulationNotices:
         assert noticed(collect, "was submitted 1 times and is")
 
     def test_a_turn_that_passes_on_at_once(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
-        async def at_once(self: turns.Turns, turn: table.Item, task_id: str) -> bool:
+        def at_once(self: turns.Turns, turn: table.Item, task_id: str, holder: table.Item | None) -> bool:
             return True
 
         monkeypatch.setattr(turns.Turns, "_free", at_once)

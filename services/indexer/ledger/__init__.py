@@ -71,6 +71,7 @@ class Ledger:
     ) -> None:
         self._table = storage
         self.clock = watch
+        self.circuit_open = circuit_open
         self.creation = creation.Creation(storage, watch)
         self.allowance = allowance.Allowance(storage, watch)
         self.tasks = lifecycle.Lifecycle(storage, watch)

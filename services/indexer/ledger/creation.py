@@ -30,6 +30,7 @@ class NewTask:
         question_id: Its question, if any.
         source: The serialised PinnedSource; empty: not pinned yet.
         parent_task_id: The task whose rejected rows it retries; empty: none.
+        recency: Of a retry, how new its parent's rows are; see `turns`.
         limits: What its client may use.
     """
 
@@ -43,6 +44,7 @@ class NewTask:
     question_id: int | None = None
     source: bytes = b""
     parent_task_id: str = ""
+    recency: int = 0
     limits: identity.KeyAllowance = identity.UNLIMITED
 
 
@@ -131,7 +133,7 @@ class Creation:
         if new.source:
             optional["source"] = new.source
         if new.parent_task_id:
-            optional["parent_task_id"] = new.parent_task_id
+            optional |= {"parent_task_id": new.parent_task_id, "recency": new.recency}
         if new.limits.rows_per_day:
             optional["rows_per_day"] = new.limits.rows_per_day
         token = uuid.uuid4().hex

@@ -3,14 +3,17 @@
 task: kind, client, request (ProcessRequest), body (its hash), token, task_type, namespace, question_id, status,
 status_at, status_token, listing, client_listing, created, created_at, source (PinnedSource), plan_uri, rows_total,
 encoding, delimiter, columns, chunks_planned, warnings (Warning messages), encoding_guessed, quoting, started_at,
-scanned_at, stopped_at, completed_at, fence, model, error_reason, error, parent_task_id, sealed, chunks_total, shards_total,
-shards_opened, shards_settled, s (settled chunks by rolled-up shard; before: the shard's sums), and of those shards
-together indexed, skipped, failed, chunks_failed, settled_at and failed:<reason>.
+scanned_at, stopped_at, completed_at, fence, model, error_reason, error, parent_task_id, recency (a retry's: how new the
+rows of its parent are), sealed, chunks_total, shards_total, shards_opened, shards_settled, s
+(settled chunks by rolled-up shard; before: the shard's sums), and of those shards together indexed, skipped, failed,
+chunks_failed, settled_at and failed:<reason>; wait and wait_at: why its driver waits, and since when.
 
 Of a key with limits a task also has rows_per_day, and rows_day when its rows are counted; slots: n, t (since when, by
 task); rows: rows (of a client and a day).
 
 index: says that every task of the table is in the index of clients.
+
+turn: holder, fence, waiters, wrote (the newest recency that holders before the present one may have written).
 
 types: types (by column), task (that was loaded last).
 

@@ -20,6 +20,7 @@ SLOW_WRITE_SECONDS = 0.5
 MOST_WARNINGS = 100  # of a task; each is a sentence
 WARNINGS_BYTES = 32 << 10  # all of them
 ERROR_CHARACTERS = 4_000
+WAIT_CHARACTERS = 500
 # Whose tasks these are, which never changes: so many are remembered.
 CLIENTS = 10_000
 
@@ -146,6 +147,20 @@ class Lifecycle:
             when=(table.Exists("scanned_at") if scanned else table.Missing("scanned_at"),),
         )
         return resumed
+
+    async def note_wait(self, task_id: str, why: str) -> None:
+        """Keep why an open task's driver waits, and since when; empty: it does not any more."""
+        now = clock.text(self._clock.now())
+        changes: dict[table.Path, Any] = {"wait": why[:WAIT_CHARACTERS], "wait_at": now} if why else {}
+        noting = table.Update(
+            items.task_key(task_id),
+            set=changes,
+            remove=() if why else ("wait", "wait_at"),
+            when=(table.Equals("kind", "task"), table.OneOf("status", items.OPEN)),
+            answer=table.Answer.WRITTEN,
+        )
+        with contextlib.suppress(table.ConditionFailed):
+            await self._table.update(noting)
 
     async def move(
         self,

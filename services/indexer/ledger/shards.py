@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.indexer.ledger import items
-from services.indexer.storage import clock, rejects, table
+from services.indexer.storage import clock, objects, table
 from services.runtime import errors
 
 _COUNTS: Final = ("settled", "indexed", "skipped", "failed", "chunks_failed")
@@ -49,7 +49,7 @@ class Outcome:
         """As it lies in the shard: short, since DynamoDB counts the bytes of the whole shard on each settle."""
         kept: dict[str, Any] = {"i": self.indexed, "s": self.skipped, "f": self.failed}
         if self.rejects_key:
-            kept["rejects"] = rejects.token(self.rejects_key, task_id, chunk)
+            kept["rejects"] = objects.token(self.rejects_key, task_id, chunk)
         if self.reason:
             kept["reason"] = self.reason
             kept["first_row"] = self.first_row
@@ -103,7 +103,7 @@ class Shards:
         found = await self._table.get(items.shard_key(task_id, shard))
         for name, outcome in found["c"].items() if found else ():
             if "rejects" in outcome:
-                outcome["rejects"] = rejects.key(outcome["rejects"], task_id, int(name))
+                outcome["rejects"] = objects.key(outcome["rejects"], task_id, int(name))
         return found
 
     async def without_outcomes(self, task_id: str, numbers: Sequence[int]) -> dict[int, table.Item]:

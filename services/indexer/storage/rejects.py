@@ -9,6 +9,7 @@ import structlog
 from botocore import exceptions
 from vectorline.v1 import chunk_pb2
 
+from services.indexer.storage import objects
 from services.runtime import aws, errors
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
@@ -16,17 +17,6 @@ if TYPE_CHECKING:  # the stubs are there for mypy only
 
 
 log = structlog.get_logger()
-
-
-def token(key_: str, task_key: str, chunk: int) -> str:
-    """What of an object's key does not follow from its task and chunk."""
-    start, end = f"rejects/{task_key}/{chunk}-", ".jsonl"
-    return key_[len(start) : -len(end)] if key_.startswith(start) and key_.endswith(end) else key_
-
-
-def key(token_: str, task_key: str, chunk: int) -> str:
-    """The key of an object. Of older outcomes the ledger holds all of it."""
-    return token_ if "/" in token_ else f"rejects/{task_key}/{chunk}-{token_}.jsonl"
 
 
 class RejectStore:
@@ -54,7 +44,7 @@ class RejectStore:
         """
         if not rejects:
             return ""
-        name = key(uuid.uuid4().hex[:16], task_key, chunk)
+        name = objects.key(uuid.uuid4().hex[:16], task_key, chunk)
         body = b"".join(_line(reject) for reject in rejects)
         await self._caller.call(
             self._client.put_object,

@@ -171,7 +171,7 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
     async def _paces(self, found: list[table.Item]) -> list[monitoring_pb2.TaskPace]:
         counts = await self._ledger.progress(found)
         now = self._ledger.clock.now()
-        shown = self._tasks.render(found, counts, now)
+        shown = await self._tasks.render(found, counts, now)
         return [
             _pace(message, _seconds(task, now.timestamp()), count.rows)
             for task, message, count in zip(found, shown, counts, strict=True)

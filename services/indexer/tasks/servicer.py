@@ -1,6 +1,5 @@
 """The task half of IndexerService: what callers ask about their tasks."""
 
-import asyncio
 import datetime
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, TypeAlias
@@ -12,7 +11,7 @@ from vectorline.v1 import indexer_pb2, task_pb2
 from services.indexer import ledger, settings
 from services.indexer.ledger import items, listing, progress
 from services.indexer.storage import table
-from services.indexer.tasks import messages
+from services.indexer.tasks import messages, stalls, watching
 from services.runtime import errors, identity
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -33,6 +32,9 @@ class TaskServicer:
     def __init__(self, book: ledger.Ledger, rules: settings.LedgerSettings) -> None:
         self._ledger = book
         self._rules = rules
+        self._watches = watching.Watches(
+            self._look, poll_seconds=rules.watch_poll_seconds, beat_seconds=rules.watch_beat_seconds
+        )
 
     async def GetTask(self, request: indexer_pb2.GetTaskRequest, context: Context) -> task_pb2.Task:
         return await self._read(request.task_id)
@@ -87,18 +89,10 @@ class TaskServicer:
         request: indexer_pb2.WatchTaskRequest,
         context: Context,
     ) -> AsyncIterator[task_pb2.Task]:
-        loop = asyncio.get_running_loop()
-        # Said at a look that the next one would be too late for, with as much left for the look itself.
-        beat = max(0.0, self._rules.watch_beat_seconds - 2 * self._rules.watch_poll_seconds)
-        last: task_pb2.Task | None = None
-        said = 0.0
-        while last is None or last.status not in items.TERMINAL:
-            if last is not None:
-                await asyncio.sleep(self._rules.watch_poll_seconds)
-            task = await self._read(request.task_id)
-            if last is None or not messages.unchanged(task, last) or loop.time() >= said + beat:
+        caller = identity.current()
+        with self._watches.counted(caller.key_id, most_watches(caller)):
+            async for task in self._watches.follow(request.task_id, lambda item: _may_see(caller, item)):
                 yield task
-                last, said = task, loop.time()
 
     async def CancelTask(self, request: indexer_pb2.CancelTaskRequest, context: Context) -> empty_pb2.Empty:
         await self.visible(request.task_id)
@@ -120,9 +114,8 @@ class TaskServicer:
         Raises:
             errors.NotFound: There is none, or it is another's: the two look alike.
         """
-        caller = identity.current()
         task = await self._ledger.tasks.get(task_id)
-        if not caller.admin and task["client"] != caller.key_id:
+        if not _may_see(identity.current(), task):
             raise items.unknown(task_id)
         return task
 
@@ -130,18 +123,43 @@ class TaskServicer:
         (message,) = await self.messages([await self.visible(task_id)])
         return message
 
+    async def _look(self, task_id: str) -> watching.Look:
+        """A task and what is told of it, whoever asks."""
+        item = await self._ledger.tasks.get(task_id)
+        (message,) = await self.messages([item])
+        return item, message
+
     async def messages(self, found: Sequence[table.Item]) -> list[task_pb2.Task]:
         """These tasks as callers see them."""
-        return self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
+        return await self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
 
-    def render(
+    async def render(
         self, found: Sequence[table.Item], counts: Sequence[progress.Progress], now: datetime.datetime
     ) -> list[task_pb2.Task]:
         """The same, where their progress is known."""
-        return [
-            messages.message(task, count, now=now, stall_seconds=self._rules.stall_seconds)
-            for task, count in zip(found, counts, strict=True)
+        stalled = [
+            stalls.since(task, count, now, self._rules.stall_seconds) for task, count in zip(found, counts, strict=True)
         ]
+        still = [task for task, since in zip(found, stalled, strict=True) if since is not None]
+        ahead = await self._ledger.turns.ahead(still)
+        circuit_open = self._ledger.circuit_open()
+        reasons = {
+            task[table.KEY]: stalls.reason(task, ahead=ahead.get(task[table.KEY]), circuit_open=circuit_open)
+            for task in still
+        }
+        return [
+            messages.message(task, count, now=now, stalled=since, stalled_reason=reasons.get(task[table.KEY], ""))
+            for task, count, since in zip(found, counts, stalled, strict=True)
+        ]
+
+
+def most_watches(caller: identity.Caller) -> int:
+    """Watches that a caller may have at once in this process; 0: as many as it likes."""
+    return int(getattr(caller.limits, "watches", 0))
+
+
+def _may_see(caller: identity.Caller, task: table.Item) -> bool:
+    return caller.admin or bool(task["client"] == caller.key_id)
 
 
 def _query(status: str, task_type: str) -> listing.Query:

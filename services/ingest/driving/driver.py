@@ -15,7 +15,7 @@ import structlog
 from services.chunks import entry, inflight, keys, publisher, splitting, store
 from services.chunks import errors as queue_errors
 from services.ingest import failures, ledger_client, sources, threads
-from services.ingest.driving import lease_watch
+from services.ingest.driving import lease_watch, refusals, waiting
 from services.ingest.planning import plan, scan, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
@@ -70,6 +70,8 @@ class Driver:
         self._defaults = defaults
         self._scratch = scratch
         self._questions = asked
+        self._notes = waiting.Notes(ledger)
+        self._refusals = refusals.Refusals()
 
     async def drive(self, task_id: str) -> End:
         """Drive a task as far as it goes now. Never raises but for a cancel or a defect."""
@@ -87,7 +89,12 @@ class Driver:
                 return await self._fail(task_id, failure)
             except WAITS as error:
                 log.warning("The task waits.", action="drive_later", error=str(error))
+                await self._notes.tell(task_id, str(error))
                 return End.LATER
+            except ledger_client.LedgerDefect as defect:
+                log.warning("The ledger refuses a step.", action="ledger_refused", error=str(defect))
+                refused = self._refusals.count(task_id, defect)
+                return End.LATER if refused is None else await self._fail(task_id, refused)
             except (ledger_client.LedgerRefused, lease_watch.Stopped) as why:
                 log.info("The task needs no driving here.", action="drive_over", why=str(why))
                 return End.OVER
@@ -96,7 +103,7 @@ class Driver:
         log.warning("The task fails.", action="task_failed", reason=failure.reason, why=failure.message)
         try:
             await self._ledger.fail(task_id, failure.reason, failure.message)
-        except ledger_client.LedgerUnavailable:
+        except (ledger_client.LedgerUnavailable, ledger_client.LedgerDefect):
             return End.LATER  # the next drive finds the same failure
         return End.OVER
 
@@ -121,6 +128,7 @@ class Driver:
         chosen = options.Options.from_request(record.request, self._defaults)
         pinned = await self._pinned(record, chosen, stand)
         await self._ledger.begin_scan(record.task_id, pinned)
+        await self._notes.tell(record.task_id, "")
         if record.parent_task_id:  # a retry: its plan was made from its parent's when it was stored
             plan_uri = self._plans.plan_uri(record.task_id)
             return await self._ledger.end_scan(record, pinned, await self._plans.plan(plan_uri), plan_uri)
@@ -171,6 +179,8 @@ class Driver:
         failpoints.hit("ingest.before_seal")
         await self._ledger.seal(record.task_id, made)
         failpoints.hit("ingest.after_seal")
+        self._refusals.forget(record.task_id)
+        await self._notes.tell(record.task_id, "")
         return End.DONE
 
     async def _missing(self, task_id: str, made: plan.Plan) -> frozenset[int]:
