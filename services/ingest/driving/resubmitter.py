@@ -116,9 +116,11 @@ class Resubmitter:
             await asyncio.sleep(self._resubmit_seconds)
 
     async def _round(self) -> None:
+        open_tasks: set[str] = set()
         async for record in self._ledger.open_tasks():
+            open_tasks.add(record.task_id)
             self.begin(record.task_id)
-        self._line.wake_one_of_each()
+        self._line.look_around(open_tasks)
         for task_id in await self._inflight.tasks():
             if task_id not in self._driving and await self._terminal(task_id):
                 await self._inflight.clear(task_id)

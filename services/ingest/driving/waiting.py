@@ -2,13 +2,14 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Container
 
 from services.ingest import ledger_client
 
 # The next in line asks as often as a turn can pass on. A turn lasts 13 s and more (the ledger lets the last upsert of a
 # holder run out), so those behind it come too late by nothing if they ask the less often, the further back they are.
 FIRST_SECONDS = 2.0
-PLACE_SECONDS = 4.0
+PLACE_SECONDS = 6.0
 LONGEST_SECONDS = 600.0
 
 
@@ -31,7 +32,9 @@ class Line:
 
     async def wait(self, task_id: str, turn: ledger_client.Turn) -> None:
         """Until this task should ask again."""
-        self.wake(turn.first_task_id)
+        first = self._places.get(turn.first_task_id)
+        if first is not None and first.turn.position > 1:  # it does not know yet that it is the next
+            first.woken.set()
         place = self._places[task_id] = _Place(turn)
         try:
             async with asyncio.timeout(seconds(turn.position)):
@@ -46,11 +49,14 @@ class Line:
         if task_id in self._places:
             self._places[task_id].woken.set()
 
-    def wake_one_of_each(self) -> None:
-        """Let the foremost of those that wait for the same holder ask now."""
+    def look_around(self, open_tasks: Container[str]) -> None:
+        """Let those that are not open any more find that out; of those that wait for one holder the foremost asks."""
         foremost: dict[str, str] = {}
         for task_id, place in sorted(self._places.items(), key=lambda each: each[1].turn.position):
-            foremost.setdefault(place.turn.holder_task_id, task_id)
+            if task_id in open_tasks:
+                foremost.setdefault(place.turn.holder_task_id, task_id)
+            else:
+                self.wake(task_id)
         for task_id in foremost.values():
             self.wake(task_id)
 

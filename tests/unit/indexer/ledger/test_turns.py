@@ -115,9 +115,9 @@ async def test_a_later_task_that_wrote_nothing_supersedes_nobody(line: Line) -> 
 
 
 async def test_retries_of_one_task_and_retries_of_those_follow_each_other(line: Line) -> None:
-    parent = await loaded(line)
-    for _ in range(3):
-        again = await retry(line, parent)
+    first = again = await loaded(line)
+    for parent in ("first", "first", "last"):
+        again = await retry(line, first if parent == "first" else again)
         await line.book.tasks.begin_scan(again, b"")
         await line.book.tasks.end_scan(again, ledgers.scan(1))
         assert (await line.book.turns.acquire(again)).held
@@ -128,10 +128,9 @@ async def test_retries_of_one_task_and_retries_of_those_follow_each_other(line: 
         await line.book.closing.settle(again, 0, ledgers.good())
         await line.book.closing.seal(again, 1, 1)
         line.time.pass_by(GRACE_SECONDS + 1)
-        parent = again if parent == again else parent
     await line.book.turns.check_latest(again)
     await loaded(line)
-    for each in (parent, again):
+    for each in (first, again):
         with pytest.raises(errors.Conflict, match="newer"):
             await line.book.turns.check_latest(each)
 

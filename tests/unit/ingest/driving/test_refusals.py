@@ -1,6 +1,7 @@
 """What the ledger answers is sorted: later, over, or a defect that ends the task by name."""
 
 import asyncio
+import time
 from typing import Any
 
 import grpc
@@ -30,15 +31,15 @@ class Stub:
         self.failed: list[Any] = []
         self.noted: list[str] = []
 
-    async def GetTaskRecord(self, request: Any) -> Any:  # noqa: N802 (gRPC's name)
+    async def GetTaskRecord(self, request: Any) -> Any:
         nothing = grpc.aio.Metadata()
         raise grpc.aio.AioRpcError(self.code, nothing, nothing, details="Incident 77.")
 
-    async def FailTask(self, request: Any) -> Any:  # noqa: N802
+    async def FailTask(self, request: Any) -> Any:
         self.failed.append(request)
         return ledger_client.Record()
 
-    async def NoteWait(self, request: Any) -> Any:  # noqa: N802
+    async def NoteWait(self, request: Any) -> Any:
         self.noted.append(request.why)
 
 
@@ -70,8 +71,6 @@ def test_a_code_means_later_over_or_a_failed_task(code: grpc.StatusCode) -> None
             ends.append(await drive.drive("t"))
             await asyncio.sleep(10.0)
         return ends
-
-    import time
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: asyncio.get_running_loop().time())
