@@ -35,6 +35,9 @@ class File:
     # The idempotency key; empty: submitted without one.
     key: str = ""
     submissions: int = 0
+    # Callers that watch its task, and the terminal status that each of them heard.
+    watchers: int = 0
+    heard: list[str] = dataclasses.field(default_factory=list)
     task_id: str = ""
 
     @property

@@ -24,6 +24,9 @@ def unfinished(world: "World") -> list[str]:
     found += [f"lane {name} holds {list(lane.entries)}" for name, lane in queue.lanes.items() if lane.entries]
     found += [f"lane {name} has pending {lane.pending}" for name, lane in queue.lanes.items() if lane.pending]
     found += [f"in flight of {task}: {list(chunks)}" for task, chunks in queue._inflight.items() if chunks]
+    for file in world.files:
+        if len(file.heard) < file.watchers or any(heard != world.status(file) for heard in file.heard):
+            found.append(f"{file.watchers} watch {file.name}, which is {world.status(file)!r}, and heard {file.heard}")
     for embedder in world.running["embedder"]:
         if held := embedder.consumer.held:
             found.append(f"{embedder.process.name} holds {held}")

@@ -160,7 +160,7 @@ class Indexer:
         )
         self.book = book
         rules = settings.LedgerSettings()
-        tasks = task_servicer.TaskServicer(book, rules)
+        self.watched = tasks = task_servicer.TaskServicer(book, rules)
         self._servicers = (
             servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules),
             ledger_servicer.LedgerServicer(book, store, index.ask_dimension),

@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc
 import structlog
+from vectorline.v1 import indexer_pb2
 
 from services.chunks import entry, presence
 from services.chunks import settings as queue_settings
@@ -28,6 +29,7 @@ from services.indexer.ledger import items
 from services.indexer.pinecone import concurrency
 from services.ingest.planning import plan
 from services.ingest.request import options
+from services.runtime import errors, identity
 from tests.simulation import files, invariants, line, providers, storage, valkey, wire
 from tests.simulation import loop as loops
 from tests.simulation.fate import Fate
@@ -74,6 +76,7 @@ class World:
         keyed = random.Random(f"keys of {seed}")
         for file in self.files:
             file.key = f"request-{file.number}" if keyed.random() < 0.6 else ""
+            file.watchers = keyed.choice((0, 0, 0, 3))
         self.of_task: dict[str, files.File] = {}
         # How often each chunk may be bought once more, for what was done to those who held it.
         self.excused: Counter[tuple[str, int]] = Counter()
@@ -196,6 +199,8 @@ class World:
                     async with asyncio.timeout(15.0):
                         await asyncio.shield(told)
             await asyncio.sleep(1.0)
+        for _ in range(file.watchers):
+            self.loop.fate.start(self._watch(file))
         if file.cancelled_after is not None:
             await asyncio.sleep(file.cancelled_after)
             await self._cancel(file)
@@ -232,6 +237,32 @@ class World:
             if self.status(file) in items.TERMINAL:
                 return
             await asyncio.sleep(1.0)
+
+    async def _watch(self, file: files.File) -> None:
+        """A caller that watches, and follows when its watch breaks, until it hears how the task ended."""
+        while not self.broken:
+            if living := [room for room in self.running["indexer"] if room.process in self.shared.indexers.live]:
+                indexer = self.choice.choice(living)
+                hearing = indexer.process.start(self._hear(indexer, file))
+                with contextlib.suppress(TimeoutError, asyncio.CancelledError, errors.Unavailable):
+                    async with asyncio.timeout(120.0):
+                        file.heard.append(await asyncio.shield(hearing))
+                        return
+            await asyncio.sleep(1.0)
+
+    async def _hear(self, indexer: line.Indexer, file: files.File) -> str:
+        identity.bind(identity.Caller("ann", frozenset({"read"})))
+        context: Any = None
+        counts, status = [0, 0, 0], ""
+        async for task in indexer.watched.WatchTask(indexer_pb2.WatchTaskRequest(task_id=file.task_id), context):
+            told = task.progress
+            now = [told.processed_records, told.failed_records, told.skipped_records]
+            if any(after < before for before, after in zip(counts, now, strict=True)):
+                self.broken.append(f"a watcher of {file.name} heard {counts} and then {now}")
+            if status in items.TERMINAL:
+                self.broken.append(f"a watcher of {file.name} heard {task.status} after {status}")
+            counts, status = now, task.status
+        return status
 
     def status(self, file: files.File) -> str:
         return str(self.shared.table.items.get(file.task_id, {}).get("status", ""))

@@ -1,5 +1,6 @@
 """The task half of IndexerService: what callers ask about their tasks."""
 
+import contextlib
 import datetime
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, TypeAlias
@@ -91,8 +92,10 @@ class TaskServicer:
     ) -> AsyncIterator[task_pb2.Task]:
         caller = identity.current()
         with self._watches.counted(caller.key_id, most_watches(caller)):
-            async for task in self._watches.follow(request.task_id, lambda item: _may_see(caller, item)):
-                yield task
+            following = self._watches.follow(request.task_id, lambda item: _may_see(caller, item))
+            async with contextlib.aclosing(following) as told:
+                async for task in told:
+                    yield task
 
     async def CancelTask(self, request: indexer_pb2.CancelTaskRequest, context: Context) -> empty_pb2.Empty:
         await self.visible(request.task_id)
