@@ -3,7 +3,7 @@
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from vectorline.v1 import task_pb2
 
@@ -80,7 +80,7 @@ class Watches:
             if not self._of_key[key_id]:
                 del self._of_key[key_id]
 
-    async def follow(self, task_id: str, visible: Callable[[table.Item], bool]) -> AsyncIterator[task_pb2.Task]:
+    async def follow(self, task_id: str, visible: Callable[[table.Item], bool]) -> AsyncGenerator[task_pb2.Task, None]:
         """A task, whenever something about it changes, and now and then if nothing does; ends with its last status.
 
         Raises:
