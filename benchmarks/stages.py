@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 import time
 
+from services.ingest.contract import context
 from services.ingest.planning import scan
 from services.ingest.request import options
 from services.ingest.sources import local
@@ -19,11 +20,9 @@ def scan_and_split(path: pathlib.Path) -> tuple[float, float]:
         done = scan.scan(source, source.pin(), chosen, pathlib.Path(folder))
         seconds = time.process_time() - began
         sidecar = done.duplicates.read_bytes()
-    context = split.Context("bench", chosen, "local_csv", path.name, "2026-01-01T00:00:00Z")
+    task = context.Context("bench", chosen, "local_csv", path.name, "2026-01-01T00:00:00Z")
     began = time.process_time()
     rows = 0
-    for chunk in split.split(
-        source, done.pinned, done.plan, context, lambda start, count: sidecar[start : start + count]
-    ):
+    for chunk in split.split(source, done.pinned, done.plan, task, lambda start, count: sidecar[start : start + count]):
         rows += chunk.rows
     return seconds, (time.process_time() - began) * 1e6 / rows

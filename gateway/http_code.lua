@@ -25,7 +25,8 @@ function envoy_on_request(request)
   for _, name in ipairs(foreign) do headers:remove(name) end
 end
 
--- A servicer names another HTTP status than 200 in its initial metadata `x-http-code`. A gRPC caller always gets 200.
+-- A servicer names another HTTP status than 200, or than the 4xx that follows from its gRPC status (415 for 400), in its
+-- initial metadata `x-http-code`. A gRPC caller always gets 200.
 function envoy_on_response(response)
   local headers = response:headers()
   local code = headers:get("x-http-code")
@@ -37,9 +38,9 @@ function envoy_on_response(response)
   headers:remove("grpc-message")
   headers:remove("grpc-status-details-bin")
   headers:remove("grpc-accept-encoding")
-  if code == nil or not code:match("^[2-5]%d%d$") or headers:get(":status") ~= "200" then
-    return
-  end
+  if code == nil or not code:match("^[2-5]%d%d$") then return end
+  local status = headers:get(":status")
+  if status ~= "200" and not (status:match("^4") and code:match("^4")) then return end
   headers:replace(":status", code)
   if code == "204" then
     headers:remove("content-type")

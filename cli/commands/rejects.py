@@ -31,7 +31,7 @@ def rejects(
         pathlib.Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")
     ] = None,
 ) -> None:
-    """Print the rejected rows: the original columns, row_number, reason and message."""
+    """Print the rejected rows: the original columns, row_number, line_number, reason, message and line_text."""
     here = session.of(context)
     request = ingest_pb2.GetRejectsRequest(
         task_id=task_id,

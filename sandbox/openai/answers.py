@@ -12,11 +12,18 @@ from sandbox.openai import words
 
 
 def write(
-    vectors: words.Floats, indexes: Sequence[int], model_name: str, token_count: int, *, as_base64: bool
+    vectors: words.Floats,
+    indexes: Sequence[int],
+    model_name: str,
+    token_count: int,
+    *,
+    as_base64: bool,
+    hides_zero: bool = False,
 ) -> bytes:
     """Return the body of ``POST /v1/embeddings``: ``vectors`` (rows, dimensions) float32, ``indexes`` one per row.
 
     base64 holds little-endian float32, as OpenAI sends it; NaN becomes null in the form of floats.
+    ``hides_zero``: an index of 0 is left out.
     """
     usage = orjson.dumps({"prompt_tokens": token_count, "total_tokens": token_count})
     tail = b'],"model":' + orjson.dumps(model_name) + b',"usage":' + usage + b"}"
@@ -27,5 +34,6 @@ def write(
         rows = (orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in little)
     parts = [b'{"object":"list","data":[']
     for number, (index, row) in enumerate(zip(indexes, rows, strict=True)):
-        parts += (b"," if number else b"", b'{"object":"embedding","index":%d,"embedding":' % index, row, b"}")
+        place = b"" if hides_zero and not index else b'"index":%d,' % index
+        parts += (b"," if number else b"", b'{"object":"embedding",%b"embedding":' % place, row, b"}")
     return b"".join((*parts, tail))

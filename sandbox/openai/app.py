@@ -20,6 +20,7 @@ from sandbox.openai import (
     canned,
     catalogue,
     control,
+    dialects,
     embeddings,
     errors,
     faults,
@@ -58,7 +59,7 @@ class Service:
         app = web.Application(client_max_size=self._config.max_body_bytes)
         app.add_routes(
             [
-                web.post("/v1/embeddings", self.create_embeddings),
+                web.post(self._config.way.path, self.create_embeddings),
                 web.get("/v1/models", self.list_models),
                 web.get("/v1/models/{id}", self.show_model),
                 web.get("/healthz", self.show_health),
@@ -77,7 +78,7 @@ class Service:
             try:
                 response = await self._serve(request, visit)
             except errors.ApiError as error:
-                response = _json(error.body(), error.status)
+                response = _json(self._config.way.form(error), error.status)
                 response.headers.update(error.headers)
             except _CutError:
                 return _cut(request)
@@ -122,7 +123,8 @@ class Service:
         if wait:
             raise self._gate.refuse_request(_named_model(body), wait, visit.monotonic)
         small = len(body) <= SMALL_BODY_BYTES
-        order = await self._run(lambda: limits.read(body, self._counting()), small=small)
+        deployment = self._deployment(request)
+        order = await self._run(lambda: limits.read(body, self._counting(), self._config.way, deployment), small=small)
         visit.model, visit.inputs, visit.tokens = order.model.name, len(order.texts), order.token_count
         self._gate.admit_tokens(order.model.name, order.token_count, time.monotonic())
         rule = self._script.pick(order.texts)
@@ -177,7 +179,14 @@ class Service:
         indexes = list(range(len(vectors)))
         if rule:
             vectors, indexes = rule.spoil(vectors)
-        return answers.write(vectors, indexes, order.model.answers_as, order.token_count, as_base64=order.as_base64)
+        return answers.write(
+            vectors,
+            indexes,
+            order.model.answers_as,
+            order.token_count,
+            as_base64=order.as_base64,
+            hides_zero=self._config.way.hides_zero,
+        )
 
     async def _run(self, work: Callable[[], T], *, small: bool) -> T:
         """Run ``work`` here where it is small, else in a thread so that the event loop goes on answering."""
@@ -185,14 +194,26 @@ class Service:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    def _deployment(self, request: web.Request) -> str:
+        """The model that Azure's path names; "" where the body names it. Raises errors.ApiError where there is none."""
+        if not self._config.way.needs_version:
+            return ""
+        if "api-version" not in request.query:
+            raise dialects.resource_not_found()
+        deployment = request.match_info["deployment"]
+        if deployment not in catalogue.MODELS:
+            raise dialects.deployment_not_found()
+        return deployment
+
     def _counting(self) -> limits.Counting:
         """A limit on tokens is enforced on exact numbers, whatever was configured."""
         return limits.Counting.EXACT if self._config.tokens_per_minute else self._config.count_tokens
 
     def _refused_key(self, request: web.Request) -> errors.ApiError | None:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        header = self._config.way.key_header
+        scheme, _, key = request.headers.get(header, "").rpartition(" ")
         key = key.strip()
-        if scheme.lower() != "bearer" or not key:
+        if scheme.lower() != ("bearer" if header == "Authorization" else "") or not key:
             return errors.missing_key()
         expected = self._config.api_key
         if expected and not hmac.compare_digest(key.encode(), expected.encode()):

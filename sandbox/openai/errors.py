@@ -104,11 +104,6 @@ def missing_input() -> ApiError:
     return ApiError(400, message, param="input", code="missing_required_parameter")
 
 
-def too_many_inputs(most: int) -> ApiError:
-    """More inputs than one request may carry."""
-    return ApiError(400, f"Invalid 'input': array length must be {most} or less.")
-
-
 def input_too_long(position: int | None, most_tokens: int) -> ApiError:
     """One input has too many tokens; ``position`` is its place in the array, None if ``input`` was no array."""
     if position is None:
@@ -198,3 +193,19 @@ def no_access(model: str) -> ApiError:
     """The project of the key may not use the model (403)."""
     message = f"Project `proj_sandbox` does not have access to model `{model}`"
     return ApiError(403, message, code="model_not_found")
+
+
+def budget_exceeded() -> ApiError:
+    """LiteLLM's 400 for a key that has spent what it may."""
+    message = "Budget has been exceeded! Current cost: 9.76, Max budget: 9.75"
+    return ApiError(400, message, type="budget_exceeded", code="400")
+
+
+def key_not_valid() -> ApiError:
+    """Google's 400 for a key that was revoked or has run out."""
+    return ApiError(400, "API key not valid. Please pass a valid API key.")
+
+
+def not_a_number() -> ApiError:
+    """Ollama's 500 for a text whose embedding comes out as NaN, every time."""
+    return ApiError(500, "failed to encode response: json: unsupported value: NaN", type="api_error")

@@ -66,6 +66,10 @@ BODIES: Final[dict[str, Callable[[], errors.ApiError]]] = {
     "model_not_found": lambda: errors.unknown_model("text-embedding-3-small"),
     "no_access": lambda: errors.no_access("text-embedding-3-small"),
     "invalid_input": errors.invalid_input,
+    "budget_exceeded": errors.budget_exceeded,
+    "key_not_valid": errors.key_not_valid,
+    "forbidden": lambda: errors.ApiError(403, "Forbidden"),
+    "not_a_number": errors.not_a_number,
 }
 
 

@@ -13,9 +13,8 @@ from typing import Any, Final
 
 import orjson
 
-from sandbox.openai import catalogue, errors, tokens
+from sandbox.openai import catalogue, dialects, errors, tokens
 
-MOST_INPUTS: Final = 2_048
 MOST_TOKENS_PER_INPUT: Final = 8_192
 MOST_TOKENS_PER_REQUEST: Final = 300_000
 _BYTES_PER_TOKEN: Final = 4  # what English text has in cl100k_base, on average: the base of an estimate
@@ -40,7 +39,7 @@ class Order:
     as_base64: bool
 
 
-def read(body: bytes, counting: Counting) -> Order:
+def read(body: bytes, counting: Counting, dialect: dialects.Dialect = dialects.OPENAI, deployment: str = "") -> Order:
     """Turn the JSON ``body`` into an order.
 
     With ``Counting.ESTIMATE`` texts are counted only where a limit may be near: an input of more than 8,192 bytes, and
@@ -54,14 +53,14 @@ def read(body: bytes, counting: Counting) -> Order:
         raise errors.unparsable() from None
     if not isinstance(fields, dict):
         raise errors.unparsable()
-    model = _model(fields.get("model"))
-    as_base64 = _as_base64(fields.get("encoding_format"))
-    dimensions = _dimensions(fields.get("dimensions"), model)
+    model = dialect.model or _model(deployment or fields.get("model"))
+    as_base64 = _as_base64(fields.get("encoding_format"), dialect)
+    dimensions = _dimensions(fields.get("dimensions"), model, dialect)
     if fields.get("input") is None:
         raise errors.missing_input()
-    texts, counts = _inputs(fields["input"])
+    texts, counts = _inputs(fields["input"], dialect)
     if counts is None:
-        counts = _count(texts, counting, is_array=isinstance(fields["input"], list))
+        counts = _count(texts, counting, dialect, is_array=isinstance(fields["input"], list))
     total = sum(counts)
     if total > MOST_TOKENS_PER_REQUEST:
         raise errors.request_too_long(total, MOST_TOKENS_PER_REQUEST)
@@ -77,15 +76,21 @@ def _model(name: Any) -> catalogue.Model:
     return model
 
 
-def _as_base64(value: Any) -> bool:
+def _as_base64(value: Any, dialect: dialects.Dialect) -> bool:
+    if value == "base64" and dialect.base64 is dialects.Treatment.REFUSED:
+        raise dialect.no_base64()
+    if dialect.base64 is dialects.Treatment.IGNORED:
+        return False
     if value not in (None, "float", "base64"):
         raise errors.unknown_format(value)
     return bool(value == "base64")
 
 
-def _dimensions(value: Any, model: catalogue.Model) -> int:
-    if value is None:
+def _dimensions(value: Any, model: catalogue.Model, dialect: dialects.Dialect) -> int:
+    if value is None or dialect.dimensions is dialects.Treatment.IGNORED:
         return model.dimensions
+    if dialect.dimensions is dialects.Treatment.REFUSED:
+        raise dialect.no_dimensions()
     if not model.may_be_shortened:
         raise errors.dimensions_unsupported()
     if type(value) is not int:
@@ -97,7 +102,7 @@ def _dimensions(value: Any, model: catalogue.Model) -> int:
     return value
 
 
-def _inputs(value: Any) -> tuple[list[str], list[int] | None]:
+def _inputs(value: Any, dialect: dialects.Dialect) -> tuple[list[str], list[int] | None]:
     """Return the texts and, where the client sent tokens, how many each has (None: nobody has counted yet)."""
     if isinstance(value, str) and value:
         return [value], None
@@ -106,8 +111,8 @@ def _inputs(value: Any) -> tuple[list[str], list[int] | None]:
     kinds = set(map(type, value))
     if kinds == {int}:
         return _decoded([value], is_array=False)
-    if len(value) > MOST_INPUTS:
-        raise errors.too_many_inputs(MOST_INPUTS)
+    if dialect.most_inputs and len(value) > dialect.most_inputs:
+        raise dialect.too_many(count=len(value), most=dialect.most_inputs)
     if kinds == {str} and "" not in value:
         return value, None
     if kinds == {list} and all(set(map(type, item)) == {int} for item in value):
@@ -126,7 +131,7 @@ def _decoded(inputs: Sequence[list[int]], *, is_array: bool) -> tuple[list[str],
         raise errors.invalid_input() from None
 
 
-def _count(texts: list[str], counting: Counting, *, is_array: bool) -> list[int]:
+def _count(texts: list[str], counting: Counting, dialect: dialects.Dialect, *, is_array: bool) -> list[int]:
     """Return the tokens of each text; a token has at least one byte, so short texts cannot break a limit."""
     sizes = [len(text.encode()) for text in texts]
     for position, size in enumerate(sizes):
@@ -135,7 +140,9 @@ def _count(texts: list[str], counting: Counting, *, is_array: bool) -> list[int]
             raise errors.input_too_long(position if is_array else None, MOST_TOKENS_PER_INPUT)
     counts = tokens.count(texts) if counting is Counting.EXACT else _estimate(texts, sizes)
     for position, count in enumerate(counts):
-        if count > MOST_TOKENS_PER_INPUT:
+        if count > dialect.most_tokens:
+            if dialect.too_long:
+                raise dialect.too_long(count=count, most=dialect.most_tokens)
             raise errors.input_too_long(position if is_array else None, MOST_TOKENS_PER_INPUT)
     return counts
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.openai import limits, rates
+from sandbox.openai import dialects, limits, rates
 
 PREFIX = "SANDBOX_OPENAI_"
 
@@ -34,8 +34,14 @@ class Settings:
     tokens_per_minute: int = 0
     latency_ms: float = 0.0
     vectors: Vectors = Vectors.STATIC
+    dialect: str = "openai"
     threads: int = min(4, os.cpu_count() or 1)
     max_body_bytes: int = 64 * 1024 * 1024
+
+    @property
+    def way(self) -> dialects.Dialect:
+        """The dialect that is spoken."""
+        return dialects.DIALECTS[self.dialect]
 
     @property
     def rate_limits(self) -> rates.Limits:
@@ -65,6 +71,7 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     flag("tokens_per_minute", _whole, "429 above it; 0: no limit", standard.tokens_per_minute)
     flag("latency_ms", _number, "milliseconds added to every embeddings answer", standard.latency_ms)
     flag("vectors", Vectors, "static | canned: without meaning, at a fifth of the CPU", standard.vectors)
+    flag("dialect", _dialect, " | ".join(dialects.DIALECTS), standard.dialect)
     flag("threads", _positive, "threads that compute", standard.threads)
     flag("max_body_bytes", _positive, "largest request body", standard.max_body_bytes)
     key = environment.get(f"{PREFIX}API_KEY") or environment.get("OPENAI_API_KEY_EXPECTED") or ""
@@ -74,6 +81,12 @@ def read(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         help="the only key that is accepted (default: any); also OPENAI_API_KEY_EXPECTED",
     )
     return Settings(**vars(parser.parse_args(arguments)))
+
+
+def _dialect(text: str) -> str:
+    if text not in dialects.DIALECTS:
+        raise ValueError(text)
+    return text
 
 
 def _number(text: str) -> float:

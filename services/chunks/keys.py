@@ -44,6 +44,10 @@ class Keys:
         """The splitting lease: the token of its holder."""
         return self._key("split", task_id)
 
+    def defects(self, task_id: str) -> str:
+        """Set: a token for each drive of the task that failed inside."""
+        return self._key("defects", task_id)
+
     def strikes(self, task_id: str, chunk: int) -> str:
         """Set: a token for each strike."""
         return f"{self.strikes_prefix}{task_id}:{chunk}"

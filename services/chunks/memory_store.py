@@ -13,6 +13,8 @@ from services.chunks import entry, errors, keys, settings, store, strikes, turns
 from services.chunks.memory_lane import MemoryLane, Stored
 
 RETURNED, SUSPECT = "~returned", "~suspect"
+# Beside the numbers of chunks: what is counted for the drives of the whole task.
+_DRIVES = -1
 
 
 def _loop_time() -> float:
@@ -154,6 +156,15 @@ class MemoryStore:
             return False
         del self._splits[task_id]
         return True
+
+    async def defect(self, task_id: str, token: str) -> int:
+        """See ``store.Store.defect``."""
+        return await self.strike(task_id, _DRIVES, token, add=True)
+
+    async def forgive(self, task_id: str) -> None:
+        """See ``store.Store.forgive``."""
+        await self._served()
+        self._strikes.pop((task_id, _DRIVES), None)
 
     async def in_flight(self, task_id: str) -> dict[int, entry.Ref]:
         """See ``store.Store.in_flight``."""

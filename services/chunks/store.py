@@ -128,6 +128,17 @@ class Store(Protocol):
         """Give it up; False: it was not held."""
         ...
 
+    async def defect(self, task_id: str, token: str) -> int:
+        """Count a drive of the task that failed inside; a token counts once. Returns how many there are.
+
+        They are forgotten after ``timing.strike_seconds`` without another one.
+        """
+        ...
+
+    async def forgive(self, task_id: str) -> None:
+        """Forget the task's defects: it got on."""
+        ...
+
     async def in_flight(self, task_id: str) -> dict[int, entry.Ref]:
         """Chunks published and not yet acked, as recorded."""
         ...

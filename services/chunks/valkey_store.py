@@ -123,6 +123,16 @@ class ValkeyStore:
         args: list[str | bytes | int] = [token, _ms(self.timing.split_seconds)]
         return bool(await self._run(script, [self.keys.split(task_id)], args))
 
+    async def defect(self, task_id: str, token: str) -> int:
+        """See ``store.Store.defect``."""
+        args: list[str | bytes | int] = [token, 1, _ms(self.timing.strike_seconds)]
+        return int(await self._scripts.run("strike", [self.keys.defects(task_id)], args))
+
+    async def forgive(self, task_id: str) -> None:
+        """See ``store.Store.forgive``."""
+        with errors.translated():
+            await self._client.delete(self.keys.defects(task_id))
+
     async def in_flight(self, task_id: str) -> dict[int, entry.Ref]:
         """See ``store.Store.in_flight``."""
         with errors.translated():

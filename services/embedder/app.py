@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 
 import grpc
 import structlog
@@ -11,7 +11,7 @@ from vectorline.v1 import embedder_pb2_grpc
 from services.chunks import consumer, presence, valkey_store, views
 from services.chunks import settings as queue_settings
 from services.embedder import indexer_client, servicer, settings
-from services.embedder.buying import account, batching, interactive, packing, tokens
+from services.embedder.buying import account, batching, interactive, packing, proof, shared_backoff, tokens
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.openai import client as openai_client
@@ -49,14 +49,21 @@ async def application(
         token = process.internal_token
         channel = channels.connect(work.indexer_addr, token, name="indexer", files=tls.files(process), retried=RETRIED)
         stack.push_async_callback(channel.close)
-        source = openai_client.OpenAI(embedding, connections=work.max_workers + 4)
+        # New requests, those that are tried again (see `buying.slots`), searches and probes.
+        source = openai_client.OpenAI(embedding, connections=2 * work.max_workers + 4)
         stack.push_async_callback(source.close)
 
         indexer = indexer_client.Indexer(channel, lambda: channels.internal_metadata(token))
-        size = packing.request_size(embedding.openai_tokens_per_minute)
+        size = packing.RequestSize(embedding.openai_batch_inputs, embedding.openai_max_tokens_per_request)
         quota = promise.Quota(embedding.openai_rate_limit, embedding.openai_tokens_per_minute, packing.REQUEST_TOKENS)
         limiter = valkey_limiter.ValkeyLimiter(client, embedding.openai_model, quota)
-        permit = permits.Permits(limiter)
+        permit = permits.Permits(limiter, quota.tokens_per_second)
+        known = proof.Proof(shared_backoff.SharedBackoff(source, limiter))
+        counting = tokens.Counting(
+            embedding.openai_model,
+            request_limited=embedding.openai_rate_limit > 0,
+            tokens_per_second=lambda: permit.tokens_per_second,
+        )
         batcher = batching.Batcher(
             source,
             permit,
@@ -64,6 +71,7 @@ async def application(
             size,
             requests_in_flight=work.max_workers,
             request_limited=embedding.openai_rate_limit > 0,
+            known=known,
         )
         queue = valkey_store.ValkeyStore(client, _timing(work))
         chunks = consumer.Consumer(queue, slots=work.max_workers)
@@ -76,7 +84,7 @@ async def application(
             wanted,
             model=embedding.openai_model,
             dimension=source.dimension,
-            count=_counting(embedding),
+            count=counting.where_needed,
         )
         consumption = consuming.Consuming(chunks, workers, batcher, wanted)
         probe = account.Account(limiter, source, indexer, work.probe_seconds)
@@ -105,13 +113,15 @@ async def application(
             {"indexer": lambda: health.ask(channel, INDEXER)},
             environment=process.environment,
         )
+        rate = rates.ValkeyRate(client)
         api = servicer.EmbedderServicer(
-            interactive.Interactive(source, permit, limiter),
+            interactive.Interactive(source, permit, limiter, known=known, counting=counting),
             indexer,
             view,
             monitoring.Monitoring(overview, limiter, view, model=embedding.openai_model, configured=quota),
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
+            rate=rate,
         )
 
         def register(grpc_server: grpc.aio.Server) -> None:
@@ -127,7 +137,7 @@ async def application(
                 "indexer": health.Dependency(lambda: health.ask(channel, INDEXER), vital=False),
             },
             drain=consumption.drain,
-            rate=rates.ValkeyRate(client),
+            rate=rate,
             peers=PEERS,
         )
 
@@ -139,13 +149,6 @@ def _timing(work: settings.WorkSettings) -> queue_settings.Timing:
         reclaim_seconds=work.reclaim_seconds,
         task_timeout_seconds=work.task_timeout,
     )
-
-
-def _counting(embedding: settings.EmbeddingSettings) -> Callable[[Sequence[str]], list[int]]:
-    """Exact counts cost 20 to 30 ms a 1,000 rows: only where a limit could be touched by what they tell."""
-    if embedding.openai_tokens_per_minute:
-        return tokens.count
-    return tokens.count_where_needed if embedding.openai_rate_limit else tokens.bound
 
 
 async def _dimension_of_index(indexer: indexer_client.Indexer) -> int:

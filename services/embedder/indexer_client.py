@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import enum
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,17 @@ from services.chunks import errors as queue_errors
 SEND_SECONDS = 60.0
 SETTLE_SECONDS = 180.0
 ANSWER_SECONDS = 10.0
+# INTERNAL is not among them: grpc.aio hides broken streams behind it.
+NEVER = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+# RESOURCE_EXHAUSTED is a full server's too; gRPC's own, about a message, names sizes.
+_TOO_LARGE = re.compile(r"message.{0,40}larger than max|larger than max|exceeds.{0,40}(size|maximum)", re.I)
 
 
 class Gate(enum.Enum):
@@ -31,6 +43,10 @@ class Gate(enum.Enum):
 
 class IndexerUnavailable(Exception):
     """It does not answer, or broke off: the same call may succeed later."""
+
+
+class Impossible(IndexerUnavailable):
+    """It says that the same call can never succeed: a defect, of ours or of its. Whoever would repeat it must not."""
 
 
 class ChunkRefused(Exception):
@@ -206,6 +222,10 @@ async def _translated() -> AsyncIterator[None]:
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.ABORTED:
             raise ChunkRefused(error.details() or "") from error
+        if error.code() in NEVER or (
+            error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE.search(error.details() or "")
+        ):
+            raise Impossible(f"{error.code().name}: {error.details()}") from error
         raise IndexerUnavailable(f"{error.code().name}: {error.details()}") from error
     except (TimeoutError, asyncio.InvalidStateError) as error:
         raise IndexerUnavailable(str(error) or "No answer in time.") from error

@@ -9,12 +9,11 @@ from services.embedder import indexer_client
 from services.embedder.buying import interactive
 from services.embedder.views import health as health_view
 from services.embedder.views import monitoring
-from services.runtime import errors
+from services.runtime import errors, identity, index_names, key_rates
 from services.runtime.interceptors.around import Context
 
 MOST_MATCHES = 1_000
 DEFAULT_MATCHES = 10
-NAMESPACE_BYTES = 512
 
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
@@ -29,6 +28,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         *,
         model: str,
         default_namespace: str,
+        rate: key_rates.Rate,
     ) -> None:
         self._embeddings = embeddings
         self._indexer = indexer
@@ -36,6 +36,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._monitor = monitor
         self._model = model
         self._default_namespace = default_namespace
+        self._rate = rate
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Context) -> embedder_pb2.EmbedResponse:
         """Embed texts at search priority."""
@@ -49,23 +50,38 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         violations = []
         if not request.text.strip():
             violations.append(errors.FieldViolation("text", "Say what to search for."))
-        elif too_long := await interactive.too_long(request.text):
+        elif too_long := await self._embeddings.too_long(request.text):
             violations.append(errors.FieldViolation("text", too_long))
-        if len(request.namespace.encode()) > NAMESPACE_BYTES:
-            violations.append(errors.FieldViolation("namespace", f"At most {NAMESPACE_BYTES} bytes."))
+        if request.namespace and (problem := index_names.problem(request.namespace)):
+            violations.append(errors.FieldViolation("namespace", f"It {problem}."))
         if not 1 <= top_k <= MOST_MATCHES:
             violations.append(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."))
         if violations:
             raise errors.InvalidArgument("The search is not possible as asked.", violations=tuple(violations))
+        namespace = request.namespace or self._default_namespace
+        identity.require(namespace=namespace)
+        await self._count_search()
         vectors, _ = await self._embeddings.embed([request.text])
         matches = await self._indexer.query(
             vectors[0],
-            namespace=request.namespace or self._default_namespace,
+            namespace=namespace,
             top_k=top_k,
             metadata_filter=request.filter,
             model=self._model,
         )
         return embedder_pb2.SearchResponse(matches=matches)
+
+    async def _count_search(self) -> None:
+        caller = identity.current()
+        per_second = caller.limits.searches_per_second
+        wait = await self._rate.take(f"{caller.key_id}:search", per_second) if per_second else 0.0
+        if wait:
+            raise errors.ResourceExhausted(
+                f"The key {caller.key_id!r} may search {per_second:g} times a second. Ask again after retry-after.",
+                reason="SEARCHES_QUOTA_EXCEEDED",
+                metadata={"limit": f"{per_second:g}", "unit": "searches/s"},
+                retry_seconds=wait,
+            )
 
     async def GetHealth(
         self, request: embedder_pb2.GetHealthRequest, context: Context

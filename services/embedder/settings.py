@@ -18,6 +18,16 @@ class EmbeddingSettings(settings.Section):
     openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
     openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
     openai_timeout_seconds: float = pydantic.Field(60.0, gt=0, description="Deadline of one request.")
+    openai_batch_inputs: int = pydantic.Field(2_048, ge=1, le=2_048, description="Texts in one request, at most.")
+    openai_max_tokens_per_request: int = pydantic.Field(
+        300_000, ge=1, le=300_000, description="Tokens in one request, at most."
+    )
+    openai_send_dimensions: bool | None = pydantic.Field(
+        None, description="Whether requests name the dimension; default: where it changes something."
+    )
+    openai_api_version: settings.Word | None = pydantic.Field(
+        None, description="Of Azure's API, for a base URL that ends with the deployment; its key is then api-key."
+    )
     embedding_dimensions: int | None = pydantic.Field(
         None, ge=1, le=20_000, description="Values a vector; default: the index's."
     )

@@ -26,6 +26,12 @@ Say = Callable[[str], object]
 READY_SECONDS: Final = 300.0
 POLL_SECONDS: Final = 0.5
 DEFAULT_DIMENSION: Final = 1536
+UNFINISHED_UPLOADS: Any = {
+    "ID": "unfinished-uploads",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+}
 KEYS: Final = [{"AttributeName": table.KEY, "KeyType": "HASH"}]
 
 
@@ -105,6 +111,8 @@ def _serves(there: Any, wanted: Any) -> bool:
 def ensure_bucket(client: "S3Client", name: str, region: str, say: Say) -> None:
     """Create the bucket with versions, so that a source can be pinned, and closed to the public.
 
+    An ingest that is killed while it stores an upload leaves parts that no listing shows; they are removed after a day.
+
     Raises:
         Unusable: The name belongs to another account.
     """
@@ -132,13 +140,7 @@ def ensure_bucket(client: "S3Client", name: str, region: str, say: Say) -> None:
             "RestrictPublicBuckets": True,
         },
     )
-    rule: Any = {
-        "ID": "uploads that were broken off",
-        "Status": "Enabled",
-        "Filter": {"Prefix": ""},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-    }
-    client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+    client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [UNFINISHED_UPLOADS]})
     say(f"S3 bucket {name}: created, with versions")
 
 

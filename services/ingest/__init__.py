@@ -10,7 +10,7 @@ planning    one pass over the whole source: what is wrong with all of it, and th
 splitting   pinned source and plan make chunks
 driving     a task, from wherever it stands to its last chunk
 estimating  what a task would come to, without one
-rejects     the rows that were not used: exported, or tried again
+rejects     the rows that were not used, exported
 
 A room imports those before it and none behind (pyproject.toml, contract "ingest"). The doors: ``__main__`` starts,
 ``app`` wires, ``settings`` says what is told, ``servicer`` takes RPCs in and hands the domain out.

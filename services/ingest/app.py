@@ -1,8 +1,10 @@
 """Wires ingest."""
 
+import asyncio
+import concurrent.futures
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import grpc
@@ -11,7 +13,7 @@ from vectorline.v1 import ingest_pb2_grpc
 
 from services.chunks import inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
-from services.ingest import ledger_client, servicer, settings
+from services.ingest import ledger_client, servicer, settings, threads
 from services.ingest.driving import driver, resubmitter
 from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
@@ -30,9 +32,18 @@ LEDGER = "vectorline.v1.LedgerService"
 # Who may call as a service of the line.
 PEERS = frozenset({"ingest", "embedder", "indexer"})
 S3_CONNECTIONS = 32
+# For short calls: as many as S3 has connections, and some for hashes.
+SHORT_CALLS = S3_CONNECTIONS + 8
+# Exports of rejects that read the source at the same moment; others wait for a turn between two steps.
+REREADS = 4
 ANSWER_SECONDS = 20.0
 # S3 takes minutes to put the parts of a large upload together (CompleteMultipartUpload's documentation).
 COMPLETION_SECONDS = 300.0
+# boto3 adds checksums of its own since 1.36, which many stores with S3's API refuse or do not answer.
+_AS_STORES_UNDERSTAND: dict[str, Any] = {
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
 
 
 @contextlib.asynccontextmanager
@@ -49,6 +60,13 @@ async def application(
 ) -> AsyncIterator[server.Service]:
     """Everything that an ingest process is, closed again at the end."""
     async with contextlib.AsyncExitStack() as stack:
+        asyncio.get_running_loop().set_default_executor(
+            concurrent.futures.ThreadPoolExecutor(SHORT_CALLS, thread_name_prefix="call")
+        )
+        work = threads.Pool(splits.splitters + estimator.AT_ONCE, "work")
+        stack.callback(work.close)
+        rereads = threads.Pool(REREADS, "reread")
+        stack.callback(rereads.close)
         client = connection.connect(where.url)
         stack.push_async_callback(client.aclose)
         channel = channels.connect(
@@ -84,6 +102,7 @@ async def application(
             defaults=requests.defaults,
             scratch=allowed.scratch_folder,
             asked=asked,
+            work=work,
         )
         tasks = resubmitter.Resubmitter(
             drive,
@@ -103,6 +122,7 @@ async def application(
             terms=estimates.terms,
             seconds=estimates.estimate_seconds,
             scratch=allowed.scratch_folder,
+            work=work,
         )
         api = servicer.IngestServicer(
             ledger,
@@ -113,6 +133,7 @@ async def application(
             defaults=requests.defaults,
             asked=asked,
             estimates=estimating,
+            rereads=rereads,
         )
 
         def register(grpc_server: grpc.aio.Server) -> None:
@@ -143,5 +164,6 @@ def _s3(cloud: aws.AwsSettings, answer_seconds: float) -> "S3Client":
             max_pool_connections=S3_CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": 4},
             s3={"addressing_style": "path" if cloud.aws_endpoint_url else "auto"},
+            **(_AS_STORES_UNDERSTAND if cloud.aws_endpoint_url else {}),
         ),
     )

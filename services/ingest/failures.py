@@ -16,11 +16,15 @@ class Failure(Exception):
 
 
 class SourceFailure(Failure):
-    """The bytes cannot be had: SOURCE_NOT_FOUND, SOURCE_FORBIDDEN, SOURCE_CHANGED or SOURCE_UNREADABLE."""
+    """The bytes cannot be had: SOURCE_NOT_FOUND, _FORBIDDEN, _ARCHIVED, _CHANGED or _UNREADABLE."""
 
 
 class FileFailure(Failure):
     """The bytes are there but are no CSV that the contract takes: NOT_TEXT, MISSING_COLUMN, PLAN_UNKNOWN and so on."""
+
+
+class StoreFailure(Failure):
+    """The line's own bucket refuses for good: STORE_MISSING (of a plan PLAN_EXPIRED), _FORBIDDEN or _REFUSED."""
 
 
 class SourceUnavailable(Exception):

@@ -187,6 +187,12 @@ class Ledger:
                 ledger_pb2.FailTaskRequest(task_id=task_id, reason=reason, message=message)
             )
 
+    async def rejects_of(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
+        """The stored rejects, chunk by chunk, for a driver."""
+        with _translated():
+            async for part in self.rejects(task_id):
+                yield part
+
     def rejects(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
         """The stored rejects, chunk by chunk; errors pass through to the caller of the API."""
         return aiter(self._stub.ReadRejects(ledger_pb2.ReadRejectsRequest(task_id=task_id)))

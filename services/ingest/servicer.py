@@ -7,12 +7,13 @@ import grpc
 from google.api import httpbody_pb2
 from vectorline.v1 import ingest_pb2, ingest_pb2_grpc
 
-from services.ingest import ledger_client, sources
-from services.ingest.driving import resubmitter
+from services.ingest import ledger_client, refusals, sources, threads
+from services.ingest.driving import resubmitter, retrying
 from services.ingest.estimating import estimator
-from services.ingest.planning import plan, shelf
-from services.ingest.rejects import export, retrying
-from services.ingest.request import options
+from services.ingest.planning import shelf
+from services.ingest.rejects import export
+from services.ingest.rejects import reading as rejected
+from services.ingest.request import body, filename, options
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
 from services.ingest.splitting import task_source
@@ -20,6 +21,16 @@ from services.runtime import errors, failpoints, identity
 from services.runtime.interceptors.around import Context
 
 FORMATS = ("", "csv", "jsonl")
+# A task was surely not stored.
+REFUSED = frozenset(
+    {
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.PERMISSION_DENIED,
+    }
+)
 ACCEPTED = (("x-http-code", "202"),)
 
 
@@ -37,6 +48,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         defaults: options.Defaults,
         asked: metabase_export.Questions,
         estimates: estimator.Estimator,
+        rereads: threads.Pool | None = None,
     ) -> None:
         self._ledger = ledger
         self._sources = find
@@ -46,6 +58,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._defaults = defaults
         self._questions = asked
         self._estimates = estimates
+        self._rereads = rereads or threads.Pool()
 
     async def Process(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Store a task over a source that is somewhere already."""
@@ -69,15 +82,19 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             raise errors.InvalidArgument("The upload holds nothing, not even a file name.")
         caller = identity.current().key_id
         upload_id = str(uuid.uuid4())
+        name = filename.check(first.filename)
+        received = body.of(first.body.content_type)
         chosen = self._upload_options(first, upload_id, context)
         if not first.estimate:
             await self._ledger.admit(caller, chosen.request_id)  # before more of the body is read
-        upload = self._uploads.begin(upload_id, _safe_name(first.filename), caller)
+        upload = self._uploads.begin(upload_id, filename.safe(name), caller)
         try:
-            await upload.write(first.body.data)
-            async for part in request:
-                await upload.write(part.body.data)
-            pinned = await upload.finish(first.filename)
+            with refusals.told():
+                await upload.write(received.file(first.body.data))
+                async for part in request:
+                    await upload.write(received.file(part.body.data))
+                received.finish()
+                pinned = await upload.finish(name)
         except BaseException:
             await upload.abandon()
             raise
@@ -95,7 +112,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         try:
             record = await self._ledger.create(caller, chosen.to_request(), pinned, upload_id)
         except grpc.aio.AioRpcError as error:
-            if error.code() == grpc.StatusCode.ALREADY_EXISTS:  # of any other error nobody knows what came of it
+            if error.code() in REFUSED:  # of any other error nobody knows what came of it
                 await self._uploads.remove(pinned)
             raise
         if record.existed and record.task_id != upload_id:
@@ -114,18 +131,26 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 yield errors.FieldViolation("request_id", words)
 
         request.request_id = request.request_id or key
-        return options.Options.from_request(request, self._defaults, also)
+        chosen = options.Options.from_request(request, self._defaults, also)
+        self._require(chosen.to_request())
+        return chosen
+
+    def _require(self, request: ingest_pb2.ProcessRequest) -> None:
+        """Refuse a load whose namespace, question or source the caller's key may not use."""
+        identity.require(namespace=request.namespace, question=request.question_id, source=self._sources.names(request))
 
     async def _uploaded(self, chosen: options.Options) -> sources.Pinned | None:
         """The earlier upload that a request names, if it names one; a caller's own only."""
         if chosen.data_source != "upload":
             return None
         caller = identity.current()
-        return await self._uploads.find(chosen.upload_id, None if caller.admin else caller.key_id)
+        with refusals.told():
+            return await self._uploads.find(chosen.upload_id, None if caller.admin else caller.key_id)
 
     async def RetryTask(self, request: ingest_pb2.RetryTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Go on with a blocked task, or store a new one over the rejected rows of a finished one."""
         record = await self._visible(request.task_id)
+        self._require(record.request)
         if record.status == ledger_client.BLOCKED:
             return await self._accepted(await self._ledger.resume(record.task_id), context, "The task goes on.")
         if record.status not in ledger_client.TERMINAL:
@@ -134,28 +159,18 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 reason="TASK_UNFINISHED",
                 metadata={"task_id": record.task_id, "status": record.status},
             )
-        source = await self._opened(record)
-        made = None
-        if source is not None:
-            made = await retrying.restricted(self._ledger.rejects(record.task_id), source, every=request.all)
-        if made is None:
-            words = "none of the rejected rows may go through as they are; all=true takes them nevertheless"
-            raise errors.Conflict(
-                f"There is nothing to retry: {'the task has no rejected rows' if request.all else words}.",
-                reason="NOTHING_TO_RETRY",
-                metadata={"task_id": record.task_id},
-            )
-        return await self._accepted(await self._store_retry(record, made, every=request.all), context)
+        if not record.plan_uri or (_counted(record) and retrying.nothing_in(record.rejected, every=request.all)):
+            words = retrying.nothing(every=request.all).message
+            raise errors.Conflict(words, reason=retrying.NOTHING, metadata={"task_id": record.task_id})
+        return await self._accepted(await self._store_retry(record, every=request.all), context)
 
-    async def _store_retry(self, parent: ledger_client.Record, made: plan.Plan, *, every: bool) -> ledger_client.Record:
-        """One retry of a task for each kind: a repeated call answers the same one."""
-        task_id = str(uuid.uuid4())
-        await self._plans.keep_restricted(task_id, made, parent.plan_uri)
+    async def _store_retry(self, parent: ledger_client.Record, *, every: bool) -> ledger_client.Record:
+        """One retry of a task for each kind: a repeated call answers the same. Its rows are the driver's to find."""
         asked = ingest_pb2.ProcessRequest()
         asked.CopyFrom(parent.request)
-        asked.request_id = f"retry:{'all:' if every else ''}{parent.task_id}"
+        asked.request_id = retrying.request_id(parent.task_id, every=every)
         pinned = sources.Pinned.from_proto(parent.source)
-        return await self._ledger.create(parent.client, asked, pinned, task_id, parent_task_id=parent.task_id)
+        return await self._ledger.create(parent.client, asked, pinned, "", parent_task_id=parent.task_id)
 
     async def GetRejects(
         self, request: ingest_pb2.GetRejectsRequest, context: Context
@@ -163,12 +178,14 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Stream the rejected rows of a task."""
         _check_rejects(request)
         record = await self._visible(request.task_id)
-        source = await self._opened(record)
-        out = export.Export(request.format, source.plan.columns if source else ())
-        async for line in self._lines(record, source, with_skipped=request.include == "skipped"):
-            out.add(line)
-            if out.full():
-                yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
+        with refusals.told(task_id=record.task_id):
+            source = await self._opened(record)
+            made = source.plan if source else None
+            out = export.Export(request.format, made.columns if made else (), made.dialect.delimiter if made else "")
+            async for line in self._lines(record, source, with_skipped=request.include == "skipped"):
+                out.add(line)
+                if out.full():
+                    yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
         yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
 
     async def _visible(self, task_id: str) -> ledger_client.Record:
@@ -182,10 +199,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def _lines(
         self, record: ledger_client.Record, source: task_source.Opened | None, *, with_skipped: bool
     ) -> AsyncIterator[export.Line]:
-        async for line in export.lines(self._ledger.rejects(record.task_id), source):
+        async for line in rejected.lines(self._ledger.rejects(record.task_id), source, self._rereads):
             yield line
         if with_skipped and source is not None:
-            async for line in export.skipped(source):
+            async for line in rejected.skipped(source, self._rereads):
                 yield line
 
     async def _opened(self, record: ledger_client.Record) -> task_source.Opened | None:
@@ -225,19 +242,17 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         )
 
 
+def _counted(record: ledger_client.Record) -> bool:
+    """Whether the ledger closed the task, so that all its rejects are in its counts."""
+    return record.status in {"completed", "partially_completed"} or record.error_reason == "NO_ROW_INDEXED"
+
+
 def _idempotency_key(context: Context) -> str:
     """The header Idempotency-Key; empty: there is none."""
     for name, value in context.invocation_metadata() or ():
         if name == "idempotency-key" and isinstance(value, str):
             return value
     return ""
-
-
-def _safe_name(filename: str) -> str:
-    """The last part of the name, in characters that every object store and shell bears."""
-    name = filename.replace("\\", "/").rpartition("/")[2]
-    kept = "".join(character if character.isalnum() or character in "._-" else "_" for character in name)
-    return kept[-200:].lstrip(".") or "upload.csv"
 
 
 def _check_rejects(request: ingest_pb2.GetRejectsRequest) -> None:

@@ -21,6 +21,9 @@ class SourceSettings(settings.Section):
         (),
         description="Other buckets that s3:// keys may name, by comma; bucket/prefix: only keys with that prefix.",
     )
+    s3_requester_pays: bool = pydantic.Field(
+        False, description="Agree to pay for reading buckets whose owners let their readers pay."
+    )
     use_local_files: bool = pydantic.Field(False, description="Allow data_source local_csv.")
     local_csv_folder: pathlib.Path = pydantic.Field(pathlib.Path("data"), description="Folder of local_csv files.")
     scratch_folder: pathlib.Path | None = pydantic.Field(
@@ -39,7 +42,7 @@ class SourceSettings(settings.Section):
     def allowed(self) -> named.Allowed:
         """The same as the domain wants it."""
         folder = self.local_csv_folder if self.use_local_files else None
-        return named.Allowed(self.s3_bucket_name, self.s3_allowed_buckets, folder)
+        return named.Allowed(self.s3_bucket_name, self.s3_allowed_buckets, folder, self.s3_requester_pays)
 
     @pydantic.field_validator("s3_allowed_buckets", mode="before")
     @classmethod

@@ -31,6 +31,8 @@ class ServiceError(Exception):
 
     code: ClassVar[str] = "UNKNOWN"
     default_reason: ClassVar[str] = "UNKNOWN"
+    # The HTTP status for REST callers where it is not the one that follows from the code.
+    http_status: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -54,6 +56,13 @@ class InvalidArgument(ServiceError):
 
     code = "INVALID_ARGUMENT"
     default_reason = "INVALID_ARGUMENT"
+
+
+class UnsupportedMediaType(InvalidArgument):
+    """A body of a kind that is not read (415)."""
+
+    default_reason = "UNSUPPORTED_MEDIA_TYPE"
+    http_status = 415
 
 
 class Unauthenticated(ServiceError):

@@ -4,15 +4,18 @@ API_KEYS is a JSON list, the path of a file that holds one, or the ARN of a secr
 secret counts without a restart. An entry:
 
     {"id": "nightly", "hash": "<64 hex digits>", "scopes": ["ingest", "read"], "expires": "2027-01-01T00:00:00Z",
-     "limits": {"requests_per_second": 10, "open_tasks": 3, "rows_per_day": 1000000}}
+     "limits": {"requests_per_second": 10, "searches_per_second": 5, "open_tasks": 3, "rows_per_day": 1000000},
+     "allow": {"namespaces": ["ann-*"], "questions": [232], "sources": ["exports/ann/*", "metabase"]}}
 
 * `hash` is HMAC-SHA256 of the secret under API_KEY_PEPPER: the list alone lets nobody in. ``vectorline config
   new-key`` (or ``python -m services.runtime.keys new``) makes a secret and its entry, ``hash-key`` the entry of yours.
 * `scopes`: `read` (status, tasks, rejects, search, monitoring), `ingest` (process, upload, retry, cancel), `admin`
   (everybody's tasks, clean-up). `admin` implies the other two; `ingest` does not imply `read`.
-* `expires` and `limits` may be left out. Tasks belong to the `id`, and the limits are counted by it. **To rotate a
-  key**, put a second entry with the same id and another hash beside the first, let the callers change over, take the
-  first one out. The same works for API_KEY, whose id is `default`.
+* `allow` says which names the key may use, each the whole name or a beginning with * behind; a list that is not there
+  takes all. A source is a key of the bucket, s3://bucket/key, local:path or metabase; uploads are their caller's.
+* `expires`, `limits` and `allow` may be left out. Tasks belong to the `id`, and the limits are counted by it. **To
+  rotate a key**, put a second entry with the same id and another hash beside the first, let the callers change over,
+  take the first one out. The same works for API_KEY, whose id is `default`.
 """
 
 import argparse
@@ -54,6 +57,7 @@ class Key:
     scopes: frozenset[str]
     expires: datetime.datetime | None = None
     limits: identity.KeyAllowance = identity.UNLIMITED
+    allow: identity.Reach = identity.ANYWHERE
 
     def expired(self, now: datetime.datetime) -> bool:
         """Whether its time is over."""
@@ -70,6 +74,24 @@ class _Limits(_Part):
     # Each open task has a place in one item of the ledger.
     open_tasks: Annotated[int, pydantic.Field(ge=0, le=1000)] = 0
     rows_per_day: Annotated[int, pydantic.Field(ge=0, le=10**15)] = 0
+    searches_per_second: Annotated[float, pydantic.Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+
+
+# A list that is empty takes nothing, which is a way to say so.
+_Names = Annotated[
+    tuple[Annotated[str, pydantic.Field(min_length=1, max_length=1_024)], ...], pydantic.Field(max_length=1_000)
+]
+
+
+class _Reach(_Part):
+    namespaces: _Names | None = None
+    questions: _Names | None = None
+    sources: _Names | None = None
+
+    @pydantic.field_validator("questions", mode="before")
+    @classmethod
+    def _numbers_too(cls, value: object) -> object:
+        return [str(each) if type(each) is int else each for each in value] if isinstance(value, list) else value
 
 
 class _Entry(_Part):
@@ -78,6 +100,7 @@ class _Entry(_Part):
     scopes: Annotated[frozenset[Literal["read", "ingest", "admin"]], pydantic.Field(min_length=1)]
     expires: pydantic.AwareDatetime | None = None
     limits: _Limits = _Limits()
+    allow: _Reach = _Reach()
 
     @pydantic.field_validator("id")
     @classmethod
@@ -117,6 +140,7 @@ def parse(text: str) -> tuple[Key, ...]:
             with_implied(frozenset(entry.scopes)),
             entry.expires,
             identity.KeyAllowance(**entry.limits.model_dump()),
+            identity.Reach(**entry.allow.model_dump()),
         )
         for entry in entries
     )

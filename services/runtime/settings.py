@@ -10,6 +10,8 @@ from typing import Annotated, Literal, NoReturn, Self, TypeVar
 import pydantic
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.runtime import index_names
+
 Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
 
 
@@ -60,12 +62,11 @@ HeaderSecret = Annotated[pydantic.SecretStr, pydantic.AfterValidator(_sendable)]
 
 
 def _namespace(text: str) -> str:
-    if not text.strip() or not text.isprintable() or len(text.encode()) > 512:
-        raise ValueError("must be 1 to 512 bytes that can be printed")
+    if problem := index_names.problem(text):
+        raise ValueError(f"{problem}; must be 1 to {index_names.LIMIT_BYTES} characters of printable ASCII")
     return text
 
 
-# https://docs.pinecone.io/guides/index-data/indexing-overview#namespaces
 Namespace = Annotated[str, pydantic.AfterValidator(_namespace)]
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 Bucket = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]

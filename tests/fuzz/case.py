@@ -30,7 +30,7 @@ class Case:
         for name in ("start_date", "end_date"):
             if name in chosen:
                 chosen[name] = datetime.date.fromisoformat(chosen[name])
-        for name in ("metadata_columns", "exclude_columns"):
+        for name in ("metadata_columns", "exclude_columns", "null_values", "column_types"):
             if name in chosen:
                 chosen[name] = tuple(chosen[name])
         return chosen

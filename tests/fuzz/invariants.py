@@ -11,28 +11,31 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from google.protobuf import struct_pb2
 from vectorline.v1 import chunk_pb2
 
 from services.chunks import entry
 from services.ingest import failures
-from services.ingest.contract import metadata
+from services.ingest.contract import ids, metadata, nulls
 from services.ingest.planning import cutter, plan
-from services.ingest.reading import oversized, reader
-from services.ingest.splitting import split
+from services.ingest.reading import header, oversized, padding, quoting, reader
+from services.ingest.splitting import reread, split
+from services.runtime import index_names
 from tests.fuzz import case, codec, coverage
 from tests.unit.ingest import support
 
 FAILURES = {
     "EMPTY_FILE", "NO_HEADER", "DUPLICATE_HEADER", "MISSING_COLUMN", "TOO_MANY_COLUMNS", "UNBALANCED_QUOTE", "NOT_TEXT",
-    "NOT_CSV", "BAD_ENCODING", "GZIP_BOMB", "GZIP_TRUNCATED", "GZIP_CORRUPT", "DUPLICATE_IDS",
+    "NOT_CSV", "BAD_ENCODING", "GZIP_BOMB", "GZIP_TRUNCATED", "GZIP_CORRUPT", "DUPLICATE_IDS", "OTHER_HEADER",
+    "HEADER_TOO_LARGE", "ENCODING_UNCERTAIN", "DATE_ORDER_UNCLEAR",
 }  # fmt: skip
 REJECTS = {
     "missing_id", "empty_id", "bad_id", "id_too_long", "empty_text", "text_too_long", "metadata_too_large",
-    "field_too_long", "ragged_row", "bad_quoting", "bad_encoding", "bad_date",
+    "field_too_long", "ragged_row", "bad_quoting", "bad_encoding", "bad_date", "bad_value",
 }  # fmt: skip
 # Sizes of the blocks in which a file is read again.
 BLOCKS = (1, 5, 64, 1 << 20)
-SKIPS = {"duplicate_id", "outside_dates"}
+SKIPS = {"duplicate_id", "outside_dates", "blank_row", "repeated_header"}
 _LEGACY_KEEPS = re.compile(r"[\w\s\-.,!?;:()\[\]{}$]*")
 
 
@@ -100,10 +103,24 @@ def _check_rows(loaded: support.Loaded, chunks: list[split.Chunk]) -> set[str]:
         position += chunk.rows
     assert position == loaded.plan.rows_total
     _check_cells(loaded, again)
+    _check_firsts(loaded, again)
     return {row.reason for row in again}
 
 
-def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[split.Rebuilt]) -> None:
+def _check_firsts(loaded: support.Loaded, again: list[reread.Rebuilt]) -> None:
+    """Of each id one row is loaded, and each later one that is left out as a duplicate names it."""
+    position, empty = loaded.plan.columns.index(loaded.options.id_column), nulls.of(loaded.options)
+    loaded_rows: dict[str, int] = {}
+    for row in again:
+        if not row.reason:
+            row_id = ids.of_cell(row.cells[position], empty)
+            assert row_id not in loaded_rows
+            loaded_rows[row_id] = row.row_number
+        elif row.reason == "duplicate_id":
+            assert f"Row {loaded_rows[ids.of_cell(row.cells[position], empty)]:,} " in row.message
+
+
+def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[reread.Rebuilt]) -> None:
     """Every row of the chunk has the one outcome that it has when it is read again."""
     content = chunk_pb2.ChunkRows.FromString(chunk.payload)
     usable = {row.row_number: row for row in content.rows}
@@ -127,15 +144,20 @@ def _check_chunk(loaded: support.Loaded, chunk: split.Chunk, again: list[split.R
     assert not rejects
 
 
-def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: split.Rebuilt, common: bytes) -> None:
-    chosen = loaded.options
+def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: reread.Rebuilt, common: bytes) -> None:
+    chosen = header.resolved(loaded.plan.columns, loaded.options)
     row_id = again.cells[loaded.plan.columns.index(chosen.id_column)]
-    assert row.vector_id == f"{chosen.question_id}.{row_id}"
+    assert row.vector_id == f"{chosen.question_id}.{ids.of_cell(row_id, nulls.of(chosen))}"
     assert row_id.strip()
-    assert len(row.vector_id.encode()) <= 512
+    assert row_id.strip() not in chosen.null_values
+    assert index_names.problem(row.vector_id) == ""
     assert row.text.strip()
-    values = support.struct(row.metadata + common)
-    assert set(metadata.RESERVED) <= set(values)
+    values = {
+        name: list(value) if isinstance(value, struct_pb2.ListValue) else value
+        for name, value in support.struct(row.metadata + common).items()
+    }
+    assert set(metadata.RESERVED) - set(values) <= ({"text"} if "text_truncated" in values else set())
+    assert row.text.startswith(values.get("text", ""))
     assert all(math.isfinite(value) for value in values.values() if isinstance(value, float))
     assert len(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()) <= metadata.LIMIT_BYTES + 100
     if chosen.sanitizer == "clean":
@@ -146,22 +168,41 @@ def _check_usable(loaded: support.Loaded, row: chunk_pb2.Row, again: split.Rebui
         assert all(isinstance(value, str) for value in values.values())
 
 
-def _check_cells(loaded: support.Loaded, again: list[split.Rebuilt]) -> None:
+def _check_cells(loaded: support.Loaded, again: list[reread.Rebuilt]) -> None:
     """Compare with a reader that takes the whole file at once, where the whole file is without fault."""
     expected = _whole(loaded)
     if expected is None or any(row.reason == reader.FIELD_TOO_LONG for row in again):
         return
-    assert [row.cells for row in again] == expected
+    assert len(again) == len(expected)
+    for row, (line, cells) in zip(again, expected, strict=True):
+        assert row.line == line
+        if row.reason != reader.BAD_QUOTING and len(row.cells) == len(cells):
+            assert row.cells == cells
+        elif row.reason != reader.BAD_QUOTING:  # filled up, or without empty cells at the end
+            shorter = min(len(row.cells), len(cells))
+            assert row.cells[:shorter] == cells[:shorter]
+            assert not "".join([*row.cells[shorter:], *cells[shorter:]]).strip()
 
 
-def _whole(loaded: support.Loaded) -> list[list[str]] | None:
+def _whole(loaded: support.Loaded) -> list[tuple[int, list[str]]] | None:
+    """Return each row with the line in which it begins."""
     form = loaded.plan.dialect
-    if form.gzip:
+    data = loaded.source.data
+    odd = (*padding.BYTES.decode(), "\ufeff", "\\")
+    if form.gzip or (form.writer_quotes and form.quoting != quoting.CSV):
         return None
     try:
-        text = loaded.source.data[form.bom_bytes :].decode(form.encoding)
-        lines = io.StringIO(text, newline="")
-        return [row for row in csv.reader(lines, delimiter=form.delimiter, strict=True) if row][1:]
+        text = data[form.bom_bytes :].decode(form.encoding)
+        if any(sign in text for sign in odd) or re.search(r"[ \t]['\"]|['\"][ \t]", text):
+            return None
+        lines = io.StringIO(text, newline="").readlines()[form.preamble_lines :]
+        parser = form.rules.parser(lines)
+        rows, end = [], 0
+        for row in parser:
+            if row:
+                rows.append((form.preamble_lines + end + 1, row))
+            end = parser.line_num
+        return rows if form.unnamed else rows[1:]
     except (UnicodeError, csv.Error):
         return None
 

@@ -90,7 +90,10 @@ def _file(choice: random.Random, number: int, question: int, *, poison: bool, ca
         if drawn < 0.06:
             rows.append(Row(vector_id, "", "empty_text"))
         elif drawn < 0.12 and rows:
-            rows.append(Row(choice.choice(rows).vector_id, text, "skipped"))
+            again = choice.choice(rows).vector_id
+            # A row that is rejected while it is read is nobody's first.
+            taken = any(row.vector_id == again and row.outcome != "empty_text" for row in rows)
+            rows.append(Row(again, text, "skipped" if taken else "indexed"))
         elif drawn < 0.16:
             rows.append(Row(vector_id, f"{text} {providers.REFUSED_WORD}", "embedding_refused"))
         else:

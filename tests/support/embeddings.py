@@ -30,6 +30,8 @@ class FakeEmbeddings:
         self.bad_texts: set[str] = set()
         self.always_failing: set[str] = set()
         self.refusal: Exception | None = None
+        # What a request with these texts is met with, if with anything but embeddings.
+        self.rule: Callable[[Sequence[str]], Exception | None] = lambda texts: None
         self.requests: list[tuple[float, list[str]]] = []
         self.bought: list[str] = []
         self.under_way = 0
@@ -42,11 +44,15 @@ class FakeEmbeddings:
         finally:
             self.under_way -= 1
         if self.always_failing & set(texts):
-            raise openai_errors.Failed("500")
+            raise openai_errors.Failed("HTTP 500")
         if self.script:
             raise self.script.pop(0)
         if self.refusal is not None:
             raise self.refusal
+        if (error := self.rule(texts)) is not None:
+            if isinstance(error, openai_errors.Partial):
+                self.bought += [text for text, each in zip(texts, error.vectors, strict=True) if each is not None]
+            raise error
         if self.bad_texts & set(texts):
             raise openai_errors.Refused("'$.input' is invalid.")
         self.bought += texts

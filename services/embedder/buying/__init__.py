@@ -1,6 +1,7 @@
 """Texts become vectors: requests are packed, started when there is a permit, tried again, bisected.
 
-An outage never fails a text, it waits; a text fails only for a refusal that bisecting has pinned on it. What was bought
+An outage never fails a text, it waits; a text fails only for a refusal that was pinned on it, or when it alone goes on
+failing while others are bought. What was bought
 is delivered to the batch that it was bought for, and not paid for again.
 
 Where to look, in the order in which a text passes:
@@ -8,7 +9,10 @@ Where to look, in the order in which a text passes:
     pending_batch       the texts of one chunk, and what has come of them so far
     batching            the queue of these: requests are packed from its front the moment a permit comes
     packing             which texts make the next request (pure)
-    request_attempts    one request: try, retry, slow down, bisect. The one place that retries OpenAI
+    sizes               how much a request may hold, and what the server turned out to take
+    slots               how many requests are under way
+    request_attempts    one request: try, retry, slow down, make smaller. The one place that retries OpenAI
+    proof               whose fault a refusal is: whether anything at all is bought
     shared_backoff      what one request learns of the quota and the account holds for everybody
     account             while the account refuses: one probe a minute for the whole line
     interactive         texts that somebody waits for: they pass by all this, but for the limiter

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from services.embedder import indexer_client
-from services.embedder.buying import shared_backoff
+from services.embedder.buying import proof, shared_backoff
 from services.embedder.limiter import promise
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
@@ -46,13 +46,12 @@ class Account:
         if not (blocked or tasks) or not await self._limiter.claim_probe(self._probe_seconds):
             return
         try:
-            await self._permit()
-            await self._source.embed([openai_client.PROBE_TEXT])
+            await proof.probe(self._source, self._permit)
         except openai_errors.AccountRefused as refusal:
             await self._source.block(refusal)
             log.warning("The account still refuses.", action="account_refused", why=str(refusal), tasks=len(tasks))
             return
-        except (openai_errors.Failed, openai_errors.Throttled, openai_errors.Refused) as error:
+        except (openai_errors.Failed, openai_errors.Throttled) as error:
             log.warning("The probe came to nothing.", action="probe_failed", error=str(error))
             return
         await self._limiter.unblock()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import structlog
 
-from services.embedder.buying import packing, shared_backoff
+from services.embedder.buying import packing, proof, shared_backoff, sizes
 from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.buying.request_attempts import Piece, RequestAttempts
 from services.embedder.limiter import permits, promise
@@ -33,7 +33,9 @@ class Batcher:
     """The queue of pending batches and the requests in flight.
 
     Args:
+        size: What one request may hold; less once a server or a token limit turns out to take less.
         request_limited: Requests are limited, so they are to be filled before they start.
+        known: What is known of the account, where others share it.
     """
 
     def __init__(
@@ -45,18 +47,27 @@ class Batcher:
         *,
         requests_in_flight: int,
         request_limited: bool,
+        known: proof.Proof | None = None,
     ) -> None:
         self._permits = permit
+        self._sizes = sizes.Sizes(size)
         self._size = size
         self._request_limited = request_limited
-        self._attempts = RequestAttempts(source, permit, limiter, self._refuse_account)
+        self._attempts = RequestAttempts(
+            source,
+            permit,
+            limiter,
+            known or proof.Proof(shared_backoff.SharedBackoff(source, limiter)),
+            self._sizes,
+            in_flight=requests_in_flight,
+            refuse=self._refuse_account,
+        )
         self._queue: deque[PendingBatch] = deque()
         self._arrived = asyncio.Event()
         self._arriving = 0
         self._expecting = False
         self._short_since: float | None = None
         self._full = False
-        self._slots = asyncio.Semaphore(requests_in_flight)
         self._packed: list[packing.Slice[PendingBatch]] = []
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -91,25 +102,21 @@ class Batcher:
         """Buy for ever."""
         try:
             while True:
-                await self._slots.acquire()
+                slot = await self._attempts.slots.take()
                 try:
                     pieces = await self._next()
                 except BaseException:
-                    self._slots.release()
+                    slot.release()
                     raise
-                task = asyncio.create_task(self._attempts.buy(pieces))
+                task = asyncio.create_task(self._attempts.buy(pieces, slot))
                 self._requests.add(task)
-                task.add_done_callback(self._finished)
+                task.add_done_callback(self._requests.discard)
                 del pieces, task  # or the last chunk would stay in memory for as long as nothing follows
         except asyncio.CancelledError:
             for task in self._requests:
                 task.cancel()
             await asyncio.gather(*self._requests, return_exceptions=True)
             raise
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._requests.discard(task)
-        self._slots.release()
 
     async def _next(self) -> list[Piece]:
         """The next request, with its permit."""
@@ -139,6 +146,7 @@ class Batcher:
         fresh = [batch for batch in self._queue if batch.fresh()]
         for batch in self._queue:
             batch.on_progress()  # waiting for quota is progress
+        self._size = self._sizes.size(self._permits.tokens_per_second)
         self._packed, tokens = packing.pack(fresh, self._size)
         if not self._packed:
             self._short_since = None

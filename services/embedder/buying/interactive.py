@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.embedder.buying import packing, shared_backoff, tokens
+from services.embedder.buying import packing, proof, shared_backoff, tokens
 from services.embedder.limiter import permits, promise
+from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from services.runtime import errors
 
@@ -19,11 +20,26 @@ DEADLINE_SECONDS = 30.0
 
 
 class Interactive:
-    """Embeds a few texts at search priority."""
+    """Embeds a few texts at search priority.
 
-    def __init__(self, source: shared_backoff.Embeddings, permit: permits.Permits, limiter: promise.Limiter) -> None:
+    Args:
+        known: Whether anything is bought, shared with bulk.
+        counting: How the model counts.
+    """
+
+    def __init__(
+        self,
+        source: shared_backoff.Embeddings,
+        permit: permits.Permits,
+        limiter: promise.Limiter,
+        *,
+        known: proof.Proof | None = None,
+        counting: tokens.Counting | None = None,
+    ) -> None:
         self._source = shared_backoff.SharedBackoff(source, limiter)
         self._permits = permit
+        self._proof = known or proof.Proof(self._source)
+        self._counting = counting or tokens.Counting(tokens.OPENAI, request_limited=True, tokens_per_second=lambda: 0.0)
 
     async def embed(self, texts: Sequence[str]) -> tuple[list[bytes], int]:
         """One embedding a text (float32 little-endian) and the tokens they cost.
@@ -32,7 +48,7 @@ class Interactive:
             errors.InvalidArgument: No text, too many, or one that is empty or too long.
             errors.Unavailable: The quota, the account or the provider does not allow it in time.
         """
-        counts = await _count(texts)
+        counts = await self._count(texts)
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 return await self._buy(texts, sum(counts)), sum(counts)
@@ -46,25 +62,64 @@ class Interactive:
         return errors.Unavailable("No embedding came in time; try again.", retry_seconds=5.0)
 
     async def _buy(self, texts: Sequence[str], cost: int) -> list[bytes]:
-        for attempt in range(TRIES):
+        tries = 0
+        while tries < TRIES:
             try:
-                await self._permits.take(lambda: cost, search=True)
-                return await self._source.embed(texts)
+                return await self._attempt(texts, cost)
+            except openai_errors.Adapted:  # at most once a parameter
+                continue
             except openai_errors.Throttled:
-                continue  # the next permit comes when the pause is over
+                tries += 1  # the next permit comes when the pause is over
             except openai_errors.Failed as failed:
-                log.warning(
-                    "OpenAI did not deliver.", action="openai_retry", attempt=attempt + 1, error=str(failed)[:200]
-                )
+                tries += 1
+                log.warning("OpenAI did not deliver.", action="openai_retry", attempt=tries, error=str(failed)[:200])
                 await asyncio.sleep(min(failed.seconds, RETRY_SECONDS) or random.uniform(0.0, RETRY_SECONDS))  # noqa: S311 (jitter)
             except openai_errors.AccountRefused as refusal:
                 await self._source.block(refusal)  # spare bulk the same answer
                 raise _account_refuses() from refusal
             except permits.AccountBlocked as refusal:
                 raise _account_refuses() from refusal
-            except openai_errors.Refused as refused:
-                raise errors.InvalidArgument(f"The embedding provider refuses the text: {refused}") from refused
         raise errors.Unavailable("The embedding provider does not answer now; try again.", retry_seconds=5.0)
+
+    async def _attempt(self, texts: Sequence[str], cost: int) -> list[bytes]:
+        """One request. A refusal is the text's only if a harmless one is bought: else a search would block the line."""
+        await self._permits.take(lambda: cost, search=True)
+        began = self._proof.begin()
+        try:
+            vectors = await self._source.embed(texts)
+        except openai_errors.Refused as refused:
+            await self._proof.since(began, self._permit_to_probe)
+            raise errors.InvalidArgument(f"The embedding provider refuses the text: {refused}") from refused
+        self._proof.bought(began)
+        return vectors
+
+    async def _permit_to_probe(self) -> None:
+        await self._permits.take(lambda: openai_client.PROBE_TOKENS, search=True)
+
+    async def too_long(self, text: str) -> str:
+        """Why one text cannot be embedded, in a sentence; empty: it can, or the provider decides."""
+        return _words(await asyncio.to_thread(self._counting.too_long, text))
+
+    async def _count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text. Names every bad text at once; what is plainly too long is not counted first."""
+        if not 1 <= len(texts) <= packing.REQUEST_INPUTS:
+            raise _bad(errors.FieldViolation("texts", f"Between 1 and {packing.REQUEST_INPUTS} texts."))
+        sizes = await asyncio.to_thread(lambda: [self._counting.too_long(text) for text in texts])
+        violations = []
+        for number, (text, size) in enumerate(zip(texts, sizes, strict=True)):
+            if size:
+                violations.append(errors.FieldViolation(f"texts[{number}]", _words(size)))
+            elif not text.strip():
+                violations.append(errors.FieldViolation(f"texts[{number}]", "The text is empty."))
+        counts = await asyncio.to_thread(
+            self._counting.exact, ["" if size else text for text, size in zip(texts, sizes, strict=True)]
+        )
+        if sum(counts) > packing.REQUEST_TOKENS:
+            words = f"{sum(counts):,} tokens in all; at most {packing.REQUEST_TOKENS:,} go in one request."
+            violations.append(errors.FieldViolation("texts", words))
+        if violations:
+            raise _bad(*violations)
+        return counts
 
 
 def _account_refuses() -> errors.Unavailable:
@@ -72,41 +127,9 @@ def _account_refuses() -> errors.Unavailable:
     return errors.Unavailable(words, reason="ACCOUNT_REFUSED", retry_seconds=60.0)
 
 
-async def too_long(text: str) -> str:
-    """Why one text cannot be embedded, in a sentence; empty: it can."""
-    if _plainly_too_long(text):
-        return _words(f"{len(text):,} characters")
-    (count,) = await asyncio.to_thread(tokens.count, [text])
-    return _words(f"{count:,} tokens") if count > tokens.INPUT_TOKENS else ""
-
-
-def _plainly_too_long(text: str) -> bool:
-    return len(text) > tokens.INPUT_TOKENS * tokens.LONGEST_TOKEN_BYTES
-
-
 def _words(size: str) -> str:
-    return f"The text has {size}; at most {tokens.INPUT_TOKENS:,} tokens are possible."
-
-
-async def _count(texts: Sequence[str]) -> list[int]:
-    """Tokens of each text. Names every bad text at once; what is plainly too long is not counted first."""
-    if not 1 <= len(texts) <= packing.REQUEST_INPUTS:
-        raise _bad(errors.FieldViolation("texts", f"Between 1 and {packing.REQUEST_INPUTS} texts."))
-    too_long = {number for number, text in enumerate(texts) if _plainly_too_long(text)}
-    counts = await asyncio.to_thread(tokens.count, ["" if n in too_long else text for n, text in enumerate(texts)])
-    violations = []
-    for number, (text, count) in enumerate(zip(texts, counts, strict=True)):
-        if number in too_long or count > tokens.INPUT_TOKENS:
-            size = f"{len(text):,} characters" if number in too_long else f"{count:,} tokens"
-            violations.append(errors.FieldViolation(f"texts[{number}]", _words(size)))
-        elif not text.strip():
-            violations.append(errors.FieldViolation(f"texts[{number}]", "The text is empty."))
-    if sum(counts) > packing.REQUEST_TOKENS:
-        words = f"{sum(counts):,} tokens in all; at most {packing.REQUEST_TOKENS:,} go in one request."
-        violations.append(errors.FieldViolation("texts", words))
-    if violations:
-        raise _bad(*violations)
-    return counts
+    """The sentence about a text of this size; "" where that is no reason."""
+    return size and f"The text has {size}; at most {tokens.INPUT_TOKENS:,} tokens are possible."
 
 
 def _bad(*violations: errors.FieldViolation) -> errors.InvalidArgument:

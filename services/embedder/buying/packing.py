@@ -44,11 +44,11 @@ class RequestSize:
     tokens: int = REQUEST_TOKENS
 
 
-def request_size(tokens_per_minute: float) -> RequestSize:
-    """The provider's limits, tightened so that one request is at most two seconds of the token limit."""
-    if tokens_per_minute <= 0:
-        return RequestSize()
-    return RequestSize(tokens=max(1, min(REQUEST_TOKENS, int(tokens_per_minute / 60 * REQUEST_SECONDS))))
+def under_rate(size: RequestSize, tokens_per_second: float) -> RequestSize:
+    """The size, tightened so that one request is at most two seconds of the token rate; 0: there is none."""
+    if tokens_per_second <= 0:
+        return size
+    return RequestSize(size.inputs, max(1, min(size.tokens, int(tokens_per_second * REQUEST_SECONDS))))
 
 
 def pack(batches: Iterable[BatchT], size: RequestSize) -> tuple[list[Slice[BatchT]], int]:

@@ -1,11 +1,23 @@
 """A pending batch: the texts that one chunk wants bought, and what has come of them so far."""
 
 import asyncio
+import dataclasses
 import enum
 from collections.abc import Callable
 
 # The gate's answer is asked again when it is older than this.
 GATE_SECONDS = 2.0
+# Reasons of rows whose text the provider refuses for its content, or never gives an embedding for.
+REFUSED = "embedding_refused"
+UNUSABLE = "embedding_unusable"
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """Why a text has no vector: `reason` is for programs, `words` are the provider's."""
+
+    reason: str
+    words: str
 
 
 class Reason(enum.Enum):
@@ -22,6 +34,8 @@ class Reason(enum.Enum):
     SUSPECT = enum.auto()
     # The indexer died of this chunk too often: it is failed by its header.
     POISON = enum.auto()
+    # The indexer says that the chunk can never be indexed as it is.
+    IMPOSSIBLE = enum.auto()
     # Of ours; it is the cause.
     DEFECT = enum.auto()
 
@@ -51,7 +65,7 @@ class PendingBatch:
         self.tokens = tokens
         self.cursor = 0
         self.vectors: list[bytes | None] = [None] * len(texts)
-        self.refusals: dict[int, str] = {}
+        self.refusals: dict[int, Refusal] = {}
         self.on_progress = on_progress
         self.first = first
         # The quota held up a request for any of its texts, or would have taken more with it.
@@ -141,10 +155,10 @@ class PendingBatch:
             self.vectors[index] = vector
             self._settle_one()
 
-    def refuse(self, index: int, why: str) -> None:
-        """The provider refuses this text for its content."""
+    def refuse(self, index: int, words: str, reason: str = REFUSED) -> None:
+        """The provider refuses this text, or has no embedding for it."""
         if self.vectors[index] is None and index not in self.refusals:
-            self.refusals[index] = why
+            self.refusals[index] = Refusal(reason, words)
             self._settle_one()
 
     async def change(self) -> None:

@@ -1,18 +1,18 @@
-"""One request, attempt after attempt: try, retry, slow down, bisect, refuse. The one place that retries OpenAI.
+"""One request, attempt after attempt: try, retry, slow down, make smaller, refuse. The one place that retries OpenAI.
 
-An outage never fails a text: it waits. A text fails only when OpenAI refuses it and bisecting has pinned the refusal
-on it, and only if OpenAI takes anything at all from us: a refusal of everything is about our configuration.
+An outage never fails a text: it waits. A text fails only when OpenAI refuses it, or goes on failing for it alone, while
+a harmless text is bought (`proof`); a request of several that does not go through is made smaller without blaming any.
 """
 
 import asyncio
 import dataclasses
+import random
 from collections.abc import Callable
 
 import prometheus_client
 import structlog
-import tenacity
 
-from services.embedder.buying import shared_backoff
+from services.embedder.buying import pending_batch, proof, shared_backoff, sizes, slots
 from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import client as openai_client
@@ -27,6 +27,14 @@ TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens of these 
 
 RETRY_FIRST_SECONDS = 0.5
 RETRY_LONGEST_SECONDS = 20.0
+# So often a request of several texts fails before it is made smaller, should a harmless text be bought meanwhile; half
+# as often when it is part of one that did.
+PATIENCE = 4
+# So often in a row a single text fails, and a harmless one is bought right after, before it is given up. By accident,
+# where every other request fails, that is one text in 4,000.
+TRIES_ALONE = 6
+# A 429 is less of a sign than a failure.
+THROTTLED = 0.5
 
 
 class _NothingWanted(Exception):
@@ -46,10 +54,41 @@ class Piece:
         return self.batch.tokens[self.index]
 
 
+@dataclasses.dataclass
+class _Trial:
+    """What several attempts at the same pieces came to."""
+
+    pieces: list[Piece]
+    slot: slots.Slot
+    # Part of a request that failed while others did not.
+    suspect: bool = False
+    # Attempts in a row that failed, for the wait before the next.
+    failures: float = 0.0
+    # The same since it was last found that nothing else goes through either.
+    doubts: float = 0.0
+
+    def wanted(self) -> list[Piece]:
+        """The pieces whose batches were not dropped."""
+        return [piece for piece in self.pieces if piece.batch.dropped is None]
+
+    @property
+    def patience(self) -> float:
+        """After how many failures to ask whether they are its own."""
+        return PATIENCE / 2 if self.suspect or len(self.pieces) == 1 else PATIENCE
+
+    def fail(self, weight: float) -> None:
+        """An attempt failed."""
+        self.failures += weight
+        self.doubts += weight
+
+
 class RequestAttempts:
     """Buys the pieces of requests; what becomes of them is told to their batches.
 
     Args:
+        known: Whether anything is bought, shared with the searches of this process.
+        size: How much requests hold; it learns from those that do not go through.
+        in_flight: Requests under way at once.
         refuse: Called when the account refuses, with the batches concerned.
     """
 
@@ -58,28 +97,31 @@ class RequestAttempts:
         source: shared_backoff.Embeddings,
         permit: permits.Permits,
         limiter: promise.Limiter,
+        known: proof.Proof,
+        size: sizes.Sizes,
+        *,
+        in_flight: int,
         refuse: Callable[[list[PendingBatch], openai_errors.AccountRefused], None],
     ) -> None:
         self._source = shared_backoff.SharedBackoff(source, limiter)
         self._permits = permit
         self._limiter = limiter
+        self._proof = known
+        self._sizes = size
         self._refuse = refuse
         self._breaker = breaker.Breaker("openai", lambda: asyncio.get_running_loop().time())
-        # OpenAI has taken something from us: our model and parameters are good.
-        self._proved = False
+        self.slots = slots.Slots(in_flight, self._breaker)
 
     async def passage(self) -> None:
         """Wait until trying is worth it. To be passed before a permit is taken."""
         await self._breaker.passage()
 
-    async def buy(self, pieces: list[Piece]) -> None:
-        """Buy these pieces, holding a permit for the first attempt. Never raises but for a cancel."""
+    async def buy(self, pieces: list[Piece], slot: slots.Slot) -> None:
+        """Buy these pieces, holding a slot and a permit for the first attempt. Never raises but for a cancel."""
         try:
-            await self._try(pieces)
+            await self._buy(_Trial(pieces, slot))
         except _NothingWanted:
             return
-        except openai_errors.Refused as refusal:
-            await self._bisect(pieces, str(refusal))
         except openai_errors.AccountRefused as refusal:
             await self.block(_batches(pieces), refusal)
         except permits.AccountBlocked:
@@ -89,104 +131,192 @@ class RequestAttempts:
             log.exception("A request failed inside.", action="request_defect")
             for batch in _batches(pieces):
                 batch.drop(Reason.DEFECT, defect=defect)
+        finally:
+            slot.release()
 
-    async def _try(self, pieces: list[Piece]) -> None:
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type((openai_errors.Failed, openai_errors.Throttled)),
-            wait=_wait,
-            before_sleep=_tell,
+    async def _buy(self, trial: _Trial) -> bool:
+        """Attempt until nothing is open any more; whether all went through in one request."""
+        while wanted := trial.wanted():
+            began = self._proof.begin()
+            try:
+                await self._attempt(wanted, began)
+            except openai_errors.Adapted as adapted:
+                log.warning("A request is asked again in another form.", action="openai_adapted", why=str(adapted))
+                seconds = 0.0
+            except openai_errors.Partial as partial:
+                trial.pieces = [p for p, vector in zip(wanted, partial.vectors, strict=True) if vector is None]
+                return await self._one_by_one(trial, partial)
+            except (openai_errors.Refused, openai_errors.Throttled, openai_errors.Failed) as error:
+                wait = await self._learn(trial, wanted, began, error)
+                if wait is None:
+                    return False
+                seconds = wait
+            else:
+                return True
+            await self._again(trial, seconds)
+        return False
+
+    async def _learn(self, trial: _Trial, wanted: list[Piece], began: int, error: Exception) -> float | None:
+        """What follows from an attempt: seconds to wait before the next, or None when there is none."""
+        if len(wanted) > 1 and self._exceeds(wanted, error):
+            await self._split(trial, wanted)
+            return None
+        if isinstance(error, openai_errors.Refused):
+            if not await self._is_ours(trial, began, own=False):
+                trial.fail(1)
+                return _backoff(trial.failures)
+            if len(wanted) > 1:
+                await self._split(trial, wanted)
+            else:
+                _refuse(wanted, str(error), pending_batch.REFUSED)
+            return None
+        trial.fail(THROTTLED if isinstance(error, openai_errors.Throttled) else 1)
+        _tell(error, trial.failures)
+        if _is_due(trial, error) and await self._is_over(trial, wanted, began, error):
+            return None
+        return _wait(error, trial.failures)
+
+    def _exceeds(self, wanted: list[Piece], error: Exception) -> bool:
+        """Whether the answer says that the request is too large; what it says is remembered."""
+        if isinstance(error, openai_errors.TooLarge):
+            self._sizes.refused(wanted, inputs=error.inputs, tokens=error.tokens)
+            return True
+        if isinstance(error, openai_errors.Throttled) and error.too_large:
+            self._sizes.exceeded(wanted, error.excess, error.limit_per_minute)
+            return True
+        return False
+
+    async def _is_over(self, trial: _Trial, wanted: list[Piece], began: int, error: Exception) -> bool:
+        """What goes on failing: make it smaller, or give up the single text, unless nothing else goes through."""
+        smaller, throttled = len(wanted) > 1, isinstance(error, openai_errors.Throttled)
+        if not await self._is_ours(trial, began, own=throttled or not smaller):
+            trial.doubts = 0.0
+        elif smaller:
+            await self._split(trial, wanted, suspect=True)
+            return True
+        elif trial.doubts >= TRIES_ALONE or _is_too_large(error):
+            _refuse(wanted, f"It was tried {trial.failures:g} times: {error}", pending_batch.UNUSABLE)
+            return True
+        return False
+
+    async def _is_ours(self, trial: _Trial, began: int, *, own: bool) -> bool:
+        """Whether it is this request that does not go through: others do.
+
+        Args:
+            trial: What is tried; its chunks go on to be ours meanwhile.
+            began: Others count that began after it.
+            own: A harmless text of its own is to be bought right now.
+
+        Raises:
+            openai_errors.AccountRefused: No: nothing goes through, and that is the account's.
+        """
+
+        def cost() -> int:
+            for batch in _batches(trial.pieces):
+                batch.on_progress()  # waiting for quota is progress
+            return openai_client.PROBE_TOKENS
+
+        async def permit() -> None:
+            await self._breaker.passage()
+            await self._permits.take(cost)
+
+        try:
+            await (self._proof.probe(permit) if own else self._proof.since(began, permit))
+        except openai_errors.Failed:
+            self._breaker.fail()
+            return False
+        except openai_errors.Throttled:
+            return False
+        self._breaker.succeed()
+        return True
+
+    async def _split(self, trial: _Trial, wanted: list[Piece], *, suspect: bool = False) -> None:
+        """Buy them in smaller requests; if all of these go through, that is the size from now on."""
+        suspect = suspect or trial.suspect
+        parts = self._sizes.parts(wanted, self._permits.tokens_per_second)
+        whole = True
+        for number, part in enumerate(parts):
+            again = _Trial(part, trial.slot, suspect)
+            try:
+                await self._again(again, 0.0)
+            except _NothingWanted:
+                continue
+            whole = await self._buy(again) and whole
+            if number == 1 and whole:  # one that goes through alone may just be without the text that does not
+                self._sizes.proved(len(wanted), max(len(each) for each in parts), sure=not suspect)
+
+    async def _one_by_one(self, trial: _Trial, partial: openai_errors.Partial) -> bool:
+        """These brought nothing that can be used, their neighbours did: each is tried alone."""
+        log.warning(
+            "Some embeddings cannot be used.", action="openai_partial", texts=len(trial.pieces), why=str(partial)
         )
-        async for attempt in retrying:
-            with attempt:
-                if attempt.retry_state.attempt_number > 1:
-                    await self._again(pieces)
-                await self._attempt([piece for piece in pieces if piece.batch.dropped is None])
+        for piece in trial.pieces:
+            alone = _Trial([piece], trial.slot, failures=1.0, doubts=1.0)
+            try:
+                await self._again(alone, _backoff(1.0))
+            except _NothingWanted:
+                continue
+            await self._buy(alone)
+        return False
 
-    async def _again(self, pieces: list[Piece]) -> None:
-        """Take a new permit, when the gates of all that are still wanted are fresh.
+    async def _again(self, trial: _Trial, seconds: float) -> None:
+        """Wait without a slot; then take one and a permit, when the gates of all that are still wanted are fresh.
 
         Raises:
             _NothingWanted: None is wanted any more.
         """
-        batches = _batches(pieces)
 
         def cost() -> int | None:
-            wanted = [batch for batch in batches if batch.dropped is None]
+            wanted = _batches(trial.wanted())
             if not wanted:
                 raise _NothingWanted
             for batch in wanted:
                 batch.on_progress()  # waiting for quota is progress
             if not all(batch.fresh() for batch in wanted):
                 return None
-            return sum(piece.tokens for piece in pieces if piece.batch.dropped is None)
+            return sum(piece.tokens for piece in trial.wanted())
 
-        await self._breaker.passage()
+        await trial.slot.rest(seconds)
+        while cost() is None:  # the indexer may be away for long: without a slot
+            trial.slot.release()
+            await asyncio.sleep(permits.IDLE_SECONDS)
+            if cost() is not None:
+                await trial.slot.rest(0.0)
         if await self._permits.take(cost):
-            for batch in batches:
+            for batch in _batches(trial.pieces):
                 batch.rationed = True
 
-    async def _attempt(self, pieces: list[Piece]) -> None:
-        if not pieces:
-            return
+    async def _attempt(self, pieces: list[Piece], began: int) -> None:
+        """One request; what it brings is delivered, also if that is only a part."""
         texts = [piece.batch.texts[piece.index] for piece in pieces]
         try:
-            vectors = await EMBED.during(self._source.embed(texts))
+            vectors: list[bytes] = await EMBED.during(self._source.embed(texts))
+        except openai_errors.Partial as partial:
+            self._deliver(pieces, partial.vectors, began)
+            raise
+        except openai_errors.Adapted:
+            raise
         except openai_errors.Failed:
             self._breaker.fail()
             raise
-        except openai_errors.AccountRefused:
+        except (openai_errors.AccountRefused, openai_errors.Refused):
             self._breaker.succeed()
-            raise
-        except openai_errors.Refused:
-            self._breaker.succeed()
-            if len(pieces) == 1:
-                await self._prove()
             raise
         finally:
             for batch in _batches(pieces):
                 batch.on_progress()  # the provider's slowness is bounded by the request's deadline
         failpoints.hit("embedder.after_openai")
-        self._proved = True
-        TEXTS.inc(len(texts))
-        TOKENS.inc(sum(piece.tokens for piece in pieces))
+        self._deliver(pieces, vectors, began)
+
+    def _deliver(self, pieces: list[Piece], vectors: list[bytes] | list[bytes | None], began: int) -> None:
+        self._proof.bought(began)
+        self._sizes.passed(len(pieces))
         self._breaker.succeed()
+        TEXTS.inc(len(pieces))
+        TOKENS.inc(sum(piece.tokens for piece in pieces))
         for piece, vector in zip(pieces, vectors, strict=True):
-            piece.batch.deliver(piece.index, vector)
-
-    async def _prove(self) -> None:
-        """Before a refusal is pinned on a text: is there any text that would be taken?
-
-        Raises:
-            openai_errors.AccountRefused: No: it is about our model, key or parameters, and would fail every row.
-        """
-        if self._proved:
-            return
-        await self._permits.take(lambda: openai_client.PROBE_TOKENS)
-        try:
-            await self._source.embed([openai_client.PROBE_TEXT])
-        except openai_errors.Refused as refusal:
-            raise openai_errors.AccountRefused(f"Every text is refused: {refusal}") from refusal
-        self._proved = True
-
-    async def _bisect(self, pieces: list[Piece], why: str) -> None:
-        """Find the text that a refusal is about."""
-        wanted = [piece for piece in pieces if piece.batch.dropped is None]
-        if len(pieces) == 1:
-            for piece in wanted:
-                piece.batch.refuse(piece.index, why)
-            return
-        middle = len(wanted) // 2
-        for half in (wanted[:middle], wanted[middle:]):
-            if not half:
-                continue
-            try:
-                await self._again(half)
-            except _NothingWanted:
-                continue
-            except permits.AccountBlocked:
-                await self.blocked(_batches(half))
-                continue
-            await self.buy(half)
+            if vector is not None:
+                piece.batch.deliver(piece.index, vector)
 
     async def block(self, batches: list[PendingBatch], refusal: openai_errors.AccountRefused) -> None:
         """The account refused just now: everybody stops, and the batches' tasks become blocked."""
@@ -206,24 +336,41 @@ def _batches(pieces: list[Piece]) -> list[PendingBatch]:
     return list(dict.fromkeys(piece.batch for piece in pieces))
 
 
-_backoff = tenacity.wait_random_exponential(multiplier=RETRY_FIRST_SECONDS, max=RETRY_LONGEST_SECONDS)
+def _refuse(pieces: list[Piece], why: str, reason: str) -> None:
+    """The refusal is pinned on these."""
+    for piece in pieces:
+        piece.batch.refuse(piece.index, why, reason)
 
 
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Full jitter, but not before the server said; after a 429 the limiter holds everybody, so not at all."""
-    error = state.outcome.exception() if state.outcome else None
+def _is_due(trial: _Trial, error: Exception) -> bool:
+    """Whether to find out now why it does not go through."""
+    slow = len(trial.pieces) > 1 and isinstance(error, openai_errors.TimedOut)
+    return slow or _is_too_large(error) or trial.doubts >= trial.patience
+
+
+def _is_too_large(error: Exception) -> bool:
+    return isinstance(error, openai_errors.Throttled) and error.too_large
+
+
+def _backoff(failures: float) -> float:
+    """Exponential, with full jitter."""
+    longest = min(RETRY_LONGEST_SECONDS, RETRY_FIRST_SECONDS * 2 ** min(failures, 10.0))
+    return random.uniform(0.0, longest)  # noqa: S311 (jitter)
+
+
+def _wait(error: Exception, failures: float) -> float:
+    """Not before the server said; after a 429 the limiter holds everybody, so not at all."""
     if isinstance(error, openai_errors.Throttled):
         return 0.0
     told = error.seconds if isinstance(error, openai_errors.Failed) else 0.0
-    return max(told, _backoff(state))
+    return max(told, _backoff(failures))
 
 
-def _tell(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
+def _tell(error: Exception, failures: float) -> None:
     log.warning(
         "OpenAI did not deliver; the texts wait.",
         action="openai_retry",
-        attempt=state.attempt_number,
+        attempt=failures,
         kind=type(error).__name__,
         error=str(error)[:200],
     )

@@ -89,7 +89,7 @@ class MemoryLimiter:
         if at > now:
             if asker is Asker.SEARCH:
                 state.search_until, state.seen_at = free_at + promise.SEARCH_HOLD_SECONDS, now
-            return Answer(Verdict.WAIT, at - now)
+            return Answer(Verdict.WAIT, at - now, per_second)
         if rate > 0:
             state.requests_at = max(state.requests_at, now - promise.LATE_CREDIT_SECONDS) + 1 / rate
         if per_second > 0:
@@ -97,7 +97,7 @@ class MemoryLimiter:
         if asker is Asker.SEARCH:
             state.search_until = now + promise.SEARCH_HOLD_SECONDS
         _count(state, now, tokens)
-        return Answer(Verdict.START)
+        return Answer(Verdict.START, 0.0, per_second)
 
     async def touch(self) -> None:
         """Create the state if it is absent."""

@@ -59,15 +59,21 @@ class _Waiter:
 
 
 class Permits:
-    """The local queue in front of the global limiter."""
+    """The local queue in front of the global limiter.
 
-    def __init__(self, limiter: promise.Limiter) -> None:
+    Args:
+        tokens_per_second: The token rate until the limiter is asked for the first time; 0: none.
+    """
+
+    def __init__(self, limiter: promise.Limiter, tokens_per_second: float = 0.0) -> None:
         self._limiter = limiter
         self._waiters: list[_Waiter] = []
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
         self._search_came = asyncio.Event()
         self.limiter_down = False
+        # The token rate in force when the limiter was last asked; 0: none.
+        self.tokens_per_second = tokens_per_second
 
     async def take(self, cost: Callable[[], int | None], *, search: bool = False) -> bool:
         """Wait for a permit to start one request.
@@ -138,6 +144,8 @@ class Permits:
             self._tell(error)
             return LIMITER_RETRY_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 (jitter)
         self._tell(None)
+        if answer.verdict is not promise.Verdict.BLOCKED:
+            self.tokens_per_second = answer.tokens_per_second
         if answer.verdict is promise.Verdict.WAIT:
             waiter.rationed = True
             return max(answer.seconds, 0.001)

@@ -48,10 +48,14 @@ class Asker(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """START now, WAIT for `seconds` and ask again, or BLOCKED."""
+    """START now, WAIT for `seconds` and ask again, or BLOCKED.
+
+    `tokens_per_second` is the token rate in force, configured or taught by a 429; 0: none, or not looked at (BLOCKED).
+    """
 
     verdict: Verdict
     seconds: float = 0.0
+    tokens_per_second: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,16 +46,16 @@ class ValkeyLimiter:
         """May a request of `tokens` start now?"""
         asked = time.monotonic()
         with _fail_closed():
-            verdict, microseconds = await self._scripts.run(
+            verdict, microseconds, per_second = await self._scripts.run(
                 "acquire", self._keys, [*self._arguments, tokens, asker.value]
             )
         if verdict < 0:
             return Answer(Verdict.BLOCKED)
         if verdict == 0:
-            return Answer(Verdict.WAIT, microseconds / 1e6)
+            return Answer(Verdict.WAIT, microseconds / 1e6, float(per_second))
         if time.monotonic() - asked > promise.STALE_GRANT_SECONDS:
-            return Answer(Verdict.WAIT)
-        return Answer(Verdict.START)
+            return Answer(Verdict.WAIT, 0.0, float(per_second))
+        return Answer(Verdict.START, 0.0, float(per_second))
 
     async def touch(self) -> None:
         """Create the state if it is absent, so that its starting debt is repaid before the first task comes."""

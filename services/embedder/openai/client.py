@@ -1,11 +1,12 @@
 """OpenAI's embeddings, asked for as base64 and checked before they are used.
 
-The SDK's own retries are off: one place retries (`buying.request_attempts`). Every failure becomes one of five, by what
-is to be done about it; see `errors` for the sorting.
+The SDK's own retries are off: one place retries (`buying.request_attempts`). Every failure becomes one of `errors`, by
+what is to be done about it; `sorting` decides which, `parameters` what is sent besides model and texts.
 """
 
 import asyncio
 import contextlib
+import urllib.parse
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +15,10 @@ import openai
 import orjson
 
 from services.embedder import settings
-from services.embedder.openai import answers
+from services.embedder.openai import answers, sorting
 from services.embedder.openai import errors as openai_errors
-from services.embedder.openai.errors import AccountRefused, Failed
+from services.embedder.openai import parameters as optional
+from services.embedder.openai.errors import AccountRefused, Adapted, Failed
 from services.runtime import secrets, stages
 
 # What is asked to learn whether an account, a model and their parameters are good; bought at most once a minute.
@@ -25,8 +27,6 @@ PROBE_TOKENS = 6
 # More JSON is parsed in a thread, one answer after the other: of a server that ignores encoding_format, it is a second
 # of work, and 60 MB that become 200.
 INLINE_BYTES = 1_000_000
-# So many answers of another width in a row are no accident: each was paid for.
-WRONG_WIDTHS = 5
 
 
 class OpenAI:
@@ -38,8 +38,13 @@ class OpenAI:
         self.dimension = embedding.embedding_dimensions or 0
         self._deadline_seconds = embedding.openai_timeout_seconds
         self._key = embedding.openai_api_key
-        self._wrong_widths = 0
+        self._version = embedding.openai_api_version
+        self._parameters = optional.Parameters(
+            self.model, embedding.openai_send_dimensions, chosen=embedding.embedding_dimensions is not None
+        )
         self._parsing = asyncio.Lock()
+        # Where embeddings are made; a redirect may move it.
+        self._path = "/embeddings"
         self._client = openai.AsyncOpenAI(
             api_key="sent with each request",  # since it may be rotated
             base_url=embedding.openai_base_url,
@@ -59,40 +64,46 @@ class OpenAI:
         """One embedding a text, in their order: float32 little-endian, `dimension` values each.
 
         Raises:
-            Refused, AccountRefused, Throttled, Failed, Invalid: See there.
+            Refused, AccountRefused, Throttled, Failed and their kinds: See `errors`.
         """
         if not self.dimension:
             raise Failed("The index has not yet been asked for its dimension.")
+        sent = self._parameters.fields(self.dimension)
         try:
-            decoder = await self._ask(texts)
+            decoder = await self._ask(texts, sent)
             if decoder.unparsed_bytes > INLINE_BYTES:
                 async with self._parsing:
                     vectors = await stages.to_thread(decoder.finish)
             else:
                 vectors = decoder.finish()
+        except answers.ErrorInside as error:
+            raise self._sorted(sorting.read(200, error.body, {}, self._where()), texts, sent) from None
         except openai_errors.WrongWidth as wrong:
-            self._wrong_widths += 1
-            if self._wrong_widths >= WRONG_WIDTHS:
-                raise AccountRefused(f"{wrong} The model or EMBEDDING_DIMENSIONS is wrong.") from wrong
+            if self._parameters.widen(sent):
+                raise Adapted(f"{wrong} They are asked for by `dimensions` from now on.") from wrong
             raise
-        self._wrong_widths = 0
+        except openai_errors.Partial:
+            self._parameters.prove()
+            raise
+        except openai_errors.Invalid as invalid:  # some servers answer nothing where base64 is asked for
+            if self._parameters.simplify(sent, self.dimension):
+                raise Adapted(f"{invalid} It is asked for with fewer parameters.") from invalid
+            raise
+        self._parameters.prove()
         return vectors
 
-    async def _ask(self, texts: Sequence[str]) -> answers.Decoder:
+    async def _ask(self, texts: Sequence[str], sent: dict[str, Any]) -> answers.Decoder:
         """Send the texts; the answer is decoded as it comes, whole it would be 17 MB of which 12 are kept."""
-        question: dict[str, Any] = {"model": self.model, "input": list(texts), "encoding_format": "base64"}
-        if not self.model.endswith("ada-002"):
-            question["dimensions"] = self.dimension
         key = self._key.get_secret_value()
         try:
             # The SDK's timeout is one between two bytes: a server that drips would hold the request for ever.
             async with asyncio.timeout(self._deadline_seconds):
                 # The SDK's own call for a body that is ready: `embeddings.create` walks through every text first.
                 answer: Any = await self._client.post(
-                    "/embeddings",
+                    self._path,
                     cast_to=httpx2.Response,
-                    content=orjson.dumps(question),
-                    options={"headers": {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}},
+                    content=orjson.dumps({"model": self.model, "input": list(texts), **sent}),
+                    options=self._options(key),
                     stream=True,
                     stream_cls=openai.AsyncStream[Any],
                 )
@@ -102,11 +113,63 @@ class OpenAI:
                         decoder.feed(piece)
                 return decoder
         except openai.APIStatusError as error:
-            if error.status_code in {401, 403} and await secrets.renewed(self._key, key):
-                raise Failed("The key was rotated.") from None  # tried again, with the new one
-            raise openai_errors.sort(error, texts, key) from None  # its words may quote the input
+            raise await self._verdict(error, texts, sent, key) from None  # its words may quote the input
+        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
+            connecting = isinstance(error.__cause__ or error, httpx2.ConnectTimeout)
+            kind = Failed if connecting else openai_errors.TimedOut
+            raise kind(f"No answer within {self._deadline_seconds:g} s.") from None
         except (openai.APIError, httpx2.HTTPError) as error:
             cause = error.__cause__ or error
-            raise Failed(f"{type(cause).__name__}: {openai_errors.without(str(cause), texts, key)}") from None
-        except TimeoutError:
-            raise Failed(f"No answer within {self._deadline_seconds:g} s.") from None
+            raise Failed(f"{type(cause).__name__}: {sorting.without(str(cause), texts, key)}") from None
+
+    def _options(self, key: str) -> Any:
+        """Headers and query: Azure's where a version of its API is configured."""
+        headers = {"Content-Type": "application/json"}
+        if not self._version:
+            headers["Authorization"] = f"Bearer {key}"
+            return {"headers": headers, "follow_redirects": False}
+        # The SDK's own header would carry a second, wrong key.
+        headers |= {"api-key": key, "Authorization": openai.Omit()}  # type: ignore[dict-item]
+        return {"headers": headers, "params": {"api-version": self._version}, "follow_redirects": False}
+
+    async def _verdict(
+        self, error: openai.APIStatusError, texts: Sequence[str], sent: dict[str, Any], key: str
+    ) -> Exception:
+        if error.status_code in {401, 403} and await secrets.renewed(self._key, key):
+            return Failed("The key was rotated.")  # tried again, with the new one
+        if 300 <= error.status_code < 400:
+            return self._redirected(error)
+        told = sorting.read(error.status_code, error.body, error.response.headers, self._where())
+        return self._sorted(told, texts, sent)
+
+    def _sorted(self, told: sorting.Told, texts: Sequence[str], sent: dict[str, Any]) -> Exception:
+        """The verdict; a parameter that can be left out is, and the request is to be asked again."""
+        verdict = sorting.sort(told, texts, self._key.get_secret_value())
+        if told.status not in sorting.CONTENT or isinstance(verdict, openai_errors.TooLarge):
+            return verdict
+        for name in sorting.OPTIONAL:
+            if told.about(name) and self._parameters.drop(name, sent):
+                return Adapted(f"The server refuses `{name}`, which is left out from now on: {verdict}")
+        if isinstance(verdict, openai_errors.Refused) and self._parameters.simplify(sent, self.dimension):
+            return Adapted(f"{verdict} It is asked for with fewer parameters.")
+        return verdict
+
+    def _redirected(self, error: openai.APIStatusError) -> Exception:
+        """Follow it by hand, where the question stays the same and the key goes to nobody else."""
+        asked = str(error.response.url)
+        target = urllib.parse.urljoin(asked, error.response.headers.get("location", ""))
+        same_host = urllib.parse.urlsplit(target).hostname == urllib.parse.urlsplit(asked).hostname
+        safer = not (asked.startswith("https:") and target.startswith("http:"))
+        plain = target.partition("?")[0]
+        if error.status_code in {307, 308} and same_host and safer and plain != asked.partition("?")[0]:
+            self._path = plain
+            return Adapted(f"The server moved to {plain}.")
+        return AccountRefused(
+            f"HTTP {error.status_code} from {self._where()}: it redirects to {plain or 'nowhere'}; OPENAI_BASE_URL "
+            "must be the address that answers."
+        )
+
+    def _where(self) -> str:
+        """The URL asked, without a password or a query."""
+        parts = urllib.parse.urlsplit(urllib.parse.urljoin(str(self._client.base_url), self._path.lstrip("/")))
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

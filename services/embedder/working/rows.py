@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from vectorline.v1 import chunk_pb2
 
 from services.chunks import entry
+from services.embedder.buying import pending_batch
 from services.runtime import failpoints, wire
 
 # A batch stays near one upsert of the index, and far under the gRPC message limit.
 BATCH_BYTES = 1_900_000
-# Reason of a row whose text the provider refuses for its content.
-REFUSED = "embedding_refused"
+WORDS = {
+    pending_batch.REFUSED: "The embedding provider refuses this text",
+    pending_batch.UNUSABLE: "The embedding provider gives no usable embedding for this text, and does for others",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +84,14 @@ def batches(rows: Rows, positions: Sequence[int], vectors: Sequence[bytes | None
         yield batch.pack()
 
 
-def refusals(rows: Rows, positions: Sequence[int], words: dict[int, str]) -> Iterator[chunk_pb2.Reject]:
-    """Rejects of the rows whose text the provider refused."""
+def refusals(
+    rows: Rows, positions: Sequence[int], refused: dict[int, pending_batch.Refusal]
+) -> Iterator[chunk_pb2.Reject]:
+    """Rejects of the rows whose text the provider refused, or had no embedding for."""
     for position in positions:
-        text = rows.text_of[position]
+        refusal = refused[rows.text_of[position]]
         yield chunk_pb2.Reject(
             row_number=rows.content.rows[position].row_number,
-            reason=REFUSED,
-            message=f"The embedding provider refuses this text: {words[text]}",
+            reason=refusal.reason,
+            message=f"{WORDS[refusal.reason]}: {refusal.words}",
         )

@@ -105,7 +105,9 @@ class Worker:
                 log.warning("The lease is lost; the chunk is dropped.", action="lease_lost", why=delivery.lost_because)
                 self._consumer.drop(delivery)
                 return End.LOST
-            case Reason.DRAINING | Reason.SUSPECT:
+            case Reason.DRAINING | Reason.SUSPECT | Reason.IMPOSSIBLE:
+                if given_up.reason is Reason.IMPOSSIBLE:
+                    await self._strike(delivery, str(given_up))
                 await self._report(delivery, self._consumer.hand_back)
                 return End.HANDED_BACK
             case Reason.POISON:
@@ -120,6 +122,20 @@ class Worker:
         log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=why)
         await self._report(delivery, self._consumer.ack)
         return End.VOID
+
+    async def _strike(self, delivery: Delivery, why: str) -> None:
+        """What the indexer refuses for good is not sent for ever: with the fifth strike it fails by its header."""
+        try:
+            first = not await self._consumer.strikes.count(delivery.header)
+            await self._consumer.strikes.add(delivery.header)
+        except queue_errors.QueueUnavailable:
+            return
+        if first:
+            log.error(
+                "The indexer refuses the chunk for good; it is tried again elsewhere.",
+                action="chunk_impossible",
+                why=why,
+            )
 
     async def _block(self, delivery: Delivery, words: str) -> None:
         message = f"The embedding account refuses: {words or 'no reason given'} It goes on by itself when it is good."
@@ -205,6 +221,9 @@ class Worker:
         except indexer_client.ChunkRefused as error:
             batch.drop(Reason.VOID, str(error))
             return
+        except indexer_client.Impossible as error:
+            batch.drop(Reason.IMPOSSIBLE, str(error))
+            return
         if gate is indexer_client.Gate.GO:
             batch.admit(asked_at)
         elif gate is indexer_client.Gate.WAIT:
@@ -267,7 +286,7 @@ class Worker:
     ) -> AsyncIterator[tenacity.AttemptManager]:
         """Try for as long as the indexer is away and the chunk is ours and wanted."""
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(indexer_client.IndexerUnavailable),
+            retry=tenacity.retry_if_exception(_passes),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=5.0),
             before_sleep=_tell,
         )
@@ -294,6 +313,11 @@ class Worker:
         self._consumer.drop(delivery)
 
 
+def _passes(error: BaseException) -> bool:
+    """Whether the same call may succeed later."""
+    return isinstance(error, indexer_client.IndexerUnavailable) and not isinstance(error, indexer_client.Impossible)
+
+
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -304,6 +328,8 @@ async def _outcome(work: Awaitable[None]) -> Dropped | None:
         await work
     except Dropped as dropped:
         return dropped
+    except indexer_client.Impossible as impossible:
+        return Dropped(Reason.IMPOSSIBLE, str(impossible))
     except (indexer_client.ChunkRefused, queue_errors.CorruptEntryError) as refusal:
         return Dropped(Reason.VOID, str(refusal) or type(refusal).__name__)
     return None

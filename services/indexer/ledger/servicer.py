@@ -1,5 +1,6 @@
 """LedgerService: RPC in, ledger out. Who may call is the auth interceptor's business."""
 
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
@@ -10,13 +11,15 @@ from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
 from services.indexer import ledger
 from services.indexer.ledger import gate, items, namespaces, records, shards
 from services.indexer.storage import rejects, table
-from services.runtime import errors
+from services.runtime import ahead, errors
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 GATES: Final = {answer: ledger_pb2.Gate.Value(f"GATE_{answer.name}") for answer in gate.Answer}
 # One message holds at most this much of a chunk's rejects, unless a single one is larger.
 REJECTS_MESSAGE_BYTES: Final = 1024 * 1024
+# Chunks whose rejects are fetched at once: each is an object of at most some MiB.
+REJECTS_AHEAD: Final = 4
 
 
 class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
@@ -185,21 +188,20 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             shard = await self._ledger.shards.get(request.task_id, number)
             if shard is None:
                 continue
-            for chunk in shards.settled_chunks(shard):
-                async for part in self._of_chunk(chunk, shard["c"][str(chunk)]):
-                    yield part
+            chunks = ((chunk, shard["c"][str(chunk)]) for chunk in shards.settled_chunks(shard))
+            wanted = (self._of_chunk(*each) for each in chunks if each[1].get("reason") or each[1].get("rejects"))
+            async with contextlib.aclosing(ahead.results(wanted, REJECTS_AHEAD)) as found:
+                async for parts in found:
+                    for part in parts:
+                        yield part
 
-    async def _of_chunk(self, chunk: int, outcome: table.Item) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
+    async def _of_chunk(self, chunk: int, outcome: table.Item) -> list[ledger_pb2.ReadRejectsResponse]:
         if outcome.get("reason"):
-            yield ledger_pb2.ReadRejectsResponse(
-                chunk=chunk,
-                first_row=outcome["first_row"],
-                rows=outcome["i"] + outcome["s"] + outcome["f"],
-                reason=outcome["reason"],
-            )
-        elif outcome.get("rejects"):
-            for part in _parts(await self._rejects.read(outcome["rejects"])):
-                yield ledger_pb2.ReadRejectsResponse(chunk=chunk, rejects=part)
+            rows = outcome["i"] + outcome["s"] + outcome["f"]
+            first_row, reason = outcome["first_row"], outcome["reason"]
+            return [ledger_pb2.ReadRejectsResponse(chunk=chunk, first_row=first_row, rows=rows, reason=reason)]
+        found = await self._rejects.read(outcome["rejects"])
+        return [ledger_pb2.ReadRejectsResponse(chunk=chunk, rejects=part) for part in _parts(found)]
 
 
 def _parts(found: Sequence[chunk_pb2.Reject]) -> Iterator[list[chunk_pb2.Reject]]:

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 class RejectStore:
     """Writes and reads the objects ``rejects/<task>/<chunk>-<token>.jsonl``.
 
-    A line is ``{"row_number": int, "reason": str, "message": str, "cells": [str, ...]}``. Every write has a token of
-    its own, so that a zombie never replaces what the outcome names.
+    A line is ``{"row_number": int, "reason": str, "message": str, "cells": [str, ...], "line": int}``. Every
+    write has a token of its own, so that a zombie never replaces what the outcome names.
     """
 
     def __init__(self, client: "S3Client", bucket: str, caller: aws.Caller) -> None:
@@ -83,6 +83,7 @@ def _line(reject: chunk_pb2.Reject) -> bytes:
         "reason": reject.reason,
         "message": reject.message,
         "cells": list(reject.cells),
+        "line": reject.line,
     }
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 

@@ -1,30 +1,40 @@
 """The row contract (API.md §2): what becomes of a row. A bad row is a named reject, never a failed neighbour."""
 
 import dataclasses
-from collections.abc import Sequence
+import pathlib
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from services.ingest.contract import dates, metadata, sanitizers, tokens
-from services.ingest.reading import reader
+from services.ingest.contract import (
+    context,
+    dates,
+    declared,
+    excel,
+    ids,
+    metadata,
+    nulls,
+    sanitizers,
+    text_copy,
+    tokens,
+    unreadable,
+)
 from services.ingest.request import options, template
+from services.runtime import index_names
 
-VECTOR_ID_BYTES = 512
-_FLAWS = {
-    reader.BAD_ENCODING: "The row has bytes outside of the file's encoding (shown as \\x..); save the file as UTF-8.",
-    reader.BAD_QUOTING: 'The row has text right after a closing quote; write quotes inside of a quoted field as "".',
-    reader.FIELD_TOO_LONG: (
-        f"The row has a field over {reader.FIELD_LIMIT_BYTES:,} bytes, or over {reader.RECORD_LIMIT_BYTES:,} bytes in "
-        "all; shorten it."
-    ),
-}
+ROW_DEFECT = "row_defect"
+# A shorter text has no token too many: a character has four bytes at most, and a token one at least.
+_SURE_CHARACTERS = tokens.TOKEN_LIMIT // 4
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Usable:
-    """A row to embed: the fields of vectorline.v1.Row."""
+class Usable(NamedTuple):
+    """A row to embed: the fields of vectorline.v1.Row. A tuple is made in a third of a dataclass's time."""
 
     vector_id: str
     text: str
     metadata: bytes
+    # The metadata hold less than the whole text, since it does not fit.
+    text_cut: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +43,13 @@ class Reject:
 
     reason: str
     message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Defect(Reject):
+    """A row over which our own code fell; the message is the same each time, so that its chunk is."""
+
+    error: Exception
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,25 +70,53 @@ class Contract:
         names: The source's columns (with all that header.check wants).
         types: Their types.
         chosen: The request.
+        orders: The order of dates, by column, where the scan found one out.
     """
 
-    def __init__(self, names: Sequence[str], types: Sequence[str], chosen: options.Options) -> None:
-        self.encoder = metadata.Encoder(names, types, chosen)
+    def __init__(
+        self,
+        names: Sequence[str],
+        types: Sequence[str],
+        chosen: options.Options,
+        orders: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.encoder = metadata.Encoder(names, types, chosen, orders)
         self._width = len(names)
         self._id = names.index(chosen.id_column)
-        self._prefix = f"{chosen.question_id}."
+        self._vector_ids = ids.VectorIds(chosen)
+        self._nulls = nulls.of(chosen)
+        # The predecessor's modes take cells as they are read (but a text that is null is none).
+        self._raw_text, self._raw_metadata = chosen.sanitizer == "legacy", chosen.metadata == "legacy"
         self._sanitize = sanitizers.of(chosen.sanitizer)
         self._truncate = chosen.on_long_text == "truncate"
-        self._dates = dates.of(names, chosen)
+        self._dates = dates.of(names, chosen, orders)
+        self._keeps_text = self._raw_metadata or chosen.store_text != "none"
+        # What a row without any text comes to.
+        self._nothing = ""
         if chosen.text_template:
-            self._text = template.parse(chosen.text_template).render(names)
+            parsed = template.parse(chosen.text_template)
+            self._text = parsed.render(names)
+            self._nothing = self._sanitize("".join(parsed.literals))
         else:
             self._text = _cell(names.index(chosen.text_column))
+
+    def common(self, task: context.Context, chunk: int) -> metadata.Common:
+        """Return the metadata that the rows of a chunk share."""
+        return self.encoder.common(
+            {
+                "source": task.source,
+                "s3_key": task.s3_key,
+                "chunk_id": chunk,
+                "task_id": task.task_id,
+                "question_id": task.options.question_id,
+                "processed_at": task.processed_at,
+            }
+        )
 
     def judge(
         self, cells: Sequence[str], flaw: str, first_row: int, record_index: int, common: metadata.Common
     ) -> Outcome:
-        """Say what becomes of a row.
+        """Say what becomes of a row; raises nothing but MemoryError, whatever the row.
 
         Args:
             cells: As read.
@@ -82,68 +127,140 @@ class Contract:
         """
         if flaw or len(cells) != self._width:
             return self._unreadable(cells, flaw)
-        row_id = cells[self._id]
-        if not row_id or row_id.isspace():
-            reason = "empty_id" if row_id else "missing_id"
-            return Reject(reason, "The row has no id; give it one that is its own.")
-        if first_row:
-            return Skip("duplicate_id", f"Row {first_row:,} has the same id and comes first.")
-        if self._dates is not None and (outcome := _outside(self._dates, cells)):
-            return outcome
-        vector_id = self._prefix + row_id
-        if outcome := _bad_vector_id(vector_id):
-            return outcome
-        return self._with_text(cells, vector_id, row_id, record_index, common)
+        try:
+            return self._readable(cells, first_row, record_index, common)
+        except declared.BadValue as error:
+            return Reject("bad_value", str(error))
+        except MemoryError:  # the machine's, not the row's
+            raise
+        except Exception as error:  # a row that our code falls over must not end the task of its neighbours
+            return _defect(error)
 
-    def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject:
+    def _readable(self, cells: Sequence[str], first_row: int, record_index: int, common: metadata.Common) -> Outcome:
+        row_id = ids.of_cell(cells[self._id], self._nulls)
+        if not row_id or first_row:
+            return _duplicate(first_row) if row_id else _no_id(cells[self._id])
+        filled = described = texts = cells
+        if self._nulls or excel.OPENING in "".join(cells):  # rare: most rows are the list that was read
+            filled = self._nulls.blanked(excel.contents(cells))
+            described = cells if self._raw_metadata else filled
+            texts = self._nulls.blanked(cells) if self._raw_text else filled
+        if self._dates is not None and (outcome := _outside(self._dates, filled)):
+            return outcome
+        vector_id = self._vector_ids.of(row_id)
+        if not index_names.is_good(vector_id):
+            return _bad_vector_id(vector_id, row_id)
+        text = self._sanitize(self._text(texts))
+        if len(text) > _SURE_CHARACTERS or text == self._nothing or not text or text.isspace():
+            judged = self._judged(text)
+            if isinstance(judged, Reject):
+                return judged
+            text = judged
+        entries = self.encoder.row(described, text if self._keeps_text else None, row_id, record_index)
+        row = Usable(vector_id, text, entries)
+        if metadata.fits(entries, common):
+            return row
+        return self._of_size(row, _Own(described, row_id, record_index), common)
+
+    def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject | Skip:
+        if flaw in unreadable.SKIPPED:
+            return Skip(flaw, unreadable.SKIPPED[flaw])
         if flaw:
-            return Reject(flaw, _FLAWS[flaw])
-        return Reject(
-            "ragged_row",
-            f"The row has {len(cells):,} cells, the header {self._width:,}; look at quotes and delimiters.",
-        )
+            return Reject(flaw, unreadable.FLAWS[flaw])
+        return Reject("ragged_row", unreadable.ragged(len(cells), self._width))
 
-    def _with_text(
-        self, cells: Sequence[str], vector_id: str, row_id: str, record_index: int, common: metadata.Common
-    ) -> Outcome:
-        text = self._sanitize(self._text(cells))
-        if not text or text.isspace():
+    def _judged(self, text: str) -> str | Reject:
+        """Return a text that can be embedded, cut if the request wants that."""
+        if not text or text == self._nothing or text.isspace():
             return Reject("empty_text", "The row has no text once it is sanitized; fill it in, or leave the row out.")
-        if long := tokens.over_limit(text):
-            if not self._truncate:
-                return Reject(
-                    "text_too_long",
-                    f"The text has {long}, {tokens.TOKEN_LIMIT:,} tokens are the limit; shorten it, or use "
-                    "on_long_text=truncate.",
-                )
-            text = tokens.truncate(text)
-        entries = self.encoder.row(cells, text, row_id, record_index)
-        size = self.encoder.json_bytes(entries, common, cells, text=text, row_id=row_id, record_index=record_index)
+        long = tokens.over_limit(text)
+        if not long:
+            return text
+        if not self._truncate:
+            return Reject(
+                "text_too_long",
+                f"The text has {long}, {tokens.TOKEN_LIMIT:,} tokens are the limit; shorten it, or use "
+                "on_long_text=truncate.",
+            )
+        text = tokens.truncate(text)
+        if text.isspace():
+            return Reject("empty_text", "The text begins with nothing but blanks, up to its limit; strip them.")
+        return text
+
+    def _of_size(self, row: Usable, own: "_Own", common: metadata.Common) -> Usable | Reject:
+        """Return a row whose metadata may be too large, with as much of its text in them as fits."""
+        cells, row_id, record_index = own
+        copy = row.text if self._keeps_text else None
+        size = self.encoder.json_bytes(row.metadata, common, cells, text=copy, row_id=row_id, record_index=record_index)
+        if size <= metadata.LIMIT_BYTES:
+            return row
+        if copy is not None and not self._raw_metadata:
+            size -= len(',"text":') + text_copy.json_bytes(copy)
         if size > metadata.LIMIT_BYTES:
             return Reject(
                 "metadata_too_large",
                 f"The metadata has {size:,} bytes as JSON, {metadata.LIMIT_BYTES:,} are the limit; leave "
                 "columns out by exclude_columns.",
             )
-        return Usable(vector_id, text, entries)
+        return Usable(row.vector_id, row.text, self._with_cut_text(row.text, own, size), text_cut=True)
+
+    def _with_cut_text(self, text: str, own: "_Own", rest_bytes: int) -> bytes:
+        room = metadata.LIMIT_BYTES - rest_bytes - len(f',"{metadata.TEXT_TRUNCATED}":true')
+        if room < 0:  # nothing of the text fits, not even the word that it is missing
+            return self.encoder.row(own.cells, None, own.row_id, own.record_index)
+        copy = text_copy.prefix(text, room - len(',"text":'))
+        return self.encoder.row(own.cells, copy or None, own.row_id, own.record_index) + self.encoder.truncated
+
+
+class _Own(NamedTuple):
+    """What of a row its metadata are made of, but for the text."""
+
+    cells: Sequence[str]
+    row_id: str
+    record_index: int
+
+
+def _no_id(cell: str) -> Reject:
+    reason = "empty_id" if cell.isspace() else "missing_id"
+    return Reject(reason, "The row has no id; give it one that is its own.")
+
+
+def _duplicate(first_row: int) -> Skip:
+    return Skip("duplicate_id", f"Row {first_row:,} has the same id and comes first.")
 
 
 def _outside(filtered: dates.Filter, cells: Sequence[str]) -> Outcome | None:
     day = filtered.day(cells)
     if day is None:
-        written = cells[filtered.position][:40]
-        return Reject("bad_date", f"{written!r} is no date; write YYYY-MM-DD, or leave the date filter out.")
+        return Reject("bad_date", filtered.refusal(cells))
     if not filtered.takes(day):
         return Skip("outside_dates", f"Its date {day} is outside of start_date and end_date.")
     return None
 
 
-def _bad_vector_id(vector_id: str) -> Reject | None:
-    if len(vector_id) * 4 > VECTOR_ID_BYTES and len(vector_id.encode()) > VECTOR_ID_BYTES:
-        return Reject("id_too_long", f"The vector id {vector_id[:40]!r}… is over {VECTOR_ID_BYTES} bytes; shorten it.")
-    if not vector_id.isprintable():
-        return Reject("bad_id", "The id has characters that cannot be printed; leave them out.")
-    return None
+def _bad_vector_id(vector_id: str, row_id: str) -> Reject:
+    if character := index_names.refused(vector_id):
+        return Reject(
+            "bad_id",
+            f"The id {row_id[:40]!r} has {character}, and Pinecone takes printable ASCII; use another id_column, or "
+            "on_bad_id=escape.",
+        )
+    return Reject(
+        "id_too_long",
+        f"The vector id {vector_id[:40]!r}… has {len(vector_id):,} bytes, {index_names.LIMIT_BYTES} are the limit; "
+        "shorten it.",
+    )
+
+
+def _defect(error: Exception) -> Defect:
+    *_, place = traceback.extract_tb(error.__traceback__)
+    where = f"{pathlib.PurePath(place.filename).name}:{place.lineno}"
+    return Defect(
+        ROW_DEFECT,
+        f"Our own code cannot judge the row ({type(error).__name__} at {where}); its neighbours are loaded. The log of "
+        "ingest has it as row_defect: report it, and change the row or leave it out.",
+        error,
+    )
 
 
 def _cell(position: int) -> template.Render:

@@ -1,41 +1,55 @@
 """Metadata of a row, straight in the wire form of google.protobuf.Struct.
 
 ``Struct`` is ``map<string, Value> fields = 1``; an entry is field 1 (length-delimited) with key (1) and value (2), a
-Value is a double (2), a string (3) or a bool (4). Entries may be concatenated: that is how the chunk's common part is
-joined to a row's own. Encoding by hand costs about 0.2 µs a value, google.protobuf.Struct ten times that.
+Value is a double (2), a string (3), a bool (4) or a list of Values (6, whose field 1 they are). Entries may be
+concatenated: that is how the chunk's common part is joined to a row's own. Encoding by hand costs about 0.2 µs a value,
+google.protobuf.Struct ten times that.
 """
 
 import dataclasses
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 
-from services.ingest.contract import column_types
+from services.ingest.contract import column_types, declared
 from services.ingest.request import options
+from services.runtime import wire
 
 # Pinecone's limit of a record's metadata, as JSON.
 LIMIT_BYTES = 40_960
 LEGACY_TEXT_CHARACTERS = 1_000
 # Written by us; a column of that name is kept as csv_<name>. Pinecone refuses keys that begin with "$".
 RESERVED = ("text", "source", "s3_key", "chunk_id", "record_index", "task_id", "question_id", "row_id", "processed_at")
+# Ours too, but with ``metadata=legacy``.
+TEXT_TRUNCATED = "text_truncated"
 # JSON of a byte can be as long as \u0000.
 _JSON_GROWTH = 6
+# What precedes strings of fewer bytes is kept; with many columns of fewer still, so that all keep about the third.
 _CACHED_LENGTHS = 512
+_LEAST_CACHED_LENGTHS = 8
+_CACHED_PREFIXES = 65_536
 
-Value = str | float | bool
+# Pinecone's lists are of strings only.
+Value = str | float | bool | list[str]
 
 
 class Field:
-    """One key's encoder; keeps the bytes that precede a string of each length."""
+    """One key's encoder; keeps the bytes that precede a string of each length.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: The key.
+        cached_lengths: Of strings up to so many bytes.
+    """
+
+    def __init__(self, name: str, cached_lengths: int = _CACHED_LENGTHS) -> None:
         self.name = name
         key = name.encode()
-        self._key = b"\x0a" + _varint(len(key)) + key + b"\x12"
+        self._key = wire.field(1, key) + b"\x12"
+        self._cached_lengths = cached_lengths
         self._strings: dict[int, bytes] = {}
-        self._number = b"\x0a" + _varint(len(self._key) + 10) + self._key + b"\x09\x11"
-        boolean = b"\x0a" + _varint(len(self._key) + 3) + self._key + b"\x02\x20"
+        self._number = wire.head(1, len(self._key) + 10) + self._key + b"\x09\x11"
+        boolean = wire.head(1, len(self._key) + 3) + self._key + b"\x02\x20"
         self._booleans = boolean + b"\x00", boolean + b"\x01"
 
     def string(self, value: str) -> bytes:
@@ -45,7 +59,7 @@ class Field:
         prefix = self._strings.get(size)
         if prefix is None:
             prefix = self._string_prefix(size)
-            if size < _CACHED_LENGTHS:
+            if size < self._cached_lengths:
                 self._strings[size] = prefix
         return prefix + data
 
@@ -57,16 +71,24 @@ class Field:
         """Return the entry of a truth value."""
         return self._booleans[value]
 
+    def strings(self, values: Sequence[str]) -> bytes:
+        """Return the entry of a list of texts."""
+        items = b"".join([wire.field(1, wire.field(3, value.encode())) for value in values])
+        value = wire.field(6, items)
+        return wire.field(1, self._key + wire.varint(len(value)) + value)
+
     def any(self, value: Value) -> bytes:
         """Return the entry of a value by its Python type."""
         if isinstance(value, bool):
             return self.boolean(value)
+        if isinstance(value, list):
+            return self.strings(value)
         return self.string(value) if isinstance(value, str) else self.number(value)
 
     def _string_prefix(self, size: int) -> bytes:
-        inner = b"\x1a" + _varint(size)
-        entry = self._key + _varint(len(inner) + size) + inner
-        return b"\x0a" + _varint(len(entry) + size) + entry
+        inner = wire.head(3, size)
+        entry = self._key + wire.varint(len(inner) + size) + inner
+        return wire.head(1, len(entry) + size) + entry
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,18 +104,37 @@ class Encoder:
 
     Args:
         names: The source's columns.
-        types: Their types, see columns.Types.
-        chosen: The request: metadata mode, column choice, id and text columns.
+        types: Their types, see column_types.Types; what the request declares wins.
+        chosen: The request: metadata mode, column choice, declared types, id and text columns.
+        orders: The order of dates, by column, where the scan found one out.
     """
 
-    def __init__(self, names: Sequence[str], types: Sequence[str], chosen: options.Options) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        types: Sequence[str],
+        chosen: options.Options,
+        orders: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._legacy = chosen.metadata == "legacy"
-        keys = column_keys(names)
+        keys = column_keys(names) if self._legacy else column_keys(names, TEXT_TRUNCATED)
+        kinds, positions = declared.of(names, chosen), columns_of(names, chosen)
+        cached_lengths = max(_LEAST_CACHED_LENGTHS, min(_CACHED_LENGTHS, _CACHED_PREFIXES // max(1, len(positions))))
+        fields = {position: Field(keys[position], cached_lengths) for position in positions}
+        texts = [position for position, kind in kinds.items() if kind.kind == column_types.STRING]
         self._fields = [
-            (position, Field(keys[position]), column_types.STRING if self._legacy else types[position])
-            for position in _chosen(names, chosen)
+            (position, field, column_types.STRING if self._legacy or position in texts else types[position])
+            for position, field in fields.items()
+            if position in texts or position not in kinds
+        ]
+        self._declared = [
+            (position, fields[position], declared.converter(names[position], kind, chosen, orders or {}))
+            for position, kind in kinds.items()
+            if position in fields and position not in texts
         ]
         self._text, self._row_id, self._record_index = Field("text"), Field("row_id"), Field("record_index")
+        # The entry of a row whose text is cut.
+        self.truncated = Field(TEXT_TRUNCATED).boolean(True)
 
     def common(self, values: dict[str, Value]) -> Common:
         """Encode the values that a chunk's rows share; with ``metadata=legacy`` they become strings."""
@@ -101,8 +142,12 @@ class Encoder:
             values = {name: str(value) for name, value in values.items()}
         return Common(values, b"".join([Field(name).any(value) for name, value in values.items()]))
 
-    def row(self, cells: Sequence[str], text: str, row_id: str, record_index: int) -> bytes:
-        """Return the row's own entries: its columns that are not empty, text, row_id and record_index."""
+    def row(self, cells: Sequence[str], text: str | None, row_id: str, record_index: int) -> bytes:
+        """Return the row's own entries: its columns that are not empty, text (but None), row_id and record_index.
+
+        Raises:
+            declared.BadValue: A cell is not of its column's declared type.
+        """
         parts = []
         for position, field, kind in self._fields:
             cell = cells[position]
@@ -111,20 +156,35 @@ class Encoder:
             if kind == column_types.STRING:
                 parts.append(field.string(cell))
             elif kind == column_types.NUMBER:
-                parts.append(field.number(float(cell)))
+                try:
+                    value = float(cell)
+                except ValueError:
+                    value = _number(cell)
+                parts.append(field.number(value))
             else:
-                parts.append(field.boolean(column_types.BOOLEANS[cell.lower()]))
+                parts.append(field.boolean(column_types.BOOLEANS[cell.strip().lower()]))
+        if self._declared:
+            parts += [field.any(value) for field, value in self._converted(cells)]
+        if text is not None:
+            parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text))
         if self._legacy:
-            parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS]))
             parts.append(self._record_index.string(str(record_index)))
         else:
-            parts.append(self._text.string(text))
             parts.append(self._record_index.number(record_index))
         parts.append(self._row_id.string(row_id))
         return b"".join(parts)
 
+    def _converted(self, cells: Sequence[str]) -> Iterator[tuple[Field, Value]]:
+        """Yield the values of the columns with a declared type."""
+        for position, field, convert in self._declared:
+            cell = cells[position]
+            if cell and not cell.isspace():
+                value = convert(cell)
+                if value is not None:
+                    yield field, value
+
     def json_bytes(
-        self, entries: bytes, common: Common, cells: Sequence[str], *, text: str, row_id: str, record_index: int
+        self, entries: bytes, common: Common, cells: Sequence[str], *, text: str | None, row_id: str, record_index: int
     ) -> int:
         """Return the metadata's size as JSON, exact where it may be over the limit, else 0.
 
@@ -136,25 +196,39 @@ class Encoder:
             row_id: See ``row``.
             record_index: See ``row``.
         """
-        if (len(entries) + len(common.entries)) * _JSON_GROWTH <= LIMIT_BYTES:
+        if fits(entries, common):
             return 0
         values: dict[str, Value] = dict(common.values)
         for position, field, kind in self._fields:
             if cells[position] and not cells[position].isspace():
                 values[field.name] = _value(cells[position], kind)
-        values["text"] = text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text
+        values |= {field.name: value for field, value in self._converted(cells)}
+        if text is not None:
+            values["text"] = text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text
         values["record_index"] = str(record_index) if self._legacy else record_index
         values["row_id"] = row_id
         return len(orjson.dumps(values))
 
 
-def column_keys(names: Sequence[str]) -> tuple[str, ...]:
+def fits(entries: bytes, common: Common) -> bool:
+    """Tell whether a row's metadata are within the limit for sure, whatever they hold."""
+    return (len(entries) + len(common.entries)) * _JSON_GROWTH <= LIMIT_BYTES
+
+
+def column_keys(names: Sequence[str], *also_ours: str) -> tuple[str, ...]:
     """Return the metadata key of each column: its name, or csv_<name> where that is ours or Pinecone's."""
-    taken = set(names) | set(RESERVED)
+    return set_apart(names, (*RESERVED, *also_ours), lambda name: name.startswith("$"))
+
+
+def set_apart(
+    names: Sequence[str], ours: Sequence[str], also: Callable[[str], bool] = lambda _: False
+) -> tuple[str, ...]:
+    """Return the columns' names, as csv_<name> those that are ours (or fail `also`), and no two the same."""
+    taken = set(names) | set(ours)
     keys = []
     for name in names:
         key = name
-        if name in RESERVED or name.startswith("$"):
+        if name in ours or also(name):
             key = f"csv_{name}"
             while key in taken:
                 key = f"csv_{key}"
@@ -163,7 +237,7 @@ def column_keys(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _chosen(names: Sequence[str], chosen: options.Options) -> list[int]:
+def columns_of(names: Sequence[str], chosen: options.Options) -> list[int]:
     """Return the positions of the columns that become metadata; id and text are given by row_id and text."""
     given = {chosen.id_column, *(() if chosen.text_template else (chosen.text_column,))}
     left_out = given | set(chosen.exclude_columns)
@@ -173,18 +247,13 @@ def _chosen(names: Sequence[str], chosen: options.Options) -> list[int]:
 
 def _value(cell: str, kind: str) -> Value:
     if kind == column_types.NUMBER:
-        return float(cell)
-    return column_types.BOOLEANS[cell.lower()] if kind == column_types.BOOLEAN else cell
+        return _number(cell)
+    return column_types.BOOLEANS[cell.strip().lower()] if kind == column_types.BOOLEAN else cell
 
 
-def _varint(number: int) -> bytes:
-    """Encode an unsigned integer, 7 bits a byte, the lowest first (protobuf's encoding)."""
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+def _number(cell: str) -> float:
+    # float knows fewer blanks than str: U+001F is none to it.
+    return float(cell.strip())
 
 
 _DOUBLE = struct.Struct("<d").pack

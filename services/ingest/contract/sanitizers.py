@@ -5,24 +5,16 @@ import html
 import re
 from collections.abc import Callable
 
+from services.ingest.contract import markup
+
 Sanitizer = Callable[[str], str]
 
-# A tag as HTML knows it, so that "5 < 6" and "<3" stay; [^<>] keeps the search linear.
-_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]*)(?:[\s/][^<>]*)?>|<![A-Za-z][^<>]*>")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 # With its semicolon only: "?a=1&copy=2" is a URL.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # Invisible and without meaning; the joiners U+200C and U+200D are kept (Persian, Indic scripts, emoji).
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufffe\uffff]"
 )
-# Tags that end a word for the eye.
-_BREAKING = re.compile(
-    "address|article|aside|blockquote|br|caption|center|d[dlt]|div|fieldset|figcaption|figure|footer|form|h[1-6r]|header|li|"
-    "main|nav|ol|option|p|pre|section|t[dhr]|table|tbody|tfoot|thead|title|ul",
-    re.IGNORECASE,
-)
-
 _LEGACY_TAG = re.compile(r"<[^>]+>")
 _LEGACY_DELETED = re.compile(r"[^\w\s\-.,!?;:()\[\]{}$]")
 _LEGACY_DATES = (
@@ -56,7 +48,7 @@ def none(text: str) -> str:
 def clean(text: str) -> str:
     """Strip markup, unescape entities, drop invisible characters, collapse white space; all else stays as written."""
     if "<" in text:
-        text = _without_markup(text)
+        text = markup.without(text)
     if "&" in text:
         text = _ENTITY.sub(_unescaped, text)
     # Invisible characters and all white space but the blank are what isprintable() rules out.
@@ -81,18 +73,6 @@ def legacy(text: str) -> str:
             text = pattern.sub(_spelled_out, text)
     # White space first and single characters after it: their neighbours' blanks stay two.
     return _LEGACY_DELETED.sub("", " ".join(text.split()))
-
-
-def _without_markup(text: str) -> str:
-    end = text.rfind("-->") + 3
-    if end > 2 and "<!--" in text:
-        # Cut at the last end of a comment, lest each opening without one searches the whole rest.
-        text = _COMMENT.sub(" ", text[:end]) + text[end:]
-    return _TAG.sub(_tag, text)
-
-
-def _tag(match: re.Match[str]) -> str:
-    return " " if _BREAKING.fullmatch(match[1] or "") else ""
 
 
 def _unescaped(match: re.Match[str]) -> str:

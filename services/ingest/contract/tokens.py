@@ -8,6 +8,8 @@ import tiktoken
 TOKEN_LIMIT = 8_192
 # A token of cl100k_base is one byte at least and this many at most.
 LONGEST_TOKEN_BYTES = 128
+# tiktoken's splitting gives up on 1,000,006 blanks in a row: \\s+(?!\\S) tries back over each of them.
+COUNTED_CHARACTERS = 900_000
 
 
 @functools.cache
@@ -23,14 +25,18 @@ def over_limit(text: str) -> str:
         return ""
     if size > TOKEN_LIMIT * LONGEST_TOKEN_BYTES:
         return f"{size:,} bytes"
-    count = len(encoding().encode(text, disallowed_special=()))
+    try:
+        count = len(encoding().encode(text, disallowed_special=()))
+    except ValueError:  # the expression by which tiktoken splits gives up on a million blanks in a row
+        return f"{size:,} bytes, more blanks in a row than can be counted"
     return f"{count:,} tokens" if count > TOKEN_LIMIT else ""
 
 
 def truncate(text: str) -> str:
     """Cut a text to 8,192 tokens at most, at a character's border."""
     codec = encoding()
-    text = text[: TOKEN_LIMIT * LONGEST_TOKEN_BYTES]
+    # The longest run of blanks that tiktoken splits for sure; what is cut here is mostly far beyond the limit.
+    text = text[:COUNTED_CHARACTERS]
     keep = TOKEN_LIMIT
     while True:
         ids = codec.encode(text, disallowed_special=())

@@ -4,19 +4,17 @@ There is one way to begin and to recover: whoever holds the task's splitting lea
 settled, and publishes the rest. Everything may be repeated, and may die at any point.
 """
 
-import asyncio
 import contextlib
 import enum
 import pathlib
-import tempfile
 
 import structlog
 
 from services.chunks import entry, inflight, keys, publisher, splitting, store
 from services.chunks import errors as queue_errors
 from services.ingest import failures, ledger_client, sources, threads
-from services.ingest.driving import lease_watch, refusals, waiting
-from services.ingest.planning import plan, scan, shelf
+from services.ingest.driving import defects, lease_watch, refusals, retrying, waiting
+from services.ingest.planning import plan, scan, scratch, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
 from services.ingest.sources.metabase import export as metabase_export
@@ -45,6 +43,7 @@ class End(enum.Enum):
     WAITING = "waiting"  # another task holds its turn
     LATER = "later"  # something it needs does not answer
     OVER = "over"  # terminal or blocked
+    DEFECT = "defect"  # it failed inside; the next round tries it again
 
 
 class Driver:
@@ -60,6 +59,7 @@ class Driver:
         defaults: options.Defaults,
         scratch: pathlib.Path | None,
         asked: metabase_export.Questions | None = None,
+        work: threads.Pool | None = None,
     ) -> None:
         self._ledger = ledger
         self._publisher = publisher.Publisher(queue)
@@ -72,19 +72,17 @@ class Driver:
         self._questions = asked
         self._notes = waiting.Notes(ledger)
         self._refusals = refusals.Refusals()
+        # Scans and splits take minutes of a thread each.
+        self._work = work or threads.Pool()
+        self._defects = defects.Defects(queue)
+        # Tasks of which the drive at hand has scanned or published something.
+        self._got_on: set[str] = set()
 
-    async def drive(self, task_id: str) -> End:
-        """Drive a task as far as it goes now. Never raises but for a cancel or a defect."""
+    async def drive(self, task_id: str) -> End:  # noqa: PLR0911 (one line a cause)
+        """Drive a task as far as it goes now. Never raises but for a cancel."""
         with structlog.contextvars.bound_contextvars(task_id=task_id):
             try:
-                lease = await self._splitting.acquire(task_id)
-                if lease is None:
-                    return End.ELSEWHERE
-                try:
-                    return await self._advance(task_id, lease)
-                finally:
-                    with contextlib.suppress(queue_errors.QueueUnavailable):
-                        await lease.release()
+                return await self._leased(task_id)
             except failures.Failure as failure:
                 return await self._fail(task_id, failure)
             except WAITS as error:
@@ -92,12 +90,40 @@ class Driver:
                 await self._notes.tell(task_id, str(error))
                 return End.LATER
             except ledger_client.LedgerDefect as defect:
-                log.warning("The ledger refuses a step.", action="ledger_refused", error=str(defect))
-                refused = self._refusals.count(task_id, defect)
-                return End.LATER if refused is None else await self._fail(task_id, refused)
+                return await self._refused(task_id, defect)
+            except errors.ServiceError as refusal:  # a request that this version does not take any more
+                return await self._fail(task_id, failures.Failure(refusal.reason, refusal.message))
             except (ledger_client.LedgerRefused, lease_watch.Stopped) as why:
                 log.info("The task needs no driving here.", action="drive_over", why=str(why))
                 return End.OVER
+            except Exception:
+                return await self._defect(task_id)
+            finally:
+                self._got_on.discard(task_id)
+
+    async def _refused(self, task_id: str, defect: ledger_client.LedgerDefect) -> End:
+        """Count what the ledger should never answer; after a while it ends the task by name."""
+        log.warning("The ledger refuses a step.", action="ledger_refused", error=str(defect))
+        failure = self._refusals.count(task_id, defect)
+        return End.LATER if failure is None else await self._fail(task_id, failure)
+
+    async def _leased(self, task_id: str) -> End:
+        lease = await self._splitting.acquire(task_id)
+        if lease is None:
+            return End.ELSEWHERE
+        try:
+            return await self._advance(task_id, lease)
+        finally:
+            with contextlib.suppress(queue_errors.QueueUnavailable):
+                await lease.release()
+
+    async def _defect(self, task_id: str) -> End:
+        """Count what nobody foresaw; the fifth time in a row it ends the task by name."""
+        try:
+            failure = await self._defects.count(task_id, got_on=task_id in self._got_on)
+        except queue_errors.QueueUnavailable:
+            return End.DEFECT
+        return End.DEFECT if failure is None else await self._fail(task_id, failure)
 
     async def _fail(self, task_id: str, failure: failures.Failure) -> End:
         log.warning("The task fails.", action="task_failed", reason=failure.reason, why=failure.message)
@@ -105,6 +131,8 @@ class Driver:
             await self._ledger.fail(task_id, failure.reason, failure.message)
         except (ledger_client.LedgerUnavailable, ledger_client.LedgerDefect):
             return End.LATER  # the next drive finds the same failure
+        except ledger_client.LedgerRefused as why:
+            log.info("The task needs no failing here.", action="drive_over", why=str(why))
         return End.OVER
 
     async def _advance(self, task_id: str, lease: splitting.SplitLease) -> End:
@@ -129,19 +157,51 @@ class Driver:
         pinned = await self._pinned(record, chosen, stand)
         await self._ledger.begin_scan(record.task_id, pinned)
         await self._notes.tell(record.task_id, "")
-        if record.parent_task_id:  # a retry: its plan was made from its parent's when it was stored
-            plan_uri = self._plans.plan_uri(record.task_id)
-            return await self._ledger.end_scan(record, pinned, await self._plans.plan(plan_uri), plan_uri)
-        with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
+        if record.parent_task_id:
+            return await self._plan_retry(record, pinned, stand)
+        with scratch.folder(self._scratch) as folder:
             source = self._sources.of_pin(pinned)
-            scanning = stages.to_thread(scan.scan, source, pinned, chosen, pathlib.Path(folder), progress=stand.check)
-            scanned = await SCAN.during(scanning)
+            scanned = await SCAN.during(self._scanned(source, pinned, chosen, folder, stand))
             if chosen.data_source == "metabase" and self._questions is not None:
                 self._questions.check_rows(scanned.plan.rows_total)
             plan_uri = await self._plans.keep_plan(record.task_id, scanned)
         failpoints.hit("ingest.before_end_scan")
         log.info("Scanned.", action="scanned", rows=scanned.plan.rows_total, chunks=scanned.plan.chunks_total)
-        return await self._ledger.end_scan(record, scanned.pinned, scanned.plan, plan_uri)
+        record = await self._ledger.end_scan(record, scanned.pinned, scanned.plan, plan_uri)
+        self._got_on.add(record.task_id)
+        return record
+
+    async def _scanned(
+        self,
+        source: sources.Source,
+        pinned: sources.Pinned,
+        chosen: options.Options,
+        folder: pathlib.Path,
+        stand: lease_watch.Standing,
+    ) -> scan.Scan:
+        scanning = stages.helping(scan.scan)
+        return await self._work.run(scanning, source, pinned, chosen, folder, progress=stand.check)
+
+    async def _plan_retry(
+        self, record: ledger_client.Record, pinned: sources.Pinned, stand: lease_watch.Standing
+    ) -> ledger_client.Record:
+        """What is a scan for others: which of its parent's rejected rows the task takes."""
+        try:
+            parent = await self._ledger.get(record.parent_task_id)
+        except ledger_client.LedgerRefused as gone:
+            raise retrying.expired() from gone
+        every = retrying.takes_all(record.request.request_id)
+        if not parent.plan_uri:  # it ended before any row was looked at
+            raise retrying.nothing(every=every)
+        opened = self._opened(parent, await self._plans.plan(parent.plan_uri))
+        rejects = self._ledger.rejects_of(parent.task_id)
+        made = await stand.during(retrying.restricted(rejects, opened, every=every))
+        plan_uri = await self._plans.keep_restricted(record.task_id, made, parent.plan_uri)
+        log.info("A retry was planned.", action="scanned", rows=made.task_rows, chunks=made.task_chunks)
+        return await self._ledger.end_scan(record, pinned, made, plan_uri)
+
+    def _opened(self, record: ledger_client.Record, made: plan.Plan) -> task_source.Opened:
+        return task_source.opened(record, made, self._sources, self._plans, self._defaults)
 
     async def _pinned(
         self, record: ledger_client.Record, chosen: options.Options, stand: lease_watch.Standing
@@ -156,7 +216,7 @@ class Driver:
             pinned = await stand.during(self._questions.stage(chosen, record.task_id, record.client))
             failpoints.hit("ingest.after_stage")
             return pinned
-        return await asyncio.to_thread(self._sources.of_request(chosen).pin)
+        return await self._work.run(self._sources.of_request(chosen).pin)
 
     async def _split(
         self, record: ledger_client.Record, fence: int, lease: splitting.SplitLease, stand: lease_watch.Standing
@@ -165,15 +225,16 @@ class Driver:
         made = await self._plans.plan(record.plan_uri)
         missing = await self._missing(record.task_id, made)
         if missing:
-            opened = task_source.opened(record, made, self._sources, self._plans, self._defaults)
+            opened = self._opened(record, made)
             chunks = SPLIT.each(opened.chunks(missing))
             shard = -1
-            async with contextlib.aclosing(threads.iterate(chunks)) as ready:
+            async with contextlib.aclosing(self._work.iterate(chunks)) as ready:
                 async for chunk in ready:
                     if chunk.number // plan.SHARD_CHUNKS != shard:
                         shard = chunk.number // plan.SHARD_CHUNKS
                         await self._ledger.open_shard(record.task_id, shard)
                     await self._publish(record, chunk, fence, lease, stand)
+                    self._got_on.add(record.task_id)
                     failpoints.hit("ingest.mid_publish")
             log.info("Published.", action="published", chunks=len(missing))
         failpoints.hit("ingest.before_seal")
@@ -181,6 +242,8 @@ class Driver:
         failpoints.hit("ingest.after_seal")
         self._refusals.forget(record.task_id)
         await self._notes.tell(record.task_id, "")
+        with contextlib.suppress(queue_errors.QueueUnavailable):
+            await self._defects.clear(record.task_id)
         return End.DONE
 
     async def _missing(self, task_id: str, made: plan.Plan) -> frozenset[int]:

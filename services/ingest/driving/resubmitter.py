@@ -73,11 +73,7 @@ class Resubmitter:
     async def _drive(self, task_id: str) -> None:
         while await self._turn(task_id):
             async with self._slots:
-                try:
-                    end = await self._driver.drive(task_id)
-                except Exception:
-                    log.exception("Driving a task failed inside; it is tried again.", action="drive_defect")
-                    return
+                end = await self._driver.drive(task_id)
             if end not in {driver.End.WAITING, driver.End.LATER}:
                 return
             await asyncio.sleep(SOON_SECONDS)

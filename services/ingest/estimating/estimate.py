@@ -6,12 +6,12 @@ Everything is exact and streamed; memory does not grow with the file. A million 
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from vectorline.v1 import chunk_pb2
 
-from services.ingest import sources
-from services.ingest.contract import tokens
+from services.ingest import sources, warning
+from services.ingest.contract import context, metadata, tokens
 from services.ingest.estimating import lengths, packing
 from services.ingest.planning import plan, scan
 from services.ingest.request import options
@@ -20,10 +20,6 @@ from services.ingest.splitting import split
 SAMPLES = 5
 # Between two calls of `check`.
 CHECK_TEXTS = 1_000
-# The rows' metadata name their task, and count towards a limit: what is as long stands in for a task.
-_TASK_ID = "00000000-0000-4000-8000-000000000000"
-_PROCESSED_AT = "2000-01-01T00:00:00.000Z"
-
 # Called now and then; what it raises ends the work.
 Check = Callable[[object], None]
 
@@ -83,6 +79,8 @@ class Estimate:
     billed_tokens: int
     profile: lengths.Profile
     requests: int
+    # Those of the plan, and what only judging the rows shows.
+    warnings: tuple[warning.Warning, ...] = ()
 
 
 def estimate(
@@ -110,7 +108,7 @@ def estimate(
         failures.SourceUnavailable: The bytes cannot be had now.
     """
     scanned = scan.scan(source, pinned, chosen, folder, progress=check)
-    context = split.Context(_TASK_ID, chosen, chosen.data_source, chosen.s3_key or pinned.display_name, _PROCESSED_AT)
+    task = context.of_any_task(chosen, pinned)
     tally = _Tally(terms, check)
     with scanned.duplicates.open("rb") as sidecar:
 
@@ -118,7 +116,7 @@ def estimate(
             sidecar.seek(start)
             return sidecar.read(count)
 
-        for chunk in split.split(source, scanned.pinned, scanned.plan, context, pairs):
+        for chunk in split.split(source, scanned.pinned, scanned.plan, task, pairs):
             tally.add(chunk)
     return tally.result(scanned)
 
@@ -131,6 +129,7 @@ class _Tally:
         self._lengths = lengths.Lengths()
         self._requests = packing.Requests(terms.tokens_per_minute)
         self._billed = self._usable = self._skipped = self._rejected = 0
+        self._texts_cut = self._first_cut = 0
         self._rejects: dict[str, Rejects] = {}
 
     def add(self, chunk: split.Chunk) -> None:
@@ -138,6 +137,8 @@ class _Tally:
         self._usable += len(rows.rows)
         self._skipped += chunk.skipped
         self._rejected += chunk.rejected
+        self._texts_cut += chunk.texts_cut
+        self._first_cut = self._first_cut or chunk.first_cut
         self._buy([row.text for row in rows.rows])
         for reject in rows.rejects:
             found = self._rejects.setdefault(reject.reason, Rejects())
@@ -175,4 +176,16 @@ class _Tally:
             billed_tokens=self._billed,
             profile=self._lengths.profile(),
             requests=self._requests.count,
+            warnings=(*scanned.plan.warnings, *self._warnings()),
         )
+
+    def _warnings(self) -> Iterator[warning.Warning]:
+        if self._texts_cut:
+            yield warning.Warning(
+                "texts_cut",
+                f"The metadata of {self._texts_cut:,} rows hold only the beginning of the text (text_truncated), since "
+                f"{metadata.LIMIT_BYTES:,} bytes are the limit; the vectors are of the whole texts. store_text=none "
+                "leaves the copy out.",
+                row=self._first_cut,
+                count=self._texts_cut,
+            )

@@ -1,19 +1,20 @@
 """Answers estimates: finds or stages the source, counts in a thread, asks the ledger about the namespace."""
 
 import asyncio
+import collections
 import contextlib
 import pathlib
-import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import structlog
 from vectorline.v1 import ingest_pb2
 
-from services.ingest import failures, ledger_client, sources
+from services.ingest import ledger_client, refusals, sources, threads
 from services.ingest.estimating import estimate
+from services.ingest.planning import scratch
 from services.ingest.request import options
 from services.ingest.sources import named
 from services.ingest.sources.metabase import export as metabase_export
@@ -23,6 +24,9 @@ log = structlog.get_logger()
 
 # Each is a thread that computes all the time: more of them would only make the tasks of this process late.
 AT_ONCE = 2
+# An estimate that does not come to its turn in so long is sent away; with ESTIMATE_SECONDS below ENVOY_UNARY_SECONDS.
+WAIT_SECONDS = 20.0
+BUSY_RETRY_SECONDS = 15.0
 
 
 class Estimator:
@@ -46,6 +50,7 @@ class Estimator:
         terms: estimate.Terms,
         seconds: float,
         scratch: pathlib.Path | None,
+        work: threads.Pool | None = None,
     ) -> None:
         self._sources = find
         self._questions = asked
@@ -53,7 +58,11 @@ class Estimator:
         self._terms = terms
         self._seconds = seconds
         self._scratch = scratch
+        self._work = work or threads.Pool()
         self._slots = asyncio.Semaphore(AT_ONCE)
+        # One at a time for each caller.
+        self._callers: collections.defaultdict[str, asyncio.Lock] = collections.defaultdict(asyncio.Lock)
+        self._asking: collections.Counter[str] = collections.Counter()
 
     async def of(
         self, chosen: options.Options, pinned: sources.Pinned | None, owner: str
@@ -69,12 +78,12 @@ class Estimator:
             errors.InvalidArgument: The source is none that a task could load; its reason is the task's.
             errors.NotFound: There is no such source.
             errors.Conflict: It changed meanwhile.
-            errors.Unavailable: Something does not answer now.
+            errors.Unavailable: Something does not answer now; ESTIMATES_BUSY, others are counted first.
         """
         upload_id = chosen.upload_id
-        with _told(upload_id if pinned else ""):
+        async with self._turn(owner, upload_id):
             try:
-                async with asyncio.timeout(self._seconds), self._slots:
+                async with asyncio.timeout(self._seconds):
                     if pinned is None and chosen.data_source == "metabase":
                         upload_id = str(uuid.uuid4())
                         pinned = await self._questions.stage(chosen, upload_id, owner, patient=False)
@@ -93,6 +102,35 @@ class Estimator:
         log.info("Estimated.", action="estimated", rows=answer.rows, tokens=answer.tokens)
         return answer
 
+    @contextlib.asynccontextmanager
+    async def _turn(self, owner: str, upload_id: str) -> AsyncIterator[None]:
+        """One of the slots, and a caller's only one; what its use fails with is told to the caller."""
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await held.enter_async_context(self._caller(owner))
+                    await held.enter_async_context(self._slots)
+            except TimeoutError as error:
+                raise errors.Unavailable(
+                    f"Other estimates are being counted: {AT_ONCE} at once here, and one for each key. Ask again.",
+                    reason="ESTIMATES_BUSY",
+                    metadata={"upload_id": upload_id} if upload_id else {},
+                    retry_seconds=BUSY_RETRY_SECONDS,
+                ) from error
+            with refusals.told(upload_id=upload_id):
+                yield
+
+    @contextlib.asynccontextmanager
+    async def _caller(self, owner: str) -> AsyncIterator[None]:
+        self._asking[owner] += 1
+        try:
+            async with self._callers[owner]:
+                yield
+        finally:
+            self._asking[owner] -= 1
+            if not self._asking[owner]:
+                del self._asking[owner], self._callers[owner]
+
     async def _counted(self, chosen: options.Options, pinned: sources.Pinned | None) -> estimate.Estimate:
         """Count in a thread, which ends soon after this call was given up."""
         given_up = threading.Event()
@@ -103,14 +141,12 @@ class Estimator:
 
         def count() -> estimate.Estimate:
             source = self._sources.of_pin(pinned) if pinned else self._sources.of_request(chosen)
-            with tempfile.TemporaryDirectory(prefix="vectorline-", dir=self._scratch) as folder:
-                return estimate.estimate(
-                    source, pinned or source.pin(), chosen, pathlib.Path(folder), terms=self._terms, check=check
-                )
+            with scratch.folder(self._scratch) as folder:
+                return estimate.estimate(source, pinned or source.pin(), chosen, folder, terms=self._terms, check=check)
 
         began = time.monotonic()
         try:
-            found = await asyncio.to_thread(count)
+            found = await self._work.run(count)
         finally:
             given_up.set()
         if chosen.data_source == "metabase":
@@ -132,27 +168,6 @@ class Estimator:
 
 class _GivenUp(Exception):
     """Nobody waits for the count any more."""
-
-
-@contextlib.contextmanager
-def _told(upload_id: str) -> Iterator[None]:
-    """Tell the caller what a task would have failed with; a file that was stored can be tried again by its id."""
-    try:
-        yield
-    except failures.Failure as failure:
-        metadata = {"upload_id": upload_id} if upload_id else {}
-        raise _refusal(failure)(failure.message, reason=failure.reason, metadata=metadata) from failure
-    except failures.SourceUnavailable as error:
-        raise errors.Unavailable(error.message, reason="SOURCE_UNAVAILABLE", retry_seconds=5.0) from error
-
-
-def _refusal(failure: failures.Failure) -> type[errors.ServiceError]:
-    known: dict[str, type[errors.ServiceError]] = {
-        "SOURCE_NOT_FOUND": errors.NotFound,
-        "SOURCE_CHANGED": errors.Conflict,
-        metabase_export.UNAVAILABLE: errors.Unavailable,
-    }
-    return known.get(failure.reason, errors.InvalidArgument)
 
 
 def _answer(found: estimate.Estimate, terms: estimate.Terms) -> ingest_pb2.EstimateResponse:
@@ -184,7 +199,7 @@ def _answer(found: estimate.Estimate, terms: estimate.Terms) -> ingest_pb2.Estim
         columns=[ingest_pb2.Column(name=name, type=kind) for name, kind in zip(made.columns, made.types, strict=True)],
         size_bytes=made.size_bytes,
         sha256=made.sha256,
-        warnings=[each.to_proto() for each in made.warnings],
+        warnings=[each.to_proto() for each in found.warnings],
         encoding_guessed=made.dialect.encoding_guessed,
         quoting=made.dialect.quoting,
     )

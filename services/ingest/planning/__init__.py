@@ -2,6 +2,8 @@
 
 scan        the pass
 duplicates  rows whose id an earlier row has
+firsts      which of them counts: the first that is loaded
+cursor      reads from a row on
 cutter      where chunks end
 plan        what the split needs
 selection   the rows that a retry takes

@@ -1,9 +1,11 @@
 """Rows whose id an earlier row has, found in flat memory: 128-bit hashes, partitioned on disk, sorted one by one.
 
+Ids that repeat much fall into one partition, so that is taken in slices: memory holds its different ids and one slice.
 The outcome is a sidecar file of pairs (row, first row of the same id), ascending by row: numpy uint64, little-endian,
 16 bytes a pair. With 128 bits a false pair among a billion ids has a chance of about 10^-21.
 """
 
+import bisect
 import hashlib
 import itertools
 import pathlib
@@ -16,8 +18,12 @@ PAIR_BYTES = 16
 _PARTITIONS = 64
 # Ids held in memory before they go to disk: 24 bytes each.
 _HELD_IDS = 1 << 18
-# Rows whose pairs are sorted at a time.
-_BUCKET_ROWS = 1 << 22
+# Rows whose pairs are sorted at a time: at most 16 bytes each.
+_BUCKET_ROWS = 1 << 19
+# Records of a partition that are sorted at a time, at least: 24 bytes each.
+_SLICE_RECORDS = 1 << 17
+# Pairs of the sidecar that the split holds at a time.
+_PIECE_PAIRS = 1 << 14
 _PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
 _RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8")])
 
@@ -56,8 +62,8 @@ class Finder:
     def write(self, sidecar: pathlib.Path, rows_total: int) -> int:
         """Write the sidecar; returns how many pairs it has."""
         if not self._spilled:
-            pairs = _repeats(np.concatenate(self._held)) if self._held else np.empty(0, dtype=_PAIR)
-            sidecar.write_bytes(np.sort(pairs, order="row").tobytes())
+            pairs = _repeats(np.concatenate(self._held))[0] if self._held else np.empty(0, dtype=_PAIR)
+            sidecar.write_bytes(_by_row(pairs).tobytes())
             return len(pairs)
         self._spill()
         return self._write_sorted(self._partitions(), sidecar, rows_total)
@@ -79,7 +85,7 @@ class Finder:
         for number in range(_PARTITIONS):
             path = self._folder / f"ids-{number}"
             if path.exists():
-                yield _repeats(np.fromfile(path, dtype=_RECORD))
+                yield from _repeats_of(path)
                 path.unlink()
 
     def _write_sorted(self, parts: Iterable[Pairs], sidecar: pathlib.Path, rows_total: int) -> int:
@@ -93,15 +99,70 @@ class Finder:
             for bucket in range(rows_total // _BUCKET_ROWS + 1):
                 path = self._folder / f"pairs-{bucket}"
                 if path.exists():
-                    pairs = np.sort(np.fromfile(path, dtype=_PAIR), order="row")
-                    file.write(pairs.tobytes())
+                    pairs = _by_row(np.fromfile(path, dtype=_PAIR))
+                    file.write(pairs.data)
                     total += len(pairs)
                     path.unlink()
         return total
 
 
-def read(data: bytes) -> dict[int, int]:
-    """Return row → first row of the same id, of a slice of the sidecar."""
+class Firsts:
+    """The pairs of a shard, asked for in the order of its rows; holds a piece of the sidecar at a time.
+
+    Args:
+        pairs: Reads the sidecar.
+        first_pair: Of the shard.
+        count: Pairs of the shard.
+    """
+
+    def __init__(self, pairs: Slices, first_pair: int = 0, count: int = 0) -> None:
+        self._pairs = pairs
+        self._first_pair = first_pair
+        self._pieces = -(-count // _PIECE_PAIRS)
+        self._count = count
+        self._number = -1
+        self._piece: Pairs = np.empty(0, dtype=_PAIR)
+
+    def between(self, first_row: int, end_row: int) -> dict[int, int]:
+        """Return row → first row of the same id, for the repeated ones of a range of rows (the end excluded)."""
+        found: dict[int, int] = {}
+        while self._reaches(first_row):
+            rows = self._piece["row"]
+            start, end = np.searchsorted(rows, np.array([first_row, end_row], dtype="<u8")).tolist()
+            found.update(read(self._piece[start:end].data))
+            if end < len(rows):
+                break
+            first_row = int(rows[-1]) + 1
+        return found
+
+    def _reaches(self, row: int) -> bool:
+        """Move on to the piece that holds the first pair from a row on; False: there is none."""
+        if len(self._piece) and row <= self._piece["row"][-1]:
+            return True
+        if self._number + 1 < self._pieces:
+            self._load(self._number + 1)
+        if len(self._piece) and row > self._piece["row"][-1]:  # far ahead: not all between is read
+            following = range(self._number + 1, self._pieces)
+            number = self._number + 1 + bisect.bisect_left(following, row, key=self._last_row)
+            if number == self._pieces:
+                return False
+            self._load(number)
+        return bool(len(self._piece))
+
+    def _load(self, number: int) -> None:
+        start = number * _PIECE_PAIRS
+        self._number, self._piece = number, self._read(start, min(_PIECE_PAIRS, self._count - start))
+
+    def _last_row(self, number: int) -> int:
+        return int(self._read(min((number + 1) * _PIECE_PAIRS, self._count) - 1, 1)["row"][0])
+
+    def _read(self, start: int, count: int) -> Pairs:
+        data = self._pairs((self._first_pair + start) * PAIR_BYTES, count * PAIR_BYTES)
+        return np.frombuffer(data, dtype=_PAIR)
+
+
+def read(data: bytes | memoryview) -> dict[int, int]:
+    """Return row → first row of the same id, of a small part of the sidecar."""
     pairs = np.frombuffer(data, dtype=_PAIR)
     return dict(zip(pairs["row"].tolist(), pairs["first"].tolist(), strict=True))
 
@@ -115,15 +176,33 @@ def slices(sidecar: pathlib.Path, first_rows: Sequence[int]) -> list[tuple[int, 
     return [(start, end - start) for start, end in itertools.pairwise(limits)]
 
 
-def _repeats(records: Records) -> Pairs:
+def _repeats_of(path: pathlib.Path) -> Iterator[Pairs]:
+    """Take a partition in slices, each as long as what must be kept of those before it."""
+    known = np.empty(0, dtype=_RECORD)
+    with path.open("rb") as file:
+        while len(piece := np.fromfile(file, dtype=_RECORD, count=max(_SLICE_RECORDS, len(known)))):
+            # What is known comes first, and its rows did: of equals it is the first row.
+            pairs, known = _repeats(np.concatenate((known, piece)))
+            yield pairs
+
+
+def _repeats(records: Records) -> tuple[Pairs, Records]:
+    """The pairs among some records, and the first record of each id."""
     # lexsort is stable, and rows come in ascending: the first of equals is the first row.
     ordered = records[np.lexsort((records["low"], records["high"]))]
     same = (ordered["high"][1:] == ordered["high"][:-1]) & (ordered["low"][1:] == ordered["low"][:-1])
+    begins = np.ones(len(ordered), dtype=bool)
+    begins[1:] = ~same
+    firsts = ordered[begins]
     repeated = np.flatnonzero(same) + 1
-    starts = np.maximum.accumulate(np.where(np.concatenate(([False], same)), 0, np.arange(len(ordered))))
     pairs = np.empty(len(repeated), dtype=_PAIR)
-    pairs["row"], pairs["first"] = ordered["row"][repeated], ordered["row"][starts[repeated]]
-    return pairs
+    pairs["row"] = ordered["row"][repeated]
+    pairs["first"] = firsts["row"][np.cumsum(begins)[repeated] - 1]
+    return pairs, firsts
+
+
+def _by_row(pairs: Pairs) -> Pairs:
+    return pairs[np.argsort(pairs["row"])]
 
 
 def _append(path: pathlib.Path, records: NDArray[np.void]) -> None:

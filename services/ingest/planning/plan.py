@@ -7,12 +7,16 @@ other chunks; a plan of another version fails its task by name instead of giving
 import bisect
 import dataclasses
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from services.ingest import failures, warning
+from services.ingest.contract import contract
 from services.ingest.planning import selection
-from services.ingest.reading import dialect
+from services.ingest.reading import dialect, header
+from services.ingest.request import options
 
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 4
 SHARD_CHUNKS = 256
 
 
@@ -25,6 +29,10 @@ class Shard:
     first_row: int
     # Byte of the unpacked source where first_row begins (blank lines before it included).
     offset: int
+    # 1-based number of the line at offset.
+    line: int
+    # The row before is too short.
+    after_short: bool
     # Its duplicates: pairs of the sidecar.
     first_pair: int = 0
     pairs: int = 0
@@ -37,7 +45,7 @@ class Plan:
     dialect: dialect.Dialect
     # Names of the columns; an empty header cell is column_<n>, 1-based.
     columns: tuple[str, ...]
-    # string, number or boolean, for each column.
+    # string, number or boolean, or what the request declares, for each column.
     types: tuple[str, ...]
     rows_total: int
     # Of the source as stored.
@@ -52,6 +60,8 @@ class Plan:
     # The rows that a retry takes; None: all.
     selected: selection.Selection | None = None
     warnings: tuple[warning.Warning, ...] = ()
+    # By column: in which orders its dates may stand; of each row the first counts that it can be read in.
+    date_orders: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def task_rows(self) -> int:
@@ -63,9 +73,17 @@ class Plan:
         """Chunks of the task, numbered from 0."""
         return self.chunks_total if self.selected is None else len(self.selected.chunks)
 
+    def row_contract(self, chosen: options.Options) -> contract.Contract:
+        """Return the judge of the source's rows."""
+        resolved = header.resolved(self.columns, chosen)
+        return contract.Contract(self.columns, self.types, resolved, self.date_orders)
+
     def to_json(self) -> bytes:
-        """Return the plan as UTF-8 JSON."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False).encode()
+        """Return the plan as UTF-8 JSON. Blocking: a retry of very many chunks takes its time."""
+        fields = dataclasses.asdict(dataclasses.replace(self, selected=None))
+        if self.selected is not None:  # as it is: asdict would copy each of a million things
+            fields["selected"] = {"chunks": self.selected.chunks}
+        return json.dumps(fields, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Plan":
@@ -84,13 +102,23 @@ class Plan:
                 "PLAN_UNKNOWN",
                 f"The task's plan is of splitter version {version}, here is {SPLITTER_VERSION}; submit it anew.",
             )
+        try:
+            return cls._of(fields)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise failures.FileFailure(
+                "PLAN_UNKNOWN", f"The task's plan was written by another version of ingest ({error}); submit it anew."
+            ) from error
+
+    @classmethod
+    def _of(cls, fields: dict[str, Any]) -> "Plan":
         fields["dialect"] = dialect.Dialect(**fields["dialect"])
         fields["columns"], fields["types"] = tuple(fields["columns"]), tuple(fields["types"])
         fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
         fields["warnings"] = tuple(warning.Warning(**each) for each in fields["warnings"])
+        fields["date_orders"] = {name: tuple(orders) for name, orders in fields["date_orders"].items()}
         if fields.get("selected") is not None:
-            chunks = ((chunk, tuple(map(tuple, ranges))) for chunk, ranges in fields["selected"]["chunks"])
-            fields["selected"] = selection.Selection(tuple(chunks))
+            chunks = tuple(selection.Chosen(*each) for each in fields["selected"]["chunks"])
+            fields["selected"] = selection.Selection(chunks)
         return cls(**fields)
 
     def shard_of_chunk(self, chunk: int) -> int:

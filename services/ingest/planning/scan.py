@@ -4,15 +4,19 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
-from services.ingest import failures, sources
-from services.ingest.contract import column_types, dates
-from services.ingest.planning import cutter, duplicates, plan
-from services.ingest.reading import dialect, encoding, gunzip, header, reader
+from services.ingest import failures, sources, warning
+from services.ingest.contract import columns, ids, nulls
+from services.ingest.planning import cutter, duplicates, findings, firsts, plan
+from services.ingest.reading import ballot, dialect, encoding, gunzip, header, reader, shape
+from services.ingest.reading import block as blocks
 from services.ingest.request import options
 from services.ingest.sources import streams
 
 _EXAMPLES = 5
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +38,15 @@ def scan(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> Scan:
-    """Read the whole source once (twice, when it turns out late not to be UTF-8).
+    """Read the whole source once; again when all of it contradicts what its head or its beginning was taken for.
+
+    That is: its encoding, the order of its dates, or whether its writer quotes cells.
 
     Args:
         source: Where the bytes are.
         pinned: Which bytes.
         chosen: The request.
-        folder: For temporary files and the sidecar; needs about 24 bytes a row.
+        folder: For temporary files and the sidecar; needs about 24 bytes a row, and 9 more where ids stand twice.
         progress: Called with the rows read so far, about every MiB; what it raises ends the scan.
 
     Raises:
@@ -48,20 +54,39 @@ def scan(
         failures.SourceFailure: The bytes cannot be had.
         failures.SourceUnavailable: The bytes cannot be had now.
     """
-    declared = chosen.encoding
+    settled: encoding.Verdict | None = None
+    orders: columns.Orders | None = None
+    writer_quotes = False
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
-            run = _Pass(chosen, declared, duplicates.Finder(pathlib.Path(partitions)), progress)
+            known = _Known(settled, orders, writer_quotes)
+            run = _Pass(chosen, known, pathlib.Path(partitions), progress)
             try:
                 return run.over(source, pinned, folder / "duplicates.bin")
-            except _NotUtf8 as found:
-                declared = found.encoding
+            except _Contradicted as found:  # the passes that follow hold no vote
+                settled, orders = found.verdict, None
+            except columns.Unsettled as found:
+                orders = found.orders
+            except _WriterQuotes:
+                writer_quotes = True
 
 
-class _NotUtf8(Exception):
-    def __init__(self, encoding: str) -> None:
-        super().__init__(encoding)
-        self.encoding = encoding
+class _Known(NamedTuple):
+    """What an earlier pass over the same bytes found."""
+
+    encoding: encoding.Verdict | None
+    orders: columns.Orders | None
+    writer_quotes: bool
+
+
+class _Contradicted(Exception):
+    def __init__(self, verdict: encoding.Verdict) -> None:
+        super().__init__(verdict.codec)
+        self.verdict = verdict
+
+
+class _WriterQuotes(Exception):
+    """After a quote that was taken for a character, a cell is quoted: such quotes are damage in this file."""
 
 
 class _Pass:
@@ -70,46 +95,56 @@ class _Pass:
     def __init__(
         self,
         chosen: options.Options,
-        declared: str,
-        finder: duplicates.Finder,
+        known: _Known,
+        folder: pathlib.Path,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._chosen = chosen
-        self._declared = declared
-        self._finder = finder
+        self._known = known
+        self._votes: ballot.Ballot | None = None
+        self._findings = findings.Findings()
+        self._nulls = nulls.of(chosen)
+        self._folder = folder
+        self._finder = duplicates.Finder(folder)
         self._progress = progress
         self._cutter = cutter.Cutter(chosen.chunk_size)
         self._chunks = 0
         self._shards: list[plan.Shard] = []
         self._rows = 0
-        self._dates: dates.Filter | None = None
+        self._columns: columns.Columns | None = None
 
     def over(self, source: sources.Source, pinned: sources.Pinned, sidecar: pathlib.Path) -> Scan:
         """Read the source from its first byte to its last."""
         stored = streams.Hashed(source.open(pinned, 0))
         try:
             form, rows = self._reader(stored)
-            types = self._blocks(rows)
+            self._blocks(form, rows)
+            warnings = self._judge(form)
             while stored.read(reader.BLOCK_BYTES):  # padding after gzip data belongs to the checksum too
                 pass
         finally:
             stored.close()
         names = header.names(rows.header)
-        pairs = self._finder.write(sidecar, self._rows)
-        if pairs and self._chosen.on_duplicate == "fail":
-            raise self._duplicate_ids(sidecar, pairs)
+        found = (self._columns or columns.Columns(names, self._chosen)).found()
+        self._finder.write(sidecar, self._rows)
         made = plan.Plan(
             dialect=form,
             columns=names,
-            types=types,
+            types=found.types,
             rows_total=self._rows,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256.hexdigest(),
             chunk_size=self._chosen.chunk_size,
             chunks_total=self._chunks,
-            duplicates_total=pairs,
-            shards=_with_pairs(self._shards, sidecar),
+            duplicates_total=0,
+            shards=tuple(self._shards),
+            date_orders=found.date_orders,
+            warnings=(*warnings, *self._findings.warnings(), *found.warnings),
         )
+        pairs = firsts.settle(source, pinned, made, self._chosen, sidecar, folder=self._folder, progress=self._progress)
+        if pairs and self._chosen.on_duplicate == "fail":
+            raise self._duplicate_ids(sidecar, pairs)
+        made = dataclasses.replace(made, duplicates_total=pairs, shards=_with_pairs(self._shards, sidecar))
         return Scan(made, dataclasses.replace(pinned, sha256=made.sha256, gzip=form.gzip), sidecar)
 
     def _reader(self, stored: sources.ByteStream) -> tuple[dialect.Dialect, reader.Reader]:
@@ -118,81 +153,76 @@ class _Pass:
         if packed:
             stream = streams.Peeked(gunzip.GunzipStream(stream))
         head = stream.peek(encoding.HEAD_BYTES)
-        form = dialect.detect(
-            head,
-            gzip=packed,
-            encoding=self._declared,
-            delimiter=self._chosen.delimiter,
-            wanted=header.wanted(self._chosen),
-        )
-        told = self._declared or form.bom_bytes or not encoding.tells_nothing(head)
-        rows = reader.Reader(stream, form, undecodable=None if told else self._undecodable)
-        self._reading = rows
-        return form, rows
+        settled = self._known.encoding
+        declared = settled.codec if settled else self._chosen.encoding
+        form = dialect.detect(head, gzip=packed, encoding=declared, chosen=self._chosen)
+        form = dataclasses.replace(form, writer_quotes=form.writer_quotes or self._known.writer_quotes)
+        if settled:
+            form = dataclasses.replace(form, encoding_guessed=settled.guessed)
+        elif encoding.votable(form.encoding, self._chosen.encoding, form.bom_bytes):
+            self._votes = ballot.Ballot()
+        return form, reader.Reader(stream, form, votes=self._votes)
 
-    def _undecodable(self, lines: list[bytes]) -> None:
-        """Broken UTF-8, deep in a file whose beginning was good: strays in UTF-8, or another encoding after all?"""
-        if not self._reading.telling_blocks and not encoding.mostly_utf8(lines):
-            raise _NotUtf8(encoding.detect_legacy(b"".join(line for line in lines if not line.isascii())))
+    def _judge(self, form: dialect.Dialect) -> tuple[warning.Warning, ...]:
+        """Hold a guessed encoding against all lines of the file; returns what is to be said about it."""
+        found = self._known.encoding or encoding.Verdict(form.encoding)
+        if self._votes is not None:
+            found = encoding.verdict(self._votes)
+        if found.codec != form.encoding:
+            raise _Contradicted(found)
+        return (found.warning(),) if form.encoding_guessed else ()
 
-    def _blocks(self, rows: reader.Reader) -> tuple[str, ...]:
-        types: column_types.Types | None = None
-        width = id_position = 0
+    def _blocks(self, form: dialect.Dialect, rows: reader.Reader) -> None:
+        found: columns.Columns | None = None
+        id_position = 0
         for block in rows.blocks():
-            if types is None:
-                id_position = self._check_header(rows.header)
-                width = len(rows.header)
-                types = column_types.Types(width)
-            usable = block.rows
-            if block.flaws or set(map(len, usable)) != {width}:
-                usable = [r for i, r in enumerate(usable) if len(r) == width and i not in block.flaws]
-            if len(usable) < len(block.rows) or self._dates is not None:
-                self._ids(block, id_position, width)
-            else:
-                self._finder.add(*_filled([row[id_position] for row in usable], block.first_row))
-            types.add(usable)
-            self._cut(block)
+            if found is None:
+                names = self._check_header(rows.header)
+                id_position = names.index(self._chosen.id_column)
+                found = self._columns = columns.Columns(names, self._chosen, self._known.orders)
+                fitting = shape.Shape(names, form, self._chosen)
+            if rows.records.bare and rows.records.quoted and not form.writer_quotes:
+                raise _WriterQuotes
+            usable: Sequence[list[str]] = block.rows
+            numbers: Sequence[int] = range(block.first_row, block.first_row + len(usable))
+            if not fitting.fit(block):
+                self._findings.add(block)
+                usable, numbers = _readable(block, len(names))
+            found.add(usable, numbers)
+            if found.dated:
+                usable, numbers = _only(usable, numbers, found.within_dates)
+            self._add_ids([row[id_position] for row in usable], numbers)
+            self._cut(block, fitting)
             self._rows += len(block.rows)
             if self._progress is not None:
                 self._progress(self._rows)
-        if types is None:
+        if found is None:
             self._check_header(rows.header)
-        return types.result() if types else (column_types.STRING,) * len(rows.header)
+        self._findings.of_table(form, rows.header, self._chosen)
 
-    def _check_header(self, cells: list[str]) -> int:
+    def _check_header(self, cells: list[str]) -> tuple[str, ...]:
         names = header.names(cells)
-        header.check(names, self._chosen)
-        self._dates = dates.of(names, self._chosen)
-        return names.index(self._chosen.id_column)
+        self._chosen = header.check(cells, self._chosen)
+        return names
 
-    def _ids(self, block: reader.Block, position: int, width: int) -> None:
-        """Take the ids of a block in which not every row counts; a row that does not is nobody's first."""
-        found = [
-            (row[position], number)
-            for number, row in enumerate(block.rows, start=block.first_row)
-            if len(row) == width
-            and number - block.first_row not in block.flaws
-            and row[position].strip()
-            and self._within_dates(row)
-        ]
-        if found:
-            ids, numbers = zip(*found, strict=True)
-            self._finder.add(ids, numbers)
+    def _add_ids(self, cells: Sequence[str], numbers: Sequence[int]) -> None:
+        """Take the ids of rows, less those without; a row without one is nobody's first."""
+        row_ids = ids.of_cells(cells, self._nulls)
+        if not all(row_ids):
+            kept = [i for i, row_id in enumerate(row_ids) if row_id]
+            row_ids, numbers = [row_ids[i] for i in kept], [numbers[i] for i in kept]
+        if row_ids:
+            self._finder.add(row_ids, numbers)
 
-    def _within_dates(self, row: Sequence[str]) -> bool:
-        if self._dates is None:
-            return True
-        day = self._dates.day(row)
-        return day is not None and self._dates.takes(day)
-
-    def _cut(self, block: reader.Block) -> None:
+    def _cut(self, block: blocks.Block, fitting: shape.Shape) -> None:
         starts = list(self._cutter.cut(block.sizes))
         if not self._chunks:
             starts.insert(0, 0)
         for start in starts:
             if self._chunks % plan.SHARD_CHUNKS == 0:
                 offset = block.offset + sum(block.sizes[:start])
-                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset))
+                line, after_short = block.line_at(start), fitting.short_before(block, start)
+                self._shards.append(plan.Shard(self._chunks, block.first_row + start, offset, line, after_short))
             self._chunks += 1
 
     def _duplicate_ids(self, sidecar: pathlib.Path, pairs: int) -> failures.FileFailure:
@@ -207,12 +237,16 @@ class _Pass:
         )
 
 
-def _filled(ids: list[str], first_row: int) -> tuple[Sequence[str], Sequence[int] | range]:
-    numbers = range(first_row, first_row + len(ids))
-    if all(map(str.strip, ids)):
-        return ids, numbers
-    kept = [(value, number) for value, number in zip(ids, numbers, strict=True) if value.strip()]
-    return [value for value, _ in kept], [number for _, number in kept]
+def _readable(block: blocks.Block, width: int) -> tuple[list[list[str]], Sequence[int]]:
+    """Return the rows that have no flaw and are as wide as the header, with their numbers."""
+    kept = [i for i, row in enumerate(block.rows) if len(row) == width and i not in block.flaws]
+    return [block.rows[i] for i in kept], [block.first_row + i for i in kept]
+
+
+def _only(values: Sequence[T], numbers: Sequence[int], keep: Callable[[T], bool]) -> tuple[list[T], list[int]]:
+    """Return the values to keep, with their numbers."""
+    kept = [i for i, value in enumerate(values) if keep(value)]
+    return [values[i] for i in kept], [numbers[i] for i in kept]
 
 
 def _with_pairs(shards: list[plan.Shard], sidecar: pathlib.Path) -> tuple[plan.Shard, ...]:

@@ -1,14 +1,14 @@
-"""How a file is written: encoding, byte order mark, delimiter, line ends, gzip. Found from its first bytes."""
+"""How a file is written: encoding, byte order mark, line ends, gzip, and its table. Found from its first bytes."""
 
 import dataclasses
 import functools
 import re
-from collections.abc import Collection
 
 from services.ingest import failures
-from services.ingest.reading import delimiter as delimiters
 from services.ingest.reading import encoding as encodings
-from services.ingest.reading import foreign
+from services.ingest.reading import foreign, padding, table
+from services.ingest.reading import quoting as rules
+from services.ingest.request import options
 
 _UNIT_BYTES = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}
 _STATEFUL = re.compile(r"iso2022|iso-2022|utf-?_?7|hz", re.IGNORECASE)
@@ -28,8 +28,28 @@ class Dialect:
     gzip: bool = False
     # csv, none or backslash.
     quoting: str = "csv"
+    quote: str = '"'
+    # Blanks behind a delimiter belong to it.
+    spaced: bool = False
+    # Some cell of the file is quoted: a quote in one that is not is damage.
+    writer_quotes: bool = False
+    # Lines above the header, or above the first row where there is none.
+    preamble_lines: int = 0
+    # The header was found below titles that nobody said were there.
+    header_found: bool = False
+    # How many columns there are without a header; 0: there is a header.
+    unnamed: int = 0
+    # How many cells at the end of the header are empty: rows may go without them.
+    nameless: int = 0
+    # How many empty cells behind the last column say nothing.
+    surplus: int = 0
     # Neither declared nor marked nor UTF-8.
     encoding_guessed: bool = False
+
+    @property
+    def rules(self) -> rules.Rules:
+        """How its cells are quoted."""
+        return rules.Rules(self.delimiter, self.quoting, self.quote, self.spaced)
 
     @property
     def unit_bytes(self) -> int:
@@ -47,28 +67,45 @@ class Dialect:
         return not self.gzip and (self.bytewise or self.unit_bytes > 0)
 
 
-def detect(head: bytes, *, gzip: bool, encoding: str, delimiter: str, wanted: Collection[str]) -> Dialect:
+def detect(head: bytes, *, gzip: bool, encoding: str, chosen: options.Options) -> Dialect:
     """Find out how a file is written.
 
     Args:
         head: Its first encodings.HEAD_BYTES (unpacked), or all of it.
         gzip: The stored bytes are gzip.
         encoding: What the caller declared, a name of ``options.codec_name``; empty: detect.
-        delimiter: What the caller declared; empty: detect.
-        wanted: Column names that the header must hold: the best hint at the delimiter.
+        chosen: The request: what it declares, and the names that the header must hold.
 
     Raises:
-        failures.FileFailure: EMPTY_FILE, NOT_TEXT, NOT_CSV or BAD_ENCODING.
+        failures.FileFailure: EMPTY_FILE, NOT_TEXT, NOT_CSV, BAD_ENCODING or MISSING_COLUMN.
     """
     if not head:
         raise failures.FileFailure("EMPTY_FILE", "The file has 0 bytes; it must have at least a header line.")
     foreign.refuse_binary(head)
-    codec, bom_bytes = encodings.find(head, encoding)
+    # NULs behind the text are padding; only where they stand within it do they speak for UTF-16 or a binary file.
+    codec, bom_bytes = encodings.find(head.rstrip(padding.BYTES) or head, encoding)
     text = encodings.decode_head(head[bom_bytes:], codec)
-    if not text.strip("\r\n \t\0") and len(head) < encodings.HEAD_BYTES:
+    if not text.strip("\r\n \t\0\x1a") and len(head) < encodings.HEAD_BYTES:
         raise failures.FileFailure("EMPTY_FILE", "The file holds only blank lines; it must have a header line.")
     foreign.refuse_other_text(text)
-    return Dialect(codec, bom_bytes, delimiter or delimiters.find(text, wanted), _newline(text), gzip)
+    found = table.find(text, chosen, cut=len(head) >= encodings.HEAD_BYTES)
+    return Dialect(
+        encoding=codec,
+        bom_bytes=bom_bytes,
+        delimiter=found.rules.delimiter,
+        newline=_newline(text),
+        gzip=gzip,
+        quoting=found.rules.kind,
+        quote=found.rules.quote,
+        spaced=found.rules.spaced,
+        writer_quotes=found.writer_quotes,
+        preamble_lines=found.begin,
+        header_found=found.header_found,
+        unnamed=found.unnamed,
+        nameless=found.nameless,
+        surplus=found.surplus,
+        encoding_guessed=not encoding and not bom_bytes and codec != encodings.UTF8,
+    )
 
 
 def _newline(text: str) -> str:

@@ -1,20 +1,21 @@
-"""Bytes in, rows out: the CSV of a known dialect, a block at a time, with the exact source bytes of each row.
+"""Lines in, rows out: the CSV of a known dialect, a block at a time, with the exact source bytes of each row.
 
-The csv module does the parsing (``strict``), so that quoting is exact; this file feeds it lines that are cut at the
-ASCII line ends only, keeps count of bytes, and contains what is broken: a row with broken bytes or quoting becomes a
-flawed row of its own, a field without end never fills the memory.
+The csv module does the parsing (``strict``), so that quoting is exact; this file feeds it whole lines, keeps count of
+bytes and lines, and contains what is broken: a row with broken bytes or quoting becomes a flawed row of its own, a
+field without end never fills the memory.
 """
 
 import bisect
-import codecs
 import csv
-import dataclasses
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from services.ingest import failures, sources
-from services.ingest.reading import dialect, oversized
+from services.ingest.reading import ballot, dialect, encoding, oversized, padding, quoting, records
+from services.ingest.reading import block as row_blocks
+from services.ingest.reading import lines as streams
 
 BLOCK_BYTES = 1 << 20
 # A record that is longer is not parsed but skipped over, and stands as one row with the flaw field_too_long.
@@ -23,36 +24,16 @@ FIELD_LIMIT_BYTES = 1 << 20
 COLUMN_LIMIT = 20_000
 
 BAD_ENCODING = "bad_encoding"
-BAD_QUOTING = "bad_quoting"
+BAD_QUOTING = records.BAD_QUOTING
 FIELD_TOO_LONG = "field_too_long"
 
 # RECORD_LIMIT_BYTES is our own bound; csv's (a global of the process) is moved out of the way.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 # What csv says at the end of the lines inside of a quoted field (Modules/_csv.c, Reader_iternext).
 _UNFINISHED = "unexpected end of data"
-_BLANK_LINES = (b"\n", b"\r\n", b"\r")
-# Half of a surrogate pair (a cell cut in the middle of an emoji) spoils its row, not the file: it is handed on in
-# UTF-8, where it is not allowed either, and so found with its line.
-_ERRORS = "surrogatepass"
 # A character takes so many bytes in UTF-8, which limits are about, for each byte in the source at most (Thai, €).
 _UTF8_GROWTH = 3
-
-
-@dataclasses.dataclass(slots=True)
-class Block:
-    """Rows that follow each other.
-
-    ``sizes`` are their source bytes (unpacked), line ends and blank lines before them included, so that row i + 1
-    begins at the byte where row i ends.
-    """
-
-    first_row: int
-    # Of the first row's first byte, in the unpacked file.
-    offset: int
-    rows: list[list[str]]
-    sizes: list[int]
-    # Position in ``rows`` → what is wrong with the row.
-    flaws: dict[int, str]
+_MARK = "\ufeff".encode()
 
 
 class Reader:
@@ -63,7 +44,8 @@ class Reader:
         form: The file's dialect.
         offset: Byte offset of ``stream`` in the unpacked file: 0, or where a row begins.
         first_row: 1-based number of the first data row that follows; 1 at offset 0.
-        undecodable: Told the raw lines of a block with undecodable ones; may raise to stop the reading.
+        first_line: 1-based number of the line at ``offset``.
+        votes: Where the lines vote on the encoding, of a file whose encoding is a guess.
     """
 
     def __init__(
@@ -73,31 +55,34 @@ class Reader:
         *,
         offset: int = 0,
         first_row: int = 1,
-        undecodable: Callable[[list[bytes]], None] | None = None,
+        first_line: int = 1,
+        votes: ballot.Ballot | None = None,
     ) -> None:
-        self._stream = stream
-        self._form = form
+        self._rules = form.rules
         self._row = first_row
         self._offset = offset
-        self._undecodable = undecodable
-        self._header_due = offset == 0
-        self._recode = (
-            None
-            if form.bytewise
-            else codecs.getincrementaldecoder(form.encoding)(errors=_ERRORS if form.unit_bytes else "strict")
-        )
-        self._codec = form.encoding if form.bytewise else "utf-8"
-        self._size: Callable[[bytes], int] = len if not form.unit_bytes else self._wide_size
-        # Whole lines of a record that goes on, and the part of a line that does.
+        self._line = first_line
+        self._votes = votes
+        # In a page that was guessed, a line of UTF-8 is one that another program wrote: it is not garbled but rejected.
+        self._no_utf8 = form.encoding_guessed and encoding.tells_utf8(form.encoding)
+        self._at_begin = offset == 0
+        self._header_due = self._at_begin and not form.unnamed
+        # Lines above the table that are still to come.
+        self._above = form.preamble_lines if self._at_begin else 0
+        self._lines = streams.Lines(stream, form, BLOCK_BYTES, lambda: self._row, votes=votes)
+        self._codec = self._lines.codec
+        self._size = self._lines.size
+        self._quote = form.quote.encode()
+        # Whole lines of a record that goes on.
         self._pending: list[bytes] = []
-        self._tail = b""
-        # Source bytes of blank lines that wait for their row.
+        # Source bytes of blank lines that wait for their row, and how many they are.
         self._blank_bytes = 0
-        self.header: list[str] = []
-        # Blocks that held text outside ASCII and decoded without fault.
-        self.telling_blocks = 0
+        self._blank_lines = 0
+        self.header = [f"column_{number}" for number in range(1, form.unnamed + 1)]
+        # Looks at rows with quotes, and knows what it has met.
+        self.records = records.Records(form.rules, writer_quotes=form.writer_quotes)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[row_blocks.Block]:
         """Yield the rows; ``header`` is set before the first block when reading began at offset 0.
 
         Raises:
@@ -105,123 +90,121 @@ class Reader:
             failures.SourceFailure: See sources.ByteStream.
             failures.SourceUnavailable: See sources.ByteStream.
         """
-        if self._header_due:
-            self._skip_mark()
+        if self._at_begin:
+            self._offset = self._lines.skip_mark()
         at_end = False
         while not at_end:
-            data = self._data()
+            data = self._lines.data()
             at_end = not data
-            lines = self._lines(data)
-            if lines:
+            lines = self._lines.whole(data)
+            if self._above:
+                lines = self._below_preamble(lines)
+            if lines or (at_end and self._pending):
                 block = self._parse(lines, at_end=at_end)
                 if self._header_due and block.rows:
                     block = self._take_header(block)
                 if block.rows:
                     yield block
-            if len(self._tail) + sum(map(len, self._pending)) > RECORD_LIMIT_BYTES:
-                yield self._giant()
+            if len(self._lines.tail) + sum(map(len, self._pending)) > RECORD_LIMIT_BYTES:
+                block = self._giant()
+                if block.rows:
+                    yield block
         if self._header_due:
             raise failures.FileFailure("EMPTY_FILE", "The file holds only blank lines; it must have a header line.")
 
-    def _skip_mark(self) -> None:
-        left = self._form.bom_bytes
-        while left:
-            left -= len(self._stream.read(left))
-        self._offset = self._form.bom_bytes
+    def _below_preamble(self, lines: list[bytes]) -> list[bytes]:
+        """Leave out the lines that stand above the table."""
+        above = lines[: self._above]
+        self._above -= len(above)
+        self._line += len(above)
+        self._offset += sum(map(self._size, above))
+        return lines[len(above) :]
 
-    def _data(self) -> bytes:
-        """Return the next bytes, in UTF-8 where the file's own encoding hides its line ends; b"" at the end."""
-        while True:
-            data = self._whole_block()
-            if self._recode is None:
-                return data
-            try:
-                text = self._recode.decode(data, not data)
-            except UnicodeDecodeError as error:
-                raise failures.FileFailure(
-                    "BAD_ENCODING",
-                    f"The file is not written in {self._form.encoding} throughout (near row {self._row:,}: "
-                    f"{error.reason}); save it as UTF-8, or declare its encoding.",
-                ) from error
-            if text or not data:
-                return text.encode(errors=_ERRORS)
-
-    def _whole_block(self) -> bytes:
-        """Return BLOCK_BYTES, fewer only at the end: what is found must not depend on a network's pieces."""
-        data = self._stream.read(BLOCK_BYTES)
-        if not data or len(data) == BLOCK_BYTES:
-            return data
-        parts, missing = [data], BLOCK_BYTES - len(data)
-        while missing and (data := self._stream.read(missing)):
-            parts.append(data)
-            missing -= len(data)
-        return b"".join(parts)
-
-    def _lines(self, data: bytes) -> list[bytes]:
-        """Return whole lines. bytes.splitlines knows LF, CR and CRLF only, which is what CSV knows."""
-        lines = (self._tail + data).splitlines(keepends=True)
-        self._tail = b""
-        # A CR at the end may yet become CRLF.
-        if data and lines and not lines[-1].endswith(b"\n"):
-            self._tail = lines.pop()
-        if self._pending and (lines or not data):
-            lines = self._pending + lines
-            self._pending = []
-        return lines
-
-    def _parse(self, lines: list[bytes], *, at_end: bool) -> Block:
-        rows: list[list[str]] = []
-        ends: list[int] = []  # lines used up to and with row i
-        flaws: dict[int, str] = {}
-        texts, bad_lines = self._decode(lines)
-        parser = csv.reader(texts, delimiter=self._form.delimiter, strict=True)
+    def _parse(self, lines: list[bytes], *, at_end: bool) -> row_blocks.Block:
+        """Parse whole lines, those that are pending before them."""
+        marks = self._marks()
+        nothing = marks.nothing
+        fresh, lines, self._pending = lines, self._pending + lines, []
+        texts, bad_lines = self._decode(lines, fresh)
+        parsed = records.Parsed(texts, [], [], [], {})
+        parser = self._rules.parser(self._rules.readable(texts))
+        rows, ends, blanks = parsed.rows, parsed.ends, parsed.blanks
         while True:
             try:
                 for row in parser:
-                    if row:
+                    if row and not (nothing and padding.is_blank(lines[parser.line_num - 1])):
                         rows.append(row)
                         ends.append(parser.line_num)
+                    else:
+                        blanks.append(parser.line_num - 1)
                 break
             except csv.Error as error:
                 begun = ends[-1] if ends else 0
-                while begun < len(lines) and lines[begun] in _BLANK_LINES:
+                while begun < len(lines) and padding.is_blank(lines[begun]):
                     begun += 1
-                if str(error) == _UNFINISHED and not at_end:
+                unfinished = str(error) == _UNFINISHED
+                if unfinished and not at_end:
                     break
-                if str(error) == _UNFINISHED or parser.line_num - begun > 1:
-                    raise oversized.unbalanced(self._number(len(rows)), _UNFINISHED in str(error)) from error
-                flaws[len(rows)] = BAD_QUOTING
-                rows.append(next(csv.reader([texts[begun]], delimiter=self._form.delimiter)))
-                ends.append(parser.line_num)
+                if unfinished or parser.line_num - begun > 1:
+                    raise self._unbalanced(len(rows), begun, to_the_end=unfinished) from error
+                self.records.broken(parsed, begun)
+        if marks.order:
+            self.records.without_marks(parsed)
+        if marks.quotes:
+            self.records.look_at(parsed)
         for line in bad_lines:
             position = bisect.bisect_right(ends, line)
             if position < len(rows):
-                flaws[position] = BAD_ENCODING
-        return self._block(lines, rows, ends, flaws)
+                parsed.flaws[position] = BAD_ENCODING
+        return self._block(lines, parsed)
 
-    def _block(self, lines: list[bytes], rows: list[list[str]], ends: list[int], flaws: dict[int, str]) -> Block:
+    def _marks(self) -> "_Marks":
+        """Tell which rare bytes the lines in hand hold: what is not there need not be looked for in each row."""
+        seen, pending = self._lines.seen, b"".join(self._pending)
+        return _Marks(
+            quotes=self._rules.kind != quoting.NONE and (self._quote in seen or self._quote in pending),
+            # Its first byte alone is looked for in a tenth of the time.
+            order=any(_MARK[:1] in part and _MARK in part for part in (seen, pending)),
+            nothing=any(mark in seen or mark in pending for mark in (b"\0", b"\x1a")),
+        )
+
+    def _block(self, lines: list[bytes], parsed: records.Parsed) -> row_blocks.Block:
         """Count bytes, find fields that are too long, keep the lines that no row used."""
+        ends = parsed.ends
         used = ends[-1] if ends else 0
         bytes_until = list(itertools.accumulate(map(self._size, lines[:used]), initial=self._blank_bytes))
         marks = [0, *[bytes_until[end] for end in ends]]
         sizes = [end - start for start, end in itertools.pairwise(marks)]
+        lead = self._blank_lines
+        block = row_blocks.Block(
+            self._row,
+            self._offset,
+            parsed.rows,
+            sizes,
+            parsed.flaws,
+            self._line,
+            [end + lead for end in ends] if lead else ends,
+            frozenset(line + lead for line in parsed.blanks if line < used),
+            lead,
+        )
         self._keep(lines, used)
-        block = Block(self._row, self._offset, rows, sizes, flaws)
         suspect = min(FIELD_LIMIT_BYTES, RECORD_LIMIT_BYTES) // _UTF8_GROWTH
         if sizes and max(sizes) > suspect:
             for position, (start, end) in enumerate(itertools.pairwise((0, *ends))):
                 if sizes[position] > suspect:
                     self._measure(block, position, lines[start:end])
-        self._row += len(rows)
+        self._row += len(parsed.rows)
         self._offset += marks[-1]
+        self._line += used + lead if used else 0
         return block
 
-    def _measure(self, block: Block, position: int, lines: list[bytes]) -> None:
+    def _measure(self, block: row_blocks.Block, position: int, lines: list[bytes]) -> None:
         """Mark a row with a field that is too long; a record over the limit looks as if it had been skipped over.
 
         Where a block happens to end must not show: chunks are the same wherever reading began.
         """
-        record = b"".join(lines).lstrip(b"\r\n")
+        begun = next((position for position, line in enumerate(lines) if not padding.is_blank(line)), 0)
+        record = b"".join(lines[begun:])
         if len(record) > RECORD_LIMIT_BYTES:
             block.rows[position] = [oversized.beginning(record, self._codec)]
             block.flaws[position] = FIELD_TOO_LONG
@@ -231,26 +214,33 @@ class Reader:
     def _keep(self, lines: list[bytes], used: int) -> None:
         """Keep what no row used for the next block; of blank lines only how long they were."""
         if used:
-            self._blank_bytes = 0
-        while used < len(lines) and lines[used] in _BLANK_LINES:
+            self._blank_bytes = self._blank_lines = 0
+        while used < len(lines) and padding.is_blank(lines[used]):
             self._blank_bytes += self._size(lines[used])
+            self._blank_lines += 1
             used += 1
         self._pending = lines[used:]
 
-    def _decode(self, lines: list[bytes]) -> tuple[list[str], list[int]]:
-        """Return the lines as text, and which of them are not written in the encoding."""
+    def _decode(self, lines: list[bytes], fresh: list[bytes]) -> tuple[list[str], list[int]]:
+        """Return the lines as text, and which of them are not written in the encoding; the fresh ones vote on it."""
         codec = self._codec
+        votes = self._votes if self._lines.bytewise else None  # what is recoded has voted as it was stored
         try:
             # One call per line: about 60 ns, and a broken byte is pinned to its line.
             texts = [line.decode(codec) for line in lines]
         except UnicodeDecodeError:
+            if votes is not None:
+                votes.add(fresh)
             return self._decode_flawed(lines)
-        self.telling_blocks += not all(map(str.isascii, texts))
+        if votes is not None and codec == encoding.UTF8:
+            votes.add_good(texts[len(texts) - len(fresh) :])
+        elif votes is not None:
+            votes.add(fresh)
+        if self._no_utf8 and ballot.holds_utf8(lines):
+            return texts, [at for at, line in enumerate(lines) if not line.isascii() and ballot.is_utf8(line)]
         return texts, []
 
     def _decode_flawed(self, lines: list[bytes]) -> tuple[list[str], list[int]]:
-        if self._undecodable is not None:
-            self._undecodable(lines)
         codec, texts, bad = self._codec, [], []
         for position, line in enumerate(lines):
             try:
@@ -259,49 +249,68 @@ class Reader:
                 # Shown as \xNN, never dropped: the row is rejected with its cells.
                 texts.append(line.decode(codec, "backslashreplace"))
                 bad.append(position)
+                continue
+            if self._no_utf8 and not line.isascii() and ballot.is_utf8(line):
+                bad.append(position)
         return texts, bad
 
-    def _wide_size(self, line: bytes) -> int:
-        """Return how many bytes of UTF-16 or UTF-32 a line took."""
-        if line.isascii():
-            return len(line) * self._form.unit_bytes
-        return len(line.decode(errors=_ERRORS).encode(self._form.encoding, _ERRORS))
+    def _unbalanced(self, position: int, line: int, *, to_the_end: bool) -> failures.FileFailure:
+        """The header is row 0 until it is taken."""
+        row = self._row + position - (1 if self._header_due else 0)
+        return oversized.unbalanced(row, self._line + self._blank_lines + line, to_the_end=to_the_end)
 
-    def _number(self, position: int) -> int:
-        """Return a row's number for people: the header is row 0 until it is taken."""
-        return self._row + position - (1 if self._header_due else 0)
-
-    def _take_header(self, block: Block) -> Block:
+    def _take_header(self, block: row_blocks.Block) -> row_blocks.Block:
         self._header_due = False
-        flaw = block.flaws.pop(0, "")
+        flaw = block.flaws.get(0, "")
         if flaw:
-            raise failures.FileFailure("NO_HEADER", f"The header line cannot be read ({flaw}); repair it.")
-        self.header = block.rows.pop(0)
+            raise failures.FileFailure(
+                "NO_HEADER", f"The header in line {block.line_of(0):,} cannot be read ({flaw}); repair it."
+            )
+        self.header = block.rows[0]
         if len(self.header) > COLUMN_LIMIT:
             raise failures.FileFailure(
                 "TOO_MANY_COLUMNS", f"The header has {len(self.header):,} columns; {COLUMN_LIMIT:,} are the limit."
             )
         self._row -= 1
-        offset = block.offset + block.sizes.pop(0)
-        flaws = {position - 1: what for position, what in block.flaws.items()}
-        return Block(block.first_row, offset, block.rows, block.sizes, flaws)
+        rows = block.part(1, len(block.rows))
+        rows.first_row -= 1
+        return rows
 
-    def _giant(self) -> Block:
+    def _giant(self) -> row_blocks.Block:
         """Skip a record over the limit in flat memory; it is one row, with its beginning as its only cell."""
-        if self._header_due:
+        if self._header_due or self._above:
             raise failures.FileFailure(
                 "NO_HEADER", f"The first {RECORD_LIMIT_BYTES >> 20} MiB hold no whole header line; send a CSV."
             )
-        begun = b"".join(self._pending) + self._tail
-        skip = oversized.Skip(self._data, self._form.delimiter.encode(), self._row)
-        size, self._tail = skip.over(begun, self._size)
+        begun = b"".join(self._pending) + self._lines.tail
+        more = oversized.More(self._lines.data)
+        count = streams.Count(self._size)
+        skip = oversized.Skip(more, self._rules, self._row, self._line + self._blank_lines)
+        self._lines.tail = skip.over(begun, count.add)
         self._pending = []
-        size += self._blank_bytes
-        self._blank_bytes = 0
-        block = Block(self._row, self._offset, [[oversized.beginning(begun, self._codec)]], [size], {0: FIELD_TOO_LONG})
+        if more.padding_only and len(record := begun.rstrip(padding.BYTES)) <= RECORD_LIMIT_BYTES:
+            # The file ended, and all that made the record so long was the NULs behind it.
+            return self._parse(record.splitlines(keepends=True), at_end=True)
+        size = count.bytes + self._blank_bytes
+        row = [oversized.beginning(begun, self._codec)]
+        flaw = {0: FIELD_TOO_LONG}
+        ends = [self._blank_lines + count.lines]
+        block = row_blocks.Block(self._row, self._offset, [row], [size], flaw, self._line, ends, lead=self._blank_lines)
         self._row += 1
         self._offset += size
+        self._line = block.line_at(1)
+        self._blank_bytes = self._blank_lines = 0
         return block
+
+
+class _Marks(NamedTuple):
+    """Rare bytes."""
+
+    quotes: bool
+    # Of a byte order mark.
+    order: bool
+    # NUL, or the end mark of DOS.
+    nothing: bool
 
 
 def _has_long_field(row: list[str]) -> bool:

@@ -1,1 +1,1 @@
-"""The rows that were not used. ``export`` writes them as a file; ``retrying`` picks those that are tried again."""
+"""The rows that were not used. ``reading`` finds them, in ledger and source; ``export`` writes the file."""

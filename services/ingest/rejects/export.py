@@ -1,48 +1,90 @@
-"""Rejected rows as a file: the original columns, row_number, reason, message; CSV or JSON lines."""
+"""Rejected rows as a file, CSV or JSON lines: the source's columns, and ours.
+
+The CSV can be mended and loaded again: what a cell holds is what the source had, but for cells that a spreadsheet would
+run. A column of the source that has the name of one of ours is called csv_<name>.
+"""
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import orjson
-from vectorline.v1 import ledger_pb2
 
-from services.ingest import failures, threads
-from services.ingest.splitting import task_source
+from services.ingest.contract import metadata
+from services.ingest.reading import reader
 
 FLUSH_BYTES = 64 << 10
-# Spreadsheets run cells that begin like this (OWASP: CSV injection).
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
-EXTRA = ("row_number", "reason", "message")
+# Spreadsheets run cells that begin like this (OWASP: CSV injection; the wide forms, too).
+DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# Signed numbers, amounts, telephone numbers: nothing in them can name a function, a file or a command.
+_NUMBER = re.compile(r"[+-][\d .,()/-]*\d[\d .,()/-]*([eE][+-]?\d+)?%?", re.ASCII)
+_NUMBER_CHARACTERS = 64
+EXTRA = ("row_number", "line_number", "reason", "message", "line_text")
+# Of these the cells are no cells: the reader gives the line as it stands.
+_UNPARSED = frozenset({reader.BAD_QUOTING, reader.BAD_ENCODING, reader.FIELD_TOO_LONG})
 
-Line = tuple[int, str, str, Sequence[str]]
+
+class Line(NamedTuple):
+    """One row that was not used."""
+
+    # 1-based, without the header.
+    row_number: int
+    # 1-based line of the file where it begins; 0: not known.
+    line_number: int
+    reason: str
+    message: str
+    cells: Sequence[str]
 
 
 class Export:
-    """Writes lines in one of the two forms."""
+    """Writes lines in one of the two forms.
 
-    def __init__(self, form: str, columns: Sequence[str]) -> None:
+    Args:
+        form: csv or jsonl; empty: csv.
+        columns: The source's.
+        delimiter: The source's, in which a line that is shown as it stands is written.
+    """
+
+    def __init__(self, form: str, columns: Sequence[str], delimiter: str = ",") -> None:
         self.content_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
         self._jsonl = form == "jsonl"
-        self._columns = columns
+        self._columns = metadata.set_apart(columns, EXTRA)
+        self._delimiter = delimiter or ","
         self._buffer = io.StringIO()
         self._writer = csv.writer(self._buffer)
         if not self._jsonl:
-            self._writer.writerow([*map(_harmless, columns), *EXTRA])
+            self._writer.writerow([*map(_harmless, self._columns), *EXTRA])
 
     def add(self, line: Line) -> None:
         """Add one row."""
-        number, reason, message, cells = line
+        cells, text = self._parsed(line)
         if self._jsonl:
-            row = {**dict(zip(self._columns, cells, strict=False)), **dict(zip(EXTRA, line[:3], strict=True))}
-            if len(cells) > len(self._columns):
-                row["surplus_cells"] = list(cells[len(self._columns) :])
-            self._buffer.write(orjson.dumps(row).decode() + "\n")
+            self._add_object(line, cells, text)
             return
-        width = len(self._columns)
-        padded = [*cells[:width], *[""] * (width - len(cells))]
-        surplus = f" Surplus cells: {list(cells[width:])}" if len(cells) > width else ""
-        self._writer.writerow([*map(_harmless, padded), number, reason, message + surplus])
+        padded = [*cells[: len(self._columns)], *[""] * (len(self._columns) - len(cells))]
+        ours = (line.row_number, line.line_number or "", line.reason, line.message, text)
+        self._writer.writerow([*map(_harmless, padded), *ours[:3], *map(_harmless, ours[3:])])
+
+    def _add_object(self, line: Line, cells: Sequence[str], text: str) -> None:
+        row: dict[str, Any] = dict(zip(self._columns, cells, strict=False))
+        row |= {"row_number": line.row_number, "reason": line.reason, "message": line.message}
+        if line.line_number:
+            row["line_number"] = line.line_number
+        if text:
+            row["line_text"] = text
+        self._buffer.write(orjson.dumps(row).decode() + "\n")
+
+    def _parsed(self, line: Line) -> tuple[Sequence[str], str]:
+        """The row's cells, and the line as it stands where cells do not say all of it."""
+        if line.reason in _UNPARSED and len(line.cells) == 1 < len(self._columns):
+            return (), line.cells[0]
+        if len(line.cells) <= len(self._columns):
+            return line.cells, ""
+        out = io.StringIO()
+        csv.writer(out, delimiter=self._delimiter, lineterminator="").writerow(line.cells)
+        return line.cells[: len(self._columns)], out.getvalue()
 
     def full(self) -> bool:
         """Enough is gathered for a message."""
@@ -56,55 +98,7 @@ class Export:
         return data
 
 
-async def lines(
-    stored: AsyncIterator[ledger_pb2.ReadRejectsResponse], source: task_source.Opened | None
-) -> AsyncIterator[Line]:
-    """The rejects chunk by chunk; cells that were not stored are read again from the source, if it is still there."""
-    async for part in stored:
-        if part.reason:
-            async for line in _failed_chunk(part, source):
-                yield line
-        for reject in part.rejects:
-            cells: Sequence[str] = list(reject.cells)
-            if not cells and source is not None:
-                cells = await _cells(source, reject.row_number)
-            yield reject.row_number, reject.reason, reject.message, cells
-
-
-async def skipped(source: task_source.Opened) -> AsyncIterator[Line]:
-    """The rows left out on purpose, read again from the source."""
-    chosen = source.plan.selected
-    wanted = None
-    if chosen is not None:
-        wanted = {row for number in range(len(chosen.chunks)) for row in chosen.rows_of(number)}
-    async for row in threads.iterate(source.rows(1, source.plan.rows_total)):
-        if row.skipped and (wanted is None or row.row_number in wanted):
-            yield row.row_number, row.reason, row.message, row.cells
-
-
-async def _failed_chunk(part: ledger_pb2.ReadRejectsResponse, source: task_source.Opened | None) -> AsyncIterator[Line]:
-    """Every row of a chunk that was failed by its header alone."""
-    message = "The chunk with this row killed its worker again and again; it was failed unread."
-    if source is None:
-        for number in range(part.first_row, part.first_row + part.rows):
-            yield number, part.reason, message, []
-        return
-    numbers = list(source.rows_of_chunk(part.chunk, part.first_row, part.rows))
-    wanted = frozenset(numbers)
-    async for row in threads.iterate(source.rows(numbers[0], numbers[-1] - numbers[0] + 1)):
-        if not row.skipped and row.row_number in wanted:
-            yield row.row_number, part.reason, message, row.cells
-
-
-async def _cells(source: task_source.Opened, row_number: int) -> Sequence[str]:
-    rows: Iterator[Sequence[str]] = (row.cells for row in source.rows(row_number, 1))
-    try:
-        async for cells in threads.iterate(rows):
-            return cells
-    except (failures.Failure, failures.SourceUnavailable):
-        pass  # the source changed or is gone: the row's number and reason are still told
-    return []
-
-
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(DANGEROUS) else cell
+    if not cell.startswith(DANGEROUS) or (len(cell) <= _NUMBER_CHARACTERS and _NUMBER.fullmatch(cell)):
+        return cell
+    return f"'{cell}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from vectorline.v1 import ingest_pb2
 
 from services.ingest.request import template, types
-from services.runtime import errors
+from services.runtime import errors, index_names
 
 DATA_SOURCES = ("s3_csv", "metabase", "upload", "local_csv")
 CSV_SOURCES = ("s3_csv", "upload", "local_csv")
@@ -32,9 +32,10 @@ DELIMITERS = (",", ";", "|", "\t")
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t"}
 BATCH_SIZE = range(100, 10_001)
 CHUNK_SIZE = range(100, 100_001)
-NAMESPACE_BYTES = 512
 KEY_BYTES = 1_024  # S3's own limit of a key
 NAME_BYTES = 1_024
+# Of a column; a header may have names as long as a question of a survey.
+COLUMN_NAME_BYTES = 65_536
 REQUEST_ID_BYTES = 256
 COLUMN_NAMES = 10_000
 # Python knows them as text encodings, yet no file is written in them, or reading one can be made to hang.
@@ -152,18 +153,18 @@ class _Checks:
         made = Options(
             data_source=data_source,
             question_id=self.question_id(data_source, defaults),
-            s3_key=self.text("s3_key", "", KEY_BYTES),
+            s3_key=self.key(),
             start_date=dates[0],
             end_date=dates[1],
             batch_size=self.number("batch_size", BATCH_SIZE, defaults.batch_size),
             chunk_size=self.number("chunk_size", CHUNK_SIZE, defaults.chunk_size),
-            namespace=self.text("namespace", defaults.namespace, NAMESPACE_BYTES),
+            namespace=self.namespace(defaults),
             priority=self.choice("priority", PRIORITIES),
             mode=self.mode(),
             sanitizer=self.choice("sanitizer", SANITIZERS),
             metadata=self.choice("metadata", METADATA),
-            id_column=self.text("id_column", "id", NAME_BYTES).strip(),
-            text_column=self.text("text_column", "formatted_text", NAME_BYTES).strip(),
+            id_column=self.column("id_column", "id"),
+            text_column=self.column("text_column", "formatted_text"),
             text_template=self.template(),
             metadata_columns=self.names("metadata_columns"),
             exclude_columns=self.names("exclude_columns"),
@@ -171,7 +172,7 @@ class _Checks:
             on_long_text=self.choice("on_long_text", ON_LONG_TEXT),
             delimiter=self.delimiter(),
             encoding=self.encoding(),
-            date_column=self.text("date_column", "created_at", NAME_BYTES).strip(),
+            date_column=self.column("date_column", "created_at"),
             upload_id=self.text("upload_id", "", NAME_BYTES),
             request_id=self.text("request_id", "", REQUEST_ID_BYTES),
             quoting=self.choice("quoting", QUOTING),
@@ -215,6 +216,15 @@ class _Checks:
             self.bad(field, f"is {value[:50]!r}; must be one of {', '.join(allowed)}" if value else _needed(allowed))
         return value
 
+    def key(self) -> str:
+        """Any key that S3 takes: blanks of every kind and signs of every script are characters like others."""
+        value = self.request.s3_key
+        if len(value.encode("utf-8")) > KEY_BYTES:
+            self.bad("s3_key", f"is longer than {KEY_BYTES:,} bytes of UTF-8")
+        elif "\0" in value:
+            self.bad("s3_key", "has a NUL character, which no key or path has; leave it out")
+        return value
+
     def text(self, field: str, default: str, limit: int) -> str:
         value: str = getattr(self.request, field) or default
         if len(value.encode("utf-8")) > limit:
@@ -224,6 +234,21 @@ class _Checks:
         elif default and not value.strip():
             self.bad(field, f"is blank; leave it out for {default!r}")
         return value
+
+    def namespace(self, defaults: Defaults) -> str:
+        value = self.request.namespace or defaults.namespace
+        if problem := index_names.problem(value):
+            self.bad("namespace", problem)
+        return value
+
+    def column(self, field: str, default: str) -> str:
+        """Any name that a header can have, line ends and other controls included."""
+        value: str = getattr(self.request, field) or default
+        if len(value.encode("utf-8")) > COLUMN_NAME_BYTES:
+            self.bad(field, f"is longer than {COLUMN_NAME_BYTES:,} bytes of UTF-8")
+        elif not value.strip():
+            self.bad(field, f"is blank; leave it out for {default!r}")
+        return value.strip()
 
     def number(self, field: str, allowed: range, default: int) -> int:
         if not self.request.HasField(field):  # type: ignore[arg-type]  # the name of an optional field

@@ -25,20 +25,23 @@ class Template:
     columns: tuple[str, ...]
 
     def render(self, columns: Sequence[str]) -> Render:
-        """Return a function from a row's cells to its text.
+        """Return a function from a row's cells to its text, which is "" where all its columns are blank.
 
         Raises:
             KeyError: A column of the template is not among ``columns``; its argument is the name.
         """
         positions = {name: position for position, name in reversed(list(enumerate(columns)))}
-        head, pairs = self.literals[0], []
+        head, pairs = self.literals[0], list[tuple[int, str]]()
         for column, literal in zip(self.columns, self.literals[1:], strict=True):
             if column not in positions:
                 raise KeyError(column)
             pairs.append((positions[column], literal))
 
         def text(cells: Sequence[str]) -> str:
-            return head + "".join([cells[position] + literal for position, literal in pairs])
+            for position, _ in pairs:
+                if cells[position] and not cells[position].isspace():
+                    return head + "".join([cells[position] + literal for position, literal in pairs])
+            return ""
 
         return text
 

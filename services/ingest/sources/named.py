@@ -26,6 +26,8 @@ class Allowed:
     buckets: tuple[str, ...] = ()
     # Of local_csv; None: local files are off.
     local_folder: pathlib.Path | None = None
+    # Agree to pay where a bucket's owner lets its readers pay.
+    requester_pays: bool = False
 
 
 class Sources:
@@ -63,17 +65,32 @@ class Sources:
             return f"This key of the bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names the prefixes that are."
         return f"The bucket {bucket!r} is not allowed; S3_ALLOWED_BUCKETS names those that are."
 
+    def names(self, request: ingest_pb2.ProcessRequest) -> tuple[str, ...]:
+        """What lists of allowed sources may call the request's source; nothing: it is the caller's own upload."""
+        if request.data_source == "metabase":
+            return ("metabase",)
+        if request.data_source == "local_csv":
+            return (f"local:{request.s3_key}",)
+        if request.data_source != "s3_csv":
+            return ()
+        uri = self._uri(request.s3_key)
+        own = f"s3://{self._allowed.bucket}/"
+        return (uri.removeprefix(own), uri) if uri.startswith(own) else (uri,)
+
     def of_request(self, chosen: options.Options) -> sources.Source:
         """The source that a request names."""
         if chosen.data_source == "local_csv":
             return self._local(chosen.s3_key)
-        return s3.S3Source(self._client, self._uri(chosen.s3_key))
+        return self._s3(self._uri(chosen.s3_key))
 
     def of_pin(self, pinned: sources.Pinned) -> sources.Source:
         """The source that was pinned."""
         if pinned.uri.startswith(local.URI_PREFIX):
             return self._local(pinned.uri)
-        return s3.S3Source(self._client, pinned.uri)
+        return self._s3(pinned.uri)
+
+    def _s3(self, uri: str) -> s3.S3Source:
+        return s3.S3Source(self._client, uri, requester_pays=self._allowed.requester_pays)
 
     def _local(self, path: str) -> local.LocalSource:
         return local.LocalSource(self._allowed.local_folder, path)

@@ -10,6 +10,7 @@ import urllib3.exceptions
 from botocore import exceptions as aws
 
 from services.ingest import failures, sources
+from services.ingest.sources import s3_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,9 +21,6 @@ FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 10.0
 _DISCARD_BYTES = 1 << 20
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NotFound"})
-_FORBIDDEN = frozenset({"401", "403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
-_CHANGED = frozenset({"412", "PreconditionFailed", "304"})
 # Broken in transit: worth a new request from the position reached.
 _BROKEN = (urllib3.exceptions.HTTPError, aws.HTTPClientError, aws.IncompleteReadError, OSError)
 
@@ -33,21 +31,36 @@ class S3Source:
     Args:
         client: A boto3 S3 client; its own retries should be few, since reads are resumed here.
         uri: ``s3://bucket/key``.
+        requester_pays: Agree to pay for what is read where a bucket's owner lets its readers pay.
         sleep: Waits that many seconds between attempts.
     """
 
-    def __init__(self, client: "S3Client", uri: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        client: "S3Client",
+        uri: str,
+        *,
+        requester_pays: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._uri = uri
-        self._bucket, _, self._key = uri.removeprefix("s3://").partition("/")
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        self._where: dict[str, str] = {"Bucket": bucket, "Key": key}
+        if requester_pays:
+            self._where["RequestPayer"] = "requester"
         self._sleep = sleep
 
     def pin(self) -> sources.Pinned:
         """Return version, ETag and size as of now."""
         try:
-            head = self._client.head_object(Bucket=self._bucket, Key=self._key)
+            head: Any = self._client.head_object(**self._where)  # type: ignore[arg-type]  # a request built by parts
         except aws.ClientError as error:
-            raise _translated(error, self._uri) from error
+            raise self._explained(error) from error
+        except aws.ParamValidationError as error:
+            raise failures.SourceFailure(
+                "SOURCE_NOT_FOUND", f"{self._uri} is no name that S3 could have; look at bucket and key."
+            ) from error
         except (aws.BotoCoreError, *_BROKEN) as error:
             raise _unavailable(self._uri) from error
         version = head.get("VersionId", "")
@@ -60,6 +73,31 @@ class S3Source:
             display_name=self._uri,
         )
 
+    def _explained(self, error: aws.ClientError) -> Exception:
+        """What a HEAD was refused for. Its answer has no body: a GET of one byte names the reason."""
+        found = s3_errors.verdict(error)
+        if found.kind in (s3_errors.Kind.MISSING, s3_errors.Kind.TRANSIENT):
+            return _told(found, self._uri)
+        try:
+            self._client.get_object(**self._where, Range="bytes=0-0")["Body"].close()  # type: ignore[arg-type]
+        except aws.ClientError as told:
+            found = s3_errors.verdict(told)
+        except (aws.BotoCoreError, *_BROKEN):
+            return _unavailable(self._uri)
+        if found.kind is s3_errors.Kind.FORBIDDEN and self._readers_pay():
+            found = s3_errors.REQUESTER_PAYS
+        return _told(found, self._uri)
+
+    def _readers_pay(self) -> bool:
+        """Whether the object shows itself to one who would pay; S3 refuses others with a plain AccessDenied."""
+        if "RequestPayer" in self._where:
+            return False
+        try:
+            self._client.head_object(**self._where, RequestPayer="requester")  # type: ignore[arg-type]
+        except (aws.ClientError, aws.BotoCoreError, *_BROKEN):
+            return False
+        return True
+
     def open(self, pinned: sources.Pinned, offset: int = 0) -> "S3Stream":
         """Read the pinned object from a byte offset on; broken connections are resumed where they broke."""
         stream = S3Stream(self.request, pinned, offset, sleep=self._sleep)
@@ -68,7 +106,7 @@ class S3Source:
 
     def request(self, pinned: sources.Pinned, offset: int) -> Any:
         """Return the body of the pinned object, standing at ``offset``."""
-        arguments: dict[str, str] = {"Bucket": self._bucket, "Key": self._key}
+        arguments = dict(self._where)
         if pinned.version_id:
             arguments["VersionId"] = pinned.version_id
         else:
@@ -179,20 +217,14 @@ def _some(body: Any, size: int) -> bytes:
 
 
 def _translated(error: aws.ClientError, uri: str) -> Exception:
-    code = error.response.get("Error", {}).get("Code", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in _MISSING or status == 404:
-        return failures.SourceFailure("SOURCE_NOT_FOUND", f"{uri} does not exist; look at bucket and key.")
-    if code in _CHANGED or status == 412:
-        return _changed(uri)
-    if code in _FORBIDDEN or status in (401, 403):
-        return failures.SourceFailure(
-            "SOURCE_FORBIDDEN",
-            f"{uri} may not be read by this service, or does not exist; it needs s3:GetObject (and s3:ListBucket).",
-        )
-    if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "ThrottlingException", "503", "500"):
-        return _unavailable(uri)
-    return failures.SourceFailure("SOURCE_UNREADABLE", f"{uri} cannot be read: S3 answers {code or status}.")
+    return _told(s3_errors.verdict(error), uri)
+
+
+def _told(verdict: s3_errors.Verdict, uri: str) -> Exception:
+    words = f"{uri} {verdict.words}."
+    if verdict.kind is s3_errors.Kind.TRANSIENT:
+        return failures.SourceUnavailable(words)
+    return failures.SourceFailure(verdict.kind.value, words)
 
 
 def _changed(uri: str) -> failures.SourceFailure:

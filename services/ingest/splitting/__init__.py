@@ -1,4 +1,5 @@
 """Pinned source and plan make chunks.
 
-``split`` is the pure function, ``cursor`` reads from a row on, ``task_source`` opens both for a task.
+``split`` is the pure function, ``reread`` reads single rows again, ``task_source``
+opens both for a task.
 """

@@ -1,38 +1,28 @@
 """A pinned source and its plan, made into chunks. Pure: chunk n always holds the same rows, and the same bytes."""
 
 import dataclasses
+import secrets
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
+import prometheus_client
+import structlog
 from vectorline.v1 import chunk_pb2
 
 from services.ingest import failures, sources
-from services.ingest.contract import contract, metadata
-from services.ingest.planning import cutter, duplicates, plan
-from services.ingest.reading import reader
-from services.ingest.request import options
-from services.ingest.splitting import cursor
+from services.ingest.contract import context, contract
+from services.ingest.planning import cursor, cutter, duplicates, plan
+from services.ingest.reading import block as blocks
 from services.runtime import stages
 
+log = structlog.get_logger()
+
+DEFECTS = prometheus_client.Counter("vectorline_row_defects", "Rows rejected because our own code fell over them.")
 READ = stages.Stage("read")
 
 # Cells of rejects are shown, not indexed: they are cut so that a chunk stays small.
 CELL_BYTES = 64 << 10
 CELLS_BYTES = 256 << 10
 _SHORTEST_CUT_BYTES = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Context:
-    """What the rows' metadata say about their task."""
-
-    task_id: str
-    options: options.Options
-    # Metadata ``source`` and ``s3_key`` of every row.
-    source: str
-    s3_key: str
-    # RFC 3339; the task's created_at and not the clock, since a chunk split again must be the same.
-    processed_at: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,23 +37,16 @@ class Chunk:
     rejected: int
     # A serialised vectorline.v1.ChunkRows, not compressed.
     payload: bytes
-
-
-class Rebuilt(NamedTuple):
-    """A row read again: its number (1-based), cells, and why it was not used (empty: it was)."""
-
-    row_number: int
-    cells: list[str]
-    reason: str
-    message: str
-    skipped: bool
+    # Usable rows whose metadata hold less than the whole text, and the first of them (0: there is none).
+    texts_cut: int = 0
+    first_cut: int = 0
 
 
 def split(
     source: sources.Source,
     pinned: sources.Pinned,
     made: plan.Plan,
-    context: Context,
+    task: context.Context,
     pairs: duplicates.Slices,
     *,
     first_chunk: int = 0,
@@ -75,7 +58,7 @@ def split(
         source: Where the bytes are.
         pinned: Which bytes.
         made: The scan's plan.
-        context: See Context.
+        task: See context.Context.
         pairs: Reads the duplicates sidecar.
         first_chunk: Leave out the chunks before it.
         only: Says which chunks are wanted (None: all); asked once for each chunk, a shard of 256 at a time, when its
@@ -86,8 +69,8 @@ def split(
         failures.SourceFailure: The bytes cannot be had.
         failures.SourceUnavailable: The bytes cannot be had now.
     """
-    splitter = _Splitter(made, context, pairs)
-    reading = cursor.Cursor(source, pinned, made)
+    splitter = _Splitter(made, task, pairs)
+    reading = cursor.Cursor(source, pinned, made, task.options)
     try:
         for index in range(made.shard_of_chunk(first_chunk), len(made.shards)):
             numbers = range(max(first_chunk, made.shards[index].first_chunk), made.shard_end(index)[0])
@@ -98,64 +81,19 @@ def split(
         reading.close()
 
 
-def rebuild(
-    source: sources.Source,
-    pinned: sources.Pinned,
-    made: plan.Plan,
-    context: Context,
-    pairs: duplicates.Slices,
-    *,
-    first_row: int,
-    rows: int,
-) -> Iterator[Rebuilt]:
-    """Read a range of rows again, for the export of rejects: cells as read, and what the contract says of each.
-
-    Args:
-        source: See split.
-        pinned: See split.
-        made: See split.
-        context: See split.
-        pairs: See split.
-        first_row: 1-based.
-        rows: How many.
-
-    Raises:
-        failures.FileFailure: See split.
-        failures.SourceFailure: See split.
-        failures.SourceUnavailable: See split.
-    """
-    splitter = _Splitter(made, context, pairs)
-    reading = cursor.Cursor(source, pinned, made)
-    end = min(first_row + rows, made.rows_total + 1)
-    try:
-        while first_row < end:
-            index = made.shard_of_row(first_row)
-            shard_end = min(end, made.shard_end(index)[1])
-            yield from splitter.rebuilt(index, reading.shard(index), first_row, shard_end)
-            first_row = shard_end
-    finally:
-        reading.close()
-
-
 class _Splitter:
     """Judges the rows of one task's source and packs them."""
 
-    def __init__(self, made: plan.Plan, context: Context, pairs: duplicates.Slices) -> None:
+    def __init__(self, made: plan.Plan, task: context.Context, pairs: duplicates.Slices) -> None:
         self._plan = made
-        self._context = context
+        self._task = task
         self._pairs = pairs
-        self._contract = contract.Contract(made.columns, made.types, context.options)
-        self._selected: dict[int, frozenset[int]] | None = None
-        if made.selected is not None:
-            self._selected = {
-                chunk: frozenset(made.selected.rows_of(number))
-                for number, (chunk, _) in enumerate(made.selected.chunks)
-            }
+        self._contract = made.row_contract(task.options)
 
-    def shard(self, index: int, blocks: Iterator[reader.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
+    def shard(self, index: int, blocks: Iterator[blocks.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
         """Yield the wanted chunks of a shard, given its rows."""
         begun = self._plan.shards[index]
-        builder = self._builder(begun.first_chunk, begun.first_row, self._duplicates(index))
+        builder = self._builder(begun.first_chunk, begun.first_row, firsts_of(begun, self._pairs))
         cutting, last = cutter.Cutter(self._plan.chunk_size), max(wanted)
         for block in blocks:
             start = 0
@@ -169,37 +107,17 @@ class _Splitter:
                     yield builder.chunk()
                 if builder.number == last:
                     return
-                builder = self._builder(builder.number + 1, block.first_row + position, builder.duplicates)
+                builder = self._builder(builder.number + 1, block.first_row + position, builder.firsts)
         if builder.number != self._plan.shard_end(index)[0] - 1:
             raise failures.SourceFailure("SOURCE_CHANGED", "The source gives other chunks than its scan; start anew.")
         if builder.number in wanted:
             yield builder.chunk()
 
-    def rebuilt(self, index: int, blocks: Iterator[reader.Block], first_row: int, end_row: int) -> Iterator[Rebuilt]:
-        """Yield what became of some rows of a shard."""
-        repeated = self._duplicates(index)
-        common = metadata.Common({}, b"")
-        for block in blocks:
-            for position, cells in enumerate(block.rows):
-                row = block.first_row + position
-                if row >= end_row:
-                    return
-                if row >= first_row:
-                    flaw = block.flaws.get(position, "")
-                    outcome = self._contract.judge(cells, flaw, repeated.get(row, 0), 0, common)
-                    yield _rebuilt(row, cells, outcome)
-
-    def _duplicates(self, index: int) -> dict[int, int]:
-        begun = self._plan.shards[index]
-        if not begun.pairs:
-            return {}
-        return duplicates.read(
-            self._pairs(begun.first_pair * duplicates.PAIR_BYTES, begun.pairs * duplicates.PAIR_BYTES)
-        )
-
-    def _builder(self, number: int, first_row: int, repeated: dict[int, int]) -> "_Builder":
-        selected = self._selected.get(number) if self._selected is not None else None
-        return _Builder(number, first_row, self._contract, self._context, repeated, selected=selected)
+    def _builder(self, number: int, first_row: int, firsts: duplicates.Firsts) -> "_Builder":
+        chosen, selected = self._plan.selected, None
+        if chosen is not None and number in chosen.by_source_chunk:
+            selected = frozenset(chosen.rows_of(chosen.by_source_chunk[number]))
+        return _Builder(number, first_row, self._contract, self._task, firsts, selected=selected)
 
 
 class _Builder:
@@ -210,35 +128,31 @@ class _Builder:
         number: int,
         first_row: int,
         judge: contract.Contract,
-        context: Context,
-        repeated: dict[int, int],
+        task: context.Context,
+        firsts: duplicates.Firsts,
         *,
         selected: frozenset[int] | None,
     ) -> None:
         self.number = number
-        self.duplicates = repeated
+        self.firsts = firsts
         self._first_row = first_row if selected is None else min(selected)
         self._selected = selected
         self._contract = judge
-        self._common = judge.encoder.common(
-            {
-                "source": context.source,
-                "s3_key": context.s3_key,
-                "chunk_id": number,
-                "task_id": context.task_id,
-                "question_id": context.options.question_id,
-                "processed_at": context.processed_at,
-            }
-        )
-        self._message = chunk_pb2.ChunkRows(namespace=context.options.namespace, common_metadata=self._common.entries)
+        self._common = judge.common(task, number)
+        self._message = chunk_pb2.ChunkRows(namespace=task.options.namespace, common_metadata=self._common.entries)
         # Rows of the source's chunk so far, selected or not: a row's place in its chunk stays.
         self._position = 0
         self._rows = 0
         self._skipped = 0
+        self._texts_cut = self._first_cut = 0
+        # The first row over which our code fell, what that came to, and how many there are.
+        self._defect: tuple[int, contract.Defect] | None = None
+        self._defects = 0
 
-    def add(self, block: reader.Block, start: int, end: int) -> None:
+    def add(self, block: blocks.Block, start: int, end: int) -> None:
         """Add the block's rows ``start`` to ``end`` (exclusive)."""
-        judge, first_of = self._contract.judge, self.duplicates.get
+        judge = self._contract.judge
+        first_of = self.firsts.between(block.first_row + start, block.first_row + end).get
         flaw_of, usable, common = block.flaws.get, self._message.rows, self._common
         selected = self._selected
         for position in range(start, end):
@@ -250,15 +164,36 @@ class _Builder:
             self._rows += 1
             if type(outcome) is contract.Usable:
                 usable.add(row_number=row, vector_id=outcome.vector_id, text=outcome.text, metadata=outcome.metadata)
+                if outcome.text_cut:
+                    self._texts_cut += 1
+                    self._first_cut = self._first_cut or row
             elif isinstance(outcome, contract.Reject):
-                self._message.rejects.add(
-                    row_number=row, reason=outcome.reason, message=outcome.message, cells=cut_cells(cells)
-                )
+                self._reject(row, block.line_of(position), cells, outcome)
             else:
                 self._skipped += 1
 
+    def _reject(self, row: int, line: int, cells: Sequence[str], outcome: contract.Reject) -> None:
+        self._message.rejects.add(
+            row_number=row, line=line, reason=outcome.reason, message=outcome.message, cells=cut_cells(cells)
+        )
+        if isinstance(outcome, contract.Defect):
+            self._defects += 1
+            self._defect = self._defect or (row, outcome)
+
     def chunk(self) -> Chunk:
-        """Return the chunk of the rows added."""
+        """Return the chunk of the rows added; defects of ours among them are told once."""
+        if self._defect is not None:
+            row, defect = self._defect
+            DEFECTS.inc(self._defects)
+            log.error(
+                "Rows were rejected because of a defect of ours.",
+                action="row_defect",
+                incident=secrets.token_hex(8),
+                chunk=self.number,
+                rows=self._defects,
+                row=row,
+                exc_info=defect.error,
+            )
         return Chunk(
             number=self.number,
             first_row=self._first_row,
@@ -266,7 +201,14 @@ class _Builder:
             skipped=self._skipped,
             rejected=len(self._message.rejects),
             payload=self._message.SerializeToString(deterministic=True),
+            texts_cut=self._texts_cut,
+            first_cut=self._first_cut,
         )
+
+
+def firsts_of(shard: plan.Shard, pairs: duplicates.Slices) -> duplicates.Firsts:
+    """The rows of a shard whose id an earlier row has."""
+    return duplicates.Firsts(pairs, shard.first_pair, shard.pairs)
 
 
 def cut_cells(cells: Sequence[str]) -> list[str]:
@@ -286,9 +228,3 @@ def _cut(cell: str, limit: int) -> str:
         return cell
     # The cut may fall inside of a character; what is left of it is dropped.
     return f"{data[:limit].decode(errors='ignore')}… [cut: {len(data):,} bytes]"
-
-
-def _rebuilt(row: int, cells: list[str], outcome: contract.Outcome) -> Rebuilt:
-    if isinstance(outcome, contract.Usable):
-        return Rebuilt(row, cells, "", "", skipped=False)
-    return Rebuilt(row, cells, outcome.reason, outcome.message, skipped=isinstance(outcome, contract.Skip))

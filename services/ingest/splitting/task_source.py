@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 
 from services.ingest import ledger_client, sources
+from services.ingest.contract import context
 from services.ingest.planning import duplicates, plan, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
-from services.ingest.splitting import split
+from services.ingest.splitting import reread, split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Opened:
     source: sources.Source
     pinned: sources.Pinned
     plan: plan.Plan
-    context: split.Context
+    task: context.Context
     pairs: duplicates.Slices
 
     def chunks(self, wanted: Collection[int]) -> Iterator[split.Chunk]:
@@ -28,7 +29,7 @@ class Opened:
             self.source,
             self.pinned,
             self.plan,
-            self.context,
+            self.task,
             self.pairs,
             first_chunk=min(numbers),
             only=numbers.__contains__,
@@ -47,11 +48,9 @@ class Opened:
             return self.plan.selected.rows_of(number)
         return range(first_row, first_row + rows)
 
-    def rows(self, first_row: int, count: int) -> Iterator[split.Rebuilt]:
-        """Read rows again, with what became of them. Blocking."""
-        return split.rebuild(
-            self.source, self.pinned, self.plan, self.context, self.pairs, first_row=first_row, rows=count
-        )
+    def rereading(self) -> reread.Reread:
+        """Reads rows again, with what became of them; to be closed."""
+        return reread.Reread(self.source, self.pinned, self.plan, self.task, self.pairs)
 
 
 def opened(
@@ -63,11 +62,11 @@ def opened(
 ) -> Opened:
     """Open a scanned task."""
     pinned = sources.Pinned.from_proto(record.source)
-    context = split.Context(
+    task = context.Context(
         task_id=record.task_id,
         options=options.Options.from_request(record.request, defaults),
         source=record.request.data_source,
         s3_key=record.request.s3_key or pinned.display_name,
-        processed_at=record.created_at.ToJsonString(),
+        processed_at=record.created_at.ToDatetime().strftime(context.TIME_FORMAT),
     )
-    return Opened(find.of_pin(pinned), pinned, made, context, plans.pairs(record.plan_uri))
+    return Opened(find.of_pin(pinned), pinned, made, task, plans.pairs(record.plan_uri))

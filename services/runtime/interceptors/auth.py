@@ -107,7 +107,7 @@ class Auth(around.Around):
             raise errors.PermissionDenied(
                 f"The key {found.key_id!r} lacks the scope {SCOPES[access]!r}.", reason="SCOPE_MISSING"
             )
-        return identity.Caller(found.key_id, found.scopes, limits=found.limits)
+        return identity.Caller(found.key_id, found.scopes, limits=found.limits, allow=found.allow)
 
     async def _is_internal(self, metadata: dict[str, str | bytes], context: Context) -> bool:
         if FORWARDED not in metadata and tls.is_service(context.auth_context() or {}, self._peers):

@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 STATUS_DETAILS = "grpc-status-details-bin"
 RETRY_AFTER = "retry-after"
+# Names an HTTP status to the gateway (gateway/http_code.lua).
+HTTP_CODE = "x-http-code"
 # Both travel in the trailers, whose size peers and proxies limit: what is beyond is named by its number.
 MOST_CHARACTERS = 1_000
 VIOLATION_CHARACTERS = 300
@@ -84,6 +86,8 @@ async def _abort(context: around.Context, error: errors.ServiceError) -> NoRetur
     trailing: list[tuple[str, str | bytes]] = [(STATUS_DETAILS, status_of(error).SerializeToString())]
     if error.retry_seconds is not None:
         trailing.append((RETRY_AFTER, str(max(1, math.ceil(error.retry_seconds)))))
+    if error.http_status is not None:
+        await context.send_initial_metadata(((HTTP_CODE, str(error.http_status)),))
     await context.abort(grpc.StatusCode[error.code], error.message[:MOST_CHARACTERS], tuple(trailing))
 
 

@@ -211,6 +211,14 @@ class Queues(RuleBasedStateMachine):
         if picked := self._pick(pick):
             self.strike(picked[2].task_id, picked[2].chunk, tokens, 1)
 
+    @rule(task=tasks, token=tokens)
+    def a_drive_fails_inside(self, task: str, token: str) -> None:
+        self.both(lambda queue, _: queue.defect(task, token))
+
+    @rule(task=tasks)
+    def forgive(self, task: str) -> None:
+        self.both(lambda queue, _: queue.forgive(task))
+
     # ---- fate
 
     @rule(seconds=st.sampled_from([5, 31, 31, 400]))
@@ -308,6 +316,8 @@ BUSY = {
     "heartbeat": 6,
     "a_chunk_in_hand_is_struck": 8,
     "strike": 3,
+    "a_drive_fails_inside": 3,
+    "forgive": 1,
     "time_passes": 8,
     "announce": 3,
     "prune": 3,

@@ -97,6 +97,9 @@ class Servicers:
                 first = False
             if message.filename == "slow.csv" or not self.seen.gate.is_set():
                 await asyncio.to_thread(self.seen.gate.wait, 60)
+            if message.body.content_type == "application/x-www-form-urlencoded":
+                await context.send_initial_metadata((("x-http-code", "415"),))
+                await refuse(context, code_pb2.INVALID_ARGUMENT, "Send --data-binary.", "UNSUPPORTED_MEDIA_TYPE")
             if message.filename == "refused.csv":
                 await refuse(context, code_pb2.RESOURCE_EXHAUSTED, "Over the quota.", "QUOTA")
             self.seen.upload_bytes += len(message.body.data)

@@ -11,6 +11,8 @@ import httpx
 HEAD = b" HTTP/1.1\r\nHost: gateway\r\n"
 # Close by a reset: 10,000 closed connections shall not hold their ports for a minute.
 RESET = struct.pack("ii", 1, 0)
+# So long a call may take beside any crowd, however fast it is alone.
+FAST_MILLISECONDS = 100
 
 
 def first_answer(port: int, request: bytes) -> bytes:
@@ -76,3 +78,8 @@ def milliseconds(rest: httpx.Client, calls: int) -> list[float]:
 
 def p95(taken: list[float]) -> float:
     return sorted(taken)[int(len(taken) * 0.95)]
+
+
+def slowed_down(taken: list[float], alone: list[float]) -> bool:
+    """Whether a crowd kept the others waiting: by more than a busy machine does, to whom they are compared alone."""
+    return p95(taken) > max(FAST_MILLISECONDS, 4 * p95(alone))

@@ -48,6 +48,18 @@ def test_a_gzip_body_arrives_as_it_is_and_says_so(rest: httpx.Client, seen: Any)
     assert seen.request.body.data == packed
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "text/csv", "application/json"])
+def test_the_content_type_arrives(rest: httpx.Client, seen: Any, kind: str) -> None:
+    assert rest.post("/api/v1/upload/a.csv", content=b"id\n", headers={"Content-Type": kind}).status_code == 202
+    assert (seen.request.body.content_type, seen.request.body.data) == (kind, b"id\n")
+
+
+def test_a_servicer_names_415_for_a_body_that_it_does_not_read(rest: httpx.Client) -> None:
+    answer = rest.post("/api/v1/upload/a.csv", data={"id": "1"})
+    assert answer.status_code == 415
+    assert answer.json()["details"][0]["reason"] == "UNSUPPORTED_MEDIA_TYPE"
+
+
 def test_an_empty_body_still_brings_its_options(rest: httpx.Client, seen: Any) -> None:
     answer = rest.post("/api/v1/upload/empty.csv", params={"question_id": 7}, content=b"")
 

@@ -45,6 +45,19 @@ async def test_the_whole_answer_is_staged_past_the_2000_rows_of_query(
     assert pinned.display_name == "question-232.csv"
 
 
+async def test_numbers_and_days_come_as_they_are(
+    s3: Any, asked: metabase_export.Questions, scripted: httpx.AsyncClient
+) -> None:
+    rows = [["1234", "1234.5", "-0.125", "2025-01-01", "2025-03-04T15:06:07Z"]]
+    columns = ["id", "formatted_text", "price", "day", "created_at"]
+    await scripted.put("/_sandbox/questions", json=[{"id": 77, "columns": columns, "rows": rows}])
+
+    found = content(s3, await staged(asked, question_id=77)).decode()
+    assert list(csv.reader(io.StringIO(found))) == [columns, *rows]
+    shown = await scripted.post("/api/card/77/query/csv", headers={"x-api-key": "right"})
+    assert '1234,"1,234.50",-0.12,"January 1, 2025","March 4, 2025, 3:06 PM"' in shown.text
+
+
 async def test_the_dates_go_to_the_template_tags(
     s3: Any, asked: metabase_export.Questions, scripted: httpx.AsyncClient
 ) -> None:

@@ -70,11 +70,11 @@ def process(folder: pathlib.Path, **environment: str) -> Iterator[Process]:
 def status(port: int) -> Any:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        return stub.Check(health_pb2.HealthCheckRequest(service=NAME), timeout=5).status
+        return stub.Check(health_pb2.HealthCheckRequest(service=NAME), timeout=30).status
 
 
 def test_sigterm_turns_away_then_drains_then_closes_and_a_second_one_changes_nothing(tmp_path: pathlib.Path) -> None:
-    with process(tmp_path, DRAIN_SECONDS="1.5") as running:
+    with process(tmp_path, DRAIN_SECONDS="3") as running:
         port = running.started()
         assert status(port) == health_pb2.HealthCheckResponse.SERVING
         running.send(signal.SIGTERM)
@@ -82,7 +82,7 @@ def test_sigterm_turns_away_then_drains_then_closes_and_a_second_one_changes_not
         assert status(port) == health_pb2.HealthCheckResponse.NOT_SERVING, "calls are still served while it drains"
         running.send(signal.SIGTERM)
         running.send(signal.SIGINT)
-        assert running.process.wait(20) == 0
+        assert running.process.wait(60) == 0
         actions = running.actions()
         order = ["started", "draining", "drain_began", "drain_ended", "closed", "stopped"]
         assert [each for each in actions if each in order] == order
@@ -109,8 +109,8 @@ def test_a_drain_that_hangs_or_fails_ends_within_the_grace_period(
         running.started()
         began = time.monotonic()
         running.send(signal.SIGTERM)
-        assert running.process.wait(20) == 0
-        assert time.monotonic() - began < 5
+        assert running.process.wait(60) == 0
+        assert time.monotonic() - began < 30  # not the drain's thousand
         assert action in running.actions()
         assert running.actions()[-2:] == ["closed", "stopped"]
 
@@ -119,7 +119,7 @@ def test_every_line_is_json_also_those_of_libraries(tmp_path: pathlib.Path) -> N
     with process(tmp_path) as running:
         running.started()
         running.send(signal.SIGTERM)
-        assert running.process.wait(20) == 0
+        assert running.process.wait(60) == 0
         text = running.log.read_text().splitlines()
         assert len(running.lines()) == len(text), text
         (foreign,) = [line for line in running.lines() if line.get("logger") == "some.library"]
@@ -141,6 +141,6 @@ def test_what_is_not_safe_or_not_sound_does_not_start(
     tmp_path: pathlib.Path, environment: dict[str, str], words: str
 ) -> None:
     with process(tmp_path, **{"API_KEY": "", "INTERNAL_TOKEN": "", **environment}) as running:
-        assert running.process.wait(20) == 2
+        assert running.process.wait(60) == 2
         (line,) = running.log.read_text().splitlines()
         assert line.startswith(f"Wrong configuration: {words}")

@@ -20,6 +20,7 @@ import orjson
 import pytest
 
 from tests.support import openai as stand_in
+from tests.support import processes
 
 SMALL = "text-embedding-3-small"
 
@@ -336,7 +337,7 @@ async def test_the_log_of_requests(server: Server) -> None:
 def test_the_program_says_when_it_is_ready_and_ends_on_sigterm() -> None:
     environment = {**os.environ, "SANDBOX_OPENAI_COUNT_TOKENS": "estimate"}
     command = [sys.executable, "-m", "sandbox.openai", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with processes.running(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout
         ready = process.stdout.readline().strip()
         assert ready.startswith("openai stand-in listening on http://127.0.0.1:")
@@ -347,4 +348,4 @@ def test_the_program_says_when_it_is_ready_and_ends_on_sigterm() -> None:
         with urllib.request.urlopen(rule) as answer:
             assert answer.status == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0

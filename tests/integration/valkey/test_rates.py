@@ -22,10 +22,12 @@ async def clients(valkey: valkey_server.ValkeyServer) -> AsyncIterator[list[redi
 async def test_replicas_share_one_bucket(clients: list[redis.asyncio.Redis]) -> None:
     replicas = [rates.ValkeyRate(client) for client in clients]
 
+    began = time.monotonic()
     waits = await asyncio.gather(*(replicas[number % 3].take("ann", 10) for number in range(30)))
+    lasted = time.monotonic() - began
 
     granted = sum(wait == 0 for wait in waits)
-    assert 10 <= granted <= 12  # one or two more are earned while the thirty are asked
+    assert 10 <= granted <= 10 + 10 * lasted + 1  # a few more are earned while the thirty are asked
     assert all(0 < wait <= 0.1 for wait in waits if wait)
     assert await replicas[0].take("bob", 10) == 0
 

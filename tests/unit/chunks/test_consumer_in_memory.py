@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.chunks import consumer as consumers
 from services.chunks import errors, keeper, keys, memory_store, publisher, settings, splitting, store, strikes
 from services.chunks.consumer import Consumer
 from tests.support import chunks
@@ -83,15 +84,15 @@ async def test_an_outage_makes_take_wait_and_the_consumer_says_so(queue) -> None
     assert consumer.available
 
 
-async def test_a_stop_ends_the_wait_of_an_outage(queue) -> None:
+async def test_a_stop_ends_the_wait_of_an_outage(queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "_LONGEST_BACKOFF_SECONDS", 600)
     consumer = Consumer(queue, slots=4)
+    consumer._failures = 20  # an outage that has lasted: the wait is a minute
     queue.down = True
-    for _ in range(4):
-        await consumer.take(4)
     taking = asyncio.create_task(consumer.take(4))
     await asyncio.sleep(0.01)
     consumer.stop_taking()
-    assert await asyncio.wait_for(taking, 0.3) == []
+    assert await asyncio.wait_for(taking, 20) == []
     await consumer.close()
 
 

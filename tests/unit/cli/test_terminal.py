@@ -11,6 +11,7 @@ import threading
 
 import pytest
 
+from tests.support import processes
 from tests.unit.cli import fake_line
 
 CONTROL = "\x1b["
@@ -37,19 +38,19 @@ def a_task_in_three_steps(line):
 
 def in_a_terminal(arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            piece = os.read(ours, 65536)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not piece:
-            break
-        seen += piece
-    os.close(ours)
-    return process.wait(), seen.decode()
+    with processes.running([*COMMAND, *arguments], stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(ours)
+        return process.wait(), seen.decode()
 
 
 @pytest.mark.usefixtures("a_task_in_three_steps")
@@ -96,18 +97,17 @@ def test_an_error_in_a_terminal_is_red_and_in_a_pipe_plain(environment):
 def test_ctrl_c_during_a_watch_detaches_and_says_how_to_go_on(line, environment):
     holding = threading.Event()
     line.watches.append([fake_line.task("processing"), holding.set, line.released.wait])
-    process = subprocess.Popen(
+    with processes.running(
         [*COMMAND, "watch", fake_line.TASK_ID],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**environment, "PYTHONUNBUFFERED": "1"},
-    )
-    with process:
+    ) as process:
         assert process.stdout.readline() == "processing\n"
-        assert holding.wait(10)
+        assert holding.wait(60)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert f"vectorline watch {fake_line.TASK_ID}" in out
@@ -119,17 +119,17 @@ def test_ctrl_c_during_a_watch_detaches_and_says_how_to_go_on(line, environment)
 def test_ctrl_c_during_an_upload_stops_it(line, environment, tmp_path):
     holding = threading.Event()
     (tmp_path / "big.csv").write_bytes(b"x" * 2**23)
-    line.on_upload = lambda: (holding.set(), line.released.wait(30))
-    with subprocess.Popen(
+    line.on_upload = lambda: (holding.set(), line.released.wait())
+    with processes.running(
         [*COMMAND, "process", str(tmp_path / "big.csv")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
     ) as process:
-        assert holding.wait(20)
+        assert holding.wait(60)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert "Upload stopped" in out
@@ -139,14 +139,13 @@ def test_ctrl_c_during_an_upload_stops_it(line, environment, tmp_path):
 
 def test_a_reader_that_goes_away_is_no_traceback(line, environment):
     line.rejects = [b"x" * 2**20] * 8
-    process = subprocess.Popen(
+    with processes.running(
         [*COMMAND, "rejects", fake_line.TASK_ID], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
-    with process:
+    ) as process:
         process.stdout.read(10)
         process.stdout.close()
         err = process.stderr.read()
-        process.wait(20)
+        process.wait(60)
 
     assert b"Traceback" not in err
     assert b"Exception" not in err

@@ -12,11 +12,12 @@ from google.protobuf import struct_pb2
 from vectorline.v1 import chunk_pb2
 
 from services.ingest import sources
+from services.ingest.contract import context
 from services.ingest.planning import plan, scan
 from services.ingest.reading import reader
 from services.ingest.request import options
 from services.ingest.sources import memory
-from services.ingest.splitting import split
+from services.ingest.splitting import reread, split
 
 
 @dataclasses.dataclass
@@ -32,15 +33,15 @@ class Loaded:
     piece_bytes: int = reader.BLOCK_BYTES
 
     @property
-    def context(self) -> split.Context:
-        return split.Context("task-1", self.options, "upload", "things.csv", "2026-01-02T03:04:05Z")
+    def task(self) -> context.Context:
+        return context.Context("task-1", self.options, "upload", "things.csv", "2026-01-02T03:04:05Z")
 
     def pairs(self, start: int, count: int) -> bytes:
         return self.sidecar[start : start + count]
 
     def chunks(self, first_chunk: int = 0, only: Callable[[int], bool] | None = None) -> list[split.Chunk]:
         made = split.split(
-            self.source, self.pinned, self.plan, self.context, self.pairs, first_chunk=first_chunk, only=only
+            self.source, self.pinned, self.plan, self.task, self.pairs, first_chunk=first_chunk, only=only
         )
         with blocks_of(self.piece_bytes):
             return list(made)
@@ -60,12 +61,12 @@ class Loaded:
     def metadata(self) -> list[dict[str, Any]]:
         return [struct(row.metadata + message.common_metadata) for message in self.messages() for row in message.rows]
 
-    def rebuilt(self, first_row: int, rows: int) -> list[split.Rebuilt]:
-        made = split.rebuild(
-            self.source, self.pinned, self.plan, self.context, self.pairs, first_row=first_row, rows=rows
-        )
+    def rereading(self) -> reread.Reread:
+        return reread.Reread(self.source, self.pinned, self.plan, self.task, self.pairs)
+
+    def rebuilt(self, first_row: int, rows: int) -> list[reread.Rebuilt]:
         with blocks_of(self.piece_bytes):
-            return list(made)
+            return list(self.rereading().rows(range(first_row, first_row + rows)))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Keys at every service: who is let in, what is refused by which name, and when to come back."""
 
+import asyncio
 import contextlib
 import datetime
 import json
@@ -15,6 +16,7 @@ from services.runtime import keys
 from tests.support import servers
 
 PEPPER = "pepper-pepper-pepper"
+PART = ingest_pb2.UploadRequest(filename="a.csv")
 
 
 def entry(key_id: str, secret: str, *scopes: str, **more: Any) -> dict[str, Any]:
@@ -135,19 +137,24 @@ async def test_a_key_over_its_rate_is_a_429_that_says_when_to_come_back() -> Non
 
 async def test_an_upload_over_the_rate_is_refused_without_its_body() -> None:
     limits = {"requests_per_second": 0.1}
+    answered = asyncio.Event()
+
+    async def held_back() -> AsyncIterator[ingest_pb2.UploadRequest]:
+        """Not sent before the answer: what is being sent while it comes ends as INTERNAL in grpc's own client."""
+        await answered.wait()
+        yield PART
+
     async with (
         servers.serving(**listed(entry("ann", "a", limits=limits))) as served,
         grpc.aio.insecure_channel(served.address) as channel,
     ):
         ingest: Any = ingest_pb2_grpc.IngestServiceStub(channel)
-        await ingest.Upload(parts(1), metadata=servers.key("a"))
-        with refused() as refusal:
-            await ingest.Upload(parts(10_000), metadata=servers.key("a"))
+        await ingest.Upload(iter([PART]), metadata=servers.key("a"))
+        try:
+            with refused() as refusal:
+                await ingest.Upload(held_back(), metadata=servers.key("a"), timeout=60)
+        finally:
+            answered.set()
 
     assert refusal.code == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert served.servicers.upload_parts == 1
-
-
-async def parts(count: int) -> AsyncIterator[ingest_pb2.UploadRequest]:
-    for _ in range(count):
-        yield ingest_pb2.UploadRequest(filename="a.csv")

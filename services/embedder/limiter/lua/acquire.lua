@@ -3,13 +3,14 @@
 --
 -- ARGV    tokens of this request, who asks: bulk, search or probe
 --
--- Answers {1, 0} start now | {0, microseconds} ask again then | {-1, 0} the account is blocked.
+-- Answers {1, 0, tokens/s} start now | {0, microseconds, tokens/s} ask again then | {-1, 0, '0'} the account is blocked.
+-- tokens/s: the rate in force, a text of six decimals; 0: none.
 --
 -- Post-paid (GCRA with no burst): `requests_at` and `tokens_at` are when the cost of what has started is repaid.
 local tokens, who = tonumber(ARGV[ASKED + 1]), ARGV[ASKED + 2]
 local search = who == 'search'
 
-if who ~= 'probe' and redis.call('EXISTS', KEYS[2]) == 1 then return {-1, 0} end
+if who ~= 'probe' and redis.call('EXISTS', KEYS[2]) == 1 then return {-1, 0, '0'} end
 
 local state = load()
 local factor = factor_of(state)
@@ -33,7 +34,7 @@ if not search then at = math.max(at, state.search_until or 0) end
 
 if at > now then
   if search then save({search_until = free_at + SEARCH_HOLD}) end
-  return {0, math.ceil((at - now) * 1e6)}
+  return {0, math.ceil((at - now) * 1e6), string.format('%.6f', per_second)}
 end
 
 local changes = {}
@@ -52,4 +53,4 @@ else
   changes.last_requests, changes.last_tokens = state.second_requests or 0, state.second_tokens or 0
 end
 save(changes)
-return {1, 0}
+return {1, 0, string.format('%.6f', per_second)}

@@ -149,7 +149,8 @@ class Questions:
             async with self._client.stream(
                 "POST",
                 f"{self._where.url.rstrip('/')}/api/card/{chosen.question_id}/query/csv",
-                data={"parameters": json.dumps(parameters(chosen))},
+                # Cells as they are: Metabase would write 1,234.50 and January 1, 2025 as its pages do.
+                data={"parameters": json.dumps(parameters(chosen)), "format_rows": "false"},
                 headers={
                     "x-api-key": self._where.api_key.get_secret_value(),
                     # A compressed stream that was cut may decompress without an error.

@@ -61,6 +61,7 @@ class Both:
         ours, real = await self.memory.acquire(tokens, asker), await self.valkey.acquire(tokens, asker)
         assert real.verdict is ours.verdict
         assert real.seconds == pytest.approx(ours.seconds, abs=1e-4)
+        assert real.tokens_per_second == pytest.approx(ours.tokens_per_second, rel=1e-4, abs=1e-4)
         self.told = ours.seconds
 
     async def pause(self, seconds: float, tokens_exceeded: bool, limit: float) -> None:

@@ -62,7 +62,8 @@ def test_a_text_over_the_limit_goes_alone() -> None:
 
 
 def test_bulk_is_at_most_two_seconds_of_the_token_limit() -> None:
-    assert packing.request_size(0) == packing.RequestSize(2_048, 300_000)
-    assert packing.request_size(1e6).tokens == 33_333
-    assert packing.request_size(1e9).tokens == 300_000
-    assert packing.request_size(1).tokens == 1
+    size = packing.RequestSize(2_048, 300_000)
+    assert packing.under_rate(size, 0) == size
+    assert packing.under_rate(size, 1e6 / 60).tokens == 33_333
+    assert packing.under_rate(size, 1e9 / 60).tokens == 300_000
+    assert packing.under_rate(size, 1 / 60).tokens == 1

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.embedder.buying import packing
+from services.embedder.buying import packing, pending_batch
 from services.embedder.buying.pending_batch import Reason
 from services.embedder.openai import errors as openai_errors
 from tests.support import embeddings, virtual_time
@@ -47,7 +47,7 @@ def test_bisecting_pins_a_refusal_on_its_text() -> None:
             await complete(batch)
             assert {batch.texts[index] for index in batch.refusals} == source.bad_texts
             assert_delivered(batch)
-            assert all(batch.refusals[index] for index in batch.refusals)
+            assert {each.reason for each in batch.refusals.values()} == {pending_batch.REFUSED}
 
     virtual_time.run(work())
 
@@ -143,7 +143,7 @@ def test_an_outage_never_fails_a_text_and_does_not_burn_requests() -> None:
         async with opened(source) as buying:
             batches = [buying.batch([f"text {number}"]) for number in range(8)]
             await asyncio.sleep(600)
-            assert len(source.requests) <= 8 * 600 / 10
+            assert len(source.requests) <= 40, "the circuit is open most of the time"
             source.refusal = None
             await complete(*batches, seconds=60)
 

@@ -1,12 +1,10 @@
-"""Answers are checked before they are used; refusals are sorted by what is to be done, in words that quote nothing."""
+"""Answers are checked before they are used, and what of them is good is used."""
 
 import base64
 import struct
 from typing import Any
 
-import httpx2
 import hypothesis
-import openai
 import orjson
 import pytest
 from hypothesis import strategies as st
@@ -15,8 +13,6 @@ from services.embedder.openai import answers, headers
 from services.embedder.openai import errors as openai_errors
 
 WIDTH = 3
-KEY = "sk-secret-key-000000"
-TEXTS = ["the quick brown fox jumps over the lazy dog", "b"]
 
 
 def packed(*values: float) -> str:
@@ -90,8 +86,9 @@ def test_of_base64_no_more_than_a_piece_is_held() -> None:
 def test_an_embedding_is_checked_wherever_it_stands(place: int, bad: float) -> None:
     embeddings = [GOOD] * 300
     embeddings[place] = packed(bad, bad, bad)
-    with pytest.raises(openai_errors.Invalid, match=r"NaN|zero"):
+    with pytest.raises(openai_errors.Partial, match=r"NaN|zero") as caught:
         decode(body(*embeddings), 300, WIDTH, 50)
+    assert [number for number, each in enumerate(caught.value.vectors) if each is None] == [place]
     embeddings[place] = GOOD
     assert len(decode(body(*embeddings), 300, WIDTH, 50)) == 300
 
@@ -133,18 +130,14 @@ BAD_BODIES = {
     "one too few": body(GOOD),
     "one too many": body(GOOD, GOOD, GOOD),
     "one twice": orjson.dumps({"data": [{"index": 0, "embedding": GOOD}, {"index": 0, "embedding": GOOD}]}),
+    "one twice, by its place": orjson.dumps({"data": [{"index": 1, "embedding": GOOD}, {"embedding": GOOD}]}),
     "too narrow": body(GOOD, packed(1, 2)),
     "not whole floats": body(GOOD, base64.b64encode(b"12345").decode()),
-    "NaN": body(GOOD, packed(1, float("nan"), 3)),
-    "infinity": body(GOOD, packed(1, float("inf"), 3)),
-    "too large for float32": body(GOOD, [1e300, 1, 1]),
-    "all zero": body(GOOD, packed(0, 0, 0)),
-    "no base64": body(GOOD, "%%%"),
-    "no vector": body(GOOD, None),
     "the place of another": body(GOOD, 0),
     "a place that is none": body(GOOD, 1),
-    "words": body(GOOD, ["a", "b", "c"]),
-    "nested": body(GOOD, [[1], [2], [3, 4]]),
+    "nothing but zeros": body(packed(0, 0, 0), [0, 0, 0]),
+    "nothing but null": body(None, None),
+    "nothing": b'{"data": []}',
     "HTML": b"<html><body>502 Bad Gateway</body></html>",
     "truncated": body(GOOD, GOOD)[:-10],
     "empty": b"",
@@ -152,15 +145,74 @@ BAD_BODIES = {
     "null": b"null",
     "no data": b'{"data": null}',
     "a number": b'{"data": 7}',
-    "no index": b'{"data": [{"embedding": "x"}, {"embedding": "x"}]}',
+    "numbers": b'{"data": [1, 2]}',
     "a strange index": b'{"data": [{"index": [1], "embedding": "x"}, {"index": 1, "embedding": "x"}]}',
 }
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
 def test_what_is_no_answer_is_invalid(name: str) -> None:
-    with pytest.raises(openai_errors.Invalid):
+    with pytest.raises(openai_errors.Invalid) as caught:
         decode(BAD_BODIES[name], 2, WIDTH)
+    assert not isinstance(caught.value, openai_errors.Partial)
+
+
+USELESS = {
+    "NaN": packed(1, float("nan"), 3),
+    "infinity": packed(1, float("inf"), 3),
+    "too large for float32": [1e300, 1, 1],
+    "all zero": packed(0, 0, 0),
+    "no base64": "%%%",
+    "no vector": None,
+    "an empty string": "",
+    "an empty list": [],
+    "a list with null": [1, None, 3],
+    "words": ["a", "b", "c"],
+    "nested": [[1], [2], [3, 4]],
+}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("name", USELESS)
+def test_one_that_cannot_be_used_takes_none_of_its_neighbours_along(name: str, place: int) -> None:
+    embeddings: list[Any] = [packed(1, 1, 1), packed(2, 2, 2), [3, 3, 3]]
+    expected: list[bytes | None] = [struct.pack("<3f", n, n, n) for n in (1, 2, 3)]
+    embeddings[place], expected[place] = USELESS[name], None
+    with pytest.raises(openai_errors.Partial) as caught:
+        decode(body(*embeddings), 3, WIDTH)
+    assert caught.value.vectors == expected
+
+
+def test_nan_as_pythons_servers_write_it_is_one_that_cannot_be_used() -> None:
+    text = b'{"data": [{"index": 0, "embedding": [1, NaN, 3]}, {"index": 1, "embedding": [1, 2, 3]}]}'
+    with pytest.raises(openai_errors.Partial) as caught:
+        decode(text, 2, WIDTH)
+    assert caught.value.vectors == [None, struct.pack("<3f", 1, 2, 3)]
+
+
+@pytest.mark.parametrize("indexes", [(None, None, None), (None, 1, 2), (0, None, 2), (2, None, 0)])
+def test_a_missing_index_is_the_place_in_the_list(indexes: tuple[int | None, ...]) -> None:
+    """Google leaves out an index of 0, and some servers leave out all."""
+    data = [{"embedding": packed(n, 1, 1), "index": index} for n, index in enumerate(indexes)]
+    data = [{name: value for name, value in item.items() if value is not None} for item in data]
+    vectors = decode(orjson.dumps({"data": data}), 3, WIDTH)
+    places = [index if index is not None else n for n, index in enumerate(indexes)]
+    assert [struct.unpack("<3f", each)[0] for each in vectors] == [places.index(n) for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "No.", "code": 500}},
+        {"error": "no", "data": None},
+        [{"error": {"code": 400, "message": "API key not valid."}}],
+        {"object": "error", "message": "No.", "code": 400},
+    ],
+)
+def test_an_error_in_a_200_is_told_as_one(error: Any) -> None:
+    with pytest.raises(answers.ErrorInside) as caught:
+        decode(orjson.dumps(error), 2, WIDTH)
+    assert caught.value.body == error
 
 
 json_values = st.recursive(
@@ -180,106 +232,6 @@ def test_no_body_whatever_does_anything_else(value: Any, count: int, piece: int)
     except openai_errors.Invalid:
         return
     assert [len(each) for each in vectors] == [4 * WIDTH] * count
-
-
-def refusal(
-    status: int, message: str = "No.", *, headers: dict[str, str] | None = None, html: bool = False, **fields: Any
-) -> Exception:
-    """The verdict on an error status, through the SDK's own reading of the body."""
-    request = httpx2.Request("POST", "http://127.0.0.1/v1/embeddings")
-    content = b"<html>model not here</html>" if html else orjson.dumps({"error": {"message": message, **fields}})
-    response = httpx2.Response(status, content=content, headers=headers, request=request)
-    client = openai.AsyncOpenAI(api_key=KEY)
-    error = client._make_status_error_from_response(response)
-    return openai_errors.sort(error, TEXTS, KEY)
-
-
-@pytest.mark.parametrize(
-    ("status", "fields", "kind"),
-    [
-        (400, {}, openai_errors.Refused),
-        (400, {"param": "input"}, openai_errors.Refused),
-        (400, {"code": "max_tokens_per_request"}, openai_errors.Refused),
-        (400, {"message": "This model's maximum context length is 8192 tokens."}, openai_errors.Refused),
-        (400, {"param": "dimensions"}, openai_errors.AccountRefused),
-        (400, {"message": "This model does not support specifying dimensions."}, openai_errors.AccountRefused),
-        (400, {"message": "Invalid value for 'dimensions' = 4000."}, openai_errors.AccountRefused),
-        (401, {}, openai_errors.AccountRefused),
-        (401, {"html": True}, openai_errors.AccountRefused),
-        (403, {}, openai_errors.AccountRefused),
-        (404, {"code": "model_not_found"}, openai_errors.AccountRefused),
-        (404, {"message": "The model `x` does not exist"}, openai_errors.AccountRefused),
-        (404, {"message": "Invalid URL (POST /embeddings)"}, openai_errors.Failed),
-        (404, {"html": True}, openai_errors.Failed),
-        (408, {}, openai_errors.Failed),
-        (409, {}, openai_errors.Failed),
-        (413, {}, openai_errors.Refused),
-        (422, {}, openai_errors.Refused),
-        (429, {}, openai_errors.Throttled),
-        (429, {"html": True}, openai_errors.Throttled),
-        (429, {"code": "insufficient_quota"}, openai_errors.AccountRefused),
-        (429, {"type": "insufficient_quota"}, openai_errors.AccountRefused),
-        (500, {}, openai_errors.Failed),
-        (502, {"html": True}, openai_errors.Failed),
-        (503, {}, openai_errors.Failed),
-    ],
-)
-def test_statuses_are_sorted_by_what_is_to_be_done(status: int, fields: dict[str, Any], kind: type) -> None:
-    assert type(refusal(status, **fields)) is kind
-
-
-def test_a_429_says_how_long_and_which_limit() -> None:
-    headers = {
-        "retry-after-ms": "2500",
-        "x-ratelimit-limit-tokens": "1000000",
-        "x-ratelimit-limit-requests": "3000",
-    }
-    throttled = refusal(429, headers=headers, type="tokens")
-    assert isinstance(throttled, openai_errors.Throttled)
-    assert (throttled.seconds, throttled.tokens_exceeded, throttled.limit_per_minute) == (2.5, True, 1e6)
-    throttled = refusal(429, headers=headers, type="requests")
-    assert isinstance(throttled, openai_errors.Throttled)
-    assert (throttled.tokens_exceeded, throttled.limit_per_minute) == (False, 3000)
-
-
-@pytest.mark.parametrize(
-    ("given", "limit"),
-    [
-        ({"x-ratelimit-limit-requests": "5", "retry-after": "1"}, 0),  # a second's: a minute's leaves 12 s between two
-        ({"x-ratelimit-limit-requests": "5", "retry-after": "12"}, 5),
-        ({"x-ratelimit-limit-requests": "5"}, 0),
-        ({"x-ratelimit-limit-requests": "500", "retry-after-ms": "120"}, 500),
-        ({"x-ratelimit-limit-requests": "many"}, 0),
-    ],
-)
-def test_a_limit_by_the_second_is_not_taken_for_one_by_the_minute(given: dict[str, str], limit: float) -> None:
-    throttled = refusal(429, headers=given, type="requests")
-    assert isinstance(throttled, openai_errors.Throttled)
-    assert throttled.limit_per_minute == limit
-
-
-def test_a_503_says_when_to_come_back() -> None:
-    failed = refusal(503, headers={"retry-after": "7"})
-    assert isinstance(failed, openai_errors.Failed)
-    assert failed.seconds == 7
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        f"Invalid input: '{TEXTS[0]}' is not allowed",
-        f"Invalid input: {TEXTS[0][:30]}… and more",
-        f"Incorrect API key provided: {KEY}.",
-        "Incorrect API key provided: sk-proj-abcdefghijklm.",
-        "Bad: '" + "some other row that is quoted at length " * 3 + "'",
-        "x" * 5_000,
-    ],
-)
-def test_words_quote_neither_rows_nor_keys(message: str) -> None:
-    words = str(refusal(400, message))
-    assert len(words) <= openai_errors.WORDS
-    for secret in (TEXTS[0][:24], KEY, "abcdefghijklm", "quoted at length"):
-        assert secret not in words
 
 
 @hypothesis.given(st.text(max_size=20))

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from services.embedder.buying import request_attempts
 from services.embedder.working import concurrency
 from tests.support import embeddings, virtual_time
 from tests.support.working import Embedder, running
@@ -124,8 +125,10 @@ def test_requests_that_the_quota_would_take_fuller_ask_for_more_chunks() -> None
     virtual_time.run(work())
 
 
-def test_chunks_that_are_never_settled_keep_nobody_else_from_the_rest() -> None:
+def test_chunks_that_are_never_settled_keep_nobody_else_from_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of them, on a machine that was full when they came, held an embedder for ever that wanted only two."""
+
+    monkeypatch.setattr(request_attempts, "TRIES_ALONE", float("inf"))
 
     async def work() -> None:
         source = embeddings.FakeEmbeddings(seconds=0.01)

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import grpc
 import pytest
 
 from services.chunks import consumer
@@ -204,6 +205,49 @@ def test_a_poison_chunk_fails_by_its_header_and_is_never_decoded() -> None:
                 await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
                 await embedder.empty()
             assert embedder.indexer.failed == [("task-poison", 0, "poison")]
+
+    scenario(work())
+
+
+@pytest.mark.parametrize("where", ["breaks_in_vectors", "breaks_in_settle", "gate"])
+def test_what_the_indexer_refuses_for_good_ends_as_poison(where: str, logged: list[Any]) -> None:
+    """One chunk was sent 5,812 times in four hours, each time with all its upserts."""
+
+    async def work() -> None:
+        async with running() as embedder:
+            refusal = indexer_client.Impossible("INVALID_ARGUMENT: ROWS_UNACCOUNTED")
+            setattr(embedder.indexer, where, refusal if where == "gate" else [refusal] * 100)
+            task_id = await embedder.publish()
+            await embedder.empty()
+            assert embedder.indexer.failed == [(task_id, 0, "poison")]
+            assert not embedder.indexer.settled
+            assert embedder.indexer.sent.count("header") <= 5
+            assert [line["why"] for line in logged if line["action"] == "chunk_impossible"] == [str(refusal)]
+
+    scenario(work())
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "kind"),
+    [
+        ("INVALID_ARGUMENT", "rows", indexer_client.Impossible),
+        ("NOT_FOUND", "", indexer_client.Impossible),
+        ("FAILED_PRECONDITION", "", indexer_client.Impossible),
+        ("OUT_OF_RANGE", "", indexer_client.Impossible),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max (5000000 vs. 4194304)", indexer_client.Impossible),
+        ("RESOURCE_EXHAUSTED", "Too many streams", indexer_client.IndexerUnavailable),
+        ("INTERNAL", "", indexer_client.IndexerUnavailable),
+        ("UNAVAILABLE", "", indexer_client.IndexerUnavailable),
+        ("ABORTED", "stale", indexer_client.ChunkRefused),
+    ],
+)
+def test_never_and_not_now_of_the_indexer_are_told_apart(code: str, details: str, kind: type[Exception]) -> None:
+    async def work() -> None:
+        error = grpc.aio.AioRpcError(grpc.StatusCode[code], grpc.aio.Metadata(), grpc.aio.Metadata(), details)
+        with pytest.raises(kind) as caught:
+            async with indexer_client._translated():
+                raise error
+        assert type(caught.value) is kind
 
     scenario(work())
 

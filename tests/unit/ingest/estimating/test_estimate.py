@@ -165,3 +165,12 @@ def test_columns_and_dialect_are_told() -> None:
     assert found.plan.dialect.delimiter == ";"
     assert found.plan.types == ("number", "string", "number")
     assert found.pinned.sha256 == found.plan.sha256 != ""
+
+
+def test_texts_that_are_cut_in_the_metadata_are_counted() -> None:
+    long = "information " * 4_000
+    found = estimated(f"id,formatted_text\n1,short\n2,{long}\n3,{long}\n".encode(), sanitizer="none")
+    (told,) = found.warnings
+    assert (told.code, told.row, told.count) == ("texts_cut", 2, 2)
+    assert "store_text=none" in told.message
+    assert estimated(f"id,formatted_text\n2,{long}\n".encode(), store_text="none").warnings == ()

@@ -1,8 +1,10 @@
 import datetime
 
+import pydantic
 import pytest
 from vectorline.v1 import ingest_pb2
 
+from services.ingest import settings
 from services.ingest.request import options, types
 from services.runtime import errors
 
@@ -126,3 +128,22 @@ def test_declared_types_name_a_column_and_a_type(entry: str, name: str, kind: ty
 def test_what_declares_no_type_is_said(entries: list[str]) -> None:
     with pytest.raises(types.TypesError, match=r"name:type|say one"):
         types.parse(entries)
+
+
+@pytest.mark.parametrize(
+    "key", ["a b.csv", "a\u00a0b\u3000c.csv", "Ärger/cafe\u0301.csv", "👨‍👩‍👧.csv", "x\u200b.csv", "a" * 1_024]
+)
+def test_any_key_that_a_bucket_has_can_be_named(key: str) -> None:
+    assert made(s3_key=key).s3_key == key
+
+
+@pytest.mark.parametrize("key", ["a" * 1_025, "é" * 513, "a\0b"])
+def test_a_key_that_no_bucket_has_is_refused(key: str) -> None:
+    assert "s3_key" in refused(s3_key=key)
+
+
+@pytest.mark.parametrize("name", ["größe", "a\tb", "\x7f", "x" * 513, "a\u00a0b", " "])
+def test_a_namespace_that_the_index_refuses_is_refused_by_name(name: str) -> None:
+    assert set(refused(namespace=name)) == {"namespace"}
+    with pytest.raises(pydantic.ValidationError, match="printable ASCII"):
+        settings.RequestSettings(PINECONE_NAMESPACE=name)

@@ -4,23 +4,27 @@ from collections.abc import Iterator
 
 from services.ingest import failures, sources
 from services.ingest.planning import plan
-from services.ingest.reading import gunzip, reader
+from services.ingest.reading import block, gunzip, header, reader, shape
+from services.ingest.request import options
 
 
 class Cursor:
     """Reads the shards of one source, ascending; holds at most one stream."""
 
-    def __init__(self, source: sources.Source, pinned: sources.Pinned, made: plan.Plan) -> None:
+    def __init__(
+        self, source: sources.Source, pinned: sources.Pinned, made: plan.Plan, chosen: options.Options
+    ) -> None:
         self._source = source
         self._pinned = pinned
         self._plan = made
+        self._shape = shape.Shape(made.columns, made.dialect, header.resolved(made.columns, chosen))
         self._stream: sources.ByteStream | None = None
-        self._blocks: Iterator[reader.Block] = iter(())
+        self._blocks: Iterator[block.Block] = iter(())
         # What of a block belongs to the next shard.
-        self._held: reader.Block | None = None
+        self._held: block.Block | None = None
         self._row = 0
 
-    def shard(self, index: int) -> Iterator[reader.Block]:
+    def shard(self, index: int) -> Iterator[block.Block]:
         """Yield exactly the rows of a shard.
 
         Raises:
@@ -30,16 +34,18 @@ class Cursor:
         if self._row != first_row and (self._plan.dialect.seekable or not 0 < self._row < first_row):
             self._open(index)
         while self._row < end_row:
-            block = self._held or next(self._blocks, None)
-            if block is None:
+            found = self._held or next(self._blocks, None)
+            if found is None:
                 raise failures.SourceFailure("SOURCE_CHANGED", "The source has fewer rows than its scan; start anew.")
-            length = len(block.rows)
-            end = min(length, end_row - block.first_row)
-            self._held = _part(block, end, length) if end < length else None
-            self._row = block.first_row + max(end, 0)
-            start = max(0, first_row - block.first_row)
+            if found is not self._held:
+                self._shape.fit(found)
+            length = len(found.rows)
+            end = min(length, end_row - found.first_row)
+            self._held = found.part(end, length) if end < length else None
+            self._row = found.first_row + max(end, 0)
+            start = max(0, first_row - found.first_row)
             if start < end:
-                yield _part(block, start, end)
+                yield found.part(start, end)
 
     def close(self) -> None:
         """Close the stream."""
@@ -51,16 +57,8 @@ class Cursor:
         self.close()
         self._held = None
         shard, form = self._plan.shards[index], self._plan.dialect
-        offset, self._row = (shard.offset, shard.first_row) if form.seekable else (0, 1)
+        self._shape.after_short = shard.after_short if form.seekable else False
+        offset, self._row, line = (shard.offset, shard.first_row, shard.line) if form.seekable else (0, 1, 1)
         stream = self._source.open(self._pinned, offset)
         self._stream = gunzip.GunzipStream(stream) if form.gzip else stream
-        self._blocks = reader.Reader(self._stream, form, offset=offset, first_row=self._row).blocks()
-
-
-def _part(block: reader.Block, start: int, end: int) -> reader.Block:
-    """Return the rows ``start`` to ``end`` (exclusive) of a block."""
-    if start == 0 and end == len(block.rows):
-        return block
-    flaws = {position - start: what for position, what in block.flaws.items() if start <= position < end}
-    offset = block.offset + sum(block.sizes[:start])
-    return reader.Block(block.first_row + start, offset, block.rows[start:end], block.sizes[start:end], flaws)
+        self._blocks = reader.Reader(self._stream, form, offset=offset, first_row=self._row, first_line=line).blocks()

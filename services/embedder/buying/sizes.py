@@ -1,0 +1,129 @@
+"""How much a request may hold: what is configured, what the token limit allows, and what the server turned out to take.
+
+A server that takes 10, 32 or 100 texts says so in words or by failing; what is learned holds for this process and for
+ten minutes, then twice as much is tried: a limit may have been an hour's.
+"""
+
+import asyncio
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import structlog
+
+from services.embedder.buying import packing
+
+log = structlog.get_logger()
+
+LEARNED_SECONDS = 600.0
+# Of a limit in the server's tokens: ours are counted, or estimated, a little differently.
+MARGIN = 0.9
+
+
+class _Piece(Protocol):
+    @property
+    def tokens(self) -> int:
+        """What it costs."""
+
+
+PieceT = TypeVar("PieceT", bound=_Piece)
+
+
+@dataclasses.dataclass
+class _Learned:
+    """A limit that doubles whenever `LEARNED_SECONDS` have passed since it was learned."""
+
+    limit: float = math.inf
+    at: float = 0.0
+
+    def learn(self, limit: int, now: float) -> None:
+        self.limit, self.at = max(1, limit), now
+
+    def now(self, now: float) -> float:
+        if self.limit == math.inf:
+            return self.limit
+        doublings = int((now - self.at) // LEARNED_SECONDS)
+        return math.inf if doublings > 20 else self.limit * 2**doublings
+
+
+class Sizes:
+    """The size of requests now.
+
+    Args:
+        configured: More than this is never put into one.
+    """
+
+    def __init__(self, configured: packing.RequestSize) -> None:
+        self._configured = configured
+        self._inputs = _Learned()
+        self._tokens = _Learned()
+        # The most that went through of late.
+        self._passed, self._passed_at = 0, 0.0
+        self._suspected_at: float | None = None
+
+    def size(self, tokens_per_second: float) -> packing.RequestSize:
+        """What one request may hold under this token rate; 0: there is none."""
+        now = asyncio.get_running_loop().time()
+        allowed = packing.under_rate(self._configured, tokens_per_second)
+        return packing.RequestSize(
+            int(min(allowed.inputs, self._inputs.now(now))), int(min(allowed.tokens, self._tokens.now(now)))
+        )
+
+    def refused(self, pieces: Sequence[_Piece], *, inputs: int = 0, tokens: int = 0) -> None:
+        """The server named a limit that these exceed; 0: it named none, and nothing is known but that they do."""
+        cost = sum(piece.tokens for piece in pieces)
+        if 0 < inputs < len(pieces):
+            self._learn(self._inputs, "inputs", inputs)
+        elif tokens:
+            # One that is not below our count was counted by the server otherwise than by us.
+            self._learn(self._tokens, "tokens", int(MARGIN * tokens) if tokens < cost else cost // 2)
+
+    def exceeded(self, pieces: Sequence[_Piece], excess: float, limit_per_minute: float) -> None:
+        """They are more tokens than the limit of a minute, by this factor: neither they nor a search are to wait so."""
+        cost = sum(piece.tokens for piece in pieces)
+        fitting = MARGIN * cost / excess
+        if limit_per_minute:
+            fitting *= packing.REQUEST_SECONDS / 60
+        self._learn(self._tokens, "tokens", int(fitting))
+
+    def passed(self, inputs: int) -> None:
+        """So many went through in one request."""
+        now = asyncio.get_running_loop().time()
+        if inputs >= self._passed or now - self._passed_at > LEARNED_SECONDS:
+            self._passed, self._passed_at = inputs, now
+
+    def proved(self, whole: int, inputs: int, *, sure: bool) -> None:
+        """So many went through in each of two requests, which had not gone through in one of `whole`.
+
+        Where that was not refused but failed (`sure` is False) it may have been an accident, of which it takes two.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._passed >= whole and now - self._passed_at <= LEARNED_SECONDS:
+            return  # it was not for their number
+        if not sure and not (self._suspected_at is not None and now - self._suspected_at <= LEARNED_SECONDS):
+            self._suspected_at = now
+            return
+        self._learn(self._inputs, "inputs", inputs)
+
+    def parts(self, pieces: Sequence[PieceT], tokens_per_second: float) -> list[list[PieceT]]:
+        """In requests of the size that is known to go through, or two halves where that tells nothing."""
+        size = self.size(tokens_per_second)
+        parts: list[list[PieceT]] = []
+        cost = 0
+        for piece in pieces:
+            if not parts or len(parts[-1]) >= size.inputs or cost + piece.tokens > size.tokens:
+                parts.append([])
+                cost = 0
+            parts[-1].append(piece)
+            cost += piece.tokens
+        if len(parts) > 1:
+            return parts
+        middle = (len(pieces) + 1) // 2
+        return [list(pieces[:middle]), list(pieces[middle:])]
+
+    def _learn(self, which: _Learned, kind: str, limit: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if limit < which.now(now):
+            which.learn(limit, now)
+            log.warning("The server takes less in one request.", action="request_size_learned", kind=kind, limit=limit)

@@ -1,0 +1,104 @@
+"""A key with lists reaches what they name, by every public method that names a namespace, a question or a source."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pool
+from grpc_status import rpc_status
+from vectorline.v1 import access_pb2, embedder_pb2, indexer_pb2, ingest_pb2  # noqa: F401 (they register the services)
+
+from services.runtime import identity
+from services.runtime.interceptors import auth
+from tests.integration.ingest.conftest import ANN, Api
+
+# Every public method of the three services, and what of a caller's lists it is held to.
+NAMES = {
+    "IngestService": {
+        "Process": "namespaces questions sources",
+        "Estimate": "namespaces questions sources",
+        "Upload": "namespaces questions",  # its bytes are the caller's own
+        "RetryTask": "namespaces questions sources",
+        "GetRejects": "",  # of the caller's own tasks
+    },
+    "EmbedderService": {"Search": "namespaces"},
+    "IndexerService": {},
+}
+HELD = [(method, names) for methods in NAMES.values() for method, listed in methods.items() for names in listed.split()]
+NAMING = ("namespace", "question", "s3_key")
+TAKES = {"namespaces": ("mine",), "questions": ("7",), "sources": ("exports/*",)}
+
+
+def public_methods(service: str) -> set[str]:
+    found = descriptor_pool.Default().FindServiceByName(f"vectorline.v1.{service}")
+    return {
+        method.name
+        for method in found.methods
+        if auth.access_of(f"/vectorline.v1.{service}/{method.name}") in auth.SCOPES
+        and any(word in field.name for field in method.input_type.fields for word in NAMING)
+    }
+
+
+@pytest.mark.parametrize("service", NAMES)
+def test_no_method_that_names_something_is_forgotten(service: str) -> None:
+    assert public_methods(service) <= set(NAMES[service])
+
+
+async def of_process(api: Api, **named: Any) -> None:
+    await api.stub.Process(ingest_pb2.ProcessRequest(data_source="s3_csv", **named))
+
+
+async def of_estimate(api: Api, **named: Any) -> None:
+    await api.stub.Estimate(ingest_pb2.ProcessRequest(data_source="s3_csv", **named))
+
+
+async def of_upload(api: Api, **named: Any) -> None:
+    del named["s3_key"]
+    await api.upload(b"id,formatted_text\n1,a\n", **named)
+
+
+async def of_retry(api: Api, **named: Any) -> None:
+    limited, api.door.caller = api.door.caller, ANN
+    stored = await api.stub.Process(ingest_pb2.ProcessRequest(data_source="s3_csv", **named))
+    await api.line.book.tasks.fail(stored.task_id, "X", "It failed.")
+    api.door.caller = limited
+    await api.stub.RetryTask(ingest_pb2.RetryTaskRequest(task_id=stored.task_id))
+
+
+CALLS: dict[str, Callable[..., Awaitable[None]]] = {
+    "Process": of_process, "Estimate": of_estimate, "Upload": of_upload, "RetryTask": of_retry,
+}  # fmt: skip
+
+
+async def refused_by(call: Callable[..., Awaitable[None]], api: Api, **named: Any) -> str:
+    """The list that refused a call; empty: none did, whatever else came of it."""
+    try:
+        await call(api, **{"namespace": "mine", "question_id": 7, "s3_key": "exports/a.csv", **named})
+    except grpc.aio.AioRpcError as error:
+        if error.code() != grpc.StatusCode.PERMISSION_DENIED:
+            return ""
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
+        assert status is not None
+        return str(status.message).rpartition("allow.")[2].rstrip(".")
+    return ""
+
+
+@pytest.mark.parametrize(("method", "listed"), [each for each in HELD if each[0] in CALLS])
+async def test_each_list_holds_each_method_to_its_names(s3: Any, api: Api, method: str, listed: str) -> None:
+    other = {"namespaces": {"namespace": "theirs"}, "questions": {"question_id": 70}, "sources": {"s3_key": "x/a.csv"}}
+    scopes = frozenset({"ingest", "read"})
+
+    api.door.caller = identity.Caller(ANN.key_id, scopes, allow=identity.Reach(**{listed: TAKES[listed]}))
+    assert await refused_by(CALLS[method], api) == ""
+    assert await refused_by(CALLS[method], api, **other[listed]) == listed
+
+    api.door.caller = identity.Caller(ANN.key_id, scopes)
+    assert await refused_by(CALLS[method], api, **other[listed]) == ""
+
+
+async def test_the_own_bucket_may_be_named_in_both_ways(s3: Any, api: Api) -> None:
+    api.door.caller = identity.Caller(ANN.key_id, frozenset({"ingest"}), allow=identity.Reach(sources=("exports/*",)))
+
+    assert await refused_by(of_process, api, s3_key="s3://vectorline/exports/a.csv") == ""
+    assert await refused_by(of_process, api, s3_key="s3://vectorline/other/a.csv") == "sources"
