@@ -169,7 +169,8 @@ def _grid() -> table.Table:
 def _status_line(task: task_pb2.Task) -> text.Text:
     line = status(task.status)
     if task.HasField("stalled_since"):
-        line.append(f"  no progress since {_moment(task.stalled_since)}", "yellow")
+        why = f": {task.stalled_reason}" if task.stalled_reason else ""
+        line.append(f"  no progress since {_moment(task.stalled_since)}{why}", "yellow")
     return line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Annotated
 
 import typer
 
@@ -14,8 +15,14 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init)
 
 
-def init() -> None:
-    """Create the table, the bucket and the index where they are absent. Alters nothing that exists.
+def init(
+    *,
+    migrate: Annotated[
+        bool,
+        typer.Option("--migrate", help="Also bring a table of an earlier version up to this one; the line may run."),
+    ] = False,
+) -> None:
+    """Create the table, the bucket and the index where they are absent. Alters nothing that exists, but with --migrate.
 
     Speaks to AWS and Pinecone directly, with the services' own settings from the environment.
     """
@@ -27,4 +34,4 @@ def init() -> None:
             f"{missing.name} is not installed: `init` needs the services beside the command.",
             exit_code=failures.ExitCode.USAGE,
         ) from missing
-    raise typer.Exit(provision.main())
+    raise typer.Exit(provision.main(migrate=migrate))

@@ -20,6 +20,9 @@ PEERS = frozenset({"ingest", "embedder", "indexer"})
 # Asked again before every purchase.
 QUIET = ("/vectorline.v1.LedgerService/", f"/{servicer.SERVICE}/IndexChunk")
 
+# For what callers and operators ask about tasks.
+READ_THREADS = 8
+
 
 @contextlib.asynccontextmanager
 async def application(
@@ -35,6 +38,9 @@ async def application(
         stack.callback(tables.close)
         objects = aws.Caller("S3", where)
         stack.callback(objects.close)
+        # Of its own: however many ask for tasks, what a purchase or a settlement waits for does not queue behind them.
+        reads = aws.Caller("DynamoDB", where.model_copy(update={"aws_threads": READ_THREADS}), watch)
+        stack.callback(reads.close)
         store = rejects.RejectStore(aws.s3(where), kept.s3_bucket_name, objects)
 
         index = client.Pinecone(pinecone)
@@ -47,18 +53,21 @@ async def application(
             most_vectors=pinecone.pinecone_batch_size,
         )
 
-        book = ledger.Ledger(
-            dynamodb.DynamoTable(aws.dynamodb(where), rules.dynamodb_table_name, tables),
-            watch,
-            index=pinecone.pinecone_index_name,
-            upsert_deadline_seconds=rules.upsert_deadline_seconds,
-            circuit_open=lambda: upserts.circuit.open,
-            index_dimension=lambda: index.dimension,
-            look_again=index.look_again,
-        )
-        tasks = task_servicer.TaskServicer(book, rules)
-        api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules)
-        alarms = gauges.Gauges(book, rules.stall_seconds)
+        def over(caller: aws.Caller) -> ledger.Ledger:
+            return ledger.Ledger(
+                dynamodb.DynamoTable(aws.dynamodb(where), rules.dynamodb_table_name, caller),
+                watch,
+                index=pinecone.pinecone_index_name,
+                upsert_deadline_seconds=rules.upsert_deadline_seconds,
+                circuit_open=lambda: upserts.circuit.open,
+                index_dimension=lambda: index.dimension,
+                look_again=index.look_again,
+            )
+
+        book, views = over(tables), over(reads)
+        tasks = task_servicer.TaskServicer(views, rules)
+        api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules, views=views)
+        alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
         internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension)
 
@@ -72,7 +81,9 @@ async def application(
             peers=PEERS,
             quiet=QUIET,
             dependencies={
-                "dynamodb": health.Dependency(book.probe),
+                # All indexers have the same table: were it vital, a throttled one took all of them away, and callers
+                # heard a gateway's 503 where these say what does not answer.
+                "dynamodb": health.Dependency(book.probe, vital=False),
                 # Needed to start; an outage later stops the buying through the gate, not the status answers.
                 "pinecone": health.Dependency(index.index, vital=False),
             },

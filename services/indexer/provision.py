@@ -1,19 +1,19 @@
 """Creates what the line keeps its data in, where it is absent: table, bucket, index. Alters nothing that is there.
 
 ``python -m services.indexer.provision`` says what it did, a line each, and ends with 1 if something that is there
-cannot be used.
+cannot be used. With ``--migrate`` it also brings a table of an earlier version up to this one; see `migration`.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pinecone
 import pinecone.errors
 from botocore import exceptions
 
-from services.indexer import settings
+from services.indexer import migration, settings
 from services.indexer.storage import table
 from services.runtime import aws, secrets
 
@@ -33,10 +33,6 @@ UNFINISHED_UPLOADS: Any = {
     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
 }
 KEYS: Final = [{"AttributeName": table.KEY, "KeyType": "HASH"}]
-INDEX_KEYS: Final = [
-    {"AttributeName": table.INDEX_PARTITION, "KeyType": "HASH"},
-    {"AttributeName": table.INDEX_SORT, "KeyType": "RANGE"},
-]
 
 
 class Unusable(Exception):
@@ -50,12 +46,15 @@ def ensure_table(client: "DynamoDBClient", name: str, say: Say) -> None:
         Unusable: A table of this name has other keys.
     """
     found = _describe_table(client, name)
-    if found is None:
-        _create_table(client, name)
-    else:
+    created = found is None and _create_table(client, name)
+    if found is not None:
         _compare_table(name, found)
     _wait(f"table {name}", lambda: (_describe_table(client, name) or {}).get("TableStatus") == "ACTIVE")
-    say(f"DynamoDB table {name}: {'created' if found is None else 'there already'}")
+    if created:
+        migration.mark(client, name)
+    older = not created and not migration.marked(client, name)
+    more = "; of an earlier version: `vectorline init --migrate` makes its lists fast" if older else ""
+    say(f"DynamoDB table {name}: {'created' if created else 'there already'}{more}")
 
 
 def _describe_table(client: "DynamoDBClient", name: str) -> Any:
@@ -67,32 +66,46 @@ def _describe_table(client: "DynamoDBClient", name: str) -> Any:
         return None
 
 
-def _create_table(client: "DynamoDBClient", name: str) -> None:
-    attributes = (table.KEY, table.INDEX_PARTITION, table.INDEX_SORT)
-    index: Any = {"IndexName": table.INDEX, "KeySchema": INDEX_KEYS, "Projection": {"ProjectionType": "ALL"}}
+def _create_table(client: "DynamoDBClient", name: str) -> bool:
+    """Create it with both indexes; False: somebody else does at this moment."""
     keys: Any = KEYS
     try:
         client.create_table(
             TableName=name,
             KeySchema=keys,
-            AttributeDefinitions=[{"AttributeName": one, "AttributeType": "S"} for one in attributes],
-            GlobalSecondaryIndexes=[index],
+            AttributeDefinitions=migration.attributes(*table.INDEXES),
+            GlobalSecondaryIndexes=[migration.definition(index) for index in table.INDEXES],
             BillingMode="PAY_PER_REQUEST",
         )
     except exceptions.ClientError as error:
-        if aws.code(error) != "ResourceInUseException":  # somebody else creates it at this moment
+        if aws.code(error) != "ResourceInUseException":
             raise
+        return False
+    return True
 
 
 def _compare_table(name: str, found: Any) -> None:
     if found["KeySchema"] != KEYS:
         raise Unusable(f"Table {name} has other keys than {table.KEY}; set DYNAMODB_TABLE_NAME to another name.")
-    indexes = {index["IndexName"]: index["KeySchema"] for index in found.get("GlobalSecondaryIndexes", [])}
-    if sorted(indexes.get(table.INDEX, []), key=str) != sorted(INDEX_KEYS, key=str):
-        raise Unusable(
-            f"Table {name} lacks the index {table.INDEX} ({table.INDEX_PARTITION}, {table.INDEX_SORT}); "
-            f"add it, or set DYNAMODB_TABLE_NAME to another name."
-        )
+    indexes = {index["IndexName"]: index for index in found.get("GlobalSecondaryIndexes", [])}
+    for index in table.INDEXES:
+        there = indexes.get(index.name)
+        if there is None and index is table.OF_CLIENT:
+            continue  # a table of an earlier version: its lists take longer until it is migrated
+        if there is None or not _serves(there, migration.definition(index)):
+            raise Unusable(
+                f"Table {name} lacks the index {index.name} on {index.partition} and {index.sort} with at least "
+                f"{', '.join(table.PROJECTED)}; add it, or set DYNAMODB_TABLE_NAME to another name."
+            )
+
+
+def _serves(there: Any, wanted: Any) -> bool:
+    """Whether an index has the keys and the attributes that lists need."""
+    projection = there.get("Projection", {})
+    whole = projection.get("ProjectionType") == "ALL"
+    kept = set(projection.get("NonKeyAttributes", []))
+    same = sorted(there["KeySchema"], key=str) == sorted(wanted["KeySchema"], key=str)
+    return same and (whole or set(wanted["Projection"]["NonKeyAttributes"]) <= kept)
 
 
 def ensure_bucket(client: "S3Client", name: str, region: str, say: Say) -> None:
@@ -109,8 +122,7 @@ def ensure_bucket(client: "S3Client", name: str, region: str, say: Say) -> None:
         if aws.code(error) not in {"404", "NoSuchBucket"}:
             raise Unusable(f"Bucket {name} is not ours to use ({aws.code(error)}); set S3_BUCKET_NAME.") from error
     else:
-        kept = client.get_bucket_versioning(Bucket=name).get("Status") == "Enabled"
-        say(f"S3 bucket {name}: there already" + ("" if kept else ", but without versions: sources pin by ETag only"))
+        say(f"S3 bucket {name}: there already" + "".join(f", but {lack}" for lack in _lacks(client, name)))
         return
     where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
@@ -130,6 +142,20 @@ def ensure_bucket(client: "S3Client", name: str, region: str, say: Say) -> None:
     )
     client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [UNFINISHED_UPLOADS]})
     say(f"S3 bucket {name}: created, with versions")
+
+
+def _lacks(client: "S3Client", name: str) -> Iterator[str]:
+    """What a bucket that is there had better have; that is its owner's to decide."""
+    if client.get_bucket_versioning(Bucket=name).get("Status") != "Enabled":
+        yield "without versions: sources pin by ETag only"
+    try:
+        rules = client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    except exceptions.ClientError as error:
+        if aws.code(error) != "NoSuchLifecycleConfiguration":
+            return  # we may not see it
+        rules = []
+    if not any(rule["Status"] == "Enabled" and "AbortIncompleteMultipartUpload" in rule for rule in rules):
+        yield "without a lifecycle rule that aborts incomplete multipart uploads: what is broken off is paid for ever"
 
 
 def ensure_index(client: pinecone.Pinecone, wanted: settings.PineconeSettings, say: Say) -> None:
@@ -169,8 +195,12 @@ def _wait(what: str, ready: Callable[[], bool]) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def main() -> int:
-    """Create what is absent; the exit code is 1 if something cannot be used or does not answer."""
+def main(*, migrate: bool = False) -> int:
+    """Create what is absent; the exit code is 1 if something cannot be used or does not answer.
+
+    Args:
+        migrate: Also bring a table of an earlier version up to this one.
+    """
     vault = secrets.Vault()
     where = vault.load(aws.CallerSettings)
     ledger = vault.load(settings.LedgerSettings)
@@ -182,18 +212,27 @@ def main() -> int:
         sys.stdout.flush()
 
     try:
-        ensure_table(aws.dynamodb(where), ledger.dynamodb_table_name, say)
+        tables = aws.dynamodb(where)
+        ensure_table(tables, ledger.dynamodb_table_name, say)
+        if migrate:
+            migration.migrate(tables, ledger.dynamodb_table_name, say)
         ensure_bucket(aws.s3(where), kept.s3_bucket_name, where.aws_region, say)
         client = pinecone.Pinecone(
             api_key=wanted.pinecone_api_key.get_secret_value(), host=wanted.pinecone_controller_host
         )
         with client:
             ensure_index(client, wanted, say)
-    except (Unusable, exceptions.ClientError, exceptions.BotoCoreError, pinecone.errors.PineconeError) as error:
+    except (
+        Unusable,
+        migration.Unfinished,
+        exceptions.ClientError,
+        exceptions.BotoCoreError,
+        pinecone.errors.PineconeError,
+    ) as error:
         sys.stderr.write(f"Not provisioned: {error}\n")
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(migrate="--migrate" in sys.argv[1:]))

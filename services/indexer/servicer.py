@@ -38,8 +38,10 @@ class IndexerServicer(monitoring.MonitoringServicer):
         store: rejects.RejectStore,
         *,
         rules: settings.LedgerSettings,
+        views: ledger.Ledger | None = None,
     ) -> None:
-        super().__init__(tasks, book, rules)
+        super().__init__(tasks, views or book, rules)
+        self._book = book
         self._index = index
         self._upserts = upserts
         self._store = store
@@ -61,7 +63,7 @@ class IndexerServicer(monitoring.MonitoringServicer):
                 if decoded.flaw is not None:
                     raise decoded.flaw
                 if decoded.header is not None:
-                    chunk = indexing.Chunk(decoded.header, self._ledger, self._upserts, self._store, self._permissions)
+                    chunk = indexing.Chunk(decoded.header, self._book, self._upserts, self._store, self._permissions)
                 elif chunk is None:
                     raise errors.InvalidArgument("The header comes first.")
                 else:

@@ -1,6 +1,7 @@
 """The ledger as ingest sees it. gRPC ends here: above are only the words of the domain."""
 
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -11,10 +12,27 @@ from services.ingest.planning import plan
 from services.runtime import identity
 
 Record = ledger_pb2.TaskRecord
+Turn = ledger_pb2.AcquireTurnResponse
 
 TERMINAL = frozenset({"completed", "partially_completed", "failed", "cancelled"})
 BLOCKED = "blocked"
 SPLITTING = "processing_chunks"
+
+# The same call may succeed later, and nothing that it was about is wrong. The last three are about the deployment, not
+# about a task: a token that is being rotated, an indexer of an earlier version. No task may fail for that.
+NOT_NOW = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+# The task is not where its driver thought it is.
+STEPS_REFUSED = frozenset({grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND})
 
 
 def over(record: Record) -> bool:
@@ -24,6 +42,10 @@ def over(record: Record) -> bool:
 
 class LedgerUnavailable(Exception):
     """The indexer does not answer: the same call may succeed later."""
+
+
+class LedgerDefect(Exception):
+    """The ledger answers what it never should: an internal error, a request that it does not understand."""
 
 
 class LedgerRefused(Exception):
@@ -41,17 +63,21 @@ class Ledger:
         client: str,
         request: ingest_pb2.ProcessRequest,
         pinned: sources.Pinned | None,
-        task_id: str,
+        task_id: str = "",
         *,
         parent_task_id: str = "",
     ) -> Record:
-        """Store a task, within the caller's limits; errors pass through to the caller of the API."""
+        """Store a task, within the caller's limits; errors pass through to the caller of the API.
+
+        Without an id it gets one here: the channel repeats a call whose answer was lost, and only a name makes the
+        second one find what the first has stored.
+        """
         return await self._stub.CreateTask(
             ledger_pb2.CreateTaskRequest(
                 client=client,
                 request=request,
                 source=pinned.to_proto() if pinned else None,
-                task_id=task_id,
+                task_id=task_id or str(uuid.uuid4()),
                 parent_task_id=parent_task_id,
                 limits=_limits(client),
             )
@@ -88,11 +114,23 @@ class Ledger:
             if not token:
                 return
 
+    async def ask_turn(self, task_id: str) -> Turn:
+        """Take the task's turn or join the line for it: harmless to repeat."""
+        with _translated():
+            return await self._stub.AcquireTurn(ledger_pb2.AcquireTurnRequest(task_id=task_id))
+
     async def acquire_turn(self, task_id: str) -> int:
         """The fence of the task's turn; 0 while another task holds it."""
-        with _translated():
-            turn = await self._stub.AcquireTurn(ledger_pb2.AcquireTurnRequest(task_id=task_id))
+        turn = await self.ask_turn(task_id)
         return turn.fence if turn.held else 0
+
+    async def note_wait(self, task_id: str, why: str) -> bool:
+        """Tell what a task waits for, empty for nothing; False: the ledger does not hear it now."""
+        try:
+            await self._stub.NoteWait(ledger_pb2.NoteWaitRequest(task_id=task_id, why=why))
+        except grpc.aio.AioRpcError:
+            return False
+        return True
 
     async def check_namespace(self, namespace: str, model: str, dimension: int) -> ledger_pb2.CheckNamespaceResponse:
         """What a namespace holds; errors pass through to the caller of the API."""
@@ -175,6 +213,8 @@ def _translated() -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         words = f"{error.code().name}: {error.details()}"
-        if error.code() in {grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND}:
+        if error.code() in STEPS_REFUSED:
             raise LedgerRefused(words) from error
-        raise LedgerUnavailable(words) from error
+        if error.code() in NOT_NOW:
+            raise LedgerUnavailable(words) from error
+        raise LedgerDefect(words) from error

@@ -65,7 +65,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         chosen = self._checked(request, context)
         pinned = await self._uploaded(chosen)
         failpoints.hit("ingest.before_create")
-        record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned, "")
+        record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned)
         return await self._accepted(record, context)
 
     async def Estimate(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.EstimateResponse:

@@ -29,6 +29,7 @@ class Fate:
         self._world = world
         self._choice = choice
         self.told: list[str] = []
+        self.calm = False
         self.poison = choice.random() < 0.15
         # Several tasks want the same vectors, some are cancelled: turns pass on while old writes are under way.
         self.contended = choice.random() < 0.2
@@ -85,6 +86,7 @@ class Fate:
             for room in kind:
                 room.process.steps_to_live = None
         self._say("calm")
+        self.calm = True
 
     def _say(self, what: str) -> None:
         log.info(f"**** {what}")

@@ -32,8 +32,13 @@ class File:
     poison: frozenset[int]
     priority: str
     cancelled_after: float | None
+    # The idempotency key; empty: submitted without one.
+    key: str = ""
+    submissions: int = 0
+    # Callers that watch its task, and the terminal status that each of them heard.
+    watchers: int = 0
+    heard: list[str] = dataclasses.field(default_factory=list)
     task_id: str = ""
-    status: str = ""
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from services.embedder.limiter import promise
-from services.indexer.ledger import items
+from services.indexer.ledger import items, records
 from services.indexer.storage import table
 from tests.simulation import files, providers
 
@@ -24,6 +24,9 @@ def unfinished(world: "World") -> list[str]:
     found += [f"lane {name} holds {list(lane.entries)}" for name, lane in queue.lanes.items() if lane.entries]
     found += [f"lane {name} has pending {lane.pending}" for name, lane in queue.lanes.items() if lane.pending]
     found += [f"in flight of {task}: {list(chunks)}" for task, chunks in queue._inflight.items() if chunks]
+    for file in world.files:
+        if len(file.heard) < file.watchers or any(heard != world.status(file) for heard in file.heard):
+            found.append(f"{file.watchers} watch {file.name}, which is {world.status(file)!r}, and heard {file.heard}")
     for embedder in world.running["embedder"]:
         if held := embedder.consumer.held:
             found.append(f"{embedder.process.name} holds {held}")
@@ -33,12 +36,25 @@ def unfinished(world: "World") -> list[str]:
 def violated(world: "World") -> list[str]:
     """Every invariant that does not hold."""
     return [
+        *(words for file in world.files for words in _submitted(world, file)),
         *(words for file in world.files for words in _accounted(world, file)),
         *_index(world),
         *_bought(world),
         *_limited(world),
         *_strikes(world),
     ]
+
+
+def tasks_of(world: "World", file: files.File) -> list[str]:
+    """The tasks that were stored over a file."""
+    stored = [item for item in world.shared.table.items.values() if items.is_task(item)]
+    return [str(item[table.KEY]) for item in stored if records.request(item).s3_key == file.name]
+
+
+def _submitted(world: "World", file: files.File) -> Iterator[str]:
+    made = tasks_of(world, file)
+    if len(made) > (1 if file.key else file.submissions):
+        yield f"{file.name} was submitted {file.submissions} times and is {made}"
 
 
 def _accounted(world: "World", file: files.File) -> Iterator[str]:

@@ -84,7 +84,7 @@ class Ingest:
     async def submit(self, request: ingest_pb2.ProcessRequest) -> str:
         """As ProcessFile: store the task, begin to drive it."""
         identity.bind(identity.Caller("ann", frozenset({"ingest"})))
-        record = await self.ledger.create("ann", request, None, "")
+        record = await self.ledger.create("ann", request, None)
         self.tasks.begin(record.task_id)
         return str(record.task_id)
 
@@ -160,7 +160,7 @@ class Indexer:
         )
         self.book = book
         rules = settings.LedgerSettings()
-        tasks = task_servicer.TaskServicer(book, rules)
+        self.watched = tasks = task_servicer.TaskServicer(book, rules)
         self._servicers = (
             servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules),
             ledger_servicer.LedgerServicer(book, store, index.ask_dimension),

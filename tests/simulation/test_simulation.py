@@ -1,6 +1,7 @@
 """The protocols under crashes at every await: many seeds, and proof that they would notice."""
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from services.chunks import memory_store, store
 from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
 from services.indexer.storage import table
-from tests.simulation import world
+from tests.simulation import wire, world
 
 # `make simulate` runs 2,000, and more with SEEDS=.
 SEEDS = 150
@@ -94,8 +95,21 @@ class TestTheSimulationNotices:
         monkeypatch.setattr(shards, "table", Careless())
         assert noticed(collect, "recount")
 
+    def test_a_task_that_each_attempt_of_a_call_names_anew(
+        self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+    ) -> None:
+        once = wire.Channel._once
+
+        async def rename(self: wire.Channel, method: str, request: Any) -> Any:
+            if method == "CreateTask":
+                request.task_id = str(uuid.uuid4())
+            return await once(self, method, request)
+
+        monkeypatch.setattr(wire.Channel, "_once", rename)
+        assert noticed(collect, "was submitted 1 times and is")
+
     def test_a_turn_that_passes_on_at_once(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
-        async def at_once(self: turns.Turns, turn: table.Item, task_id: str) -> bool:
+        def at_once(self: turns.Turns, turn: table.Item, task_id: str, holder: table.Item | None) -> bool:
             return True
 
         monkeypatch.setattr(turns.Turns, "_free", at_once)

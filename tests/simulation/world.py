@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc
 import structlog
+from vectorline.v1 import indexer_pb2
 
 from services.chunks import entry, presence
 from services.chunks import settings as queue_settings
@@ -28,6 +29,7 @@ from services.indexer.ledger import items
 from services.indexer.pinecone import concurrency
 from services.ingest.planning import plan
 from services.ingest.request import options
+from services.runtime import errors, identity
 from tests.simulation import files, invariants, line, providers, storage, valkey, wire
 from tests.simulation import loop as loops
 from tests.simulation.fate import Fate
@@ -71,6 +73,10 @@ class World:
         self.files = files.draw(
             choice, poison=self.fate.poison, cancels=self.fate.cancels, contended=self.fate.contended
         )
+        keyed = random.Random(f"keys of {seed}")
+        for file in self.files:
+            file.key = f"request-{file.number}" if keyed.random() < 0.6 else ""
+            file.watchers = keyed.choice((0, 0, 0, 3))
         self.of_task: dict[str, files.File] = {}
         # How often each chunk may be bought once more, for what was done to those who held it.
         self.excused: Counter[tuple[str, int]] = Counter()
@@ -127,7 +133,9 @@ class World:
             self.excused[header.task_id, header.chunk] += 1
 
     def _on_status(self, key: str, status: str) -> None:
-        file = self.of_task.get(key)
+        file = self.of_task.get(key) or next(
+            (each for each in self.files if key in invariants.tasks_of(self, each)), None
+        )
         if file is not None and status == items.Status.BLOCKED:
             for chunk in range(file.chunks):
                 self.excused[key, chunk] += 1
@@ -165,7 +173,7 @@ class World:
         self.start(kind)
 
     async def submit(self, file: files.File) -> None:
-        """A client: submits, and repeats with the same key until it has an answer."""
+        """A client: submits, and repeats until it has an answer: with the same key, or after a look what came of it."""
         await asyncio.sleep(file.submitted_after)
         request = options.Options(
             data_source="s3_csv",
@@ -173,7 +181,7 @@ class World:
             question_id=file.question_id,
             chunk_size=file.chunk_size,
             priority=file.priority,
-            request_id=f"request-{file.number}",
+            request_id=file.key,
         ).to_request()
         while not file.task_id:
             if self.loop.now > loops.START + BOUND_SECONDS:
@@ -181,16 +189,30 @@ class World:
                 return
             if self.broken:
                 return
-            if living := self.running["ingest"]:
+            if not file.key and file.submissions:
+                await self._look_for(file)
+            if not file.task_id and (living := self.running["ingest"]):
                 ingest = self.choice.choice(living)
+                file.submissions += 1
                 told = ingest.process.start(self._tell(ingest, request, file))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(15.0):
                         await asyncio.shield(told)
             await asyncio.sleep(1.0)
+        for _ in range(file.watchers):
+            self.loop.fate.start(self._watch(file))
         if file.cancelled_after is not None:
             await asyncio.sleep(file.cancelled_after)
             await self._cancel(file)
+
+    async def _look_for(self, file: files.File) -> None:
+        """Without a key nobody can ask again: when nothing is under way any more, see whether the task is there."""
+        while not self.fate.calm:
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(60.0)
+        if not file.task_id and (made := invariants.tasks_of(self, file)):
+            file.task_id = made[0]
+            self.of_task[made[0]] = file
 
     async def _tell(self, ingest: line.Ingest, request: Any, file: files.File) -> None:
         try:
@@ -215,6 +237,32 @@ class World:
             if self.status(file) in items.TERMINAL:
                 return
             await asyncio.sleep(1.0)
+
+    async def _watch(self, file: files.File) -> None:
+        """A caller that watches, and follows when its watch breaks, until it hears how the task ended."""
+        while not self.broken:
+            if living := [room for room in self.running["indexer"] if room.process in self.shared.indexers.live]:
+                indexer = self.choice.choice(living)
+                hearing = indexer.process.start(self._hear(indexer, file))
+                with contextlib.suppress(TimeoutError, asyncio.CancelledError, errors.Unavailable):
+                    async with asyncio.timeout(120.0):
+                        file.heard.append(await asyncio.shield(hearing))
+                        return
+            await asyncio.sleep(1.0)
+
+    async def _hear(self, indexer: line.Indexer, file: files.File) -> str:
+        identity.bind(identity.Caller("ann", frozenset({"read"})))
+        context: Any = None
+        counts, status = [0, 0, 0], ""
+        async for task in indexer.watched.WatchTask(indexer_pb2.WatchTaskRequest(task_id=file.task_id), context):
+            told = task.progress
+            now = [told.processed_records, told.failed_records, told.skipped_records]
+            if any(after < before for before, after in zip(counts, now, strict=True)):
+                self.broken.append(f"a watcher of {file.name} heard {counts} and then {now}")
+            if status in items.TERMINAL:
+                self.broken.append(f"a watcher of {file.name} heard {task.status} after {status}")
+            counts, status = now, task.status
+        return status
 
     def status(self, file: files.File) -> str:
         return str(self.shared.table.items.get(file.task_id, {}).get("status", ""))

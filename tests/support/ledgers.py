@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
@@ -60,6 +61,7 @@ def new_task(**changes: Any) -> creation.NewTask:
         "task_type": "s3_csv",
         "namespace": "v2",
         "question_id": 232,
+        "task_id": str(uuid.uuid4()),
     }
     return creation.NewTask(**{**standard, **changes})
 

@@ -10,7 +10,6 @@ It keeps nothing in the process but what can never change: any indexer may answe
 """
 
 import dataclasses
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.indexer.ledger import (
@@ -72,11 +71,12 @@ class Ledger:
     ) -> None:
         self._table = storage
         self.clock = watch
+        self.circuit_open = circuit_open
         self.creation = creation.Creation(storage, watch)
         self.allowance = allowance.Allowance(storage, watch)
         self.tasks = lifecycle.Lifecycle(storage, watch)
         self.shards = shards.Shards(storage, watch)
-        self.closing = closing.Closing(storage, self.tasks, self.shards)
+        self.closing = closing.Closing(storage, watch, self.tasks, self.shards)
         self.namespaces = namespaces.Namespaces(
             storage, watch, index=index, index_dimension=index_dimension, look_again=look_again
         )
@@ -98,23 +98,30 @@ class Ledger:
         stored = await self.creation.find(new)
         if stored is not None:
             return stored, True
-        named = dataclasses.replace(new, task_id=new.task_id or str(uuid.uuid4()))
-        await self.allowance.take(named.client, named.task_id, named.limits)
+        await self.allowance.take(new.client, new.task_id, new.limits)
         try:
-            task, existed = await self.creation.create(named)
+            task, existed = await self.creation.create(new)
         except (errors.AlreadyExists, errors.InvalidArgument):
-            await self.allowance.give_back(named.client, named.task_id)
+            await self.allowance.give_back(new.client, new.task_id)
             raise
-        if task[table.KEY] != named.task_id:  # a call with the same idempotency key was faster
-            await self.allowance.give_back(named.client, named.task_id)
+        if task[table.KEY] != new.task_id:  # a call with the same idempotency key was faster
+            await self.allowance.give_back(new.client, new.task_id)
         return task, existed
 
     async def end_scan(self, task_id: str, scan: lifecycle.Scan) -> table.Item:
         """The scan ended; see `Lifecycle.end_scan`.
 
         Raises:
-            errors.Conflict: It passes its client's rows of the day, and the task is failed; ROWS_QUOTA_EXCEEDED.
+            errors.Conflict: The task is failed: it passes its client's rows of the day (ROWS_QUOTA_EXCEEDED), or has
+                more chunks than the ledger holds (TOO_MANY_CHUNKS).
         """
+        if scan.chunks > items.MOST_CHUNKS:
+            words = (
+                f"The source has {scan.chunks} chunks and a task may have {items.MOST_CHUNKS}. Nothing was bought; "
+                f"submit it with a larger chunk_size, or in parts."
+            )
+            await self.tasks.fail(task_id, "TOO_MANY_CHUNKS", words)
+            raise errors.Conflict(words, reason="TOO_MANY_CHUNKS", metadata={"task_id": task_id})
         task = await self.tasks.get(task_id)
         if task["status"] == items.Status.PROCESSING and not await self.allowance.count_rows(task, scan.rows):
             words = (

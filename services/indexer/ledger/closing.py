@@ -8,7 +8,7 @@ import structlog
 
 from services.indexer.ledger import items, lifecycle, shards
 from services.indexer.ledger.items import Status
-from services.indexer.storage import table
+from services.indexer.storage import clock, table
 from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
@@ -17,8 +17,11 @@ log = structlog.get_logger()
 class Closing:
     """Settles, rolls up, seals and closes."""
 
-    def __init__(self, storage: table.Table, tasks: lifecycle.Lifecycle, books: shards.Shards) -> None:
+    def __init__(
+        self, storage: table.Table, watch: clock.Clock, tasks: lifecycle.Lifecycle, books: shards.Shards
+    ) -> None:
         self._table = storage
+        self._clock = watch
         self._tasks = tasks
         self._shards = books
 
@@ -30,8 +33,9 @@ class Closing:
         """
         settled = await self._shards.settle(task_id, chunk, outcome)
         failpoints.hit("indexer.after_settle")
-        if shards.full(settled.shard):  # also when settled before: whoever did it may have died here
-            await self._roll_up(task_id, settled.shard)
+        if settled.full:  # also when settled before: whoever did it may have died here
+            number = items.shard_of(chunk)
+            await self._roll_up(task_id, (await self._shards.without_outcomes(task_id, [number]))[number])
         return settled
 
     async def seal(self, task_id: str, chunks_total: int, rows_total: int) -> table.Item:
@@ -46,9 +50,6 @@ class Closing:
         if "scanned_at" not in task:
             raise lifecycle.wrong_status(task, "A task is sealed after its scan")
         if not task["sealed"]:
-            if shards_total:
-                last = chunks_total - (shards_total - 1) * items.CHUNKS_PER_SHARD
-                await self._shards.expect(task_id, shards_total - 1, last)
             task = await self._store_seal(task_id, chunks_total, shards_total, rows_total)
         if task["chunks_total"] != chunks_total:
             raise errors.Conflict(
@@ -82,25 +83,34 @@ class Closing:
         task_id = str(task[table.KEY])
         opened = max(task["shards_opened"], task.get("shards_total", 0))
         missing = [number for number in range(opened) if str(number) not in task["s"]]
-        keys = [items.shard_key(task_id, number) for number in missing]
-        found = await self._table.get_many(keys, shards.WITHOUT_OUTCOMES)
+        found = await self._shards.without_outcomes(task_id, missing)
+        last = task["shards_total"] - 1 if task["sealed"] else -1
+        if (
+            last in missing
+        ):  # how many chunks it has is known from the seal on, and only then: it is the first that counts
+            left = task["chunks_total"] - last * items.CHUNKS_PER_SHARD
+            if last not in found or found[last]["exp"] != left:
+                found[last] = await self._shards.expect(task_id, last, left)
         for number in missing:
-            shard = found.get(items.shard_key(task_id, number))
-            if shard is not None and shards.full(shard):
-                task = await self._roll_up(task_id, shard)
+            if number in found and shards.full(found[number]):
+                task = await self._roll_up(task_id, found[number])
         return await self.close(task)
 
     async def _roll_up(self, task_id: str, shard: table.Item) -> table.Item:
         """Add a full shard's sums to the task, once, and close the task if that was the last."""
         failpoints.hit("indexer.before_roll_up")
-        sums = shards.sums(shard)
         number = str(shard["shard"])
         try:
             task = await self._table.update(
                 table.Update(
                     items.task_key(task_id),
-                    set={("s", number): sums},
-                    add={"shards_settled": 1, **{name: sums[name] for name in ("indexed", "skipped", "failed")}},
+                    # Of a shard the task keeps one number: its item has room for those of millions of chunks.
+                    set={("s", number): shard["settled"], "settled_at": clock.text(self._clock.now())},
+                    add={
+                        "shards_settled": 1,
+                        **{name: shard[name] for name in ("indexed", "skipped", "failed", "chunks_failed")},
+                        **{f"{items.REASON}{reason}": rows for reason, rows in shard["reasons"].items()},
+                    },
                     when=(table.Equals("kind", "task"), table.Missing(("s", number))),
                 )
             )
@@ -116,6 +126,9 @@ class Closing:
             return task
         failpoints.hit("indexer.before_close")
         # The sums are final now: every shard is in them, and none is added twice.
+        counted = task["indexed"] + task["skipped"] + task["failed"]
+        if counted != task["rows_total"]:
+            return await self._block_miscounted(task, counted)
         status = verdict(task["indexed"], task["failed"])
         reasons: dict[table.Path, str] = {}
         if status == Status.FAILED:
@@ -123,22 +136,31 @@ class Closing:
                 "error_reason": "NO_ROW_INDEXED",
                 "error": f"None of the rows could be indexed; {task['failed']} failed. The rejects name each and why.",
             }
-        closed, won = await self._tasks.move(
+        closed, _ = await self._tasks.move(
             str(task[table.KEY]),
             status,
             since=items.OPEN,
             set=reasons,
             when=(table.Equals("sealed", True), table.Same("shards_settled", "shards_total")),
         )
-        if won and closed["rows_total"] != closed["indexed"] + closed["skipped"] + closed["failed"]:
-            log.error(
-                "A closed task's rows do not add up.",
-                action="task_miscounted",
-                task_id=closed[table.KEY],
-                rows_total=closed["rows_total"],
-                counted=closed["indexed"] + closed["skipped"] + closed["failed"],
-            )
         return closed
+
+    async def _block_miscounted(self, task: table.Item, counted: int) -> table.Item:
+        """It adds up, or it is never completed: what is terminal could not be put right any more."""
+        task_id, total = str(task[table.KEY]), task["rows_total"]
+        log.error(
+            "A task's rows do not add up.",
+            action="task_miscounted",
+            task_id=task_id,
+            rows_total=total,
+            counted=counted,
+        )
+        return await self._tasks.block(
+            task_id,
+            "ROWS_UNACCOUNTED",
+            f"All its chunks are settled and account for {counted} rows, but its source has {total}. That is a defect "
+            f"of ours: report it with this task's id. Cancel the task and submit its source again.",
+        )
 
 
 def closable(task: table.Item) -> bool:

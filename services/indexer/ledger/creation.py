@@ -26,10 +26,11 @@ class NewTask:
         body: The same without its request_id, serialised deterministically.
         task_type: Its data_source.
         namespace: Its Pinecone namespace.
+        task_id: A UUID, made by whoever asks: a call that is repeated names the same task.
         question_id: Its question, if any.
         source: The serialised PinnedSource; empty: not pinned yet.
-        task_id: A UUID; empty: one is made.
         parent_task_id: The task whose rejected rows it retries; empty: none.
+        recency: Of a retry, how new its parent's rows are; see `turns`.
         limits: What its client may use.
     """
 
@@ -39,10 +40,11 @@ class NewTask:
     body: bytes
     task_type: str
     namespace: str
+    task_id: str
     question_id: int | None = None
     source: bytes = b""
-    task_id: str = ""
     parent_task_id: str = ""
+    recency: int = 0
     limits: identity.KeyAllowance = identity.UNLIMITED
 
 
@@ -60,7 +62,7 @@ class Creation:
             The task, and whether another call had stored it before.
 
         Raises:
-            errors.InvalidArgument: task_id is no UUID.
+            errors.InvalidArgument: task_id is no UUID, or the request is larger than an item has room for.
             errors.AlreadyExists: The key was used with another body (IDEMPOTENCY_KEY_REUSED), or the id is taken.
             errors.Unavailable: The table does not answer. Either nothing was stored, or repeating finds it.
         """
@@ -122,7 +124,8 @@ class Creation:
         return stored
 
     def _new(self, new: NewTask) -> table.Item:
-        task_id = _canonical(new.task_id) if new.task_id else str(uuid.uuid4())
+        task_id = _canonical(new.task_id)
+        _check_size(new.request)
         now = clock.text(self._clock.now())
         optional: dict[str, Any] = {}
         if new.question_id is not None:
@@ -130,7 +133,7 @@ class Creation:
         if new.source:
             optional["source"] = new.source
         if new.parent_task_id:
-            optional["parent_task_id"] = new.parent_task_id
+            optional |= {"parent_task_id": new.parent_task_id, "recency": new.recency}
         if new.limits.rows_per_day:
             optional["rows_per_day"] = new.limits.rows_per_day
         token = uuid.uuid4().hex
@@ -146,8 +149,8 @@ class Creation:
             "status": str(Status.PENDING),
             "status_at": now,
             "status_token": token,
-            table.INDEX_PARTITION: str(items.Listing.OPEN),
-            table.INDEX_SORT: f"{now}#{task_id}",
+            **{str(name): value for name, value in items.listed(new.client, Status.PENDING).items()},
+            table.ALL.sort: f"{now}#{task_id}",
             "created_at": now,
             "sealed": False,
             "s": {},
@@ -168,5 +171,14 @@ def _canonical(task_id: str) -> str:
         pass
     raise errors.InvalidArgument(
         "The request has a bad field.",
-        violations=(errors.FieldViolation("task_id", "A UUID in lower case with hyphens, or empty."),),
+        violations=(errors.FieldViolation("task_id", "A UUID in lower case with hyphens."),),
     )
+
+
+def _check_size(request: bytes) -> None:
+    if len(request) > items.REQUEST_BYTES:
+        words = (
+            f"The request takes {len(request)} bytes, and the ledger keeps at most {items.REQUEST_BYTES}. Shorten its "
+            f"longest fields: metadata_columns, exclude_columns, column_types, null_values, text_template."
+        )
+        raise errors.InvalidArgument(words, violations=(errors.FieldViolation("request", words),))

@@ -1,13 +1,19 @@
 """What the ledger's items are called and what is in them.
 
 task: kind, client, request (ProcessRequest), body (its hash), token, task_type, namespace, question_id, status,
-status_at, status_token, listing, created, created_at, source (PinnedSource), plan_uri, rows_total, encoding,
-delimiter, columns, chunks_planned, warnings (Warning messages), encoding_guessed, quoting, started_at, scanned_at,
-stopped_at, completed_at, fence, model, error_reason, error, parent_task_id, sealed, chunks_total, shards_total,
-shards_opened, shards_settled, s (sums by shard), indexed, skipped, failed.
+status_at, status_token, listing, client_listing, created, created_at, source (PinnedSource), plan_uri, rows_total,
+encoding, delimiter, columns, chunks_planned, warnings (Warning messages), encoding_guessed, quoting, started_at,
+scanned_at, stopped_at, completed_at, fence, model, error_reason, error, parent_task_id, recency (a retry's: how new the
+rows of its parent are), sealed, chunks_total, shards_total, shards_opened, shards_settled, s
+(settled chunks by rolled-up shard; before: the shard's sums), and of those shards together indexed, skipped, failed,
+chunks_failed, settled_at and failed:<reason>; wait and wait_at: why its driver waits, and since when.
 
 Of a key with limits a task also has rows_per_day, and rows_day when its rows are counted; slots: n, t (since when, by
 task); rows: rows (of a client and a day).
+
+index: says that every task of the table is in the index of clients.
+
+turn: holder, fence, waiters, wrote (the newest recency that holders before the present one may have written).
 
 types: types (by column), task (that was loaded last).
 
@@ -26,6 +32,8 @@ from services.runtime import errors
 CHUNKS_PER_SHARD: Final = 256
 # Of the names of columns in one item: DynamoDB's limit of an item is 400 KB, and the plan has them all.
 NAMES_BYTES: Final = 64 << 10
+# Of a task's request, for the same reason.
+REQUEST_BYTES: Final = 64 << 10
 # DynamoDB's limit of a partition key.
 KEY_BYTES: Final = 2048
 _TASK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -46,10 +54,15 @@ class Status(enum.StrEnum):
 
 
 class Listing(enum.StrEnum):
-    """The partitions of the listing index."""
+    """The partitions of the index of all tasks, and each client's of the index of clients."""
 
     OPEN = "open"
     BLOCKED = "blocked"
+    COMPLETED = "completed"
+    PARTIALLY_COMPLETED = "partially_completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    # Tasks that were over before their statuses were told apart here; `vectorline init --migrate` empties it.
     CLOSED = "closed"
 
 
@@ -61,9 +74,25 @@ STOPPED: Final = (Status.BLOCKED, *TERMINAL)
 
 def listing(status: Status) -> Listing:
     """The partition that tasks of a status are listed in."""
-    if status in OPEN:
-        return Listing.OPEN
-    return Listing.BLOCKED if status == Status.BLOCKED else Listing.CLOSED
+    return Listing.OPEN if status in OPEN else Listing(status)
+
+
+def client_listing(client: str, where: Listing) -> str:
+    """The partition of a client's tasks in the index of clients."""
+    return f"{urllib.parse.quote(client, safe='')}#{where}"
+
+
+def listed(client: str, status: Status) -> dict[table.Path, str]:
+    """The attributes by which a task is listed."""
+    where = listing(status)
+    return {table.ALL.partition: str(where), table.OF_CLIENT.partition: client_listing(client, where)}
+
+
+# A shard is 256 of them, and each takes a few bytes of its task.
+MOST_CHUNKS: Final = 500_000
+INDEXED_KEY: Final = f"index#{table.OF_CLIENT.name}"
+# A task's number of failed rows by reason is an attribute of its own.
+REASON: Final = "failed:"
 
 
 def task_key(task_id: str) -> str:

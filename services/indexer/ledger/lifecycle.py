@@ -18,6 +18,11 @@ log = structlog.get_logger()
 # Within the margin of `turns.MARGIN_SECONDS`.
 SLOW_WRITE_SECONDS = 0.5
 MOST_WARNINGS = 100  # of a task; each is a sentence
+WARNINGS_BYTES = 32 << 10  # all of them
+ERROR_CHARACTERS = 4_000
+WAIT_CHARACTERS = 500
+# Whose tasks these are, which never changes: so many are remembered.
+CLIENTS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Lifecycle:
     def __init__(self, storage: table.Table, watch: clock.Clock) -> None:
         self._table = storage
         self._clock = watch
+        self._clients: dict[str, str] = {}
 
     async def get(self, task_id: str) -> table.Item:
         """A task, read consistently."""
@@ -85,7 +91,7 @@ class Lifecycle:
             "encoding": scan.encoding,
             "delimiter": scan.delimiter,
             "columns": items.fitting(scan.columns),
-            "warnings": list(scan.warnings[:MOST_WARNINGS]),
+            "warnings": _fitting(scan.warnings[:MOST_WARNINGS]),
             "encoding_guessed": scan.encoding_guessed,
             "quoting": scan.quoting,
             "chunks_planned": scan.chunks,
@@ -99,7 +105,7 @@ class Lifecycle:
     async def fail(self, task_id: str, reason: str, message: str) -> table.Item:
         """An open task becomes failed. No effect on a terminal or blocked one."""
         item, _ = await self.move(
-            task_id, Status.FAILED, since=items.OPEN, set={"error_reason": reason, "error": message}
+            task_id, Status.FAILED, since=items.OPEN, set={"error_reason": reason, "error": message[:ERROR_CHARACTERS]}
         )
         return item
 
@@ -121,7 +127,7 @@ class Lifecycle:
     async def block(self, task_id: str, reason: str, message: str) -> table.Item:
         """An open task becomes blocked. No effect on a terminal or blocked one."""
         item, _ = await self.move(
-            task_id, Status.BLOCKED, since=items.OPEN, set={"error_reason": reason, "error": message}
+            task_id, Status.BLOCKED, since=items.OPEN, set={"error_reason": reason, "error": message[:ERROR_CHARACTERS]}
         )
         return item
 
@@ -141,6 +147,20 @@ class Lifecycle:
             when=(table.Exists("scanned_at") if scanned else table.Missing("scanned_at"),),
         )
         return resumed
+
+    async def note_wait(self, task_id: str, why: str) -> None:
+        """Keep why an open task's driver waits, and since when; empty: it does not any more."""
+        now = clock.text(self._clock.now())
+        changes: dict[table.Path, Any] = {"wait": why[:WAIT_CHARACTERS], "wait_at": now} if why else {}
+        noting = table.Update(
+            items.task_key(task_id),
+            set=changes,
+            remove=() if why else ("wait", "wait_at"),
+            when=(table.Equals("kind", "task"), table.OneOf("status", items.OPEN)),
+            answer=table.Answer.WRITTEN,
+        )
+        with contextlib.suppress(table.ConditionFailed):
+            await self._table.update(noting)
 
     async def move(
         self,
@@ -164,8 +184,9 @@ class Lifecycle:
             "status": status,
             "status_at": now,
             "status_token": token,
-            table.INDEX_PARTITION: items.listing(status),
         }
+        if status not in items.OPEN or not frozenset(since) <= frozenset(items.OPEN):
+            changes.update(items.listed(await self._client(task_id), status))
         if status in items.STOPPED:
             changes["stopped_at"] = now  # its turn passes on some time after this
         if status in items.TERMINAL:
@@ -189,6 +210,16 @@ class Lifecycle:
             await self._stamp_anew(task_id, token, now)
         return item, True
 
+    async def _client(self, task_id: str) -> str:
+        if task_id not in self._clients:
+            if len(self._clients) >= CLIENTS:
+                self._clients.clear()
+            found = (await self._table.get_many([items.task_key(task_id)], ("kind", "client"))).get(task_id)
+            if found is None or not items.is_task(found):
+                raise items.unknown(task_id)
+            self._clients[task_id] = found["client"]
+        return self._clients[task_id]
+
     async def _stamp_anew(self, task_id: str, token: str, stamped: str) -> None:
         """Correct the time of a stop whose write was slow: until then the task could still begin an upsert."""
         now = self._clock.now()
@@ -197,6 +228,17 @@ class Lifecycle:
         later = table.Update(task_id, set={"stopped_at": clock.text(now)}, when=(table.Equals("status_token", token),))
         with contextlib.suppress(table.ConditionFailed):  # it goes on already
             await self._table.update(later)
+
+
+def _fitting(warnings: Sequence[bytes]) -> list[bytes]:
+    """The first that an item has room for."""
+    kept, room = [], WARNINGS_BYTES
+    for warning in warnings:
+        room -= len(warning)
+        if room < 0:
+            break
+        kept.append(warning)
+    return kept
 
 
 def wrong_status(item: table.Item, rule: str) -> errors.Conflict:

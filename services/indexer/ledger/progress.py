@@ -16,7 +16,7 @@ class Progress:
     failed: int = 0
     chunks_settled: int = 0
     chunks_failed: int = 0
-    # The highest settled chunk's number plus one.
+    # How far the shards are: of the last in which any is settled, its first chunk plus its settled ones.
     current_chunk: int = 0
     # RFC 3339; empty before the first settlement.
     settled_at: str = ""
@@ -27,12 +27,23 @@ class Progress:
         """Rows with an outcome."""
         return self.indexed + self.skipped + self.failed
 
-    def add(self, sums: table.Item) -> None:
-        """Take a shard's sums in."""
-        self.indexed += sums["indexed"]
-        self.skipped += sums["skipped"]
-        self.failed += sums["failed"]
-        self.chunks_settled += sums["settled"]
+    def add(self, book: table.Item) -> None:
+        """Take in a shard that is not rolled up."""
+        self.indexed += book["indexed"]
+        self.skipped += book["skipped"]
+        self.failed += book["failed"]
+        self.chunks_settled += book["settled"]
+        if book["settled"]:
+            last = book["shard"] * items.CHUNKS_PER_SHARD + book["settled"]
+            self.current_chunk = max(self.current_chunk, last)
+        self._add_rest(book)
+
+    def add_older(self, sums: table.Item) -> int:
+        """Take in what only the sums of a shard say that was rolled up when tasks kept them; its settled chunks."""
+        self._add_rest(sums)
+        return int(sums["settled"])
+
+    def _add_rest(self, sums: table.Item) -> None:
         self.chunks_failed += sums["chunks_failed"]
         self.settled_at = max(self.settled_at, sums.get("settled_at", ""))
         for reason, rows in sums["reasons"].items():
@@ -46,10 +57,27 @@ async def read(storage: table.Table, tasks: Sequence[table.Item]) -> list[Progre
     """
     wanted = {str(task[table.KEY]): _not_rolled_up(task) for task in tasks}
     keys = [items.shard_key(task_id, number) for task_id, numbers in wanted.items() for number in numbers]
-    books = await storage.get_many(keys) if keys else {}
+    books = await storage.get_many(keys, shards.WITHOUT_OUTCOMES) if keys else {}
     return [
         _of(task, [books.get(items.shard_key(task[table.KEY], n)) for n in wanted[task[table.KEY]]]) for task in tasks
     ]
+
+
+def rolled_up(task: table.Item) -> Progress:
+    """What the rolled-up shards of a task come to; of a finished one this is all."""
+    progress = Progress(
+        indexed=task["indexed"],
+        skipped=task["skipped"],
+        failed=task["failed"],
+        chunks_failed=task.get("chunks_failed", 0),
+        settled_at=task.get("settled_at", ""),
+        reasons={name.removeprefix(items.REASON): task[name] for name in task if name.startswith(items.REASON)},
+    )
+    for number, sums in task["s"].items():
+        settled = sums if isinstance(sums, int) else progress.add_older(sums)
+        progress.chunks_settled += settled
+        progress.current_chunk = max(progress.current_chunk, int(number) * items.CHUNKS_PER_SHARD + settled)
+    return progress
 
 
 def _not_rolled_up(task: table.Item) -> list[int]:
@@ -57,15 +85,8 @@ def _not_rolled_up(task: table.Item) -> list[int]:
 
 
 def _of(task: table.Item, books: Sequence[table.Item | None]) -> Progress:
-    progress = Progress()
-    for number, sums in task["s"].items():
-        progress.add(sums)
-        last = int(number) * items.CHUNKS_PER_SHARD + sums["settled"]
-        progress.current_chunk = max(progress.current_chunk, last)
+    progress = rolled_up(task)
     for book in books:
         if book is not None:
-            progress.add(shards.sums(book))
-            progress.current_chunk = max(
-                [progress.current_chunk, *(chunk + 1 for chunk in shards.settled_chunks(book))]
-            )
+            progress.add(book)
     return progress

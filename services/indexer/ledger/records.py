@@ -3,7 +3,7 @@
 from google.protobuf import timestamp_pb2
 from vectorline.v1 import ingest_pb2, ledger_pb2, warning_pb2
 
-from services.indexer.ledger import column_types, creation, lifecycle
+from services.indexer.ledger import column_types, creation, lifecycle, progress
 from services.indexer.storage import clock, table
 from services.runtime import identity
 
@@ -26,9 +26,8 @@ def record(item: table.Item, *, existed: bool = False) -> ledger_pb2.TaskRecord:
         error=item.get("error", ""),
         existed=existed,
     )
-    for sums in item.get("s", {}).values():
-        for reason, rows in sums["reasons"].items():
-            message.rejected[reason] += rows
+    for reason, rows in progress.rolled_up(item).reasons.items():
+        message.rejected[reason] = rows
     if "source" in item:
         message.source.CopyFrom(source(item))
     return message

@@ -1,6 +1,7 @@
 """LedgerService: RPC in, ledger out. Who may call is the auth interceptor's business."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -8,7 +9,7 @@ import grpc
 from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
 
 from services.indexer import ledger
-from services.indexer.ledger import gate, namespaces, records, shards
+from services.indexer.ledger import gate, items, namespaces, records, shards
 from services.indexer.storage import rejects, table
 from services.runtime import ahead, errors
 
@@ -46,12 +47,13 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
                 "The request has a bad field.",
                 violations=(errors.FieldViolation("client", "The key id of who submits the task."),),
             )
+        new = records.new_task(request)
         if request.parent_task_id:
-            stored = await self._ledger.creation.find(records.new_task(request))
+            stored = await self._ledger.creation.find(new)
             if stored is not None:
                 return records.record(stored, existed=True)
-            await self._ledger.turns.check_latest(request.parent_task_id)
-        task, existed = await self._ledger.create(records.new_task(request))
+            new = dataclasses.replace(new, recency=await self._ledger.turns.check_latest(request.parent_task_id))
+        task, existed = await self._ledger.create(new)
         return records.record(task, existed=existed)
 
     async def AdmitTask(self, request: ledger_pb2.AdmitTaskRequest, context: Context) -> ledger_pb2.AdmitTaskResponse:
@@ -66,8 +68,10 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         self, request: ledger_pb2.ListOpenTasksRequest, context: Context
     ) -> ledger_pb2.ListOpenTasksResponse:
         page = await self._ledger.listing.open(request.page_token)
+        found = await self._ledger.tasks.get_many(page.ids)
+        open_tasks = [task for task in found if task["status"] in items.OPEN]
         return ledger_pb2.ListOpenTasksResponse(
-            tasks=[records.record(task) for task in page.tasks], next_page_token=page.next_page_token
+            tasks=[records.record(task) for task in open_tasks], next_page_token=page.next_page_token
         )
 
     async def AcquireTurn(
@@ -75,7 +79,12 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     ) -> ledger_pb2.AcquireTurnResponse:
         turn = await self._ledger.turns.acquire(request.task_id)
         return ledger_pb2.AcquireTurnResponse(
-            held=turn.held, fence=turn.fence, holder_task_id=turn.holder, status=turn.status
+            held=turn.held,
+            fence=turn.fence,
+            holder_task_id=turn.holder,
+            status=turn.status,
+            position=turn.position,
+            first_task_id=turn.first,
         )
 
     async def BeginScan(self, request: ledger_pb2.BeginScanRequest, context: Context) -> ledger_pb2.TaskRecord:
@@ -104,6 +113,10 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
 
     async def BlockTask(self, request: ledger_pb2.BlockTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         return records.record(await self._ledger.tasks.block(request.task_id, request.reason, request.message))
+
+    async def NoteWait(self, request: ledger_pb2.NoteWaitRequest, context: Context) -> ledger_pb2.NoteWaitResponse:
+        await self._ledger.tasks.note_wait(request.task_id, request.why)
+        return ledger_pb2.NoteWaitResponse()
 
     async def ListBlockedTasks(
         self, request: ledger_pb2.ListBlockedTasksRequest, context: Context

@@ -1,11 +1,11 @@
 """The books of a task's chunks, 256 a shard: each chunk gets one outcome, once."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.indexer.ledger import items
-from services.indexer.storage import clock, table
+from services.indexer.storage import clock, objects, table
 from services.runtime import errors
 
 _COUNTS: Final = ("settled", "indexed", "skipped", "failed", "chunks_failed")
@@ -45,11 +45,11 @@ class Outcome:
         """All rows of the chunk."""
         return self.indexed + self.skipped + self.failed
 
-    def stored(self) -> dict[str, Any]:
-        """As it lies in the shard: short names, since DynamoDB counts the bytes of the whole shard on each settle."""
+    def stored(self, task_id: str, chunk: int) -> dict[str, Any]:
+        """As it lies in the shard: short, since DynamoDB counts the bytes of the whole shard on each settle."""
         kept: dict[str, Any] = {"i": self.indexed, "s": self.skipped, "f": self.failed}
         if self.rejects_key:
-            kept["rejects"] = self.rejects_key
+            kept["rejects"] = objects.token(self.rejects_key, task_id, chunk)
         if self.reason:
             kept["reason"] = self.reason
             kept["first_row"] = self.first_row
@@ -64,8 +64,8 @@ class Settled:
     skipped: int
     failed: int
     already: bool
-    # The shard afterwards.
-    shard: table.Item = dataclasses.field(repr=False)
+    # Every chunk of its shard is settled.
+    full: bool
 
 
 class Shards:
@@ -99,8 +99,18 @@ class Shards:
             return  # opened before
 
     async def get(self, task_id: str, shard: int) -> table.Item | None:
-        """A shard, read consistently; None if it was never opened."""
-        return await self._table.get(items.shard_key(task_id, shard))
+        """A shard, read consistently; None if it was never opened. Its outcomes name the rejects' objects in full."""
+        found = await self._table.get(items.shard_key(task_id, shard))
+        for name, outcome in found["c"].items() if found else ():
+            if "rejects" in outcome:
+                outcome["rejects"] = objects.key(outcome["rejects"], task_id, int(name))
+        return found
+
+    async def without_outcomes(self, task_id: str, numbers: Sequence[int]) -> dict[int, table.Item]:
+        """Shards but for their outcomes, read consistently; those that were never opened are left out."""
+        keys = {number: items.shard_key(task_id, number) for number in numbers}
+        found = await self._table.get_many(list(keys.values()), WITHOUT_OUTCOMES) if keys else {}
+        return {number: found[key] for number, key in keys.items() if key in found}
 
     async def settle(self, task_id: str, chunk: int, outcome: Outcome) -> Settled:
         """Write a chunk's outcome if it has none: one update, counted exactly once whoever repeats it.
@@ -111,7 +121,7 @@ class Shards:
         name = str(chunk)
         changes = table.Update(
             items.shard_key(task_id, items.shard_of(chunk)),
-            set={("c", name): outcome.stored(), "settled_at": clock.text(self._clock.now())},
+            set={("c", name): outcome.stored(task_id, chunk), "settled_at": clock.text(self._clock.now())},
             add={
                 "settled": 1,
                 "indexed": outcome.indexed,
@@ -121,9 +131,13 @@ class Shards:
                 **{("reasons", reason): rows for reason, rows in outcome.reasons.items()},
             },
             when=(table.Exists(table.KEY), table.Missing(("c", name))),
+            answer=table.Answer.WRITTEN,
+            told=("exp",),
         )
         try:
             shard, already = await self._table.update(changes), False
+            if "exp" not in shard:
+                shard |= (await self.without_outcomes(task_id, [items.shard_of(chunk)]))[items.shard_of(chunk)]
         except table.ConditionFailed as failed:
             if failed.item is None:
                 # Not "settled before": believing so would lose the chunk.
@@ -133,30 +147,21 @@ class Shards:
                 ) from failed
             shard, already = failed.item, True
         kept = shard["c"][name]
-        return Settled(indexed=kept["i"], skipped=kept["s"], failed=kept["f"], already=already, shard=shard)
+        return Settled(indexed=kept["i"], skipped=kept["s"], failed=kept["f"], already=already, full=full(shard))
 
-    async def expect(self, task_id: str, shard: int, chunks: int) -> None:
-        """Say how many chunks the last shard has."""
+    async def expect(self, task_id: str, shard: int, chunks: int) -> table.Item:
+        """Say how many chunks the last shard has, and return the shard."""
         changes = table.Update(items.shard_key(task_id, shard), set={"exp": chunks}, when=(table.Exists(table.KEY),))
         try:
-            await self._table.update(changes)
+            return await self._table.update(changes)
         except table.ConditionFailed:
             await self.open(task_id, shard)
-            await self._table.update(changes)
+            return await self._table.update(changes)
 
 
 def settled_chunks(shard: table.Item) -> list[int]:
     """Numbers of a shard's settled chunks, ascending."""
     return sorted(int(name) for name in shard["c"])
-
-
-def sums(shard: table.Item) -> dict[str, Any]:
-    """What a shard comes to; final once `settled` = `exp`."""
-    return {
-        **{name: shard[name] for name in _COUNTS},
-        "reasons": shard["reasons"],
-        "settled_at": shard.get("settled_at", ""),
-    }
 
 
 def full(shard: table.Item) -> bool:

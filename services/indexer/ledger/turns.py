@@ -6,6 +6,7 @@ grows with every holder; a chunk published under an older fence is dropped at th
 
 import dataclasses
 import datetime
+from collections.abc import Sequence
 
 import structlog
 
@@ -19,16 +20,36 @@ log = structlog.get_logger()
 # On top of the upsert's deadline: a status may be known for 2 s before an upsert begins, and clocks are apart.
 MARGIN_SECONDS = 3.0
 ATTEMPTS = 20
+SUPERSEDED = "SUPERSEDED"
+SUPERSEDED_WORDS = (
+    "A later task over this question and namespace has written there since, or is about to: rows of the earlier file "
+    "would replace newer ones. Retry the later task, or submit the file anew."
+)
+# Of those that wait, so many are looked at at once, from the head on.
+STEP = 10
+# A turn's item has room for twice as many. Whoever comes then waits outside: it joins when there is room.
+MOST_WAITERS = 5_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """Whether it is a task's turn. `fence` is 0 and `holder` another task when it is not; `status` is the task's."""
+    """Whether it is a task's turn.
+
+    Attributes:
+        held: It is.
+        fence: Its fence; 0 when it is not.
+        holder: Whose turn it is.
+        status: The task's.
+        position: Its place among those that wait; 1: it is the next. 0 when it does not wait.
+        first: The task that is the next.
+    """
 
     held: bool
     fence: int
     holder: str
     status: str
+    position: int = 0
+    first: str = ""
 
 
 class Turns:
@@ -80,38 +101,69 @@ class Turns:
                 return answer
         raise errors.Unavailable("Too many tasks ask for this turn at once; try again.", retry_seconds=1.0)
 
-    async def check_latest(self, task_id: str) -> None:
-        """Refuse when another task has had the turn since: what that wrote is newer.
+    async def check_latest(self, parent_task_id: str) -> int:
+        """Refuse to retry a task when a later one has written the same source, or is about to: its rows are newer.
+
+        Returns:
+            How new the parent's rows are: to be kept with the retry, and compared again when it gets its turn.
 
         Raises:
             errors.NotFound: No such task.
             errors.Conflict: SUPERSEDED.
         """
-        task = await self._tasks.get(task_id)
-        turn = await self._table.get(items.turn_key(self._index, task["namespace"], task.get("question_id")))
-        if turn is not None and not _holds(task, turn):
-            raise errors.Conflict(
-                f"Task {turn['holder']} wrote the same source later; retry that one, or submit the file anew.",
-                reason="SUPERSEDED",
-                metadata={"task_id": task_id, "later_task_id": str(turn["holder"])},
-            )
+        parent = await self._tasks.get(parent_task_id)
+        turn = await self._table.get(items.turn_key(self._index, parent["namespace"], parent.get("question_id")))
+        recency: int = parent["recency"] if "recency" in parent else parent.get("fence", 0)
+        if turn is None:
+            return recency
+        holder = await self._table.get(turn["holder"])
+        writing = holder is not None and holder["status"] not in items.STOPPED and _recency(holder, turn) > recency
+        if writing or _newest(turn, holder) > recency:
+            # Another key's task is nobody else's business.
+            own = holder is not None and holder["client"] == parent["client"] and turn["holder"] != parent_task_id
+            later = {"later_task_id": str(turn["holder"])} if own else {}
+            raise errors.Conflict(SUPERSEDED_WORDS, reason=SUPERSEDED, metadata={"task_id": parent_task_id, **later})
+        return recency
+
+    async def ahead(self, tasks: Sequence[table.Item]) -> dict[str, str]:
+        """Of tasks that wait for their turn, whom they wait for, in words; another key's task is not named."""
+        keys = {
+            str(task[table.KEY]): items.turn_key(self._index, task["namespace"], task.get("question_id"))
+            for task in tasks
+        }
+        found = await self._table.get_many(list(keys.values()), ("holder", "fence")) if keys else {}
+        waiting = [task for task in tasks if (turn := found.get(keys[task[table.KEY]])) and not _holds(task, turn)]
+        holders = await self._table.get_many([found[keys[task[table.KEY]]]["holder"] for task in waiting], ("client",))
+        words: dict[str, str] = {}
+        for task in waiting:
+            holder = found[keys[task[table.KEY]]]["holder"]
+            own = holders.get(holder, {}).get("client") == task["client"]
+            words[str(task[table.KEY])] = f"task {holder}" if own else "a task of another key"
+        return words
 
     async def _advance(self, key: str, task: table.Item, turn: table.Item | None) -> Turn | None:
         """Take the turn or wait for it; None: read anew."""
         task_id = str(task[table.KEY])
         if turn is None:
-            return await self._take(key, task, None, [])
-        alive = await self._alive(turn, task_id)
-        first = alive[0] if alive else task_id
-        if first == task_id and await self._free(turn, task_id):
-            return await self._take(key, task, turn, alive[1:])
-        if task_id not in turn["waiters"]:
+            return await self._take(key, task, None, None, [])
+        waiters: list[str] = turn["waiters"]
+        ahead = await self._first(waiters, task_id)
+        first = waiters[ahead] if ahead < len(waiters) else task_id
+        if first == task_id:
+            holder = await self._table.get(turn["holder"])
+            if self._free(turn, task_id, holder):
+                if "recency" in task and _newest(turn, holder) > task["recency"]:
+                    failed = await self._tasks.fail(task_id, SUPERSEDED, SUPERSEDED_WORDS)
+                    return _refused(failed, turn)
+                return await self._take(key, task, turn, holder, waiters[ahead + 1 :])
+        if task_id not in waiters and len(waiters) < MOST_WAITERS:
             await self._table.update(
                 table.Update(
                     key,
                     append={"waiters": task_id},
                     # A turn that passed on meanwhile may be free for this task.
                     when=(table.Equals("fence", turn["fence"]), table.Lacks("waiters", task_id)),
+                    answer=table.Answer.WRITTEN,
                 )
             )
         status = task["status"]
@@ -120,26 +172,27 @@ class Turns:
             if not moved and queued["status"] != Status.QUEUED:
                 return None
             status = queued["status"]
-        return Turn(held=False, fence=0, holder=turn["holder"], status=status)
+        place = waiters.index(task_id) if task_id in waiters else len(waiters)
+        return Turn(held=False, fence=0, holder=turn["holder"], status=status, position=place - ahead + 1, first=first)
 
-    async def _alive(self, turn: table.Item, task_id: str) -> list[str]:
-        """Those that wait, in their order, without the ones that cannot go on now.
+    async def _first(self, waiters: list[str], task_id: str) -> int:
+        """The place of the first that may go on now: nobody behind it need be looked at.
 
-        A blocked one queues anew when it is resumed; keeping its place would hold up everybody behind it.
+        A blocked one is passed over: it would hold up everybody behind it.
         """
-        others = [waiter for waiter in turn["waiters"] if waiter != task_id]
-        found = await self._table.get_many(others, ("status",))
-        return [
-            waiter
-            for waiter in turn["waiters"]
-            if waiter == task_id or (waiter in found and found[waiter].get("status") not in items.STOPPED)
-        ]
+        for start in range(0, len(waiters), STEP):
+            step = waiters[start : start + STEP]
+            others = step[: step.index(task_id)] if task_id in step else step
+            found = await self._table.get_many(others, ("status",)) if others else {}
+            for place, waiter in enumerate(step, start):
+                if waiter == task_id or (waiter in found and found[waiter].get("status") not in items.STOPPED):
+                    return place
+        return len(waiters)
 
-    async def _free(self, turn: table.Item, task_id: str) -> bool:
+    def _free(self, turn: table.Item, task_id: str, holder: table.Item | None) -> bool:
         """Whether the holder wrote its last vector for certain."""
         if turn["holder"] == task_id:
             return True  # resumed, and nobody else wants it: what it still writes are its own values
-        holder = await self._table.get(turn["holder"])
         if holder is None:
             return True
         if holder["status"] not in items.STOPPED and _holds(holder, turn):
@@ -147,17 +200,19 @@ class Turns:
         stopped = clock.parse(holder["stopped_at"])
         return self._clock.now() - stopped > self._grace
 
-    async def _take(self, key: str, task: table.Item, turn: table.Item | None, waiters: list[str]) -> Turn:
+    async def _take(
+        self, key: str, task: table.Item, turn: table.Item | None, holder: table.Item | None, waiters: list[str]
+    ) -> Turn:
         task_id = str(task[table.KEY])
         fence = 1 if turn is None else turn["fence"] + 1
         taken: table.Put | table.Update
         if turn is None:
-            item = {table.KEY: key, "kind": "turn", "holder": task_id, "fence": fence, "waiters": waiters}
+            item = {table.KEY: key, "kind": "turn", "holder": task_id, "fence": fence, "waiters": waiters, "wrote": 0}
             taken = table.Put(item, when=(table.Missing(table.KEY),))
         else:
             taken = table.Update(
                 key,
-                set={"holder": task_id, "fence": fence, "waiters": waiters},
+                set={"holder": task_id, "fence": fence, "waiters": waiters, "wrote": _newest(turn, holder)},
                 when=(table.Equals("fence", turn["fence"]), table.Equals("waiters", turn["waiters"])),
             )
         status = Status.QUEUED if task["status"] == Status.PENDING else Status(task["status"])
@@ -179,6 +234,17 @@ class Turns:
 
 def _holds(task: table.Item, turn: table.Item) -> bool:
     return bool(turn["holder"] == task[table.KEY] and turn["fence"] == task.get("fence"))
+
+
+def _recency(holder: table.Item, turn: table.Item) -> int:
+    """How new the rows of the present holder are: by its fence, but a retry's are as old as its parent's."""
+    return int(holder["recency"] if "recency" in holder else turn["fence"])
+
+
+def _newest(turn: table.Item, holder: table.Item | None) -> int:
+    """The recency of the newest rows that may have been written so far. Who never opened a shard wrote nothing."""
+    before = int(turn.get("wrote", turn["fence"] - 1))  # of an earlier version: all may have
+    return max(before, _recency(holder, turn)) if holder is not None and holder["shards_opened"] else before
 
 
 def _refused(task: table.Item, turn: table.Item | None) -> Turn:

@@ -1,6 +1,7 @@
 """An adaptive limiter: how many upserts run at once follows what the index bears (AIMD)."""
 
 import asyncio
+import collections
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -22,20 +23,39 @@ class AdaptiveLimiter:
         self._limit = FIRST
         self._running = 0
         self._halvings = 0
-        self._changed = asyncio.Condition()
+        # Those that wait, the longest first; one whose future is done has its place, or does not want it any more.
+        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator["Slot"]:
         """One of the places; waits for one."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._running < int(self._limit))
-            self._running += 1
+        await self._enter()
         try:
             yield Slot(self, self._halvings)
         finally:
-            async with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
+            self._leave()
+
+    async def _enter(self) -> None:
+        if not self._waiting and self._running < int(self._limit):
+            self._running += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():  # it was handed out a moment before
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Give a place back. Nothing is awaited here: a second cancel would lose the place for good."""
+        self._running -= 1
+        while self._waiting and self._running < int(self._limit):
+            place = self._waiting.popleft()
+            if not place.done():
+                self._running += 1
+                place.set_result(None)
 
     def grow(self) -> None:
         """The index bore an upsert."""

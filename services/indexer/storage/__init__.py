@@ -5,7 +5,8 @@ Where to look:
     dynamodb    the table of a running line
     memory      the same semantics in a dict, for tests and simulations; a differential test holds the two together
     clock       one time for all indexers: the local clock, corrected by what DynamoDB's answers say
-    rejects     rejected rows, an S3 object a chunk
+    rejects     rejected rows, an S3 object a chunk; `objects` names them
+    limits      what DynamoDB takes, for the table in memory
 
 A write that raised Unavailable may have been applied: every one is conditional, or safe to repeat.
 """

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore import exceptions
 
-from services.indexer.storage import table
+from services.indexer.storage import limits, table
 from services.runtime import aws, errors
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-# DynamoDB's limit of BatchGetItem.
-BATCH_KEYS: Final = 100
 # Some of a batch may come back unread when the table is throttled.
 BATCH_ATTEMPTS: Final = 8
 
@@ -31,7 +29,7 @@ class DynamoTable:
 
     async def get(self, key: str) -> table.Item | None:
         """Read an item, consistently."""
-        answer = await self._caller.call(
+        answer = await self._call(
             self._client.get_item, TableName=self._name, Key={table.KEY: {"S": key}}, ConsistentRead=True
         )
         item = answer.get("Item")
@@ -41,8 +39,8 @@ class DynamoTable:
         """Read items, each consistently, 100 a call."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, table.Item] = {}
-        for start in range(0, len(wanted), BATCH_KEYS):
-            found.update(await self._get_batch(wanted[start : start + BATCH_KEYS], paths))
+        for start in range(0, len(wanted), limits.BATCH_KEYS):
+            found.update(await self._get_batch(wanted[start : start + limits.BATCH_KEYS], paths))
         return found
 
     async def _get_batch(self, keys: Sequence[str], paths: Sequence[table.Path]) -> dict[str, table.Item]:
@@ -54,7 +52,7 @@ class DynamoTable:
         found: dict[str, table.Item] = {}
         left: Any = {self._name: asked}
         for attempt in range(BATCH_ATTEMPTS):
-            answer = await self._caller.call(self._client.batch_get_item, RequestItems=left)
+            answer = await self._call(self._client.batch_get_item, RequestItems=left)
             for raw in answer["Responses"].get(self._name, []):
                 item = unmarshal_item(raw)
                 found[item[table.KEY]] = item
@@ -76,7 +74,7 @@ class DynamoTable:
         )
 
     async def update(self, write: table.Update) -> table.Item:
-        """Change an item and return it as it is now."""
+        """Change an item and return what the write asks for."""
         words = _Words()
         answer = await self._conditional(
             self._client.update_item,
@@ -84,15 +82,15 @@ class DynamoTable:
             UpdateExpression=words.update(write),
             **words.condition(write.when),
             **words.attributes(),
-            ReturnValues="ALL_NEW",
+            ReturnValues="ALL_NEW" if write.answer is table.Answer.WHOLE else "UPDATED_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        return unmarshal_item(answer["Attributes"])
+        return unmarshal_item(answer.get("Attributes", {}))
 
     async def transact(self, writes: Sequence[table.Put | table.Update]) -> None:
         """Apply all writes or none."""
         try:
-            await self._caller.call(
+            await self._call(
                 self._client.transact_write_items,
                 TransactItems=[self._transact_item(write) for write in writes],
                 # The same on every attempt: DynamoDB then answers a repeated one as it did the first.
@@ -101,6 +99,9 @@ class DynamoTable:
         except exceptions.ClientError as error:
             if aws.code(error) != "TransactionCanceledException":
                 raise
+            reasons = error.response.get("CancellationReasons", [])
+            if any(reason.get("Code") == "ValidationError" for reason in reasons):
+                raise table.Invalid(str(error)) from error
             raise table.Cancelled from error
 
     def _transact_item(self, write: table.Put | table.Update) -> Any:
@@ -112,22 +113,32 @@ class DynamoTable:
         return {"Update": {"TableName": self._name, "Key": {table.KEY: {"S": write.key}}, **body, **words.attributes()}}
 
     async def query(
-        self, partition: str, *, after: str = "", newest_first: bool, equal: Mapping[str, table.Value], limit: int
+        self,
+        index: table.Index,
+        partition: str,
+        *,
+        after: str = "",
+        newest_first: bool,
+        equal: Mapping[str, table.Value],
+        limit: int,
     ) -> table.Page:
-        """Read a page of the index."""
+        """Read a page of an index."""
         words = _Words()
-        condition = f"{words.path(table.INDEX_PARTITION)} = {words.value(partition)}"
+        condition = f"{words.path(index.partition)} = {words.value(partition)}"
         if after:
-            condition += f" AND {words.path(table.INDEX_SORT)} {'<' if newest_first else '>'} {words.value(after)}"
-        asked: dict[str, Any] = {"KeyConditionExpression": condition}
+            condition += f" AND {words.path(index.sort)} {'<' if newest_first else '>'} {words.value(after)}"
+        asked: dict[str, Any] = {
+            "KeyConditionExpression": condition,
+            "ProjectionExpression": ", ".join(words.path(name) for name in (table.KEY, index.sort, *table.PROJECTED)),
+        }
         if equal:
             asked["FilterExpression"] = " AND ".join(
                 f"{words.path(name)} = {words.value(value)}" for name, value in equal.items()
             )
-        answer = await self._caller.call(
+        answer = await self._call(
             self._client.query,
             TableName=self._name,
-            IndexName=table.INDEX,
+            IndexName=index.name,
             ScanIndexForward=not newest_first,
             Limit=limit,
             **asked,
@@ -136,12 +147,20 @@ class DynamoTable:
         last = answer.get("LastEvaluatedKey")
         return table.Page(
             [unmarshal_item(item) for item in answer["Items"]],
-            str(last[table.INDEX_SORT]["S"]) if last else "",
+            str(last[index.sort]["S"]) if last else "",
         )
+
+    async def _call(self, method: Callable[..., Any], **arguments: Any) -> Any:
+        try:
+            return await self._caller.call(method, **arguments)
+        except exceptions.ClientError as error:
+            if aws.code(error) != "ValidationException":
+                raise
+            raise table.Invalid(str(error)) from error
 
     async def _conditional(self, method: Callable[..., Any], **arguments: Any) -> Any:
         try:
-            return await self._caller.call(method, TableName=self._name, **arguments)
+            return await self._call(method, TableName=self._name, **arguments)
         except exceptions.ClientError as error:
             if aws.code(error) != "ConditionalCheckFailedException":
                 raise
@@ -212,6 +231,7 @@ class _Words:
         for path, value in write.append.items():
             old = f"if_not_exists({self.path(path)}, {self.value([])})"
             sets.append(f"{self.path(path)} = list_append({old}, {self.value([value])})")
+        sets += [f"{self.path(name)} = {self.path(name)}" for name in write.told]
         adds = []
         for path, number in write.add.items():
             if len(table.parts(path)) == 1:

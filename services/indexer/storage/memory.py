@@ -4,7 +4,7 @@ import copy
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from services.indexer.storage import table
+from services.indexer.storage import limits, table
 
 
 async def _go_on() -> None:
@@ -12,7 +12,7 @@ async def _go_on() -> None:
 
 
 class MemoryTable:
-    """A `table.Table` in memory, with DynamoDB's meaning of every condition and write.
+    """A `table.Table` in memory, with DynamoDB's meaning of every condition and write, and its limits.
 
     Args:
         pause: Awaited before and after each operation takes effect: a scheduler interleaves, crashes and loses
@@ -50,7 +50,10 @@ class MemoryTable:
         """Change an item."""
         await self._pause()
         self._apply(write)
-        item = copy.deepcopy(self.items[write.key])
+        item = self.items[write.key]
+        if write.answer is table.Answer.WRITTEN:
+            item = _project(item, (*_written(write), *write.told), with_key=False)
+        item = copy.deepcopy(item)
         await self._pause()
         return item
 
@@ -60,29 +63,40 @@ class MemoryTable:
         for write in writes:
             if not self._holds(write):
                 raise table.Cancelled
+        limits.check_transaction([self._changed(write) for write in writes])
         for write in writes:
             self._apply(write)
         await self._pause()
 
     async def query(
-        self, partition: str, *, after: str = "", newest_first: bool, equal: Mapping[str, table.Value], limit: int
+        self,
+        index: table.Index,
+        partition: str,
+        *,
+        after: str = "",
+        newest_first: bool,
+        equal: Mapping[str, table.Value],
+        limit: int,
     ) -> table.Page:
-        """Read a page of the index."""
+        """Read a page of an index, in which items lie whole."""
         await self._pause()
         rows = sorted(
-            (item for item in self.items.values() if item.get(table.INDEX_PARTITION) == partition),
-            key=lambda item: str(item[table.INDEX_SORT]),
+            (item for item in self.items.values() if item.get(index.partition) == partition),
+            key=lambda item: str(item[index.sort]),
             reverse=newest_first,
         )
         if after:
-            rows = [row for row in rows if (row[table.INDEX_SORT] < after) == newest_first]
-            rows = [row for row in rows if row[table.INDEX_SORT] != after]
-        page = copy.deepcopy(rows[:limit])
-        await self._pause()
-        return table.Page(
-            [row for row in page if all(row.get(name) == value for name, value in equal.items())],
-            str(page[-1][table.INDEX_SORT]) if len(rows) > limit else "",
+            rows = [row for row in rows if (row[index.sort] < after) == newest_first]
+            rows = [row for row in rows if row[index.sort] != after]
+        page = _page(rows, limit)
+        told = (index.sort, *table.PROJECTED)
+        found = [row for row in page if all(row.get(name) == value for name, value in equal.items())]
+        answer = table.Page(
+            [copy.deepcopy(_project(row, told)) for row in found],
+            str(page[-1][index.sort]) if len(rows) > len(page) else "",
         )
+        await self._pause()
+        return answer
 
     def _holds(self, write: table.Put | table.Update) -> bool:
         item = self.items.get(write.key, {})
@@ -91,14 +105,36 @@ class MemoryTable:
     def _apply(self, write: table.Put | table.Update) -> None:
         if not self._holds(write):
             raise table.ConditionFailed(copy.deepcopy(self.items.get(write.key)))
+        self.items[write.key] = self._changed(write)
+
+    def _changed(self, write: table.Put | table.Update) -> table.Item:
+        """The item as it would be."""
         if isinstance(write, table.Put):
-            self.items[write.key] = copy.deepcopy(write.item)
-            return
-        item = self.items.setdefault(write.key, {table.KEY: write.key})
-        for path, value in _values(write, item):
-            _set(item, path, copy.deepcopy(value))
-        for path in write.remove:
-            _remove(item, path)
+            item = copy.deepcopy(write.item)
+        else:
+            item = copy.deepcopy(self.items.get(write.key, {table.KEY: write.key}))
+            for path, value in _values(write, item):
+                _set(item, path, copy.deepcopy(value))
+            for path in write.remove:
+                _remove(item, path)
+        limits.check(item)
+        return item
+
+
+def _page(rows: Sequence[table.Item], limit: int) -> list[table.Item]:
+    """The first rows that a page holds."""
+    page: list[table.Item] = []
+    room = limits.PAGE_BYTES
+    for row in rows[:limit]:
+        page.append(row)
+        room -= limits.size(row)
+        if room < 0:
+            break
+    return page
+
+
+def _written(write: table.Update) -> tuple[table.Path, ...]:
+    return (*write.set, *write.keep, *write.add, *write.append)
 
 
 _NOTHING = object()
@@ -165,10 +201,10 @@ def _remove(item: table.Item, path: table.Path) -> None:
         target.pop(last, None)
 
 
-def _project(item: table.Item, paths: Sequence[table.Path]) -> table.Item:
+def _project(item: table.Item, paths: Sequence[table.Path], *, with_key: bool = True) -> table.Item:
     if not paths:
         return item
-    kept: table.Item = {table.KEY: item[table.KEY]}
+    kept: table.Item = {table.KEY: item[table.KEY]} if with_key else {}
     for path in paths:
         value = _look(item, path)
         if value is _NOTHING:

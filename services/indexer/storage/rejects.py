@@ -9,6 +9,7 @@ import structlog
 from botocore import exceptions
 from vectorline.v1 import chunk_pb2
 
+from services.indexer.storage import objects
 from services.runtime import aws, errors
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
@@ -43,16 +44,16 @@ class RejectStore:
         """
         if not rejects:
             return ""
-        key = f"rejects/{task_key}/{chunk}-{uuid.uuid4().hex[:16]}.jsonl"
+        name = objects.key(uuid.uuid4().hex[:16], task_key, chunk)
         body = b"".join(_line(reject) for reject in rejects)
         await self._caller.call(
             self._client.put_object,
             Bucket=self._bucket,
-            Key=key,
+            Key=name,
             Body=body,
             ContentType="application/jsonl",
         )
-        return key
+        return name
 
     async def read(self, key: str) -> list[chunk_pb2.Reject]:
         """The rejects of an object, in the order in which they were written.

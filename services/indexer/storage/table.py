@@ -1,10 +1,11 @@
-"""What the ledger needs of a table: items by key, conditional writes, transactions, one sparse index.
+"""What the ledger needs of a table: items by key, conditional writes, transactions, two sparse indexes.
 
 Writes are data, not expression strings, so that `dynamodb.DynamoTable` and `memory.MemoryTable` give them one meaning
 and reserved words (``status``, ``total``) never matter.
 """
 
 import dataclasses
+import enum
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,10 +16,31 @@ Item = dict[str, Value]
 Path = str | tuple[str, ...]
 
 KEY = "task_id"
-# The sparse index: partition and sort attribute. Items without them are not in it.
-INDEX = "listing"
-INDEX_PARTITION = "listing"
-INDEX_SORT = "created"
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """A sparse index: items without both attributes are not in it."""
+
+    name: str
+    partition: str
+    sort: str
+
+
+# Everybody's, and one client's: the attributes say in which partition an item is listed.
+ALL = Index("listing", "listing", "created")
+OF_CLIENT = Index("client_listing", "client_listing", "created")
+INDEXES = (ALL, OF_CLIENT)
+# What lists filter by, besides the keys. All that a query of an index may ask for.
+PROJECTED = ("kind", "client", "task_type", "status", "error_reason")
+
+
+class Answer(enum.Enum):
+    """What an update tells of the item afterwards."""
+
+    WHOLE = "whole"
+    # The paths that it wrote, as they are now. A shard's 256 outcomes are milliseconds to read back.
+    WRITTEN = "written"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +125,9 @@ class Update:
         append: Values to put at the end of lists; an absent list is empty.
         remove: Attributes to take away.
         when: Conditions, all of which must hold.
+        answer: What to tell of the item afterwards.
+        told: Attributes to write as they are, so that an answer of what was written may tell them. It may also leave
+            out what did not change: whoever needs them looks whether they are there.
     """
 
     key: str
@@ -112,6 +137,8 @@ class Update:
     append: Mapping[Path, Value] = dataclasses.field(default_factory=dict)
     remove: Sequence[Path] = ()
     when: Sequence[Condition] = ()
+    answer: Answer = Answer.WHOLE
+    told: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +157,10 @@ class ConditionFailed(Exception):
         self.item = item
 
 
+class Invalid(Exception):
+    """The table can never do this: an item over 400 KB, an empty key. Our defect, or a limit that nobody checked."""
+
+
 class Cancelled(Exception):
     """A condition of a transaction did not hold; nothing was written."""
 
@@ -137,7 +168,7 @@ class Cancelled(Exception):
 class Table(Protocol):
     """A table. Every write may have been applied although it raised errors.Unavailable: callers repeat it safely.
 
-    All methods raise errors.Unavailable when the table does not answer.
+    All methods raise errors.Unavailable when the table does not answer, and Invalid for what it never takes.
     """
 
     async def get(self, key: str) -> Item | None:
@@ -153,7 +184,7 @@ class Table(Protocol):
         ...
 
     async def update(self, write: Update) -> Item:
-        """Change an item and return all of it as it is now; raises ConditionFailed."""
+        """Change an item and return it as it is now, or what `answer` says of it; raises ConditionFailed."""
         ...
 
     async def transact(self, writes: Sequence[Put | Update]) -> None:
@@ -161,9 +192,19 @@ class Table(Protocol):
         ...
 
     async def query(
-        self, partition: str, *, after: str = "", newest_first: bool, equal: Mapping[str, Value], limit: int
+        self,
+        index: Index,
+        partition: str,
+        *,
+        after: str = "",
+        newest_first: bool,
+        equal: Mapping[str, Value],
+        limit: int,
     ) -> Page:
-        """Read up to `limit` items of an index partition beyond `after`, and of those return the ones that match."""
+        """Read up to `limit` items of an index partition beyond `after`, and of those return the ones that match.
+
+        Of each come its key, the index's sort attribute, and `PROJECTED`. The index follows a moment behind.
+        """
         ...
 
 

@@ -3,6 +3,8 @@
 Of one task:
     servicer     the task half of IndexerService: get, list, watch, cancel
     messages     the ledger's item and its progress as the public `Task`
+    stalls       since when a task stands still, and what it waits for
+    watching     one reader a task for all that watch it
 Of many:
     overview     the tasks of the last hours as short notes, which the others add up
     statistics, anomalies     what came of them, and what is not as it should be

@@ -15,7 +15,12 @@ STATES: Final = {status: task_pb2.TaskState.Value(f"TASK_STATE_{status.name}") f
 
 
 def message(
-    item: table.Item, counts: progress.Progress, *, now: datetime.datetime, stall_seconds: float
+    item: table.Item,
+    counts: progress.Progress,
+    *,
+    now: datetime.datetime,
+    stalled: datetime.datetime | None = None,
+    stalled_reason: str = "",
 ) -> task_pb2.Task:
     """A task as its callers see it.
 
@@ -23,7 +28,8 @@ def message(
         item: The task.
         counts: Its progress.
         now: The ledger's time.
-        stall_seconds: Without a settled chunk for this long, it shows since when it stands still.
+        stalled: Since when it stands still; None: it moves.
+        stalled_reason: What it waits for, if it stands still.
     """
     status = Status(item["status"])
     task = task_pb2.Task(
@@ -42,9 +48,9 @@ def message(
     if status in items.TERMINAL:
         task.completed_at.CopyFrom(records.timestamp(item["completed_at"]))
         task.result.CopyFrom(_result(item, counts))
-    stalled = _stalled_since(item, counts, now, stall_seconds)
     if stalled is not None:
         task.stalled_since.FromDatetime(stalled)
+        task.stalled_reason = stalled_reason
     else:
         end = _estimated_completion(item, counts, now)
         if end is not None:
@@ -132,16 +138,6 @@ def _metadata(item: table.Item) -> task_pb2.TaskMetadata:
     if "encoding_guessed" in item:
         metadata.encoding_guessed = item["encoding_guessed"]
     return metadata
-
-
-def _stalled_since(
-    item: table.Item, counts: progress.Progress, now: datetime.datetime, stall_seconds: float
-) -> datetime.datetime | None:
-    if item["status"] != Status.PROCESSING_CHUNKS:
-        return None
-    # Since the scan, the resumption or the last settled chunk, whichever was last.
-    moved = clock.parse(max(item["status_at"], counts.settled_at))
-    return moved if (now - moved).total_seconds() > stall_seconds else None
 
 
 def _estimated_completion(

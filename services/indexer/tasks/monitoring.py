@@ -50,12 +50,20 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
         limit = request.limit if request.HasField("limit") else DEFAULT_TASKS
         bad = task_servicer.bad_range("limit", limit, 1, MOST_TASKS)
         seen = await self._look(request, bad)
-        return monitoring_pb2.TaskOverview(
+        answer = monitoring_pb2.TaskOverview(
             hours=seen.hours,
             by_status=overview.by_status(seen.notes),
-            tasks=await self._messages(seen.notes[:limit]),
             truncated=seen.truncated,
         )
+        room = task_servicer.PAGE_BYTES
+        for start in range(0, min(limit, len(seen.notes)), task_servicer.SHOWN_AT_ONCE):
+            for message in await self._messages(seen.notes[start : min(limit, start + task_servicer.SHOWN_AT_ONCE)]):
+                room -= message.ByteSize()
+                if room < 0:
+                    answer.truncated = True
+                    return answer
+                answer.tasks.append(message)
+        return answer
 
     async def GetTaskProgress(
         self, request: monitoring_pb2.GetTaskProgressRequest, context: Context
@@ -148,7 +156,11 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
         return await overview.read(self._ledger, hours, _client())
 
     async def _messages(self, notes: list[overview.Note]) -> list[task_pb2.Task]:
-        return await self._tasks.messages(await self._items(notes))
+        """Tasks as lists show them."""
+        found = await self._tasks.messages(await self._items(notes))
+        for message in found:
+            message.metadata.ClearField("columns")
+        return found
 
     async def _active(self, notes: list[overview.Note]) -> list[monitoring_pb2.TaskPace]:
         return await self._paces(await self._items(notes))
@@ -159,7 +171,7 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
     async def _paces(self, found: list[table.Item]) -> list[monitoring_pb2.TaskPace]:
         counts = await self._ledger.progress(found)
         now = self._ledger.clock.now()
-        shown = self._tasks.render(found, counts, now)
+        shown = await self._tasks.render(found, counts, now)
         return [
             _pace(message, _seconds(task, now.timestamp()), count.rows)
             for task, message, count in zip(found, shown, counts, strict=True)

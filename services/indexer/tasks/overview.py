@@ -11,7 +11,7 @@ from services.indexer.storage import clock, table
 
 # A view reads so many tasks at most, some MB at a time: beyond that it says that it is cut.
 MOST_TASKS = 5_000
-PAGE = 200
+PAGE = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,13 +99,13 @@ async def read(book: ledger.Ledger, hours: int, client: str = "") -> Overview:
     now = book.clock.now()
     since = clock.text(now - datetime.timedelta(hours=hours)) if hours else None
     notes: dict[str, Note] = {}
-    page: list[table.Item] = []
+    page: list[str] = []
     truncated = False
-    async for task in book.listing.since(since, client):
-        if len(notes) + len(page) >= MOST_TASKS:
+    async for listed in book.listing.since(since, client):
+        if listed is None or len(notes) + len(page) >= MOST_TASKS:
             truncated = True
             break
-        page.append(task)
+        page.append(listed.task_id)
         if len(page) == PAGE:
             notes.update(await _notes(book, page))
             page = []
@@ -122,7 +122,8 @@ def by_status(notes: list[Note]) -> dict[str, int]:
     return counts
 
 
-async def _notes(book: ledger.Ledger, tasks: list[table.Item]) -> dict[str, Note]:
+async def _notes(book: ledger.Ledger, task_ids: list[str]) -> dict[str, Note]:
+    tasks = await book.tasks.get_many(task_ids)
     counts = await book.progress(tasks)
     return {str(task[table.KEY]): _note(task, count) for task, count in zip(tasks, counts, strict=True)}
 

@@ -1,6 +1,6 @@
 """The task half of IndexerService: what callers ask about their tasks."""
 
-import asyncio
+import contextlib
 import datetime
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, TypeAlias
@@ -12,7 +12,7 @@ from vectorline.v1 import indexer_pb2, task_pb2
 from services.indexer import ledger, settings
 from services.indexer.ledger import items, listing, progress
 from services.indexer.storage import table
-from services.indexer.tasks import messages
+from services.indexer.tasks import messages, stalls, watching
 from services.runtime import errors, identity
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -20,6 +20,10 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 DEFAULT_PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
 LARGEST_OFFSET: Final = 10_000
+# Of one answer that is no stream; its limit is 16 MiB, and a task may have 64 KB of parameters.
+PAGE_BYTES: Final = 4 * 1024 * 1024
+# Tasks of a list that are in memory at once.
+SHOWN_AT_ONCE: Final = 50
 TASK_TYPES: Final = ("s3_csv", "metabase", "upload", "local_csv")
 
 
@@ -29,6 +33,9 @@ class TaskServicer:
     def __init__(self, book: ledger.Ledger, rules: settings.LedgerSettings) -> None:
         self._ledger = book
         self._rules = rules
+        self._watches = watching.Watches(
+            self._look, poll_seconds=rules.watch_poll_seconds, beat_seconds=rules.watch_beat_seconds
+        )
 
     async def GetTask(self, request: indexer_pb2.GetTaskRequest, context: Context) -> task_pb2.Task:
         return await self._read(request.task_id)
@@ -46,9 +53,15 @@ class TaskServicer:
             + listing.bad_token(request.page_token, query)
         )
         page = await self._ledger.listing.newest(query, limit=size, page_token=request.page_token)
-        return indexer_pb2.ListTasksResponse(
-            tasks=await self.messages(page.tasks), next_page_token=page.next_page_token
-        )
+        answer = indexer_pb2.ListTasksResponse(next_page_token=page.next_page_token)
+        room = PAGE_BYTES
+        async for listed, message in self._shown(page):
+            room -= message.ByteSize()
+            if room < 0 and answer.tasks:  # AIP-158: a page may hold fewer than were asked for
+                answer.next_page_token = listing.token_before(listed, query)
+                break
+            answer.tasks.append(message)
+        return answer
 
     async def StreamTasks(
         self, request: indexer_pb2.StreamTasksRequest, context: Context
@@ -67,10 +80,9 @@ class TaskServicer:
             offset=request.offset,
             page_token=request.page_token,
         )
-        messages = await self.messages(page.tasks)
         if page.next_page_token:
             await context.send_initial_metadata((("x-next-page-token", page.next_page_token),))
-        for message in messages:
+        async for _, message in self._shown(page):
             yield message
 
     async def WatchTask(
@@ -78,18 +90,12 @@ class TaskServicer:
         request: indexer_pb2.WatchTaskRequest,
         context: Context,
     ) -> AsyncIterator[task_pb2.Task]:
-        loop = asyncio.get_running_loop()
-        # Said at a look that the next one would be too late for, with as much left for the look itself.
-        beat = max(0.0, self._rules.watch_beat_seconds - 2 * self._rules.watch_poll_seconds)
-        last: task_pb2.Task | None = None
-        said = 0.0
-        while last is None or last.status not in items.TERMINAL:
-            if last is not None:
-                await asyncio.sleep(self._rules.watch_poll_seconds)
-            task = await self._read(request.task_id)
-            if last is None or not messages.unchanged(task, last) or loop.time() >= said + beat:
-                yield task
-                last, said = task, loop.time()
+        caller = identity.current()
+        with self._watches.counted(caller.key_id, most_watches(caller)):
+            following = self._watches.follow(request.task_id, lambda item: _may_see(caller, item))
+            async with contextlib.aclosing(following) as told:
+                async for task in told:
+                    yield task
 
     async def CancelTask(self, request: indexer_pb2.CancelTaskRequest, context: Context) -> empty_pb2.Empty:
         await self.visible(request.task_id)
@@ -97,15 +103,22 @@ class TaskServicer:
         await context.send_initial_metadata((("x-http-code", "204"),))
         return empty_pb2.Empty()
 
+    async def _shown(self, page: listing.Page) -> AsyncIterator[tuple[listing.Listed, task_pb2.Task]]:
+        """A page's tasks as lists show them: without their columns, of which one may have thousands."""
+        for start in range(0, len(page.tasks), SHOWN_AT_ONCE):
+            listed = {each.task_id: each for each in page.tasks[start : start + SHOWN_AT_ONCE]}
+            for message in await self.messages(await self._ledger.tasks.get_many(list(listed))):
+                message.metadata.ClearField("columns")
+                yield listed[message.task_id], message
+
     async def visible(self, task_id: str) -> table.Item:
         """The task, if the caller may see it.
 
         Raises:
             errors.NotFound: There is none, or it is another's: the two look alike.
         """
-        caller = identity.current()
         task = await self._ledger.tasks.get(task_id)
-        if not caller.admin and task["client"] != caller.key_id:
+        if not _may_see(identity.current(), task):
             raise items.unknown(task_id)
         return task
 
@@ -113,18 +126,43 @@ class TaskServicer:
         (message,) = await self.messages([await self.visible(task_id)])
         return message
 
+    async def _look(self, task_id: str) -> watching.Look:
+        """A task and what is told of it, whoever asks."""
+        item = await self._ledger.tasks.get(task_id)
+        (message,) = await self.messages([item])
+        return item, message
+
     async def messages(self, found: Sequence[table.Item]) -> list[task_pb2.Task]:
         """These tasks as callers see them."""
-        return self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
+        return await self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
 
-    def render(
+    async def render(
         self, found: Sequence[table.Item], counts: Sequence[progress.Progress], now: datetime.datetime
     ) -> list[task_pb2.Task]:
         """The same, where their progress is known."""
-        return [
-            messages.message(task, count, now=now, stall_seconds=self._rules.stall_seconds)
-            for task, count in zip(found, counts, strict=True)
+        stalled = [
+            stalls.since(task, count, now, self._rules.stall_seconds) for task, count in zip(found, counts, strict=True)
         ]
+        still = [task for task, since in zip(found, stalled, strict=True) if since is not None]
+        ahead = await self._ledger.turns.ahead(still)
+        circuit_open = self._ledger.circuit_open()
+        reasons = {
+            task[table.KEY]: stalls.reason(task, ahead=ahead.get(task[table.KEY]), circuit_open=circuit_open)
+            for task in still
+        }
+        return [
+            messages.message(task, count, now=now, stalled=since, stalled_reason=reasons.get(task[table.KEY], ""))
+            for task, count, since in zip(found, counts, stalled, strict=True)
+        ]
+
+
+def most_watches(caller: identity.Caller) -> int:
+    """Watches that a caller may have at once in this process; 0: as many as it likes."""
+    return int(getattr(caller.limits, "watches", 0))
+
+
+def _may_see(caller: identity.Caller, task: table.Item) -> bool:
+    return caller.admin or bool(task["client"] == caller.key_id)
 
 
 def _query(status: str, task_type: str) -> listing.Query:

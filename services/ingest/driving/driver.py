@@ -13,7 +13,7 @@ import structlog
 from services.chunks import entry, inflight, keys, publisher, splitting, store
 from services.chunks import errors as queue_errors
 from services.ingest import failures, ledger_client, sources, threads
-from services.ingest.driving import defects, lease_watch, retrying
+from services.ingest.driving import defects, lease_watch, refusals, retrying, waiting
 from services.ingest.planning import plan, scan, scratch, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
@@ -70,13 +70,15 @@ class Driver:
         self._defaults = defaults
         self._scratch = scratch
         self._questions = asked
+        self._notes = waiting.Notes(ledger)
+        self._refusals = refusals.Refusals()
         # Scans and splits take minutes of a thread each.
         self._work = work or threads.Pool()
         self._defects = defects.Defects(queue)
         # Tasks of which the drive at hand has scanned or published something.
         self._got_on: set[str] = set()
 
-    async def drive(self, task_id: str) -> End:
+    async def drive(self, task_id: str) -> End:  # noqa: PLR0911 (one line a cause)
         """Drive a task as far as it goes now. Never raises but for a cancel."""
         with structlog.contextvars.bound_contextvars(task_id=task_id):
             try:
@@ -85,7 +87,10 @@ class Driver:
                 return await self._fail(task_id, failure)
             except WAITS as error:
                 log.warning("The task waits.", action="drive_later", error=str(error))
+                await self._notes.tell(task_id, str(error))
                 return End.LATER
+            except ledger_client.LedgerDefect as defect:
+                return await self._refused(task_id, defect)
             except errors.ServiceError as refusal:  # a request that this version does not take any more
                 return await self._fail(task_id, failures.Failure(refusal.reason, refusal.message))
             except (ledger_client.LedgerRefused, lease_watch.Stopped) as why:
@@ -95,6 +100,12 @@ class Driver:
                 return await self._defect(task_id)
             finally:
                 self._got_on.discard(task_id)
+
+    async def _refused(self, task_id: str, defect: ledger_client.LedgerDefect) -> End:
+        """Count what the ledger should never answer; after a while it ends the task by name."""
+        log.warning("The ledger refuses a step.", action="ledger_refused", error=str(defect))
+        failure = self._refusals.count(task_id, defect)
+        return End.LATER if failure is None else await self._fail(task_id, failure)
 
     async def _leased(self, task_id: str) -> End:
         lease = await self._splitting.acquire(task_id)
@@ -118,7 +129,7 @@ class Driver:
         log.warning("The task fails.", action="task_failed", reason=failure.reason, why=failure.message)
         try:
             await self._ledger.fail(task_id, failure.reason, failure.message)
-        except ledger_client.LedgerUnavailable:
+        except (ledger_client.LedgerUnavailable, ledger_client.LedgerDefect):
             return End.LATER  # the next drive finds the same failure
         except ledger_client.LedgerRefused as why:
             log.info("The task needs no failing here.", action="drive_over", why=str(why))
@@ -145,6 +156,7 @@ class Driver:
         chosen = options.Options.from_request(record.request, self._defaults)
         pinned = await self._pinned(record, chosen, stand)
         await self._ledger.begin_scan(record.task_id, pinned)
+        await self._notes.tell(record.task_id, "")
         if record.parent_task_id:
             return await self._plan_retry(record, pinned, stand)
         with scratch.folder(self._scratch) as folder:
@@ -228,6 +240,8 @@ class Driver:
         failpoints.hit("ingest.before_seal")
         await self._ledger.seal(record.task_id, made)
         failpoints.hit("ingest.after_seal")
+        self._refusals.forget(record.task_id)
+        await self._notes.tell(record.task_id, "")
         with contextlib.suppress(queue_errors.QueueUnavailable):
             await self._defects.clear(record.task_id)
         return End.DONE

@@ -82,7 +82,11 @@ class Standing:
             if not await self._lease.renew():
                 return "another splitter has the task"
             record = await self._ledger.get(self._lease.task_id)
-        except (queue_errors.QueueUnavailable, ledger_client.LedgerUnavailable) as error:
+        except (
+            queue_errors.QueueUnavailable,
+            ledger_client.LedgerUnavailable,
+            ledger_client.LedgerDefect,
+        ) as error:
             log.warning("The driver cannot be checked.", action="standing_unknown", error=str(error))
             return ""
         except ledger_client.LedgerRefused as error:

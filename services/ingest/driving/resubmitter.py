@@ -8,7 +8,7 @@ import structlog
 from services.chunks import errors as queue_errors
 from services.chunks import inflight, presence
 from services.ingest import ledger_client
-from services.ingest.driving import driver
+from services.ingest.driving import driver, waiting
 from services.runtime import background
 
 log = structlog.get_logger()
@@ -16,6 +16,8 @@ log = structlog.get_logger()
 # A task that waits for its turn, or for a dependency, is tried again sooner by the process that has it.
 SOON_SECONDS = 2.0
 PRESENCE = "ingest"
+# Tasks that ask for their turn at once; a process that starts among a thousand that wait asks for all of them.
+ASKING = 8
 
 
 class Resubmitter:
@@ -40,6 +42,8 @@ class Resubmitter:
         self._resubmit_seconds = resubmit_seconds
         self._presence_seconds = presence_seconds
         self._slots = asyncio.Semaphore(splitters)
+        self._asking = asyncio.Semaphore(ASKING)
+        self._line = waiting.Line()
         self._driving: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
 
@@ -67,24 +71,52 @@ class Resubmitter:
             await self._presence.withdraw(self._name)
 
     async def _drive(self, task_id: str) -> None:
-        while True:
+        while await self._turn(task_id):
             async with self._slots:
                 end = await self._driver.drive(task_id)
             if end not in {driver.End.WAITING, driver.End.LATER}:
                 return
             await asyncio.sleep(SOON_SECONDS)
 
+    async def _turn(self, task_id: str) -> bool:
+        """Wait until it is the task's turn, which takes no slot; False: it needs no driving any more."""
+        tries = 0
+        while True:
+            try:
+                async with self._asking:
+                    turn = await self._ledger.ask_turn(task_id)
+            except ledger_client.LedgerUnavailable:
+                tries += 1
+                await asyncio.sleep(min(self._resubmit_seconds, SOON_SECONDS * tries))
+            except ledger_client.LedgerDefect:
+                return True  # the drive meets it too, and counts
+            except ledger_client.LedgerRefused:
+                return False
+            else:
+                if turn.held:
+                    return True
+                if turn.status in ledger_client.TERMINAL or turn.status == ledger_client.BLOCKED:
+                    return False
+                await self._line.wait(task_id, turn)
+
     async def _rounds(self) -> None:
         while True:
             try:
                 await self._round()
-            except (ledger_client.LedgerUnavailable, queue_errors.QueueUnavailable) as error:
+            except (
+                ledger_client.LedgerUnavailable,
+                ledger_client.LedgerDefect,
+                queue_errors.QueueUnavailable,
+            ) as error:
                 log.warning("The round was not finished.", action="resubmit_failed", error=str(error))
             await asyncio.sleep(self._resubmit_seconds)
 
     async def _round(self) -> None:
+        open_tasks: set[str] = set()
         async for record in self._ledger.open_tasks():
+            open_tasks.add(record.task_id)
             self.begin(record.task_id)
+        self._line.look_around(open_tasks)
         for task_id in await self._inflight.tasks():
             if task_id not in self._driving and await self._terminal(task_id):
                 await self._inflight.clear(task_id)

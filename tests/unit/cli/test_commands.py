@@ -166,10 +166,17 @@ def test_health_exits_1_unless_healthy(run, line, status, code):
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_init_runs_the_provisioning_and_keeps_its_exit_code(run, monkeypatch, code):
-    module = types.SimpleNamespace(main=lambda: code)
+    asked: list[bool] = []
+
+    def main(*, migrate):
+        asked.append(migrate)
+        return code
+
+    module = types.SimpleNamespace(main=main)
     monkeypatch.setattr("importlib.import_module", {"services.indexer.provision": module}.__getitem__)
 
-    assert run("init").exit_code == code
+    assert [run("init").exit_code, run("init", "--migrate").exit_code] == [code, code]
+    assert asked == [False, True]
 
 
 def test_root_flags_are_understood_after_the_command_and_only_before_a_double_dash(run, line):

@@ -6,9 +6,13 @@ from typing import Any
 import moto
 import pinecone.errors
 import pytest
+from botocore import exceptions
 
-from services.indexer import provision, settings
+from services.indexer import ledger, migration, provision, settings
+from services.indexer.ledger import items, listing
+from services.indexer.storage import clock, dynamodb, table
 from services.runtime import aws
+from tests.support import ledgers
 
 WHERE = aws.CallerSettings(aws_endpoint_url=None)
 
@@ -16,6 +20,7 @@ WHERE = aws.CallerSettings(aws_endpoint_url=None)
 @pytest.fixture(autouse=True)
 def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(provision, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(migration, "POLL_SECONDS", 0.0)
     with moto.mock_aws():
         yield
 
@@ -40,14 +45,95 @@ def test_a_table_without_our_index_or_with_other_keys_is_named_and_left_alone() 
             provision.ensure_table(client, name, lambda line: line)
 
 
-def test_a_bucket_is_created_once_with_versions() -> None:
+def older_table(client: Any, projection: str = "ALL") -> None:
+    """As the first version made it."""
+    client.create_table(
+        TableName="vectorline",
+        KeySchema=[{"AttributeName": "task_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("task_id", "listing", "created")
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "listing",
+                "KeySchema": [
+                    {"AttributeName": "listing", "KeyType": "HASH"},
+                    {"AttributeName": "created", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": projection},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def test_an_index_that_holds_too_little_is_named() -> None:
+    client = aws.dynamodb(WHERE)
+    older_table(client, "KEYS_ONLY")
+    with pytest.raises(provision.Unusable, match="listing"):
+        provision.ensure_table(client, "vectorline", lambda line: line)
+
+
+async def test_an_older_table_is_migrated_while_tasks_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a table of the first version, with tasks as that stored them
+    client, said = aws.dynamodb(WHERE), list[str]()
+    older_table(client)
+    caller = aws.Caller("DynamoDB", WHERE)
+    storage = dynamodb.DynamoTable(client, "vectorline", caller)
+    book = ledger.Ledger(storage, clock.Clock(), index="idx")
+    made = [await ledgers.create(book, client="ann#1" if number % 2 else "bob") for number in range(8)]
+    await book.tasks.cancel(made[0])
+    await book.tasks.block(made[1], "R", "m")
+    for number, task_id in enumerate(made):
+        changes: dict[table.Path, Any] = {"listing": "closed"} if number == 0 else {}
+        await storage.update(table.Update(task_id, set={"x": 1, **changes}, remove=("client_listing",)))
+    # The next look finds it moved: by a turn, which lists nothing
+    task_ids = iter(made[3:4])
+    listing_one = migration._list
+
+    def moved(*arguments: Any) -> None:
+        if arguments[2] == next(task_ids, ""):
+            client.update_item(
+                TableName="vectorline",
+                Key={"task_id": {"S": arguments[2]}},
+                UpdateExpression="SET #s = :s",
+                ExpressionAttributeNames={"#s": "status"},
+                ExpressionAttributeValues={":s": {"S": "queued"}},
+            )
+        listing_one(*arguments)
+
+    monkeypatch.setattr(migration, "_list", moved)
+    mine = listing.Query(client="ann#1")
+
+    # When it is looked at, migrated, and migrated again
+    provision.ensure_table(client, "vectorline", said.append)
+    before = await book.listing.newest(mine, limit=9)
+    migration.migrate(client, "vectorline", said.append)
+    migration.migrate(client, "vectorline", said.append)
+    fresh = ledger.Ledger(storage, clock.Clock(), index="idx")
+    after = await fresh.listing.newest(mine, limit=9)
+
+    # Then every task is in both indexes, and the lists are the same
+    assert "--migrate" in said[0]
+    assert said[-1] == "DynamoDB table vectorline: nothing to migrate"
+    assert before.ids == after.ids == made[7::-2]
+    for task_id in made:
+        task = await book.tasks.get(task_id)
+        assert items.listed(task["client"], items.Status(task["status"])).items() <= task.items()
+    assert (await fresh.listing.newest(listing.Query(status="cancelled"), limit=9)).ids == [made[0]]
+    provision.ensure_table(client, "vectorline", said.append)
+    assert said[-1] == "DynamoDB table vectorline: there already"
+    caller.close()
+
+
+def test_a_bucket_is_created_once_with_versions_and_aborts_what_was_broken_off() -> None:
     client, said = aws.s3(WHERE), list[str]()
     for _ in range(2):
         provision.ensure_bucket(client, "vectorline", "us-east-1", said.append)
     assert said == ["S3 bucket vectorline: created, with versions", "S3 bucket vectorline: there already"]
     assert client.get_bucket_versioning(Bucket="vectorline")["Status"] == "Enabled"
     (rule,) = client.get_bucket_lifecycle_configuration(Bucket="vectorline")["Rules"]
-    assert (rule["Status"], rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]) == ("Enabled", 1)
+    assert (rule["Status"], rule["AbortIncompleteMultipartUpload"]) == ("Enabled", {"DaysAfterInitiation": 1})
 
 
 def test_a_bucket_without_versions_stays_so_and_is_mentioned() -> None:
@@ -55,6 +141,9 @@ def test_a_bucket_without_versions_stays_so_and_is_mentioned() -> None:
     client.create_bucket(Bucket="old")
     provision.ensure_bucket(client, "old", "us-east-1", said.append)
     assert "without versions" in said[0]
+    assert "incomplete multipart uploads" in said[0]
+    with pytest.raises(exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
+        client.get_bucket_lifecycle_configuration(Bucket="old")
     assert "Status" not in client.get_bucket_versioning(Bucket="old")
 
 

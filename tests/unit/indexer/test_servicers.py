@@ -1,6 +1,7 @@
 """RPC in, ledger out: an in-process gRPC server over a ledger in memory, with the line's own interceptors."""
 
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -90,7 +91,10 @@ def refused(code: grpc.StatusCode, *words: str) -> Any:
 
 def creation(**changes: Any) -> ledger_pb2.CreateTaskRequest:
     request = ingest_pb2.ProcessRequest(data_source="s3_csv", s3_key="a.csv", question_id=232, namespace="v2")
-    return ledger_pb2.CreateTaskRequest(client=changes.pop("client", "ann"), request=request, **changes)
+    task_id = changes.pop("task_id", str(uuid.uuid4()))
+    return ledger_pb2.CreateTaskRequest(
+        client=changes.pop("client", "ann"), request=request, task_id=task_id, **changes
+    )
 
 
 async def test_a_task_goes_from_create_to_completed_through_the_service(served: Served) -> None:
@@ -152,6 +156,24 @@ async def test_an_idempotency_key_covers_the_request_but_for_itself(served: Serv
         await served.ledger.CreateTask(creation(client=""))
 
 
+async def test_a_task_has_a_name_before_it_is_stored_and_a_call_whose_answer_was_lost_finds_it(served: Served) -> None:
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "task_id"):
+        await served.ledger.CreateTask(creation(task_id=""))
+    asked = creation()
+    first = await served.ledger.CreateTask(asked)
+    again = await served.ledger.CreateTask(asked)
+    assert (again.task_id, again.existed) == (first.task_id, True)
+
+
+async def test_a_request_that_an_item_has_no_room_for_is_the_callers_error(served: Served) -> None:
+    asked = creation()
+    asked.request.metadata_columns.extend(f"a column with the number {number}" for number in range(2_400))
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "65536", "metadata_columns"):
+        await served.ledger.CreateTask(asked)
+    del asked.request.metadata_columns[1_900:]
+    await served.ledger.CreateTask(asked)
+
+
 async def test_rejects_are_read_in_the_order_of_chunks_and_in_parts(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,10 +183,16 @@ async def test_rejects_are_read_in_the_order_of_chunks_and_in_parts(
     await book.turns.acquire(task_id)
     await book.shards.open(task_id, 0)
     rows = [chunk_pb2.Reject(row_number=number, reason="empty_text", message="m") for number in (1, 2)]
-    served.store.kept["key"] = rows
-    outcome = ledgers.shards.Outcome(0, 0, 2, {"empty_text": 2}, rejects_key="key")
+    key = f"rejects/{task_id}/10-abc.jsonl"
+    served.store.kept[key] = rows
+    outcome = ledgers.shards.Outcome(0, 0, 2, {"empty_text": 2}, rejects_key=key)
     await book.closing.settle(task_id, 10, outcome)
     await book.closing.settle(task_id, 2, ledgers.good())
+    # Only the token is kept: the rest follows from task and chunk, and a shard has 256 of them.
+    outcomes = served.line.storage.items[f"{task_id}#shard#0"]["c"]
+    assert outcomes["10"]["rejects"] == "abc"
+    served.store.kept[f"rejects/{task_id}/old-key.jsonl"] = []
+    outcomes["3"] = {"i": 0, "s": 0, "f": 0, "rejects": f"rejects/{task_id}/old-key.jsonl"}  # of an earlier version
     poison = ledger_pb2.FailChunkRequest(task_id=task_id, chunk=9, fence=1, rows=5, skipped=1, first_row=41)
     await served.ledger.FailChunk(poison)
     answer = [one async for one in served.ledger.ReadRejects(ledger_pb2.ReadRejectsRequest(task_id=task_id))]
@@ -278,7 +306,8 @@ async def test_an_upload_is_known_again_by_its_content_and_not_by_its_id(served:
     def upload(upload_id: str, sha256: str) -> ledger_pb2.CreateTaskRequest:
         request = ingest_pb2.ProcessRequest(data_source="upload", upload_id=upload_id, question_id=1, request_id="key")
         source = ledger_pb2.PinnedSource(uri=f"s3://b/uploads/{upload_id}/a.csv", sha256=sha256)
-        return ledger_pb2.CreateTaskRequest(client="ann", request=request, source=source)
+        task_id = str(uuid.uuid4())
+        return ledger_pb2.CreateTaskRequest(client="ann", request=request, source=source, task_id=task_id)
 
     first = await served.ledger.CreateTask(upload("one", "aa"))
     again = await served.ledger.CreateTask(upload("two", "aa"))

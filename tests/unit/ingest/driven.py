@@ -52,6 +52,12 @@ class Ledger:
     tasks: dict[str, ledger_pb2.TaskRecord] = dataclasses.field(default_factory=dict)
     stored: dict[str, list[ledger_pb2.ReadRejectsResponse]] = dataclasses.field(default_factory=dict)
 
+    waits: list[str] = dataclasses.field(default_factory=list)
+
+    async def note_wait(self, _task_id: str, why: str) -> bool:
+        self.waits.append(why)
+        return True
+
     async def get(self, task_id: str) -> ledger_pb2.TaskRecord:
         if task_id not in self.tasks:
             raise ledger_client.LedgerRefused("NOT_FOUND")

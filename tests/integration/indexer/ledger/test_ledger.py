@@ -97,14 +97,14 @@ async def test_listing_follows_the_status(book: ledger.Ledger) -> None:
     token = ""
     while True:
         page = await book.listing.newest(listing.Query(), limit=3, page_token=token)
-        seen += [task[table.KEY] for task in page.tasks]
+        seen += page.ids
         token = page.next_page_token
         if not token:
             break
     assert seen == made[::-1]
     page = await book.listing.newest(listing.Query(client="ann"), limit=9)
-    assert [task[table.KEY] for task in page.tasks] == [made[5], made[3], made[1]]
-    assert [task[table.KEY] for task in (await book.listing.open()).tasks] == made[2:]
+    assert page.ids == [made[5], made[3], made[1]]
+    assert (await book.listing.open()).ids == made[2:]
     assert await book.listing.blocked("CAP") == [made[1]]
 
 

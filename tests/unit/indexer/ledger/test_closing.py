@@ -1,5 +1,6 @@
 """From the last settled chunk to the terminal status, in every order and with crashes at every await."""
 
+import dataclasses
 import random
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from services.indexer.ledger import items, shards
-from services.indexer.storage import memory, table
+from services.indexer.storage import limits, memory
 from services.runtime import errors
 from tests.support import ledgers
 from tests.support.ledgers import Line
@@ -37,7 +38,7 @@ async def test_the_last_chunk_closes_a_sealed_task(line: Line) -> None:
     assert task["status"] == "completed"
     assert task["indexed"] == 3
     assert task["completed_at"]
-    assert task[table.INDEX_PARTITION] == "closed"
+    assert (task["listing"], task["client_listing"]) == ("completed", "ann#completed")
 
 
 async def test_the_seal_closes_a_task_whose_chunks_are_all_settled(line: Line) -> None:
@@ -54,6 +55,78 @@ async def test_no_chunks_complete_at_the_seal(line: Line) -> None:
     assert task["status"] == "completed"
     assert task["shards_total"] == 0
     assert (await line.book.closing.seal(task_id, 0, 0))["status"] == "completed"
+
+
+async def test_a_task_whose_rows_do_not_add_up_is_never_completed(line: Line) -> None:
+    task_id = await opened(line, 1, rows=10)
+    await line.book.closing.settle(task_id, 0, ledgers.good())
+    task = await line.book.closing.seal(task_id, 1, 10)
+    assert (task["status"], task["error_reason"]) == ("blocked", "ROWS_UNACCOUNTED")
+    assert "1 rows, but its source has 10" in task["error"]
+    assert (await line.book.resume(task_id))["status"] == "blocked"
+    await line.book.tasks.cancel(task_id)
+
+
+async def test_only_the_seal_that_counts_says_how_many_chunks_the_last_shard_has(line: Line) -> None:
+    task_id = await opened(line, 4)
+    await line.book.closing.seal(task_id, 3, 4)
+    with pytest.raises(errors.Conflict, match="two splits differ"):
+        await line.book.closing.seal(task_id, 4, 4)
+    assert line.storage.items[items.shard_key(task_id, 1)]["exp"] == 1
+
+
+async def test_a_seal_that_died_before_it_told_the_last_shard_is_healed(line: Line) -> None:
+    task_id = await opened(line, 1)
+    await line.book.closing._store_seal(task_id, 1, 1, 1)
+    await line.book.closing.settle(task_id, 0, ledgers.good())
+    assert (await line.book.tasks.get(task_id))["status"] == "processing_chunks"
+    assert (await line.book.closing.heal(task_id))["status"] == "completed"
+
+
+async def test_sums_that_an_earlier_version_rolled_up_count_with_ours(line: Line) -> None:
+    task_id = await opened(line, 4)
+    for chunk in range(2):
+        await line.book.closing.settle(task_id, chunk, ledgers.bad())
+    item = line.storage.items[task_id]
+    del item["failed:empty_text"], item["chunks_failed"], item["settled_at"]
+    item["s"]["0"] = {  # as it was stored then
+        "settled": 2,
+        "indexed": 0,
+        "skipped": 0,
+        "failed": 2,
+        "chunks_failed": 2,
+        "reasons": {"empty_text": 2},
+        "settled_at": "2026-01-01T00:00:00.000000Z",
+    }
+    await line.book.closing.settle(task_id, 2, ledgers.bad())
+    await line.book.closing.settle(task_id, 3, ledgers.good())
+    (counts,) = await line.book.progress([await line.book.tasks.get(task_id)])
+    assert (counts.indexed, counts.failed, counts.chunks_settled, counts.chunks_failed) == (1, 3, 4, 3)
+    assert (counts.reasons, counts.current_chunk) == ({"empty_text": 3}, 4)
+
+
+async def test_a_task_has_room_for_the_shards_of_all_the_chunks_it_may_have(line: Line) -> None:
+    names = tuple(f"a column with the number {number}" for number in range(3_000))
+    task_id = await ledgers.create(line.book, request=b"r" * items.REQUEST_BYTES)
+    await line.book.tasks.begin_scan(task_id, b"s" * 2_000)
+    warnings = (b"w" * 600,) * 200
+    found = dataclasses.replace(ledgers.scan(10), columns=names, warnings=warnings, chunks=items.MOST_CHUNKS)
+    await line.book.end_scan(task_id, found)
+    item = line.storage.items[task_id]
+    item["s"] = {str(number): 256 for number in range(items.MOST_CHUNKS // 256 + 1)}
+    item |= {f"failed:{reason}_reason_of_some_length": 10**9 for reason in range(40)}
+    await line.book.tasks.block(task_id, "R", "m" * 10_000)
+    assert limits.size(item) < limits.ITEM_BYTES * 0.6
+
+
+async def test_a_task_of_more_chunks_than_the_ledger_holds_fails_by_name(line: Line) -> None:
+    task_id = await ledgers.create(line.book)
+    await line.book.tasks.begin_scan(task_id, b"")
+    with pytest.raises(errors.Conflict) as caught:
+        await line.book.end_scan(task_id, ledgers.scan(10, chunks=items.MOST_CHUNKS + 1))
+    task = await line.book.tasks.get(task_id)
+    assert caught.value.reason == task["error_reason"] == "TOO_MANY_CHUNKS"
+    assert "chunk_size" in task["error"]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ async def test_a_new_task_is_pending_and_listed(line: Line) -> None:
     task, existed = await line.book.creation.create(ledgers.new_task())
     assert not existed
     assert task["status"] == "pending"
-    assert task[table.INDEX_PARTITION] == "open"
-    assert task[table.INDEX_SORT].endswith(f"Z#{task[table.KEY]}")
+    assert (task["listing"], task["client_listing"]) == ("open", "ann#open")
+    assert task[table.ALL.sort].endswith(f"Z#{task[table.KEY]}")
 
 
 async def test_the_same_key_answers_the_same_task(line: Line) -> None:

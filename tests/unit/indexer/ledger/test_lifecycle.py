@@ -9,7 +9,6 @@ import pytest
 from services.indexer import ledger
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
-from services.indexer.storage import table
 from services.runtime import errors
 from tests.support import ledgers
 from tests.support.ledgers import Line
@@ -39,13 +38,13 @@ BECOMES = {
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_step_changes_only_the_statuses_it_may(line: Line, status: Status, step: str) -> None:
     task_id = await ledgers.create(line.book)
-    line.storage.items[task_id].update({"status": str(status), table.INDEX_PARTITION: str(items.listing(status))})
+    line.storage.items[task_id].update({"status": str(status), **items.listed("ann", status)})
     with contextlib.suppress(errors.Conflict):
         await STEPS[step](line.book, task_id)
     expected = BECOMES.get((str(status), step), str(status))
     item = line.storage.items[task_id]
     assert item["status"] == expected
-    assert item[table.INDEX_PARTITION] == items.listing(Status(expected))
+    assert {name: item[name] for name in ("listing", "client_listing")} == items.listed("ann", Status(expected))
 
 
 async def test_a_resumed_task_that_was_scanned_goes_on_with_its_chunks_without_its_fence(line: Line) -> None:

@@ -1,14 +1,44 @@
 """Pages of tasks, newest first, whole and without repetition."""
 
+from typing import Any
+
 import hypothesis
 import pytest
 from hypothesis import strategies
 
-from services.indexer.ledger import listing
-from services.indexer.storage import table
+from services.indexer.ledger import items, listing
+from services.indexer.ledger.items import Status
+from services.indexer.storage import memory, table
 from services.runtime import errors
 from tests.support import ledgers
 from tests.support.ledgers import Line
+
+
+@pytest.fixture(params=["indexed", "older"])
+def line(request: pytest.FixtureRequest) -> Line:
+    """A table in whose index of clients every task is, and one of which that is not known."""
+    return indexed() if request.param == "indexed" else ledgers.line()
+
+
+def indexed() -> Line:
+    line = ledgers.line(Counting())
+    line.storage.items[items.INDEXED_KEY] = {table.KEY: items.INDEXED_KEY, "kind": "index"}
+    return line
+
+
+class Counting(memory.MemoryTable):
+    """Counts what is read of the indexes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = 0
+        self.read = 0
+
+    async def query(self, *arguments: Any, **named: Any) -> table.Page:
+        page = await super().query(*arguments, **named)
+        self.queries += 1
+        self.read += len(page.items)
+        return page
 
 
 async def several(line: Line, count: int = 6) -> list[str]:
@@ -26,7 +56,7 @@ async def several(line: Line, count: int = 6) -> list[str]:
 
 
 def ids(page: listing.Page) -> list[str]:
-    return [task[table.KEY] for task in page.tasks]
+    return page.ids
 
 
 async def test_all_statuses_are_merged_newest_first(line: Line) -> None:
@@ -40,8 +70,8 @@ async def test_all_statuses_are_merged_newest_first(line: Line) -> None:
     max_examples=40, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
 @hypothesis.given(count=strategies.integers(0, 12), size=strategies.integers(1, 5), offset=strategies.integers(0, 4))
-def test_pages_add_up_to_the_whole(count: int, size: int, offset: int) -> None:
-    line = ledgers.line()
+def test_pages_add_up_to_the_whole(line: Line, count: int, size: int, offset: int) -> None:
+    line = ledgers.line() if type(line.storage) is memory.MemoryTable else indexed()
 
     async def walk() -> list[str]:
         made = await several(line, count)
@@ -104,3 +134,55 @@ async def test_open_tasks_come_oldest_first(line: Line, monkeypatch: pytest.Monk
     first = await line.book.listing.open()
     second = await line.book.listing.open(first.next_page_token)
     assert ids(first) + ids(second) == [made[0], made[3]]
+
+
+def finished(line: Line, client: str, number: int, status: Status = Status.COMPLETED) -> None:
+    """A task as it lies in the table when it is over."""
+    task_id = f"{client}-{number}"
+    line.storage.items[task_id] = {
+        table.KEY: task_id,
+        "kind": "task",
+        "client": client,
+        "status": str(status),
+        "task_type": "s3_csv",
+        table.ALL.sort: f"2026-01-01T00:00:00.{number:06}Z#{task_id}",
+        **{str(name): value for name, value in items.listed(client, status).items()},
+    }
+
+
+async def test_a_list_reads_what_was_asked_for_and_nothing_of_others() -> None:
+    line = indexed()
+    for number in range(3_000):
+        finished(line, "ann", number)
+    finished(line, "bob", 1)
+    finished(line, "root", 2, Status.FAILED)
+
+    assert ids(await line.book.listing.newest(listing.Query(client="bob"), limit=1)) == ["bob-1"]
+    assert ids(await line.book.listing.newest(listing.Query(client="nobody"), limit=1)) == []
+    assert ids(await line.book.listing.newest(listing.Query(status="failed"), limit=1)) == ["root-2"]
+    assert [each.task_id async for each in line.book.listing.since("2026-01-01", "bob") if each] == ["bob-1"]
+    assert line.storage.read <= 4
+    assert line.storage.queries <= 4 * len(listing.ORDER)
+
+
+async def test_an_older_table_is_read_a_bounded_way_a_call_and_the_token_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listing, "LOOK", 10)
+    line = ledgers.line(Counting())
+    for number in range(1_000):
+        finished(line, "bob" if number % 100 == 7 else "ann", number)
+    query = listing.Query(client="bob")
+    seen: list[str] = []
+    token, calls, skip = "", 0, 2
+    while True:
+        line.storage.queries = 0
+        page = await line.book.listing.newest(query, limit=100, offset=skip, page_token=token)
+        assert line.storage.queries <= listing.LOOKS
+        seen, token, calls, skip = seen + ids(page), page.next_page_token, calls + 1, 0
+        if not token:
+            break
+    assert seen == [f"bob-{number}" for number in range(707, -1, -100)]
+    assert calls > 1
+    told = [each async for each in line.book.listing.since("", "bob")]
+    assert told[-1] is None  # there is more than it looks at

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from services.indexer.ledger import items, turns
-from services.indexer.storage import memory, table
+from services.indexer.storage import limits, memory, table
 from services.runtime import errors
 from tests.support import ledgers
 from tests.support.ledgers import Line
@@ -27,10 +27,10 @@ async def test_the_first_gets_the_turn_and_the_same_fence_again(line: Line) -> N
 async def test_others_wait_in_order_and_only_once(line: Line) -> None:
     one, two, three = [await ledgers.create(line.book) for _ in range(3)]
     await line.book.turns.acquire(one)
-    for waiter in (two, three, two):
-        assert await line.book.turns.acquire(waiter) == turns.Turn(held=False, fence=0, holder=one, status="queued")
-    turn = line.storage.items[items.turn_key(ledgers.INDEX, "v2", 232)]
-    assert turn["waiters"] == [two, three]
+    for waiter, position in ((two, 1), (three, 2), (two, 1)):
+        turn = await line.book.turns.acquire(waiter)
+        assert turn == turns.Turn(False, 0, holder=one, status="queued", position=position, first=two)
+    assert line.storage.items[items.turn_key(ledgers.INDEX, "v2", 232)]["waiters"] == [two, three]
 
 
 async def test_another_question_or_namespace_has_a_turn_of_its_own(line: Line) -> None:
@@ -66,6 +66,137 @@ async def test_waiters_that_ended_or_are_blocked_hold_up_nobody(line: Line) -> N
     await line.book.tasks.cancel(one)
     line.time.pass_by(GRACE_SECONDS + 1)
     assert (await line.book.turns.acquire(four)).held
+
+
+async def loaded(line: Line, **changes: Any) -> str:
+    """A task that wrote one row and ended."""
+    task_id = await ledgers.scanned(line.book, rows=1, **changes)
+    assert (await line.book.turns.acquire(task_id)).held
+    await line.book.shards.open(task_id, 0)
+    await line.book.closing.settle(task_id, 0, ledgers.good())
+    await line.book.closing.seal(task_id, 1, 1)
+    line.time.pass_by(GRACE_SECONDS + 1)
+    return task_id
+
+
+async def retry(line: Line, parent: str) -> str:
+    recency = await line.book.turns.check_latest(parent)
+    return await ledgers.create(line.book, parent_task_id=parent, recency=recency)
+
+
+async def test_a_retry_never_writes_over_what_a_task_wrote_that_was_waiting_already(line: Line) -> None:
+    # Given a retry that was stored while a later task waited: that one gets its turn first
+    first = await loaded(line)
+    later = await ledgers.scanned(line.book, rows=1)
+    again = await retry(line, first)
+    assert (await line.book.turns.acquire(later)).held
+    assert not (await line.book.turns.acquire(again)).held
+    await line.book.shards.open(later, 0)
+    await line.book.closing.settle(later, 0, ledgers.good())
+    await line.book.closing.seal(later, 1, 1)
+    line.time.pass_by(GRACE_SECONDS + 1)
+
+    turn = await line.book.turns.acquire(again)
+
+    task = await line.book.tasks.get(again)
+    assert not turn.held
+    assert (turn.status, task["error_reason"]) == ("failed", "SUPERSEDED")
+
+
+async def test_a_later_task_that_wrote_nothing_supersedes_nobody(line: Line) -> None:
+    first = await loaded(line)
+    for _ in range(2):
+        later = await ledgers.scanned(line.book)
+        await line.book.turns.acquire(later)
+        await line.book.tasks.cancel(later)
+        line.time.pass_by(GRACE_SECONDS + 1)
+    again = await retry(line, first)
+    assert (await line.book.turns.acquire(again)).held
+
+
+async def test_retries_of_one_task_and_retries_of_those_follow_each_other(line: Line) -> None:
+    first = again = await loaded(line)
+    for parent in ("first", "first", "last"):
+        again = await retry(line, first if parent == "first" else again)
+        await line.book.tasks.begin_scan(again, b"")
+        await line.book.tasks.end_scan(again, ledgers.scan(1))
+        assert (await line.book.turns.acquire(again)).held
+        await line.book.shards.open(again, 0)
+        await line.book.tasks.block(again, "R", "m")  # and a blocked one goes on
+        await line.book.resume(again)
+        assert (await line.book.turns.acquire(again)).held
+        await line.book.closing.settle(again, 0, ledgers.good())
+        await line.book.closing.seal(again, 1, 1)
+        line.time.pass_by(GRACE_SECONDS + 1)
+    await line.book.turns.check_latest(again)
+    await loaded(line)
+    for each in (first, again):
+        with pytest.raises(errors.Conflict, match="newer"):
+            await line.book.turns.check_latest(each)
+
+
+async def test_a_retry_behind_a_task_that_is_loading_is_refused_and_another_keys_task_is_not_named(line: Line) -> None:
+    first = await loaded(line)
+    for client in ("bob", "ann"):
+        later = await ledgers.scanned(line.book, client=client)
+        await line.book.turns.acquire(later)
+        with pytest.raises(errors.Conflict) as caught:
+            await line.book.turns.check_latest(first)
+        assert caught.value.reason == "SUPERSEDED"
+        assert later not in caught.value.message
+        assert caught.value.metadata.get("later_task_id") == (later if client == "ann" else None)
+        await line.book.tasks.cancel(later)
+        line.time.pass_by(GRACE_SECONDS + 1)
+
+
+async def test_a_turn_of_an_earlier_version_is_taken_for_written_by_all_but_its_holder(line: Line) -> None:
+    first = await loaded(line)
+    turn = line.storage.items[items.turn_key(ledgers.INDEX, "v2", 232)]
+    del turn["wrote"]
+    await line.book.turns.check_latest(first)
+    turn["fence"] += 2
+    with pytest.raises(errors.Conflict):
+        await line.book.turns.check_latest(first)
+
+
+async def test_a_line_that_is_full_keeps_its_item_small_and_lets_others_ask_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "MOST_WAITERS", 2)
+    made = [await ledgers.create(line.book) for _ in range(5)]
+    asked = [await line.book.turns.acquire(task_id) for task_id in made]
+    assert [turn.position for turn in asked] == [0, 1, 2, 3, 3]
+    assert line.storage.items[items.turn_key(ledgers.INDEX, "v2", 232)]["waiters"] == made[1:3]
+    await line.book.tasks.cancel(made[0])
+    line.time.pass_by(GRACE_SECONDS + 1)
+    for task_id in (made[1], made[3]):
+        await line.book.turns.acquire(task_id)
+    assert line.storage.items[items.turn_key(ledgers.INDEX, "v2", 232)]["waiters"] == [made[2], made[3]]
+
+
+async def test_five_thousand_that_wait_fit_into_an_item() -> None:
+    waiters = ["00000000-0000-0000-0000-000000000000"] * turns.MOST_WAITERS
+    assert limits.size({table.KEY: "k" * 2_048, "waiters": waiters}) < limits.ITEM_BYTES * 0.6
+
+
+async def test_asking_looks_no_further_than_the_first_that_may_go_on(line: Line) -> None:
+    made = [await ledgers.create(line.book) for _ in range(60)]
+    for task_id in made:
+        await line.book.turns.acquire(task_id)
+    for task_id in made[1:25]:
+        await line.book.tasks.cancel(task_id)
+    asked: list[int] = []
+    read = line.storage.get_many
+
+    async def count(keys: Any, paths: Any = ()) -> Any:
+        asked.append(len(keys))
+        return await read(keys, paths)
+
+    line.storage.get_many = count
+    turn = await line.book.turns.acquire(made[50])
+    assert (turn.position, turn.first) == (26, made[25])
+    assert asked == [10, 10, 10]
+    assert len(asked) == 3
 
 
 async def test_a_resumed_task_queues_for_its_turn_again(line: Line) -> None:

@@ -48,3 +48,40 @@ async def test_one_always_runs() -> None:
         async with limiter.slot() as slot:
             slot.push_back()
     assert await places(limiter) == 1
+
+
+async def test_a_place_comes_back_however_often_its_holder_is_cancelled() -> None:
+    limiter = concurrency.AdaptiveLimiter()
+
+    async def hold() -> None:
+        async with limiter.slot():
+            await asyncio.sleep(3600)
+
+    for _ in range(3):
+        working = [asyncio.create_task(hold()) for _ in range(24)]  # three times as many as there are places
+        await asyncio.sleep(0)
+        for _ in range(3):
+            for task in working:
+                task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.gather(*working, return_exceptions=True)
+    assert await places(limiter) == concurrency.FIRST
+
+
+async def test_a_place_that_was_handed_to_someone_just_cancelled_goes_to_the_next() -> None:
+    limiter = concurrency.AdaptiveLimiter()
+    entered: list[int] = []
+
+    async def enter(number: int) -> None:
+        async with limiter.slot():
+            entered.append(number)
+
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(int(concurrency.FIRST)):
+            await stack.enter_async_context(limiter.slot())
+        first, second = [asyncio.create_task(enter(number)) for number in (1, 2)]
+        await asyncio.sleep(0)
+    first.cancel()  # the place is its already
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert entered == [2]
+    assert await places(limiter) == concurrency.FIRST

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies
 
 from services.indexer import provision
-from services.indexer.storage import dynamodb, memory, table
+from services.indexer.storage import dynamodb, limits, memory, table
 from services.indexer.storage.table import (
     Below,
     Cancelled,
@@ -155,15 +155,91 @@ async def test_many_are_read_in_part(storage: table.Table) -> None:
 async def test_the_index_is_paged_in_both_directions(storage: table.Table) -> None:
     for number in range(5):
         await storage.put(
-            Put({"task_id": str(number), "listing": "open", "created": f"t{number}", "odd": number % 2 == 1})
+            Put(
+                {"task_id": str(number), "listing": "open", "created": f"t{number}", "client": "ab"[number % 2], "x": 1}
+            )
         )
     await storage.put(Put({"task_id": "other", "listing": "closed", "created": "t9"}))
-    page = await storage.query("open", newest_first=True, equal={}, limit=3)
+    page = await storage.query(table.ALL, "open", newest_first=True, equal={}, limit=3)
     assert [item["task_id"] for item in page.items] == ["4", "3", "2"]
-    page = await storage.query("open", after=page.next, newest_first=True, equal={}, limit=3)
+    assert page.items[0] == {"task_id": "4", "created": "t4", "client": "a"}  # what an index has for certain
+    page = await storage.query(table.ALL, "open", after=page.next, newest_first=True, equal={}, limit=3)
     assert ([item["task_id"] for item in page.items], page.next) == (["1", "0"], "")
-    page = await storage.query("open", after="t1", newest_first=False, equal={"odd": True}, limit=100)
+    page = await storage.query(table.ALL, "open", after="t1", newest_first=False, equal={"client": "b"}, limit=100)
     assert [item["task_id"] for item in page.items] == ["3"]
+
+
+async def test_an_update_may_answer_what_it_wrote_and_no_more(storage: table.Table) -> None:
+    await storage.put(Put({"task_id": "a", "c": {"1": {"i": 1}}, "n": 1, "exp": 9, "x": 1}))
+    write = Update("a", set={("c", "2"): {"i": 2}}, add={"n": 1}, answer=table.Answer.WRITTEN, told=("exp",))
+    after = await storage.update(write)
+    # What did not change may be missing: DynamoDB's own documentation leaves that open.
+    assert {**after, "exp": 9} == {"c": {"2": {"i": 2}}, "n": 2, "exp": 9}
+    assert (await storage.get("a")) == {
+        "task_id": "a",
+        "c": {"1": {"i": 1}, "2": {"i": 2}},
+        "n": 2,
+        "exp": 9,
+        "x": 1,
+    }
+
+
+# moto counts 405,000 bytes where DynamoDB counts 409,600.
+LARGE = "x" * (limits.ITEM_BYTES - 8_000)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        Put({"task_id": "b", "text": LARGE + "x" * 10_000}),
+        Put({"task_id": "b", "list": ["y" * 1_000] * 420}),
+        Put({"task_id": "b", "map": {"z" * 500 + str(number): b"0" * 500 for number in range(420)}}),
+        Update("a", set={"more": "x" * 10_000}),
+        Put({"task_id": ""}),
+        Put({"task_id": "b", "listing": "", "created": "t"}),
+        Put({"task_id": "k" * 2_049}),
+    ],
+    ids=["text", "list", "map", "grown", "empty key", "empty index key", "long key"],
+)
+async def test_what_dynamodb_never_takes_is_invalid(storage: table.Table, write: Put | Update) -> None:
+    await storage.put(Put({"task_id": "a", "text": LARGE}))
+    with pytest.raises(table.Invalid):
+        await (storage.put(write) if isinstance(write, Put) else storage.update(write))
+    assert await storage.get("a") == {"task_id": "a", "text": LARGE}
+
+
+@pytest.mark.parametrize("number", [10**38 + 1, -(10**38) - 1])
+async def test_a_number_has_38_digits(number: int) -> None:  # moto takes more
+    storage = memory.MemoryTable()
+    await storage.put(Put({"task_id": "a", "n": 10**60}))
+    with pytest.raises(table.Invalid):
+        await storage.put(Put({"task_id": "b", "m": [{"n": number}]}))
+
+
+async def test_a_transaction_has_its_limits(storage: table.Table) -> None:
+    for writes in (
+        [Put({"task_id": str(number)}) for number in range(101)],
+        [Put({"task_id": "a"}), Update("a", set={"x": 1})],
+        [Put({"task_id": "a"}), Put({"task_id": "b", "text": LARGE + "x" * 10_000})],
+    ):
+        with pytest.raises(table.Invalid):
+            await storage.transact(writes)
+    assert await storage.get("a") is None
+
+
+async def test_a_page_of_an_index_ends_after_a_megabyte(storage: table.Table) -> None:
+    for number in range(5):
+        await storage.put(Put({"task_id": str(number), "listing": "open", "created": f"t{number}", "text": LARGE}))
+    seen: list[str] = []
+    after, pages = "", 0
+    while True:
+        page = await storage.query(table.ALL, "open", after=after, newest_first=False, equal={}, limit=100)
+        seen, after, pages = seen + [item["task_id"] for item in page.items], page.next, pages + 1
+        if not after:
+            break
+    assert seen == ["0", "1", "2", "3", "4"]
+    if isinstance(storage, memory.MemoryTable):  # where an index holds whole items; ours of DynamoDB holds little
+        assert pages == 2
 
 
 NAMES = strategies.sampled_from(["a", "b"])

@@ -1,11 +1,13 @@
 """A task as its callers see it."""
 
-from typing import Any
+import uuid
 
 from vectorline.v1 import ingest_pb2, ledger_pb2, task_pb2, warning_pb2
 
+from services.indexer import settings
 from services.indexer.ledger import records
-from services.indexer.tasks import messages
+from services.indexer.tasks import messages, stalls
+from services.indexer.tasks import servicer as task_servicer
 from tests.support import ledgers
 from tests.support.ledgers import Line
 
@@ -15,7 +17,7 @@ REQUEST = ingest_pb2.ProcessRequest(
 
 
 async def stored(line: Line, rows: int = 1000, chunks: int = 4) -> str:
-    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST, task_id=str(uuid.uuid4())))
     task, _ = await line.book.creation.create(new)
     task_id = str(task["task_id"])
     source = ledger_pb2.PinnedSource(uri="s3://b/in/a.csv", size_bytes=77, display_name="a.csv")
@@ -25,14 +27,14 @@ async def stored(line: Line, rows: int = 1000, chunks: int = 4) -> str:
     return task_id
 
 
-async def seen(line: Line, task_id: str, **changes: Any) -> task_pb2.Task:
-    item = await line.book.tasks.get(task_id)
-    (counts,) = await line.book.progress([item])
-    return messages.message(item, counts, now=line.book.clock.now(), **{"stall_seconds": 120.0, **changes})
+async def seen(line: Line, task_id: str) -> task_pb2.Task:
+    tasks = task_servicer.TaskServicer(line.book, settings.LedgerSettings(stall_seconds=120.0))
+    (message,) = await tasks.messages([await line.book.tasks.get(task_id)])
+    return message
 
 
 async def test_a_new_task_shows_what_was_asked_but_not_its_idempotency_key(line: Line) -> None:
-    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST))
+    new = records.new_task(ledger_pb2.CreateTaskRequest(client="ann", request=REQUEST, task_id=str(uuid.uuid4())))
     item, _ = await line.book.creation.create(new)
     task = await seen(line, item["task_id"])
     assert (task.status, task.state) == ("pending", task_pb2.TASK_STATE_PENDING)
@@ -81,7 +83,7 @@ async def test_progress_while_chunks_are_settled(line: Line) -> None:
         chunks_total=4,
         chunks_completed=1,
         chunks_processing=3,
-        current_chunk=2,
+        current_chunk=1,
         percentage=25.0,
     )
     left = task.metadata.estimated_completion_time.ToSeconds() - int(line.time.now)
@@ -174,3 +176,54 @@ async def test_only_the_estimate_moving_is_no_change(line: Line) -> None:
     after = await seen(line, task_id)
     assert before != after
     assert messages.unchanged(before, after)
+
+
+async def test_a_task_that_waits_for_its_turn_says_for_whom(line: Line) -> None:
+    holder, mine, theirs = [await ledgers.create(line.book, client=client) for client in ("ann", "ann", "bob")]
+    for task_id in (holder, mine, theirs):
+        await line.book.turns.acquire(task_id)
+    queued = line.time.now
+    assert not (await seen(line, mine)).HasField("stalled_since")
+    line.time.pass_by(121)
+    task = await seen(line, mine)
+    assert task.stalled_since.ToSeconds() == int(queued)
+    assert f"task {holder} of the same question" in task.stalled_reason
+    told = (await seen(line, theirs)).stalled_reason
+    assert "a task of another key" in told
+    assert holder not in told
+    assert (await seen(line, holder)).stalled_reason == stalls.NO_SPLITTER
+
+
+async def test_a_task_that_nobody_took_up_says_so(line: Line) -> None:
+    task_id = await ledgers.create(line.book)
+    line.time.pass_by(121)
+    assert (await seen(line, task_id)).stalled_reason == stalls.NOT_TAKEN
+
+
+async def test_a_scan_stalls_while_its_driver_says_why_it_waits_and_only_then(line: Line) -> None:
+    task_id = await ledgers.create(line.book)
+    await line.book.tasks.begin_scan(task_id, b"")
+    line.time.pass_by(3_600)
+    assert not (await seen(line, task_id)).HasField("stalled_since")  # a large file
+    await line.book.tasks.note_wait(task_id, "S3 does not answer.")
+    noted = line.time.now
+    line.time.pass_by(121)
+    task = await seen(line, task_id)
+    assert (task.stalled_since.ToSeconds(), task.stalled_reason) == (
+        int(noted),
+        "Its driver waits: S3 does not answer.",
+    )
+    await line.book.tasks.note_wait(task_id, "")
+    assert not (await seen(line, task_id)).HasField("stalled_since")
+    await line.book.tasks.cancel(task_id)
+    await line.book.tasks.note_wait(task_id, "too late")
+    assert "wait" not in line.storage.items[task_id]
+
+
+async def test_chunks_that_do_not_settle_say_what_is_known(line: Line) -> None:
+    task_id = await stored(line)
+    await line.book.turns.acquire(task_id)
+    line.time.pass_by(121)
+    assert (await seen(line, task_id)).stalled_reason == stalls.UNTOLD
+    line.circuit[0] = True
+    assert (await seen(line, task_id)).stalled_reason == stalls.PINECONE

@@ -189,4 +189,6 @@ async def test_a_source_that_breaks_in_the_split_is_waited_for(monkeypatch: pyte
     line = driven.scene(rows(3), Once)
     line.task()
     assert await line.driver.drive(driven.TASK) is End.LATER
+    assert line.ledger.waits == ["not now"]  # which its callers see while it stands still
     assert await line.driver.drive(driven.TASK) is End.DONE
+    assert line.ledger.waits == ["not now", ""]

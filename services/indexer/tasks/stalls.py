@@ -1,0 +1,55 @@
+"""Whether an open task stands still, since when, and what it waits for: as far as the ledger and its driver know."""
+
+import datetime
+
+from services.indexer.ledger import progress
+from services.indexer.ledger.items import Status
+from services.indexer.storage import clock, table
+
+UNTOLD = (
+    "No chunk of it was settled since. Its chunks wait for OpenAI, for the shared limit in Valkey, or for a free "
+    "embedder: the detailed health and the embedders' logs say which."
+)
+PINECONE = "Pinecone takes no vectors now. It goes on by itself."
+NOT_TAKEN = "No ingest has taken it up yet: see whether one is up and reaches the ledger."
+NO_SPLITTER = "It has its turn, and waits for a free splitter: see whether ingest is up, or raise SPLITTERS."
+
+
+def since(
+    item: table.Item, counts: progress.Progress, now: datetime.datetime, stall_seconds: float
+) -> datetime.datetime | None:
+    """Since when a task has made no progress; None: it moves, as far as anybody knows, or is not open."""
+    match item["status"]:
+        case Status.PENDING | Status.QUEUED:
+            moved = str(item["status_at"])
+        case Status.PROCESSING:
+            if "wait" not in item:  # a scan of a large file takes its time, and tells nothing on its way
+                return None
+            moved = str(item["wait_at"])
+        case Status.PROCESSING_CHUNKS:
+            # Since the scan, the resumption or the last settled chunk, whichever was last.
+            moved = max(str(item["status_at"]), counts.settled_at)
+        case _:
+            return None
+    at = clock.parse(moved)
+    return at if (now - at).total_seconds() > stall_seconds else None
+
+
+def reason(item: table.Item, *, ahead: str | None, circuit_open: bool) -> str:
+    """What a task that stands still waits for.
+
+    Args:
+        item: The task.
+        ahead: Whom it waits for, as `turns.ahead` says it; None: it has its turn, or never asked for it.
+        circuit_open: Pinecone is known not to take vectors now.
+    """
+    if "wait" in item:
+        return f"Its driver waits: {item['wait']}"
+    if ahead is not None:
+        return f"It waits for its turn: {ahead} of the same question and namespace goes first."
+    match item["status"]:
+        case Status.PENDING:
+            return NOT_TAKEN
+        case Status.QUEUED:
+            return NO_SPLITTER
+    return PINECONE if circuit_open else UNTOLD
