@@ -3,6 +3,7 @@
 Streams without MAXLEN (it would drop undelivered entries silently), one consumer group, server with ``noeviction``.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -58,6 +59,10 @@ class ValkeyStore:
         self._client = client
         self._scripts = scripts.Scripts(client, "services.chunks", _shared)
         self._cursors = [b"0-0"] * len(keys.LANES)
+
+    def fit(self, most_bytes: int) -> None:
+        """Keep the queue to so many bytes, if it may come to more: the server has less memory than was thought."""
+        self.limits = dataclasses.replace(self.limits, queue_bytes=min(self.limits.queue_bytes, most_bytes))
 
     async def _run(self, script: str, touched: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """A script's raw reply. Only ``publish`` may be refused for lack of memory: the others free some.
@@ -126,7 +131,7 @@ class ValkeyStore:
     async def defect(self, task_id: str, token: str) -> int:
         """See ``store.Store.defect``."""
         args: list[str | bytes | int] = [token, 1, _ms(self.timing.strike_seconds)]
-        return int(await self._scripts.run("strike", [self.keys.defects(task_id)], args))
+        return int(await self._run("strike", [self.keys.defects(task_id)], args))
 
     async def forgive(self, task_id: str) -> None:
         """See ``store.Store.forgive``."""

@@ -18,9 +18,10 @@ from services.embedder.openai import client as openai_client
 from services.embedder.views import gauges, monitoring
 from services.embedder.views import health as health_view
 from services.embedder.working import concurrency, consuming, worker
-from services.runtime import background, channels, health, lateness, server, tls
+from services.runtime import background, channels, health, lateness, secrets, server, tls
 from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates
+from services.valkey import health as valkey_health
 from services.valkey import settings as valkey_settings
 
 log = structlog.get_logger()
@@ -44,8 +45,11 @@ async def application(
 ) -> AsyncIterator[server.Service]:
     """Everything that an embedder process is, closed again at the end."""
     async with contextlib.AsyncExitStack() as stack:
-        client = connection.connect(where.url)
+        client = connection.connect(where.url, proof=where.proof(secrets.renewed))
         stack.push_async_callback(client.aclose)
+        queue = valkey_store.ValkeyStore(client, _timing(work))
+        valkey = valkey_health.Server(client, queue.limits.queue_bytes, queue.fit)
+        await valkey.begin()
         token = process.internal_token
         channel = channels.connect(work.indexer_addr, token, name="indexer", files=tls.files(process), retried=RETRIED)
         stack.push_async_callback(channel.close)
@@ -73,7 +77,6 @@ async def application(
             request_limited=embedding.openai_rate_limit > 0,
             known=known,
         )
-        queue = valkey_store.ValkeyStore(client, _timing(work))
         chunks = consumer.Consumer(queue, slots=work.max_workers)
         late = lateness.Lateness()
         wanted = concurrency.Concurrency(work.max_workers, lambda: late.seconds)
@@ -133,7 +136,7 @@ async def application(
             dependencies={
                 # Needed to start. Later every replica would lack them alike: turning away from all of them would only
                 # put a 503 of the gateway in place of our own words (GetHealth says what is down).
-                "valkey": health.Dependency(client.ping, vital=False),
+                "valkey": health.Dependency(valkey.probe, vital=False),
                 "indexer": health.Dependency(lambda: health.ask(channel, INDEXER), vital=False),
             },
             drain=consumption.drain,
