@@ -115,7 +115,9 @@ class FakeIndexer:
         self.breaks_in_vectors: list[Exception] = []
         self.breaks_in_settle: list[Exception] = []
 
-    async def begin_chunk(self, header: entry.Header, model: str, dimension: int) -> indexer_client.Gate:
+    async def begin_chunk(
+        self, header: entry.Header, model: str, dimension: int, *, answer_seconds: float
+    ) -> indexer_client.Gate:
         self.gate_calls += 1
         await asyncio.sleep(0)
         if isinstance(self.gate, Exception):

@@ -212,6 +212,6 @@ async def test_what_a_method_that_is_away_answers() -> None:
     async with line(behaviour) as subject:
         client = subject._client
         with pytest.raises(indexer_client.IndexerUnavailable, match="UNIMPLEMENTED"):
-            await client.begin_chunk(HEADER, "m", 4)
+            await client.begin_chunk(HEADER, "m", 4, answer_seconds=2.0)
         with pytest.raises(indexer_client.IndexerUnavailable):
             await client.block_task("task", "ACCOUNT_REFUSED", "no money")
