@@ -15,7 +15,7 @@ from services.embedder.buying import account, batching, interactive, packing, pr
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.openai import client as openai_client
-from services.embedder.views import gauges, monitoring
+from services.embedder.views import gauges, looks, monitoring
 from services.embedder.views import health as health_view
 from services.embedder.working import concurrency, consuming, worker
 from services.runtime import background, channels, health, lateness, secrets, server, tls
@@ -91,14 +91,14 @@ async def application(
         )
         consumption = consuming.Consuming(chunks, workers, batcher, wanted)
         probe = account.Account(limiter, source, indexer, work.probe_seconds)
-        overview = views.Views(queue)
+        seen = looks.Looks(views.Views(queue), limiter)
         loops = {
             "permits": permit.run,
             "batching": batcher.run,
             "account": probe.run,
             "touch": lambda: _touch(limiter),
             "lateness": late.run,
-            "gauges": gauges.Gauges(overview, limiter).run,
+            "gauges": gauges.Gauges(seen).run,
         }
         for name, loop in loops.items():
             await stack.enter_async_context(background.running(name, loop))
@@ -111,7 +111,7 @@ async def application(
         await stack.enter_async_context(background.running("begin", begin))
 
         view = health_view.HealthView(
-            overview,
+            seen,
             presence.Presence(queue, "ingest"),
             {"indexer": lambda: health.ask(channel, INDEXER)},
             environment=process.environment,
@@ -121,7 +121,7 @@ async def application(
             interactive.Interactive(source, permit, limiter, known=known, counting=counting),
             indexer,
             view,
-            monitoring.Monitoring(overview, limiter, view, model=embedding.openai_model, configured=quota),
+            monitoring.Monitoring(seen, view, model=embedding.openai_model, configured=quota),
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
             rate=rate,

@@ -37,7 +37,7 @@ class ValkeyLimiter:
             quota.largest_request_tokens,
             promise.LATE_CREDIT_SECONDS,
             promise.STARTING_DEBT_SECONDS,
-            promise.SEARCH_HOLD_SECONDS,
+            promise.HOLD_SECONDS,
             promise.LONGEST_PAUSE_SECONDS,
         ]
         self._scripts = scripts.Scripts(client, "services.embedder.limiter", _shared)
