@@ -53,6 +53,13 @@ class Publisher:
             ValueError: As ``publish``.
         """
         header, packed = _packed(header, payload)
+        try:
+            return await self._wait(header, packed, split_token)
+        except asyncio.CancelledError:
+            self._full.pop(header.task_id, None)
+            raise
+
+    async def _wait(self, header: entry.Header, packed: bytes, split_token: str) -> Outcome:
         wait_seconds = _FIRST_WAIT_SECONDS
         waited = False
         while True:
@@ -71,9 +78,6 @@ class Publisher:
                     error=str(error),
                 )
                 wait_seconds = _OUTAGE_WAIT_SECONDS
-            except asyncio.CancelledError:
-                self._full.pop(header.task_id, None)
-                raise
             waited = True
             await asyncio.sleep(wait_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
             wait_seconds = min(wait_seconds * 1.5, _LONGEST_WAIT_SECONDS)

@@ -77,32 +77,45 @@ class _Cancellable(connection.AbstractConnection):
             raise
 
 
-class _Following(_Cancellable):
-    """In a cluster of one shard its name may lead to a replica, which says where the primary is: ask there.
+class _Address:
+    """Where all connections of a pool go: to the address, or to the node that one of them was sent on to.
 
-    For as long as that can be reached and serves; then by the name again.
+    In a cluster of one shard its name may lead to a replica, which says where the primary is. For as long as that can
+    be reached and serves; then by the name again.
     """
 
+    def __init__(self, host: str, port: int) -> None:
+        self._home = self.now = (host, port)
+
+    def go_to(self, host: str, port: int) -> None:
+        """Follow."""
+        self.now = (host, port)
+
+    def go_home(self) -> None:
+        """By the name again."""
+        self.now = self._home
+
+
+class _Following(_Cancellable):
     host: str
     port: int
-    _home: tuple[str, int] | None = None
+
+    def __init__(self, *, address: _Address, **options: Any) -> None:
+        super().__init__(**options)
+        self._address = address
 
     def moved(self, error: redis.exceptions.RedisError) -> None:
         if isinstance(error, redis.exceptions.MovedError) and error.host not in ("", "?"):
-            self._home = self._home or (self.host, self.port)
-            self.host, self.port = error.host, error.port
+            self._address.go_to(error.host, error.port)
         else:
-            self._go_home()
-
-    def _go_home(self) -> None:
-        if self._home is not None:
-            (self.host, self.port), self._home = self._home, None
+            self._address.go_home()
 
     async def _connect(self) -> None:
+        self.host, self.port = self._address.now
         try:
             await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # the class beside this one has it
         except BaseException:
-            self._go_home()
+            self._address.go_home()
             raise
 
 
@@ -203,6 +216,8 @@ def connect(
         "max_connections": MOST_CONNECTIONS,
         **parsed(url),
     }
+    if "path" not in options:
+        options["address"] = _Address(options.get("host", "localhost"), options.get("port", 6379))
     told = credentials.Fixed(options.pop("username", ""), options.pop("password", ""))
     options["connection_class"] = _CLASSES.get(options.get("connection_class", connection.Connection), _Tcp)
     pool = _Pool(
