@@ -21,6 +21,9 @@ TOKENS_PER_MINUTE = 18_000_000
 KILL_AFTER_SECONDS = 5.0
 # What a dead embedder held is free after its lease; the default of 30 s is longer than the whole load.
 LEASES = {"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "1", "RECLAIM_SECONDS": "1", "RESUBMIT_SECONDS": "2"}
+# What OpenAI takes; and a chunk_size of a tenth of the default, and half of it.
+SLOW_ANSWERS = {"SANDBOX_OPENAI_LATENCY_MS": "120"}
+SMALL_CHUNKS = (100, 500)
 CHEAP = {"SANDBOX_OPENAI_VECTORS": "canned"}
 
 
@@ -39,6 +42,14 @@ def quota(run: Run) -> Iterator[Figure]:
         with line.running(**limits(rate), **CHEAP, EMBEDDERS=str(embedders)) as running:
             name = f"use of the quota, {rate} requests/s, {embedders} embedder(s)"
             yield from _measured(running, run, name, 1.05, rate=rate, ideal=1.01)
+
+
+def small(run: Run) -> Iterator[Figure]:
+    """With small chunks: what embedders have in hand is counted in rows, so that requests are as full."""
+    with line.running(**limits(DEFAULT_RATE), **CHEAP, **SLOW_ANSWERS, EMBEDDERS="2") as running:
+        for chunk_size in SMALL_CHUNKS:
+            name = f"use of the quota, {DEFAULT_RATE} requests/s, 2 embedders, chunk_size {chunk_size}"
+            yield from _measured(running, run, name, 1.05, rate=DEFAULT_RATE, ideal=1.01, chunk_size=chunk_size)
 
 
 def tokens(run: Run) -> Iterator[Figure]:
@@ -69,6 +80,7 @@ def _measured(
     rate: float,
     per_minute: int = 0,
     ideal: float | None = None,
+    chunk_size: int | None = None,
     disturb: Callable[[], None] = lambda: None,
 ) -> Iterator[Figure]:
     path = files.of(run.folder, run.rows)
@@ -79,7 +91,8 @@ def _measured(
         bought = running.counted("embedder", "vectorline_openai_tokens_total")
         watch.begin()
         began = time.monotonic()
-        task_id = running.upload(path, namespace=f"quota-{number}")
+        options = {"chunk_size": chunk_size} if chunk_size else {}
+        task_id = running.upload(path, namespace=f"quota-{number}", **options)
         disturbing = threading.Thread(target=disturb)
         disturbing.start()
         running.finished(task_id, run.rows)

@@ -9,9 +9,11 @@ ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
     "scan": loads.scan,
     "cost": loads.cost,
     "quota": quota.quota,
+    "small": quota.small,
     "tokens": quota.tokens,
     "changes": quota.changes,
     "search": searching.search,
+    "crowd": searching.crowd,
     "scaling": scaling.scaling,
     "big": big.big,
 }

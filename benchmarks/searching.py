@@ -1,4 +1,4 @@
-"""Searches while a bulk task uses the whole quota with four embedders: how long they wait for their permits."""
+"""Searches while a bulk task uses the whole quota: how long they wait for permits, and twice as many as it allows."""
 
 import concurrent.futures
 import time
@@ -12,6 +12,9 @@ EMBEDDERS = 4
 # As long as the searches take, and longer.
 BULK_ROWS = 100_000
 ALONE, TOGETHER, ROUNDS = 8, 5, 3
+# Searches at twice the quota: for so long, after so long in which their line fills.
+CROWD_SECONDS, CROWD_FIRST_SECONDS = 20.0, 5.0
+CROWD_THREADS = 200
 SUM, COUNT = ("vectorline_permit_seconds_sum", "search"), ("vectorline_permit_seconds_count", "search")
 BULK = ("vectorline_permit_seconds_count", "bulk")
 
@@ -36,9 +39,65 @@ def search(run: Run) -> Iterator[Figure]:
     yield Figure("five searches at once beside bulk: mean wait", mean, "s", 3, detail=_told(together))
 
 
+def crowd(run: Run) -> Iterator[Figure]:
+    """At twice the quota: what the quota allows is answered, the rest refused when it comes, and bulk goes on."""
+    rate = quota.DEFAULT_RATE
+    path = files.of(run.folder, 2 * max(run.rows, BULK_ROWS))
+    with line.running(**quota.limits(rate), **quota.CHEAP, EMBEDDERS="2") as running:
+        running.warm_up(files.of(run.folder, 1_000))
+        alone = _crowd(running, 2 * rate)
+        task_id = running.upload(path, namespace="bulk")
+        _begun(running)
+        bulk_before = _bulk(running)
+        began = time.monotonic()
+        beside = _crowd(running, 2 * rate)
+        bulk = (_bulk(running) - bulk_before) / (time.monotonic() - began)
+        if running.task(task_id)["status"] != "processing_chunks":
+            raise line.BenchmarkFailed("The bulk task was over before the searches were.")
+        running.rest.delete(f"/api/v1/task/{task_id}")
+    name = "searches at twice the quota"
+    yield Figure(f"{name}: answered, of what it allows", alone["answered"] / rate, "x", 0.95, more=True, detail=alone)
+    # Each has half of it.
+    share = rate / 2
+    told = f"{name} beside bulk"
+    yield Figure(f"{told}: answered, of their half", beside["answered"] / share, "x", 0.95, more=True, detail=beside)
+    yield Figure(f"{told}: bulk's requests, of its half", bulk / share, "x", 0.5, more=True)
+
+
+def _crowd(running: line.Line, per_second: float) -> dict[str, float]:
+    """Search so often: answers and refusals a second, and how long the slowest answer took."""
+    answers: list[tuple[float, int, float]] = []
+    began = time.monotonic()
+
+    def ask() -> None:
+        asked = time.monotonic()
+        answer = running.rest.post(
+            "/api/v1/search", json={"text": f"a kettle {asked}", "namespace": "warm", "top_k": 3}
+        )
+        answers.append((time.monotonic() - began, answer.status_code, time.monotonic() - asked))
+
+    with concurrent.futures.ThreadPoolExecutor(CROWD_THREADS) as threads:
+        for number in range(round(per_second * (CROWD_FIRST_SECONDS + CROWD_SECONDS))):
+            time.sleep(max(0.0, began + number / per_second - time.monotonic()))
+            threads.submit(ask)
+    measured = [each for each in answers if CROWD_FIRST_SECONDS <= each[0] < CROWD_FIRST_SECONDS + CROWD_SECONDS]
+    if odd := {status for _, status, _ in measured} - {200, 429}:
+        raise line.BenchmarkFailed(f"Searches were answered with {odd}.")
+    good = [seconds for _, status, seconds in measured if status == 200]
+    return {
+        "answered": len(good) / CROWD_SECONDS,
+        "refused": (len(measured) - len(good)) / CROWD_SECONDS,
+        "slowest_s": round(max(good, default=0.0), 2),
+    }
+
+
+def _bulk(running: line.Line) -> float:
+    return sum(samples.get(BULK, 0.0) for samples in running.metrics("embedder").values())
+
+
 def _begun(running: line.Line) -> None:
-    before = sum(samples.get(BULK, 0.0) for samples in running.metrics("embedder").values())
-    while sum(samples.get(BULK, 0.0) for samples in running.metrics("embedder").values()) < before + EMBEDDERS:
+    before = _bulk(running)
+    while _bulk(running) < before + EMBEDDERS:
         time.sleep(0.05)
 
 

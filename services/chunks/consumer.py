@@ -8,13 +8,15 @@ from typing import Any
 
 import structlog
 
-from services.chunks import entry, errors, metrics, presence, store, strikes, turns
+from services.chunks import entry, errors, metrics, presence, settings, store, strikes, turns
 from services.chunks.delivery import Delivery
 from services.chunks.keeper import Keeper
 
 _log = structlog.get_logger(__name__)
 
 _LONGEST_BACKOFF_SECONDS = 2.0
+# A blocking read that has not ended by then is given up: Valkey hangs.
+_LATE_SECONDS = 1.0
 
 
 class Consumer:
@@ -24,9 +26,10 @@ class Consumer:
     ``hand_back`` or ``drop``. On the way out: ``stop_taking`` (``take`` returns at once), finish what is bought,
     ``close`` (hands back the rest).
 
-    Promises: never more chunks than asked for, never one that this process holds already, a chunk with 2 strikes only
-    while nothing else is held. Leases are renewed by a task of their own, whatever the work does. A Valkey that is
-    away makes ``take`` wait and loses nothing; ``ack`` and ``hand_back`` then raise and may be repeated.
+    Promises: no more chunks than fill the slots asked for (small ones share a slot, the last one may fill more than was
+    left), never one that this process holds already, a chunk with 2 strikes only while nothing else is held. Leases are
+    renewed by a task of their own, whatever the work does. A Valkey that is away makes ``take`` wait and loses nothing;
+    ``ack`` and ``hand_back`` then raise and may be repeated.
 
     Args:
         queue: The store.
@@ -63,8 +66,8 @@ class Consumer:
 
     # ---- taking
 
-    async def take(self, free_slots: int) -> list[Delivery]:
-        """Chunks to work, at most ``free_slots``; waits up to ``timing.block_seconds`` and may come back empty.
+    async def take(self, free_slots: float) -> list[Delivery]:
+        """Chunks to work, as many as fill ``free_slots``; waits up to ``timing.block_seconds`` and may come back empty.
 
         With no free slot, or with a suspect chunk in hand, it waits for the end of a delivery. A cancel loses nothing:
         what was being handed out is handed back. Never raises for an outage: it waits (with back-off) and returns [].
@@ -83,9 +86,9 @@ class Consumer:
                     await self._pause(self._released.wait(), wait_seconds)
                 else:
                     until_reclaim = self._reclaim_at - asyncio.get_running_loop().time()
-                    await self._pause(
-                        self._store.wait(taken.wakeup, wait_seconds), max(min(wait_seconds, until_reclaim), 0.01)
-                    )
+                    blocked_seconds = max(min(wait_seconds, until_reclaim), 0.01)
+                    # Valkey ends the wait: a read that is given up here costs its connection.
+                    await self._pause(self._store.wait(taken.wakeup, blocked_seconds), blocked_seconds + _LATE_SECONDS)
                     if not self._stopping.is_set():
                         deliveries, _ = await self._fetch(free_slots)
         except errors.QueueUnavailable as error:
@@ -96,7 +99,7 @@ class Consumer:
         self._failures = 0
         return deliveries
 
-    async def _fetch(self, want: int) -> tuple[list[Delivery], store.Taken]:
+    async def _fetch(self, want: float) -> tuple[list[Delivery], store.Taken]:
         """Ask the store in a task of its own, so that a cancel in mid call cannot lose what it hands out."""
         asking = asyncio.ensure_future(self._ask(want))
         try:
@@ -121,7 +124,7 @@ class Consumer:
             deliveries.append(delivery)
         return deliveries, taken
 
-    async def _ask(self, want: int) -> tuple[list[tuple[store.Row, bool]], store.Taken]:
+    async def _ask(self, want: float) -> tuple[list[tuple[store.Row, bool]], store.Taken]:
         """Leases that ran out first, when it is time to look for them; then the lanes."""
         rows: list[tuple[store.Row, bool]] = []
         taken = store.Taken([], [], draining=False)
@@ -132,9 +135,10 @@ class Consumer:
             self._report_lost(taken.lost)
             rows += [(row, True) for row in taken.rows]
         suspect = any(strikes.is_suspect(row.strikes, self._store.limits) for row, _ in rows)
-        if len(rows) < want and not suspect and not taken.draining:
+        left = want - sum(self.share(row.header) for row, _ in rows)
+        if left > 0 and not suspect and not taken.draining:
             try:
-                taken = await self._store.take(self._question(want - len(rows), len(rows)), self._turn)
+                taken = await self._store.take(self._question(left, len(rows)), self._turn)
             except errors.QueueUnavailable:
                 if not rows:
                     raise
@@ -144,7 +148,11 @@ class Consumer:
                 rows += [(row, False) for row in taken.rows]
         return rows, taken
 
-    def _question(self, want: int, just_got: int) -> store.Ask:
+    def share(self, header: entry.Header) -> float:
+        """What a chunk fills of a slot."""
+        return self._store.limits.share(header.rows, header.payload_bytes) / settings.WHOLE_SLOT
+
+    def _question(self, want: float, just_got: int) -> store.Ask:
         forbidden = tuple(ref for ref, delivery in self._held.items() if delivery.lost.is_set())
         return store.Ask(self.name, want, len(self._held) + just_got, forbidden)
 
@@ -188,13 +196,15 @@ class Consumer:
 
     # ---- ending a delivery
 
-    async def ack(self, delivery: Delivery) -> bool:
-        """The chunk is settled, or there is nothing to do: take it off the queue. False: no longer the owner.
+    async def ack(self, delivery: Delivery, *, settled: bool = True) -> bool:
+        """Take a chunk off the queue that is settled, or with which there is nothing to do. False: no longer the owner.
+
+        One that is not settled keeps its strikes: it may be split again.
 
         Raises:
             errors.QueueUnavailable: Not known; still held: repeat, or ``drop``.
         """
-        acked = await self._store.ack(self.name, delivery.claim, delivery.header)
+        acked = await self._store.ack(self.name, delivery.claim, delivery.header, settled=settled)
         metrics.ACKED.labels(str(acked).lower()).inc()
         if not acked:
             _log.warning(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from services.chunks import entry
+from services.chunks import entry, store
 
 
 @dataclasses.dataclass
@@ -22,6 +22,19 @@ class Stored:
     header: entry.Header
     payload: bytes
     born: float
+
+
+@dataclasses.dataclass
+class Handout:
+    """What one call hands out."""
+
+    ask: store.Ask
+    rows: list[store.Row] = dataclasses.field(default_factory=list)
+    # Thousandths of slots.
+    filled: int = 0
+    lost: list[entry.Ref] = dataclasses.field(default_factory=list)
+    draining: bool = False
+    alone: bool = False
 
 
 def number_of(entry_id: str) -> int:

@@ -5,12 +5,11 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 
 from services.chunks import entry, errors, keys, settings, store, strikes, turns
-from services.chunks.memory_lane import MemoryLane, Stored
+from services.chunks.memory_lane import Handout, MemoryLane, Stored
 
 RETURNED, SUSPECT = "~returned", "~suspect"
 # Beside the numbers of chunks: what is counted for the drives of the whole task.
@@ -19,17 +18,6 @@ _DRIVES = -1
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
-
-
-@dataclasses.dataclass
-class _Handout:
-    """What one call hands out."""
-
-    ask: store.Ask
-    rows: list[store.Row] = dataclasses.field(default_factory=list)
-    lost: list[entry.Ref] = dataclasses.field(default_factory=list)
-    draining: bool = False
-    alone: bool = False
 
 
 class MemoryStore:
@@ -119,12 +107,15 @@ class MemoryStore:
             self.delete(ref)
             del inflight[header.chunk]
         slots = sum(self._live(keys.GROUP).values())
-        window = max(slots * self.limits.window_per_slot, self.limits.window_floor)
+        window = self.limits.window(slots, self._share(header))
         held = self._bytes()
         size = entry.size_of(header, payload)
         if len(inflight) >= window or (held and held + size > self.limits.queue_bytes):
             return store.Outcome.FULL
         return store.Outcome.PUBLISHED
+
+    def _share(self, header: entry.Header) -> int:
+        return self.limits.share(header.rows, header.payload_bytes)
 
     def _bytes(self) -> int:
         return sum(lane.bytes for lane in self.lanes.values())
@@ -230,7 +221,7 @@ class MemoryStore:
     async def take(self, ask: store.Ask, turn: int) -> store.Taken:
         """See ``store.Store.take``."""
         await self._served()
-        handout = _Handout(ask)
+        handout = Handout(ask)
         for lane in keys.LANES:
             if ask.held == 0:
                 while not handout.rows and self._claim_parked(handout, lane, SUSPECT):
@@ -243,9 +234,10 @@ class MemoryStore:
             turn = self._take_in_turns(handout, turn)
         return store.Taken(handout.rows, handout.lost, handout.draining, turn, str(self._wakeup))
 
-    def _take_in_turns(self, handout: _Handout, turn: int) -> int:
+    def _take_in_turns(self, handout: Handout, turn: int) -> int:
         dry: set[keys.Lane] = set()
-        while len(handout.rows) < handout.ask.want and len(dry) < 4 and not handout.alone and not handout.draining:
+        want = round(handout.ask.want * settings.WHOLE_SLOT)
+        while handout.filled < want and len(dry) < 4 and not handout.alone and not handout.draining:
             lane = turns.SCHEDULE[turn]
             turn = (turn + 1) % len(turns.SCHEDULE)
             if lane in dry or self._claim_parked(handout, lane, RETURNED):
@@ -260,22 +252,24 @@ class MemoryStore:
     async def reclaim(self, ask: store.Ask) -> store.Taken:
         """See ``store.Store.reclaim``."""
         await self._served()
-        handout = _Handout(ask)
+        handout = Handout(ask)
+        want = round(ask.want * settings.WHOLE_SLOT)
         for name, lane in self.lanes.items():
-            room = ask.want - len(handout.rows)
-            if room <= 0 or handout.alone:
-                continue
-            lane.create_group()
-            cursor, claimed, deleted = lane.autoclaim(
-                ask.consumer, self._clock(), self.timing.lease_seconds, self._cursors[name], room
-            )
-            self._cursors[name] = cursor
-            for entry_id in claimed:
-                self._admit(handout, entry.Ref(name, entry_id))
-            handout.lost += [entry.Ref(name, entry_id) for entry_id in deleted]
+            more = True
+            while more and handout.filled < want and not handout.alone:
+                room = -(-(want - handout.filled) // settings.WHOLE_SLOT)
+                lane.create_group()
+                cursor, claimed, deleted = lane.autoclaim(
+                    ask.consumer, self._clock(), self.timing.lease_seconds, self._cursors[name], room
+                )
+                self._cursors[name] = cursor
+                for entry_id in claimed:
+                    self._admit(handout, entry.Ref(name, entry_id))
+                handout.lost += [entry.Ref(name, entry_id) for entry_id in deleted]
+                more = bool(claimed) and cursor > 0
         return store.Taken(handout.rows, handout.lost, handout.draining)
 
-    def _claim_parked(self, handout: _Handout, name: keys.Lane, parked_by: str) -> bool:
+    def _claim_parked(self, handout: Handout, name: keys.Lane, parked_by: str) -> bool:
         lane = self.lanes[name]
         for entry_id in lane.parked(parked_by):
             ref = entry.Ref(name, entry_id)
@@ -288,7 +282,7 @@ class MemoryStore:
             return True
         return False
 
-    def _admit(self, handout: _Handout, ref: entry.Ref) -> None:
+    def _admit(self, handout: Handout, ref: entry.Ref) -> None:
         ask, lane = handout.ask, self.lanes[ref.lane]
         stored, pending = lane.entries[ref.entry_id], lane.pending[ref.entry_id]
         struck = len(self._standing(stored.header.task_id, stored.header.chunk))
@@ -303,11 +297,14 @@ class MemoryStore:
                 return
             handout.alone = True
         handout.rows.append(store.Row(store.Claim(ref, pending.count), stored.header, stored.payload, struck))
+        handout.filled += self._share(stored.header)
 
     def _reserve_alone(self, consumer: str) -> bool:
-        if self._alone and self._alone[1] > self._clock() and self._alone[0] != consumer:
-            return False
-        self._alone = (consumer, self._clock() + self.timing.lease_seconds)
+        now, seconds = self._clock(), self.timing.lease_seconds
+        holder, until = self._alone if self._alone and self._alone[1] + seconds > now else ("", 0.0)
+        if until > now or holder == consumer:
+            return until > now and holder == consumer
+        self._alone = (consumer, now + seconds)
         return True
 
     def _wake(self) -> None:
@@ -331,7 +328,7 @@ class MemoryStore:
     def _owns(self, consumer: str, claim: store.Claim) -> bool:
         return self.lanes[claim.ref.lane].owns(claim.ref.entry_id, consumer, claim.delivery_count)
 
-    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:
+    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool = True) -> bool:
         """See ``store.Store.ack``."""
         await self._served()
         if not self._owns(consumer, claim):
@@ -340,7 +337,8 @@ class MemoryStore:
         inflight = self._inflight.get(header.task_id, {})
         if inflight.get(header.chunk) == claim.ref:
             del inflight[header.chunk]
-        self._strikes.pop((header.task_id, header.chunk), None)
+        if settled:
+            self._strikes.pop((header.task_id, header.chunk), None)
         return True
 
     async def hand_back(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:

@@ -3,6 +3,8 @@
 import dataclasses
 
 MIB = 1024 * 1024
+WHOLE_SLOT = 1000
+"""Shares of a slot are told in thousandths of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +52,11 @@ class QueueLimits:
 
     Attributes:
         queue_bytes: All entries together; one larger entry is admitted to an empty queue only.
-        window_per_slot: Chunks in flight of one task for each live slot of all embedders.
+        window_per_slot: Chunks in flight of one task for each live slot of all embedders; of small ones more.
         window_floor: The least window, also while no embedder is alive.
+        slot_rows: A chunk of so many rows fills a slot, as one of `slot_bytes` does; smaller ones share it.
+        slot_bytes: Of a payload, unpacked.
+        chunks_per_slot: No more of them share one, however small they are.
         suspect_strikes: From so many on a chunk is taken only by an embedder that holds nothing else.
         poison_strikes: From so many on a chunk is failed by its header alone.
     """
@@ -59,5 +64,22 @@ class QueueLimits:
     queue_bytes: int = 256 * MIB
     window_per_slot: int = 2
     window_floor: int = 4
+    slot_rows: int = 1000
+    slot_bytes: int = 4 * MIB
+    chunks_per_slot: int = 20
     suspect_strikes: int = 2
     poison_strikes: int = 5
+
+    @property
+    def least_share(self) -> int:
+        """What the smallest chunk fills of a slot, in thousandths."""
+        return WHOLE_SLOT // self.chunks_per_slot
+
+    def share(self, rows: int, payload_bytes: int) -> int:
+        """What a chunk fills of a slot, in thousandths: what is in hand is counted in rows and bytes, not in chunks."""
+        filled = max(-(-rows * WHOLE_SLOT // self.slot_rows), -(-payload_bytes * WHOLE_SLOT // self.slot_bytes))
+        return max(self.least_share, min(filled, WHOLE_SLOT))
+
+    def window(self, slots: int, share: int) -> int:
+        """How many chunks of this share of a slot a task may have in flight."""
+        return max(slots * self.window_per_slot * WHOLE_SLOT // share, self.window_floor)

@@ -45,13 +45,13 @@ class Ask:
 
     Attributes:
         consumer: Its name.
-        want: At most so many chunks.
+        want: Slots to fill; small chunks share one, and the last one may fill more than is left.
         held: Chunks that it has in hand.
         forbidden: Entries that it must not get: it lost them, and its worker has not let go yet.
     """
 
     consumer: str
-    want: int
+    want: float
     held: int
     forbidden: tuple[entry.Ref, ...] = ()
 
@@ -183,8 +183,8 @@ class Store(Protocol):
         """Renew leases; False for each that the consumer does not own (any more)."""
         ...
 
-    async def ack(self, consumer: str, claim: Claim, header: entry.Header) -> bool:
-        """Take a chunk off the queue; False: not the owner, nothing done."""
+    async def ack(self, consumer: str, claim: Claim, header: entry.Header, *, settled: bool = True) -> bool:
+        """Take a chunk off the queue; False: not the owner, nothing done. One that is not settled keeps its strikes."""
         ...
 
     async def hand_back(self, consumer: str, claim: Claim, header: entry.Header) -> bool:

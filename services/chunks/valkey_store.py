@@ -3,6 +3,7 @@
 Streams without MAXLEN (it would drop undelivered entries silently), one consumer group, server with ``noeviction``.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -59,6 +60,10 @@ class ValkeyStore:
         self._scripts = scripts.Scripts(client, "services.chunks", _shared)
         self._cursors = [b"0-0"] * len(keys.LANES)
 
+    def fit(self, most_bytes: int) -> None:
+        """Keep the queue to so many bytes, if it may come to more: the server has less memory than was thought."""
+        self.limits = dataclasses.replace(self.limits, queue_bytes=min(self.limits.queue_bytes, most_bytes))
+
     async def _run(self, script: str, touched: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """A script's raw reply. Only ``publish`` may be refused for lack of memory: the others free some.
 
@@ -91,12 +96,13 @@ class ValkeyStore:
             _ms(self.timing.split_seconds),
             header.chunk,
             keys.LANES.index(header.lane) + 1,
-            limits.window_per_slot,
+            limits.window_per_slot * settings.WHOLE_SLOT,
             limits.window_floor,
             limits.queue_bytes,
             keys.GROUP,
             size,
             0 if fields else 1,
+            limits.share(header.rows, header.payload_bytes),
             *fields,
         ]
         try:
@@ -126,7 +132,7 @@ class ValkeyStore:
     async def defect(self, task_id: str, token: str) -> int:
         """See ``store.Store.defect``."""
         args: list[str | bytes | int] = [token, 1, _ms(self.timing.strike_seconds)]
-        return int(await self._scripts.run("strike", [self.keys.defects(task_id)], args))
+        return int(await self._run("strike", [self.keys.defects(task_id)], args))
 
     async def forgive(self, task_id: str) -> None:
         """See ``store.Store.forgive``."""
@@ -191,8 +197,11 @@ class ValkeyStore:
 
     async def _ask(self, script: str, ask: store.Ask, more: Sequence[str | bytes | int]) -> Any:
         touched = [*self.keys.lanes, self.keys.wakeup, self.keys.alone, self.keys.strikes_prefix]
-        args: list[str | bytes | int] = [keys.GROUP, ask.consumer, ask.want, ask.held, _ms(self.timing.lease_seconds)]
-        args += [self.limits.suspect_strikes, self.limits.poison_strikes, *more, *map(str, ask.forbidden)]
+        want = round(ask.want * settings.WHOLE_SLOT)
+        limits = self.limits
+        args: list[str | bytes | int] = [keys.GROUP, ask.consumer, want, ask.held, _ms(self.timing.lease_seconds)]
+        args += [limits.suspect_strikes, limits.poison_strikes, limits.slot_rows, limits.slot_bytes, limits.least_share]
+        args += [*more, *map(str, ask.forbidden)]
         return await self._run(script, touched, args)
 
     async def _taken(
@@ -237,7 +246,7 @@ class ValkeyStore:
             args += [keys.LANES.index(claim.ref.lane) + 1, claim.ref.entry_id, claim.delivery_count]
         return [bool(answer) for answer in await self._run("heartbeat", self.keys.lanes, args)]
 
-    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:
+    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool = True) -> bool:
         """See ``store.Store.ack``."""
         ref, task_id = claim.ref, header.task_id
         touched = [self.keys.lane(ref.lane), self.keys.inflight(task_id), self.keys.bytes]
@@ -249,6 +258,7 @@ class ValkeyStore:
             claim.delivery_count,
             header.chunk,
             str(ref),
+            int(settled),
         ]
         return bool(await self._run("ack", touched, args))
 

@@ -15,12 +15,13 @@ from services.embedder.buying import account, batching, interactive, packing, pr
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.openai import client as openai_client
-from services.embedder.views import gauges, monitoring
+from services.embedder.views import gauges, looks, monitoring
 from services.embedder.views import health as health_view
 from services.embedder.working import concurrency, consuming, worker
-from services.runtime import background, channels, health, lateness, server, tls
+from services.runtime import background, channels, health, lateness, secrets, server, tls
 from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates
+from services.valkey import health as valkey_health
 from services.valkey import settings as valkey_settings
 
 log = structlog.get_logger()
@@ -44,8 +45,11 @@ async def application(
 ) -> AsyncIterator[server.Service]:
     """Everything that an embedder process is, closed again at the end."""
     async with contextlib.AsyncExitStack() as stack:
-        client = connection.connect(where.url)
+        client = connection.connect(where.url, proof=where.proof(secrets.renewed))
         stack.push_async_callback(client.aclose)
+        queue = valkey_store.ValkeyStore(client, _timing(work))
+        valkey = valkey_health.Server(client, queue.limits.queue_bytes, queue.fit)
+        await valkey.begin()
         token = process.internal_token
         channel = channels.connect(work.indexer_addr, token, name="indexer", files=tls.files(process), retried=RETRIED)
         stack.push_async_callback(channel.close)
@@ -73,7 +77,6 @@ async def application(
             request_limited=embedding.openai_rate_limit > 0,
             known=known,
         )
-        queue = valkey_store.ValkeyStore(client, _timing(work))
         chunks = consumer.Consumer(queue, slots=work.max_workers)
         late = lateness.Lateness()
         wanted = concurrency.Concurrency(work.max_workers, lambda: late.seconds)
@@ -88,14 +91,14 @@ async def application(
         )
         consumption = consuming.Consuming(chunks, workers, batcher, wanted)
         probe = account.Account(limiter, source, indexer, work.probe_seconds)
-        overview = views.Views(queue)
+        seen = looks.Looks(views.Views(queue), limiter)
         loops = {
             "permits": permit.run,
             "batching": batcher.run,
             "account": probe.run,
             "touch": lambda: _touch(limiter),
             "lateness": late.run,
-            "gauges": gauges.Gauges(overview, limiter).run,
+            "gauges": gauges.Gauges(seen).run,
         }
         for name, loop in loops.items():
             await stack.enter_async_context(background.running(name, loop))
@@ -108,7 +111,7 @@ async def application(
         await stack.enter_async_context(background.running("begin", begin))
 
         view = health_view.HealthView(
-            overview,
+            seen,
             presence.Presence(queue, "ingest"),
             {"indexer": lambda: health.ask(channel, INDEXER)},
             environment=process.environment,
@@ -118,7 +121,7 @@ async def application(
             interactive.Interactive(source, permit, limiter, known=known, counting=counting),
             indexer,
             view,
-            monitoring.Monitoring(overview, limiter, view, model=embedding.openai_model, configured=quota),
+            monitoring.Monitoring(seen, view, model=embedding.openai_model, configured=quota),
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
             rate=rate,
@@ -133,7 +136,7 @@ async def application(
             dependencies={
                 # Needed to start. Later every replica would lack them alike: turning away from all of them would only
                 # put a 503 of the gateway in place of our own words (GetHealth says what is down).
-                "valkey": health.Dependency(client.ping, vital=False),
+                "valkey": health.Dependency(valkey.probe, vital=False),
                 "indexer": health.Dependency(lambda: health.ask(channel, INDEXER), vital=False),
             },
             drain=consumption.drain,

@@ -135,17 +135,17 @@ class Indexer:
         )
         self._metadata = metadata
 
-    async def begin_chunk(self, header: entry.Header, model: str, dimension: int) -> Gate:
+    async def begin_chunk(self, header: entry.Header, model: str, dimension: int, *, answer_seconds: float) -> Gate:
         """Ask the gate.
 
         Raises:
-            IndexerUnavailable: No answer.
+            IndexerUnavailable: No answer within `answer_seconds`: a later one would be too old to buy on.
         """
         question = ledger_pb2.BeginChunkRequest(
             task_id=header.task_id, chunk=header.chunk, fence=header.fence, model=model, dimension=dimension
         )
         async with _translated():
-            answer = await self._ledger.BeginChunk(question, timeout=ANSWER_SECONDS)
+            answer = await self._ledger.BeginChunk(question, timeout=answer_seconds)
         return Gate(answer.gate)
 
     async def index_dimension(self) -> int:

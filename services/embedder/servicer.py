@@ -39,7 +39,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._rate = rate
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Context) -> embedder_pb2.EmbedResponse:
-        """Embed texts at search priority."""
+        """Embed texts at search priority, for the line's own services."""
         vectors, cost = await self._embeddings.embed(list(request.texts))
         embeddings = [embedder_pb2.Embedding(values=np.frombuffer(vector, "<f4").tolist()) for vector in vectors]
         return embedder_pb2.EmbedResponse(embeddings=embeddings, model=self._model, tokens=cost)
@@ -48,9 +48,10 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         """Find the rows nearest in meaning."""
         top_k = request.top_k if request.HasField("top_k") else DEFAULT_MATCHES
         violations = []
+        cost, too_long = await self._embeddings.measure(request.text)
         if not request.text.strip():
             violations.append(errors.FieldViolation("text", "Say what to search for."))
-        elif too_long := await self._embeddings.too_long(request.text):
+        elif too_long:
             violations.append(errors.FieldViolation("text", too_long))
         if request.namespace and (problem := index_names.problem(request.namespace)):
             violations.append(errors.FieldViolation("namespace", f"It {problem}."))
@@ -61,7 +62,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         namespace = request.namespace or self._default_namespace
         identity.require(namespace=namespace)
         await self._count_search()
-        vectors, _ = await self._embeddings.embed([request.text])
+        vectors, _ = await self._embeddings.embed([request.text], cost)
         matches = await self._indexer.query(
             vectors[0],
             namespace=namespace,

@@ -19,9 +19,10 @@ from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
-from services.runtime import aws, channels, health, server, tls
+from services.runtime import aws, channels, health, secrets, server, tls
 from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates
+from services.valkey import health as valkey_health
 from services.valkey import settings as valkey_settings
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ async def application(
         stack.callback(work.close)
         rereads = threads.Pool(REREADS, "reread")
         stack.callback(rereads.close)
-        client = connection.connect(where.url)
+        client = connection.connect(where.url, proof=where.proof(secrets.renewed))
         stack.push_async_callback(client.aclose)
         channel = channels.connect(
             splits.indexer_addr,
@@ -88,6 +89,8 @@ async def application(
                 heartbeat_seconds=splits.heartbeat_seconds,
             ),
         )
+        valkey = valkey_health.Server(client, queue.limits.queue_bytes, queue.fit)
+        await valkey.begin()
         find = named.Sources(objects, allowed.allowed)
         stored = uploads.Uploads(objects, allowed.s3_bucket_name, patient=_s3(cloud, COMPLETION_SECONDS))
         plans = shelf.Shelf(objects, allowed.s3_bucket_name)
@@ -145,7 +148,7 @@ async def application(
             dependencies={
                 "indexer": health.Dependency(lambda: health.ask(channel, LEDGER)),
                 # Tasks are taken while Valkey is away; they are published when it is back.
-                "valkey": health.Dependency(client.ping, vital=False),
+                "valkey": health.Dependency(valkey.probe, vital=False),
             },
             drain=tasks.drain,
             rate=rates.ValkeyRate(client),

@@ -35,7 +35,7 @@ Fetch = Callable[[str, str], str]
 
 
 class Unreadable(Exception):
-    """The secret cannot be had; the message holds no part of any secret."""
+    """The secret cannot be had or not be used; the message holds no part of any secret."""
 
 
 class LiveSecret(pydantic.SecretStr):
@@ -84,6 +84,8 @@ class Vault:
     def __init__(self, fetch: Fetch | None = None) -> None:
         self._fetch = fetch or _SecretsManager().fetch
         self._live: dict[str, LiveSecret] = {}
+        # Which settings name each: what is fetched must do for all of them.
+        self._fields: dict[str, set[tuple[type[settings.Section], str]]] = {}
         self._looked = time.monotonic()
         self._looking = asyncio.Lock()
 
@@ -95,15 +97,18 @@ class Vault:
             value = getattr(loaded, name)
             if isinstance(value, pydantic.SecretStr) and ARN.fullmatch(value.get_secret_value()):
                 try:
-                    found[name] = self._opened(value.get_secret_value())
+                    found[name] = self._opened(value.get_secret_value(), section, name)
                 except Unreadable as error:
                     settings.refuse(f"{name.upper()}: {error}")
         return loaded.model_copy(update=found) if found else loaded
 
-    def _opened(self, reference: str) -> LiveSecret:
+    def _opened(self, reference: str, section: type[settings.Section], name: str) -> LiveSecret:
         """One handle for each secret, whoever names it."""
+        self._fields.setdefault(reference, set()).add((section, name))
         if reference not in self._live:
             self._live[reference] = LiveSecret(self._read(reference), self.look)
+        else:
+            self._check(reference, self._live[reference].get_secret_value())
         return self._live[reference]
 
     def _read(self, reference: str) -> str:
@@ -111,7 +116,23 @@ class Vault:
         assert match is not None
         arn, region, field = match.groups()
         text = self._fetch(arn, region)
-        return _field(arn, text, field) if field else text
+        value = _field(arn, text, field) if field else text
+        self._check(reference, value)
+        return value
+
+    def _check(self, reference: str, value: str) -> None:
+        """What is fetched is held to what is asked of a value that stands in the environment itself.
+
+        Raises:
+            Unreadable: One of the settings that name it would not take it.
+        """
+        for section, name in self._fields[reference]:
+            try:
+                section.model_validate({name: value})
+            except pydantic.ValidationError as error:
+                # Never the error itself: it quotes its input.
+                words = [problem["msg"].removeprefix("Value error, ") for problem in error.errors(include_input=False)]
+                raise Unreadable(f"{reference} cannot be used as {name.upper()}: {'; '.join(words)}.") from None
 
     async def run(self, refresh_seconds: float) -> None:
         """Fetch all anew every `refresh_seconds`, for ever."""
@@ -126,12 +147,16 @@ class Vault:
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Fetch all anew. One that cannot be had stays as it is: an outage of AWS locks nobody out."""
+        """Fetch all anew. One that cannot be had, or not be used, stays as it is: an outage of AWS locks nobody out."""
         for reference, secret in self._live.items():
             try:
                 value = await asyncio.to_thread(self._read, reference)
             except Unreadable as error:
-                log.warning("A secret could not be fetched anew.", action="secret_unreadable", why=str(error))
+                log.warning(
+                    "A secret could not be fetched anew; the old one counts.",
+                    action="secret_unreadable",
+                    why=str(error),
+                )
                 continue
             if value != secret.get_secret_value():
                 secret.renew(value)

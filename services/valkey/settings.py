@@ -5,17 +5,21 @@ import urllib.parse
 import pydantic
 
 from services.runtime import settings
+from services.valkey import connection, credentials
 
 
-def _usable(url: str) -> bool:
-    """Whether the client can make something of it. It ignores a database that is no number: the wrong one then."""
+def _check(url: str) -> None:
+    """Raise ValueError where the client can make nothing of it, or would make something else than is meant."""
     try:
         parts = urllib.parse.urlsplit(url)
         reachable = parts.hostname and parts.port != 0
     except ValueError:  # a port that is none
-        return False
-    database = parts.path.strip("/")
-    return parts.scheme in ("redis", "rediss") and bool(reachable) and (not database or database.isdecimal())
+        reachable = False
+    database = parts.path.strip("/") if reachable else ""
+    # The client ignores a database that is no number: the wrong one then.
+    if not reachable or parts.scheme not in ("redis", "rediss") or (database and not database.isdecimal()):
+        raise ValueError("must be redis://host:port/database, or rediss:// for TLS")
+    connection.parsed(url)
 
 
 class ValkeySettings(settings.Section):
@@ -31,8 +35,16 @@ class ValkeySettings(settings.Section):
     @classmethod
     def _is_redis(cls, value: pydantic.SecretStr) -> pydantic.SecretStr:
         text = value.get_secret_value()
-        if text and not text.startswith("arn:") and not _usable(text):
-            raise ValueError("must be redis://host:port/database, or rediss:// for TLS")
+        if text and not text.startswith("arn:"):
+            _check(text)
+        return value
+
+    @pydantic.field_validator("redis_password")
+    @classmethod
+    def _is_one_word(cls, value: pydantic.SecretStr) -> pydantic.SecretStr:
+        text = value.get_secret_value()
+        if text != text.strip() or not text.isprintable():
+            raise ValueError("has characters that cannot be printed, or blanks around it (a line end?)")
         return value
 
     @property
@@ -42,3 +54,7 @@ class ValkeySettings(settings.Section):
             return self.redis_url.get_secret_value()
         password = urllib.parse.quote(self.redis_password.get_secret_value(), safe="")
         return f"redis://{f':{password}@' if password else ''}{self.redis_host}:{self.redis_port}/{self.redis_db}"
+
+    def proof(self, renew: credentials.Renew) -> credentials.Credentials:
+        """User and password as they are at the moment of each connect."""
+        return credentials.Live(self.redis_url, self.redis_password, renew)

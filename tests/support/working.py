@@ -21,7 +21,9 @@ class Embedder:
     def __init__(self, shared: buying.Buying, *, slots: int, timeout: float) -> None:
         self.source, self.limiter = shared.source, shared.limiter
         self.indexer = embeddings.FakeIndexer()
-        self.queue = memory_store.MemoryStore(settings.Timing(task_timeout_seconds=timeout))
+        # However few rows a test gives a chunk, it fills a slot.
+        limits = settings.QueueLimits(slot_rows=1)
+        self.queue = memory_store.MemoryStore(settings.Timing(task_timeout_seconds=timeout), limits)
         self.consumer = consumer.Consumer(self.queue, slots=slots)
         self.late_seconds = 0.0
         self.concurrency = concurrency.Concurrency(slots, lambda: self.late_seconds)

@@ -1,8 +1,17 @@
 -- Second part of the prelude of take and reclaim: what may be worked, by whom.
--- A handout is what one call hands out: `rows` (lane index, id, delivery count, strikes, fields), `lost` refs.
+-- A handout is what one call hands out: `rows` (lane index, id, delivery count, strikes, fields), `lost` refs, and how
+-- many thousandths of slots the rows fill.
 
 local function new_handout(request)
-  return {rows = {}, lost = {}, draining = false, alone = false, request = request}
+  return {rows = {}, lost = {}, filled = 0, draining = false, alone = false, request = request}
+end
+
+-- What a chunk fills of a slot, in thousandths: see settings.QueueLimits.share.
+local function share(request, fields)
+  local rows, bytes = tonumber(field(fields, 'rows')), tonumber(field(fields, 'payload_bytes'))
+  if not rows or not bytes then return 1000 end
+  local filled = math.max(math.ceil(rows * 1000 / request.slot_rows), math.ceil(bytes * 1000 / request.slot_bytes))
+  return math.max(request.least_share, math.min(filled, 1000))
 end
 
 local function leave_suspect(handout, lane_index, id, count)
@@ -30,6 +39,7 @@ local function admit(handout, lane_index, id, fields)
     handout.alone = true
   end
   handout.rows[#handout.rows + 1] = {lane_index, id, count, strikes, fields}
+  handout.filled = handout.filled + share(request, fields)
 end
 
 -- Claims the first entry parked under `name` in a lane that we may work. True when there was one.
@@ -60,6 +70,7 @@ local function read_request(at)
     wakeup = KEYS[5], alone_key = KEYS[6], strikes_prefix = KEYS[7],
     group = ARGV[1], me = ARGV[2], want = tonumber(ARGV[3]), held = tonumber(ARGV[4]), lease_ms = tonumber(ARGV[5]),
     suspect_from = tonumber(ARGV[6]), poison_from = tonumber(ARGV[7]), alone_ms = tonumber(ARGV[5]),
+    slot_rows = tonumber(ARGV[8]), slot_bytes = tonumber(ARGV[9]), least_share = tonumber(ARGV[10]),
     forbidden = {}, forbidden_count = #ARGV - at + 1,
   }
   for i = at, #ARGV do request.forbidden[ARGV[i]] = true end

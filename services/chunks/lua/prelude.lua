@@ -93,12 +93,14 @@ local function is_suspect(strikes, suspect_from, poison_from)
 end
 
 -- One embedder at a time stops taking until it holds nothing, so that a suspect chunk finds one alone under any load.
+-- For so long: one that is not empty by then (a chunk of its is never settled) takes again for as long, while the key
+-- lives on, and others may try in its place.
 local function reserve_alone(key, me, ttl_ms)
-  if redis.call('GET', key) == me then
-    redis.call('PEXPIRE', key, ttl_ms)
-    return true
-  end
-  return redis.call('SET', key, me, 'NX', 'PX', ttl_ms) ~= false
+  local holder = redis.call('GET', key)
+  local active = holder and redis.call('PTTL', key) > ttl_ms
+  if active or holder == me then return active and holder == me end
+  redis.call('SET', key, me, 'PX', 2 * ttl_ms)
+  return true
 end
 
 -- Bytes of all entries, and their number. The book (lane:id -> bytes) is kept by the scripts that add and remove entries

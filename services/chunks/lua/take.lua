@@ -1,11 +1,11 @@
 -- flags: allow-oom
--- Hands out at most `want` chunks: suspects first to who holds nothing, then the lanes in weighted turns, in each
+-- Hands out chunks until they fill `want` thousandths of slots: suspects first to who holds nothing, then the lanes in weighted turns, in each
 -- what was handed back before what is new.
 -- KEYS: the four lanes, wakeup, alone, strikes prefix.
--- ARGV: group, consumer, want, held, lease ms, suspect from, poison from, turn, schedule (a digit a turn), then refs
---       that this consumer must not get.
-local request = read_request(10)
-local turn, schedule = tonumber(ARGV[8]), ARGV[9]
+-- ARGV: group, consumer, want, held, lease ms, suspect from, poison from, rows and bytes of a slot, least share, turn,
+--       schedule (a digit a turn), then refs that this consumer must not get.
+local request = read_request(13)
+local turn, schedule = tonumber(ARGV[11]), ARGV[12]
 local handout = new_handout(request)
 local wakeups = redis.call('XREVRANGE', request.wakeup, '+', '-', 'COUNT', 1)
 local wakeup = wakeups[1] and wakeups[1][1] or '0-0'
@@ -40,7 +40,7 @@ local function read_new(lane_index)
 end
 
 local dry, dry_count = {}, 0
-while #handout.rows < request.want and dry_count < 4 and not handout.alone and not handout.draining do
+while handout.filled < request.want and dry_count < 4 and not handout.alone and not handout.draining do
   local lane_index = tonumber(string.sub(schedule, turn + 1, turn + 1))
   turn = (turn + 1) % #schedule
   if not dry[lane_index] and not claim_parked(handout, lane_index, RETURNED) and not read_new(lane_index) then

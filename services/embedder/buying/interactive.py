@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+import prometheus_client
 import structlog
 
 from services.embedder.buying import packing, proof, shared_backoff, tokens
@@ -17,6 +18,15 @@ log = structlog.get_logger()
 TRIES = 3
 RETRY_SECONDS = 1.0
 DEADLINE_SECONDS = 30.0
+# Of these, for a permit. Where one wait had all of it, each search over the quota got its permit when its time was
+# nearly up: all were paid for, none was answered.
+WAIT_SECONDS = 10.0
+# One that would probably wait for longer is refused when it comes, and told when to ask again.
+LINE_SECONDS = 5.0
+
+REFUSED = prometheus_client.Counter(
+    "vectorline_searches_refused", "Searches refused because too many waited for the quota."
+)
 
 
 class Interactive:
@@ -41,17 +51,25 @@ class Interactive:
         self._proof = known or proof.Proof(self._source)
         self._counting = counting or tokens.Counting(tokens.OPENAI, request_limited=True, tokens_per_second=lambda: 0.0)
 
-    async def embed(self, texts: Sequence[str]) -> tuple[list[bytes], int]:
+    async def embed(self, texts: Sequence[str], cost: int | None = None) -> tuple[list[bytes], int]:
         """One embedding a text (float32 little-endian) and the tokens they cost.
+
+        Args:
+            texts: The texts.
+            cost: Their tokens, where they were counted (and found good) before.
 
         Raises:
             errors.InvalidArgument: No text, too many, or one that is empty or too long.
-            errors.Unavailable: The quota, the account or the provider does not allow it in time.
+            errors.ResourceExhausted: More wait for the quota than it allows in time.
+            errors.Unavailable: The account or the provider does not allow it in time.
         """
-        counts = await self._count(texts)
+        if (expected := self._permits.search_seconds()) > LINE_SECONDS:
+            raise _too_many(expected)
+        if cost is None:
+            cost = sum(await self._count(texts))
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                return await self._buy(texts, sum(counts)), sum(counts)
+                return await self._buy(texts, cost), cost
         except TimeoutError as error:
             raise self._too_late() from error
 
@@ -60,6 +78,15 @@ class Interactive:
             words = "The quota cannot be looked up (Valkey does not answer), and nothing is bought without it."
             return errors.Unavailable(words, reason="LIMITER_UNAVAILABLE", retry_seconds=5.0)
         return errors.Unavailable("No embedding came in time; try again.", retry_seconds=5.0)
+
+    async def _permit(self, cost: int) -> None:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._permits.take(lambda: cost, search=True)
+        except TimeoutError as error:
+            if self._permits.limiter_down:
+                raise self._too_late() from error
+            raise _too_many(self._permits.search_seconds()) from error
 
     async def _buy(self, texts: Sequence[str], cost: int) -> list[bytes]:
         tries = 0
@@ -83,7 +110,7 @@ class Interactive:
 
     async def _attempt(self, texts: Sequence[str], cost: int) -> list[bytes]:
         """One request. A refusal is the text's only if a harmless one is bought: else a search would block the line."""
-        await self._permits.take(lambda: cost, search=True)
+        await self._permit(cost)
         began = self._proof.begin()
         try:
             vectors = await self._source.embed(texts)
@@ -94,32 +121,39 @@ class Interactive:
         return vectors
 
     async def _permit_to_probe(self) -> None:
-        await self._permits.take(lambda: openai_client.PROBE_TOKENS, search=True)
+        await self._permit(openai_client.PROBE_TOKENS)
 
-    async def too_long(self, text: str) -> str:
-        """Why one text cannot be embedded, in a sentence; empty: it can, or the provider decides."""
-        return _words(await asyncio.to_thread(self._counting.too_long, text))
+    async def measure(self, text: str) -> tuple[int, str]:
+        """A text's tokens, and why it cannot be embedded, in a sentence; empty: it can, or the provider decides."""
+        cost, size = await asyncio.to_thread(self._counting.measure, text)
+        return cost, _words(size)
 
     async def _count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text. Names every bad text at once; what is plainly too long is not counted first."""
         if not 1 <= len(texts) <= packing.REQUEST_INPUTS:
             raise _bad(errors.FieldViolation("texts", f"Between 1 and {packing.REQUEST_INPUTS} texts."))
-        sizes = await asyncio.to_thread(lambda: [self._counting.too_long(text) for text in texts])
+        measured = await asyncio.to_thread(lambda: [self._counting.measure(text) for text in texts])
         violations = []
-        for number, (text, size) in enumerate(zip(texts, sizes, strict=True)):
+        for number, (text, (_, size)) in enumerate(zip(texts, measured, strict=True)):
             if size:
                 violations.append(errors.FieldViolation(f"texts[{number}]", _words(size)))
             elif not text.strip():
                 violations.append(errors.FieldViolation(f"texts[{number}]", "The text is empty."))
-        counts = await asyncio.to_thread(
-            self._counting.exact, ["" if size else text for text, size in zip(texts, sizes, strict=True)]
-        )
+        counts = [cost for cost, _ in measured]
         if sum(counts) > packing.REQUEST_TOKENS:
             words = f"{sum(counts):,} tokens in all; at most {packing.REQUEST_TOKENS:,} go in one request."
             violations.append(errors.FieldViolation("texts", words))
         if violations:
             raise _bad(*violations)
         return counts
+
+
+def _too_many(expected_seconds: float) -> errors.ResourceExhausted:
+    REFUSED.inc()
+    words = f"More searches wait for the embedding quota than it allows within {WAIT_SECONDS:.0f} s. Ask again after"
+    return errors.ResourceExhausted(
+        f"{words} retry-after.", reason="SEARCHES_OVER_QUOTA", retry_seconds=min(max(expected_seconds, 1.0), 60.0)
+    )
 
 
 def _account_refuses() -> errors.Unavailable:

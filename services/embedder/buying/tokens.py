@@ -91,11 +91,12 @@ class Counting:
         short = max(bounds, default=0) * packing.REQUEST_INPUTS <= packing.REQUEST_TOKENS
         return bounds if short or not self._request_limited else count(texts)
 
-    def too_long(self, text: str) -> str:
-        """How long a text is that no request may hold, for people; "": it is not, or its provider decides."""
+    def measure(self, text: str) -> tuple[int, str]:
+        """What a text costs, and how long it is where no request may hold it, for people.
+
+        The latter is "" where it may, or its provider decides; what is plainly too long is not counted.
+        """
         if len(text) > INPUT_TOKENS * LONGEST_TOKEN_BYTES:
-            return f"{len(text):,} characters"
-        if not self._known or len(text.encode()) <= INPUT_TOKENS:
-            return ""
-        (tokens,) = count([text])
-        return f"{tokens:,} tokens" if tokens > INPUT_TOKENS else ""
+            return 0, f"{len(text):,} characters"
+        (tokens,) = self.exact([text])
+        return tokens, f"{tokens:,} tokens" if self._known and tokens > INPUT_TOKENS else ""

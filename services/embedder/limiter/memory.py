@@ -17,6 +17,9 @@ def _loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
+_HOLDS = ("search_until", "bulk_until", "bulk_at")
+
+
 @dataclasses.dataclass
 class _Stored:
     """What the hash in Valkey holds."""
@@ -32,13 +35,15 @@ class _Stored:
     learned: dict[str, float] = dataclasses.field(default_factory=dict)
     learned_at: dict[str, float] = dataclasses.field(default_factory=dict)
     search_until: float = 0.0
+    bulk_until: float = 0.0
+    bulk_at: float = 0.0
     second: int = -1
     started: dict[str, float] = dataclasses.field(default_factory=lambda: {"requests": 0.0, "tokens": 0.0})
     started_before: dict[str, float] = dataclasses.field(default_factory=lambda: {"requests": 0.0, "tokens": 0.0})
 
     def move(self, seconds: float) -> None:
         """The clock stepped back by so much: its times go along."""
-        for name in ("requests_at", "tokens_at", "pause_until", "factor_at", "dropped_at", "search_until"):
+        for name in ("requests_at", "tokens_at", "pause_until", "factor_at", "dropped_at", *_HOLDS):
             setattr(self, name, getattr(self, name) - seconds)
         for kind in self.learned_at:
             self.learned_at[kind] -= seconds
@@ -85,17 +90,23 @@ class MemoryLimiter:
             longest = promise.STARTING_DEBT_SECONDS + max(self.quota.largest_request_tokens, tokens) / per_second
             state.tokens_at = min(state.tokens_at, now + longest)
             free_at = max(free_at, state.tokens_at)
-        at = free_at if asker is Asker.SEARCH else max(free_at, state.search_until)
+        search = asker is Asker.SEARCH
+        at = _turn(state, free_at, search=search, limited=rate > 0 or per_second > 0)
         if at > now:
-            if asker is Asker.SEARCH:
-                state.search_until, state.seen_at = free_at + promise.SEARCH_HOLD_SECONDS, now
+            state.seen_at = now
+            setattr(state, "search_until" if search else "bulk_until", at + promise.HOLD_SECONDS)
             return Answer(Verdict.WAIT, at - now, per_second)
+        repaid_twice_at = now
         if rate > 0:
-            state.requests_at = max(state.requests_at, now - promise.LATE_CREDIT_SECONDS) + 1 / rate
+            begun = max(state.requests_at, now - promise.LATE_CREDIT_SECONDS)
+            state.requests_at, repaid_twice_at = begun + 1 / rate, begun + 2 / rate
         if per_second > 0:
             state.tokens_at = max(state.tokens_at, now) + tokens / per_second
-        if asker is Asker.SEARCH:
-            state.search_until = now + promise.SEARCH_HOLD_SECONDS
+            repaid_twice_at = max(repaid_twice_at, now + 2 * tokens / per_second)
+        if search:
+            state.search_until = now + promise.HOLD_SECONDS
+        else:
+            state.bulk_at = repaid_twice_at
         _count(state, now, tokens)
         return Answer(Verdict.START, 0.0, per_second)
 
@@ -188,6 +199,14 @@ class MemoryLimiter:
         climbed: float = (1 + promise.CLIMB_A_SECOND) ** min(2000.0, max(0.0, now - state.learned_at[kind]))
         learned = state.learned[kind] * climbed
         return learned if configured == 0 else min(configured, learned)
+
+
+def _turn(state: _Stored, free_at: float, *, search: bool, limited: bool) -> float:
+    """When who asks may start: a search before bulk, but for bulk's share."""
+    bulk_first = limited and state.bulk_at <= free_at + 1e-6
+    if search == bulk_first:
+        return max(free_at, min(state.bulk_until, free_at + promise.HOLD_SECONDS) if search else state.search_until)
+    return free_at
 
 
 def _factor(state: _Stored, now: float) -> float:

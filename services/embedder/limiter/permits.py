@@ -1,14 +1,16 @@
 """Permits of one process: it asks the limiter for one at a time, for a search before bulk.
 
 Just in time and in order: the cost of a bulk request is looked up at the moment of asking, so that a request that
-waits for quota goes on filling, and nothing but the front of the queue ever bounces off the limiter. Whoever has
+waits for quota goes on filling, and nothing but the front of each line ever bounces off the limiter. Whoever has
 nothing to start at the moment is passed over and blocks nobody.
 """
 
 import asyncio
 import bisect
+import collections
 import dataclasses
 import itertools
+import math
 import random
 import time
 from collections.abc import Callable
@@ -34,6 +36,9 @@ IDLE_SECONDS = 0.05
 # The longest sleep between two questions; a pause may be cut short by an operator who clears it.
 LONGEST_SLEEP_SECONDS = 5.0
 
+# How long a search waits at the head of the line is known from so many of the last.
+PACE_OF = 16
+
 SEARCH = 0
 BULK = 1
 
@@ -49,6 +54,8 @@ class _Waiter:
     cost: Callable[[], int | None]
     # True: granted. False: the account is blocked. Or what `cost` raised.
     granted: asyncio.Future[bool | Exception]
+    # Of the loop's clock.
+    came: float
     # The limiter said once that it has to wait.
     rationed: bool = False
 
@@ -71,6 +78,11 @@ class Permits:
         self._numbers = itertools.count()
         self._changed = asyncio.Event()
         self._search_came = asyncio.Event()
+        # For searches: when the last one began, how long each of the last stood at the head of the line, and when the
+        # one at its head may ask again.
+        self._search_began = -math.inf
+        self._paces: collections.deque[float] = collections.deque(maxlen=PACE_OF)
+        self._search_due = -math.inf
         self.limiter_down = False
         # The token rate in force when the limiter was last asked; 0: none.
         self.tokens_per_second = tokens_per_second
@@ -86,7 +98,7 @@ class Permits:
         """
         loop = asyncio.get_running_loop()
         began = time.monotonic()
-        waiter = _Waiter(SEARCH if search else BULK, next(self._numbers), cost, loop.create_future())
+        waiter = _Waiter(SEARCH if search else BULK, next(self._numbers), cost, loop.create_future(), loop.time())
         bisect.insort(self._waiters, waiter, key=lambda each: each.place)
         if search:
             self._search_came.set()
@@ -103,6 +115,14 @@ class Permits:
         WAITED[waiter.rank].observe(time.monotonic() - began)
         return waiter.rationed
 
+    def search_seconds(self) -> float:
+        """How long a search that came now would probably wait: behind those that do, each at the pace of the last."""
+        waiting = sum(each.rank == SEARCH for each in self._waiters)
+        if not waiting:
+            return 0.0
+        pace = sum(self._paces) / len(self._paces) if self._paces else 0.0
+        return max(self._search_due - asyncio.get_running_loop().time(), 0.0) + waiting * pace
+
     def nudge(self) -> None:
         """Somebody's cost may have changed from None to something."""
         self._changed.set()
@@ -112,20 +132,26 @@ class Permits:
         while True:
             self._changed.clear()
             self._search_came.clear()
-            front = self._front()
-            if front is None:
+            # Bulk asks beside a search that has to wait, so that the limiter knows of both: each has its share.
+            asked: dict[int, float] = {}
+            for rank in (SEARCH, BULK):
+                if (front := self._front(rank)) is not None:
+                    asked[rank] = await self._ask(*front)
+                    if asked[rank] <= 0:
+                        break
+            if not asked:
                 await _until(self._changed, IDLE_SECONDS if self._waiters else None)
                 continue
-            waiter, tokens = front
-            seconds = await self._ask(waiter, tokens)
-            if seconds > 0:
+            if (seconds := min(asked.values())) > 0:
+                if SEARCH in asked:
+                    self._search_due = asyncio.get_running_loop().time() + asked[SEARCH]
                 # A search that comes meanwhile asks at once: its question keeps bulk from overtaking it elsewhere.
-                newcomer = asyncio.Event() if waiter.rank == SEARCH else self._search_came
+                newcomer = asyncio.Event() if SEARCH in asked else self._search_came
                 await _until(newcomer, min(seconds, LONGEST_SLEEP_SECONDS))
 
-    def _front(self) -> tuple[_Waiter, int] | None:
-        """The first who could start something now, and what it costs."""
-        for waiter in list(self._waiters):
+    def _front(self, rank: int) -> tuple[_Waiter, int] | None:
+        """The first of a rank who could start something now, and what it costs."""
+        for waiter in [each for each in self._waiters if each.rank == rank]:
             try:
                 tokens = waiter.cost()
             except Exception as error:  # whatever it is, it is the taker's to handle, and must not end this loop
@@ -149,7 +175,12 @@ class Permits:
         if answer.verdict is promise.Verdict.WAIT:
             waiter.rationed = True
             return max(answer.seconds, 0.001)
-        self._end(waiter, answer.verdict is promise.Verdict.START)
+        started = answer.verdict is promise.Verdict.START
+        if started and waiter.rank == SEARCH:
+            now = asyncio.get_running_loop().time()
+            self._paces.append(now - max(waiter.came, self._search_began))
+            self._search_began = now
+        self._end(waiter, started)
         return 0.0
 
     def _end(self, waiter: _Waiter, outcome: bool | Exception) -> None:

@@ -3,7 +3,8 @@
 It promises, by Valkey's clock: any window of w seconds holds at most r * (w + 0.02) + 1 request starts and
 limit * w + one largest request of tokens, also under flushes, stalls and 429s; and that the rate is met on average,
 because a start up to 20 ms late is credited. It fails closed: without Valkey nothing starts. It keeps no reservations:
-a replica that dies between two questions holds nothing. `memory` is its fake.
+a replica that dies between two questions holds nothing. A search goes before bulk, but where both wait bulk keeps half
+of each limit: neither starves the other. `memory` is its fake.
 """
 
 import dataclasses
@@ -15,9 +16,9 @@ LATE_CREDIT_SECONDS = 0.02
 STARTING_DEBT_SECONDS = 2.0
 # A grant that took longer to arrive than this may coincide with later ones; it is dropped and asked for anew.
 STALE_GRANT_SECONDS = 0.5
-# Bulk is refused for so long after the moment that a waiting search was told: it may be a little late, or have others
-# behind it.
-SEARCH_HOLD_SECONDS = 0.05
+# Who waits holds its turn against the other kind for so long after the moment that it was told: it may be a little
+# late, or have others behind it.
+HOLD_SECONDS = 0.05
 RATE_DROP = 0.7
 SECONDS_BETWEEN_DROPS = 5.0
 # The rate climbs back by so much of the limit a second.

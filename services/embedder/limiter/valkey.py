@@ -37,10 +37,11 @@ class ValkeyLimiter:
             quota.largest_request_tokens,
             promise.LATE_CREDIT_SECONDS,
             promise.STARTING_DEBT_SECONDS,
-            promise.SEARCH_HOLD_SECONDS,
+            promise.HOLD_SECONDS,
             promise.LONGEST_PAUSE_SECONDS,
         ]
         self._scripts = scripts.Scripts(client, "services.embedder.limiter", _shared)
+        self._plain = scripts.Scripts(client, "services.valkey")
 
     async def acquire(self, tokens: int, asker: Asker = Asker.BULK) -> Answer:
         """May a request of `tokens` start now?"""
@@ -78,7 +79,7 @@ class ValkeyLimiter:
     async def block(self, reason: str) -> None:
         """The account refuses: nobody starts until `unblock`."""
         with _fail_closed():
-            await self._client.set(self._block, reason or "no reason given", ex=promise.BLOCK_SECONDS)
+            await self._put(self._block, reason or "no reason given", promise.BLOCK_SECONDS, only_new=False)
 
     async def unblock(self) -> None:
         """The account is good again."""
@@ -101,4 +102,8 @@ class ValkeyLimiter:
     async def claim_probe(self, seconds: float) -> bool:
         """Whether this process may probe the account: one a `seconds` for the whole line."""
         with _fail_closed():
-            return bool(await self._client.set(self._probe, 1, nx=True, px=max(1, int(seconds * 1000))))
+            return await self._put(self._probe, "1", seconds, only_new=True)
+
+    async def _put(self, key: str, value: str, seconds: float, *, only_new: bool) -> bool:
+        """A SET that a full Valkey takes too."""
+        return bool(await self._plain.run("put", [key], [value, max(1, round(seconds * 1000)), int(only_new)]))

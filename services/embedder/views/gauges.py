@@ -7,8 +7,8 @@ import prometheus_client
 import structlog
 
 from services.chunks import errors as queue_errors
-from services.chunks import views
 from services.embedder.limiter import promise
+from services.embedder.views import looks
 
 log = structlog.get_logger()
 
@@ -25,9 +25,8 @@ FACTOR = prometheus_client.Gauge("vectorline_limiter_factor", "What 429s have br
 class Gauges:
     """Keeps the gauges up to date. What does not answer keeps its last numbers."""
 
-    def __init__(self, queue: views.Views, limiter: promise.Limiter) -> None:
-        self._queue = queue
-        self._limiter = limiter
+    def __init__(self, seen: looks.Looks) -> None:
+        self._looks = seen
 
     async def run(self) -> NoReturn:
         """Refresh for ever."""
@@ -45,7 +44,7 @@ class Gauges:
             queue_errors.QueueUnavailable: Valkey does not serve.
             promise.LimiterUnavailable: The same.
         """
-        queue = await self._queue.overview()
+        queue = await self._looks.overview()
         for lane, view in queue.lanes.items():
             CHUNKS.labels(lane.value, "waiting").set(view.waiting)
             CHUNKS.labels(lane.value, "pending").set(view.entries - view.waiting)
@@ -53,6 +52,6 @@ class Gauges:
         OLDEST.set(queue.oldest_seconds)
         SLOTS.labels("active").set(queue.active)
         SLOTS.labels("available").set(queue.available)
-        state = await self._limiter.look()
+        state = await self._looks.limiter()
         BLOCKED.set(1 if state.blocked else 0)
         FACTOR.set(state.factor)

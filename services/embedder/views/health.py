@@ -7,10 +7,12 @@ import structlog
 from vectorline.v1 import embedder_pb2
 
 from services.chunks import errors as queue_errors
-from services.chunks import presence, views
+from services.chunks import presence
+from services.embedder.views import looks
 
 log = structlog.get_logger()
 
+# Of pyproject.toml: images hold the folders, not the installed package.
 VERSION = "0.1.0"
 PROBE_SECONDS = 2.0
 
@@ -20,19 +22,25 @@ class HealthView:
 
     def __init__(
         self,
-        queue: views.Views,
+        seen: looks.Looks,
         ingests: presence.Presence,
         probes: Mapping[str, Callable[[], Awaitable[object]]],
         *,
         environment: str,
     ) -> None:
-        self._queue = queue
+        self._looks = seen
+        self._look: looks.Look[embedder_pb2.GetHealthResponse] = looks.Look(self._ask_all)
         self._ingests = ingests
         self._probes = probes
         self._environment = environment
 
     async def look(self) -> embedder_pb2.GetHealthResponse:
-        """The health now."""
+        """The health now, or a second ago: one look answers all who ask meanwhile. Each gets a message of its own."""
+        answer = embedder_pb2.GetHealthResponse()
+        answer.CopyFrom(await self._look())
+        return answer
+
+    async def _ask_all(self) -> embedder_pb2.GetHealthResponse:
         names = list(self._probes)
         answers = await asyncio.gather(*(self._ask(self._probes[name]) for name in names))
         services = {name: "healthy" if good else "unhealthy" for name, good in zip(names, answers, strict=True)}
@@ -40,7 +48,7 @@ class HealthView:
         workers = embedder_pb2.Workers()
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                overview = await self._queue.overview()
+                overview = await self._looks.overview()
                 services["ingest"] = "healthy" if await self._ingests.live() else "unhealthy"
             services["valkey"] = "healthy"
             workers = embedder_pb2.Workers(

@@ -8,6 +8,7 @@ from services.chunks import errors as queue_errors
 from services.chunks import views
 from services.embedder.limiter import promise
 from services.embedder.views import health as health_view
+from services.embedder.views import looks
 from services.runtime import errors
 
 # Chunks move within seconds; what stands for so long waits for something.
@@ -20,15 +21,13 @@ class Monitoring:
 
     def __init__(
         self,
-        queue: views.Views,
-        limiter: promise.Limiter,
+        seen: looks.Looks,
         health: health_view.HealthView,
         *,
         model: str,
         configured: promise.Quota,
     ) -> None:
-        self._queue = queue
-        self._limiter = limiter
+        self._looks = seen
         self._health = health
         self._model = model
         self._configured = configured
@@ -56,7 +55,7 @@ class Monitoring:
             errors.Unavailable: It does not answer.
         """
         try:
-            state = await self._limiter.look()
+            state = await self._looks.limiter()
         except promise.LimiterUnavailable as error:
             raise errors.Unavailable("The limiter does not answer now.", retry_seconds=1.0) from error
         view = monitoring_pb2.LimiterView(
@@ -95,7 +94,7 @@ class Monitoring:
 
     async def _overview(self) -> views.Overview:
         try:
-            return await self._queue.overview()
+            return await self._looks.overview()
         except queue_errors.QueueUnavailable as error:
             raise errors.Unavailable("The queue does not answer now.", retry_seconds=1.0) from error
 

@@ -1,4 +1,7 @@
-"""How many chunks an embedder has in hand: as many as keep OpenAI and the index busy, and no more than that needs.
+"""How many slots of chunks an embedder has in hand: as many as keep OpenAI and the index busy, and no more than needed.
+
+A slot is a chunk of a thousand rows or more, or as many small ones (`chunks.settings.QueueLimits`): requests are filled
+with rows, and memory with bytes, whatever a task's chunk_size is.
 
 Where the quota, OpenAI or the index is what chunks wait for, many are wanted, so that requests are full and follow each
 other without a gap. Where the processors are, more chunks hardly go through them any faster (two, four and eight at a
@@ -17,11 +20,11 @@ OTHERS_SHARE = 0.75
 # An event loop with nothing to do is 0.4 ms late, one of a full machine 2 to 6.
 LATE_SECONDS = 0.0015
 
-CHUNKS = prometheus_client.Gauge("vectorline_chunks_wanted", "Chunks that this embedder wants in hand at once.")
+CHUNKS = prometheus_client.Gauge("vectorline_chunks_wanted", "Slots of chunks that this embedder wants filled at once.")
 
 
 class Concurrency:
-    """A number of chunks, which follows what the last ones waited for.
+    """A number of slots, which follows what the last ones waited for.
 
     Args:
         most: The number at the beginning, and the largest.
@@ -31,14 +34,15 @@ class Concurrency:
     def __init__(self, most: int, late: Callable[[], float]) -> None:
         self._late = late
         self._most = most
-        # Chunks to have in hand now.
-        self.wanted = most
+        # Slots to have filled now.
+        self.wanted: float = most
         CHUNKS.set(most)
 
-    def learn(self, *, seconds: float, others_seconds: float, rationed: bool) -> None:
+    def learn(self, *, seconds: float, others_seconds: float, rationed: bool, share: float = 1.0) -> None:
         """A chunk is settled.
 
         Args:
+            share: What it filled of a slot: many small ones tell no more than a large one.
             seconds: From its coming to its end.
             others_seconds: How long of that it waited for a permit, for OpenAI and for its settlement.
             rationed: The quota held it up, or would have taken more with it.
@@ -47,5 +51,5 @@ class Concurrency:
             self.wanted = self._most
         else:
             good = others_seconds >= OTHERS_SHARE * seconds or self._late() < LATE_SECONDS
-            self.wanted = min(self._most, max(LEAST, self.wanted + (1 if good else -1)))
+            self.wanted = min(self._most, max(LEAST, self.wanted + (share if good else -share)))
         CHUNKS.set(self.wanted)

@@ -1,6 +1,7 @@
-"""The loop that keeps as many chunks in hand as the embedder wants."""
+"""The loop that keeps as much in hand as the embedder wants: slots full of chunks, several small ones in one."""
 
 import asyncio
+import dataclasses
 
 import structlog
 
@@ -16,8 +17,16 @@ log = structlog.get_logger()
 LONG_SECONDS = 30.0
 
 
+@dataclasses.dataclass(frozen=True)
+class _InWork:
+    """A chunk in work: when it was begun, of the loop's clock, and what it fills of a slot."""
+
+    began: float
+    share: float
+
+
 class Consuming:
-    """Takes as many chunks as are wanted, has slots for them, and works each in a task of its own."""
+    """Takes as many chunks as fill the slots that are wanted, and works each in a task of its own."""
 
     def __init__(
         self,
@@ -30,8 +39,7 @@ class Consuming:
         self._worker = work
         self._batcher = batcher
         self._concurrency = wanted
-        # When each was begun, of the loop's clock.
-        self._tasks: dict[asyncio.Task[None], float] = {}
+        self._tasks: dict[asyncio.Task[None], _InWork] = {}
         self._loop: asyncio.Task[None] | None = None
         self._draining = False
 
@@ -43,25 +51,28 @@ class Consuming:
     async def _run(self) -> None:
         while not self._draining:
             free = self._free()
-            taken = self._begin_all(await self._consumer.take(free))
+            filled = self._begin_all(await self._consumer.take(free))
             if free > 0:  # every slot filled: probably there are more where these came from
-                self._batcher.expect(more=taken == free)
+                self._batcher.expect(more=filled >= free)
 
-    def _free(self) -> int:
-        """How many more to take. A chunk that is never settled holds its slot, and keeps nobody else from the rest."""
+    def _free(self) -> float:
+        """How many more slots to fill. What is never settled holds its own, and keeps nobody else from the rest."""
         long_ago = asyncio.get_running_loop().time() - LONG_SECONDS
-        moving = sum(began > long_ago for began in self._tasks.values())
-        return min(self._consumer.slots - len(self._tasks), self._concurrency.wanted - moving)
+        held = sum(each.share for each in self._tasks.values())
+        moving = sum(each.share for each in self._tasks.values() if each.began > long_ago)
+        # In thousandths, as the queue counts them: a sum of tenths is not quite one.
+        return round(min(self._consumer.slots - held, self._concurrency.wanted - moving), 3)
 
-    def _begin_all(self, deliveries: list[Delivery]) -> int:
+    def _begin_all(self, deliveries: list[Delivery]) -> float:
+        """Begin them; the slots that they fill."""
         for delivery in deliveries:
             failpoints.hit("embedder.after_take")
             self._begin(delivery)
-        return len(deliveries)
+        return round(sum(self._consumer.share(delivery.header) for delivery in deliveries), 3)
 
     def _begin(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._worker.work(delivery))
-        self._tasks[task] = asyncio.get_running_loop().time()
+        self._tasks[task] = _InWork(asyncio.get_running_loop().time(), self._consumer.share(delivery.header))
         task.add_done_callback(self._tasks.pop)
 
     async def drain(self) -> None:
@@ -79,6 +90,8 @@ class Consuming:
         """Stop at once; what is still held goes back to the queue."""
         if self._loop is not None:
             self._loop.cancel()
+            # What it was just handed out goes back while the consumer is still there.
+            await asyncio.gather(self._loop, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import enum
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
 import google.protobuf.message
@@ -16,7 +17,7 @@ from services.chunks import entry, keys, strikes
 from services.chunks import errors as queue_errors
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
-from services.embedder.buying import batching
+from services.embedder.buying import batching, pending_batch
 from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
 from services.embedder.working import concurrency, rows, sending
 from services.runtime import failpoints, stages
@@ -120,7 +121,7 @@ class Worker:
                 pass
         why = str(given_up) or given_up.reason.name
         log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=why)
-        await self._report(delivery, self._consumer.ack)
+        await self._report(delivery, functools.partial(self._consumer.ack, settled=False))
         return End.VOID
 
     async def _strike(self, delivery: Delivery, why: str) -> None:
@@ -148,7 +149,9 @@ class Worker:
         log.error("The chunk killed its process too often; it fails by its header.", action="chunk_poison")
         async for attempt in self._patiently(delivery):
             with attempt:
-                await self._indexer.fail_chunk(delivery.header, "poison")
+                gate = await self._indexer.fail_chunk(delivery.header, "poison")
+                if gate not in (indexer_client.Gate.GO, indexer_client.Gate.SETTLED):
+                    raise Dropped(Reason.VOID, gate.name)
 
     async def _process(self, delivery: Delivery) -> None:
         """Decode, buy and index; returns when the chunk is settled."""
@@ -165,7 +168,10 @@ class Worker:
                 self._batcher.place(batch)
             settling_seconds = await self._index(delivery, content, batch)
             self._concurrency.learn(
-                seconds=_now() - began, others_seconds=batch.seconds + settling_seconds, rationed=batch.rationed
+                seconds=_now() - began,
+                others_seconds=batch.seconds + settling_seconds,
+                rationed=batch.rationed,
+                share=self._consumer.share(delivery.header),
             )
 
     @contextlib.asynccontextmanager
@@ -203,6 +209,7 @@ class Worker:
         """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
         unanswered = 0
         while not batch.finished or batch.untouched:
+            asked_at = _now()
             try:
                 await self._ask_gate(delivery, batch)
             except indexer_client.IndexerUnavailable as error:
@@ -211,13 +218,16 @@ class Worker:
                 unanswered += 1
             else:
                 unanswered = 0
-            await asyncio.sleep(GATE_REFRESH_SECONDS)
+            # From the question on: an answer that came late is old already.
+            await asyncio.sleep(max(0.0, asked_at + GATE_REFRESH_SECONDS - _now()))
 
     async def _ask_gate(self, delivery: Delivery, batch: PendingBatch) -> None:
         """Ask once, and tell the batch."""
         asked_at = asyncio.get_running_loop().time()
         try:
-            gate = await self._indexer.begin_chunk(delivery.header, self._model, self.dimension)
+            gate = await self._indexer.begin_chunk(
+                delivery.header, self._model, self.dimension, answer_seconds=pending_batch.GATE_SECONDS
+            )
         except indexer_client.ChunkRefused as error:
             batch.drop(Reason.VOID, str(error))
             return

@@ -15,7 +15,15 @@ from services.valkey import connection
 from tests.support.valkey import ValkeyServer
 
 TIMING = settings.Timing(lease_seconds=30, heartbeat_seconds=10, split_seconds=30, strike_seconds=300)
-LIMITS = settings.QueueLimits(queue_bytes=1800, window_floor=3, suspect_strikes=2, poison_strikes=3)
+LIMITS = settings.QueueLimits(
+    queue_bytes=1800,
+    window_floor=3,
+    suspect_strikes=2,
+    poison_strikes=3,
+    slot_rows=100,
+    slot_bytes=50_000,
+    chunks_per_slot=4,
+)
 
 AGE = """
 for i = 2, 5 do
@@ -42,7 +50,7 @@ tasks = st.sampled_from(["t", "u"])
 chunks = st.integers(0, 5)
 tokens = st.sampled_from(["x", "x", "x", "y"])
 consumers = st.sampled_from(["a", "b", "c"])
-wants = st.integers(1, 4)
+wants = st.sampled_from([0.25, 1, 1.3, 2, 4])
 helds = st.sampled_from([0, 0, 1, 3])
 picks = st.integers(0, 10_000)
 
@@ -120,9 +128,11 @@ class Queues(RuleBasedStateMachine):
         lane=st.sampled_from([keys.Lane.HIGH, keys.Lane.NORMAL, keys.Lane.LOW]),
         size=st.sampled_from([1, 200, 3000]),
         token=tokens,
+        rows=st.sampled_from([1, 33, 100, 7000]),
+        unpacked=st.sampled_from([0, 17_001, 4_000_000]),
     )
-    def publish(self, task: str, chunk: int, lane: keys.Lane, size: int, token: str) -> None:
-        header = entry.Header(task, chunk, 1, 10, priority=lane, traceparent="ü")
+    def publish(self, task: str, chunk: int, lane: keys.Lane, size: int, token: str, rows: int, unpacked: int) -> None:
+        header = entry.Header(task, chunk, 1, rows, priority=lane, traceparent="ü", payload_bytes=unpacked)
         payload = bytes(size)
         if self.run_async(self.fake.acquire_split(task, token)):  # most publishers hold their lease
             assert self.run_async(self.real.acquire_split(task, token))
@@ -161,14 +171,16 @@ class Queues(RuleBasedStateMachine):
         assert self.translated(fake.rows) == real.rows
         assert self.translated(fake.lost) == real.lost
         assert (fake.draining, fake.turn) == (real.draining, real.turn)
-        assert len(fake.rows) <= 4
+        shares = [LIMITS.share(row.header.rows, row.header.payload_bytes) for row in fake.rows]
+        assert sum(shares[:-1]) < 4 * settings.WHOLE_SLOT
         self.claims += [(name, row.claim, row.header) for row in fake.rows]
 
     @rule(name=consumers, want=wants, held=helds, pick=picks)
     def take(self, name: str, want: int, held: int, pick: int) -> None:
         fake = self.run_async(self.fake.take(self._ask(name, want, held, pick, lambda r: r), self.turn))
         real = self.run_async(self.real.take(self._ask(name, want, held, pick, lambda r: self.twin[r]), self.turn))
-        assert len(fake.rows) <= want
+        shares = [LIMITS.share(row.header.rows, row.header.payload_bytes) for row in fake.rows]
+        assert sum(shares[:-1]) < want * settings.WHOLE_SLOT
         self._got(name, fake, real)
         self.turn = fake.turn
 
@@ -189,11 +201,11 @@ class Queues(RuleBasedStateMachine):
         claims = [picked[1] for pick in some if (picked := self._pick(pick))]
         self.both(lambda queue, tr: queue.heartbeat(name, [self._claim(claim, tr) for claim in claims]))
 
-    @rule(pick=picks)
-    def ack(self, pick: int) -> None:
+    @rule(pick=picks, settled=st.booleans())
+    def ack(self, pick: int, settled: bool) -> None:
         if picked := self._pick(pick):
             name, claim, header = picked
-            self.both(lambda queue, tr: queue.ack(name, self._claim(claim, tr), header))
+            self.both(lambda queue, tr: queue.ack(name, self._claim(claim, tr), header, settled=settled))
 
     @rule(pick=picks)
     def hand_back(self, pick: int) -> None:
@@ -340,6 +352,9 @@ def _arguments(step: str, rng: random.Random) -> dict[str, Any]:
         "chunk": rng.randrange(6),
         "lane": rng.choice([keys.Lane.HIGH, keys.Lane.NORMAL, keys.Lane.LOW]),
         "size": rng.choice([1, 1, 200, 3000]),
+        "rows": rng.choice([1, 33, 33, 100, 7000]),
+        "unpacked": rng.choice([0, 0, 17_001, 4_000_000]),
+        "settled": rng.choice([True, False]),
         "token": rng.choice("xxxxxxxy"),
         "name": rng.choice("abc"),
         "slots": rng.randrange(4),

@@ -1,10 +1,11 @@
 """Strikes: the chunk that kills its process is found, alone, and its neighbours go on."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
-from services.chunks import keys, strikes
+from services.chunks import keys, store, strikes
 from tests.support import chunks
 
 
@@ -157,3 +158,59 @@ async def test_a_crash_of_the_one_that_empties_itself_holds_nobody_up(quick, emb
                 seen.append(delivery.header)
                 assert await other.ack(delivery)
     assert held.header in seen
+
+
+async def test_one_that_never_gets_empty_gives_the_reservation_up_and_takes_again(make_store, embedder) -> None:
+    """One stuck chunk and one suspect: the embedder took nothing any more, for ever."""
+    queue = make_store(dataclasses.replace(chunks.QUICK, lease_seconds=0.5, block_seconds=0.05))
+    task_id = await chunks.publish(queue, 40)
+    for _ in range(2):
+        await strike(embedder(queue), chunks.header(task_id, 1), 1)
+    consumer = embedder(queue)
+    await consumer.start()
+    (stuck,) = await consumer.take(1)
+    done, waited = [], 0
+    async with asyncio.timeout(20):
+        while len(done) < 38:
+            got = await consumer.take(4 - len(consumer.held))
+            waited += not got
+            for delivery in got:
+                assert await consumer.ack(delivery)
+                done.append(delivery.header.chunk)
+    assert waited  # it did try
+    assert stuck.header.chunk not in done
+    assert 1 not in done  # the suspect waits for one who is alone
+
+
+async def test_while_one_cannot_get_empty_another_may(make_store, embedder) -> None:
+    queue = make_store(dataclasses.replace(chunks.QUICK, lease_seconds=0.5, block_seconds=0.05))
+    task_id = await chunks.publish(queue, 3)
+    first, second = embedder(queue), embedder(queue)
+    for each in (first, second):
+        await each.start()
+    await first.take(1)
+    (held,) = await second.take(1)
+    await strike(first, chunks.header(task_id, 2), 2)
+    assert await first.take(1) == []  # it has the reservation, and never gets empty
+    async with asyncio.timeout(20):
+        while not (await queue.take(store.Ask(second.name, 1, 1), 0)).draining:
+            await asyncio.sleep(0.02)
+        assert await second.ack(held)
+        (suspect,) = await second.take(1)
+    assert suspect.suspect
+
+
+async def test_an_ack_without_a_settlement_keeps_the_strikes(queue, embedder) -> None:
+    """A blocked task's chunk is split again when it is resumed, and killed five more processes."""
+    task_id = await chunks.publish(queue, 2)
+    consumer = embedder(queue)
+    void, settled = await consumer.take(2)
+    for delivery in (void, settled):
+        await strike(consumer, delivery.header, 3)
+
+    assert await consumer.ack(void, settled=False)
+    assert await consumer.ack(settled)
+
+    assert await queue.strikes(task_id, void.header.chunk) == 3
+    assert await queue.strikes(task_id, settled.header.chunk) == 0
+    assert (await queue.look()).bytes == 0

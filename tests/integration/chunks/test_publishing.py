@@ -156,7 +156,7 @@ async def test_the_byte_budget_is_computed_so_it_cannot_drift(queue, client: red
             fields = chunks.header("x", 0).to_fields()
             await client.xadd(queue.keys.lane(keys.Lane.LOW), {**fields, "payload": entry.pack(b"rows")})
             left = 7
-    assert (await queue.look()).bytes == pytest.approx(left * size, abs=2 * len(task_id))
+    assert (await queue.look()).bytes == pytest.approx(left * size, abs=4 * len(task_id))
 
 
 async def test_out_of_memory_means_wait_and_everything_that_frees_memory_still_works(
@@ -190,7 +190,7 @@ async def test_out_of_memory_means_wait_and_everything_that_frees_memory_still_w
 
 
 async def test_waiting_ends_with_an_ack_and_drops_chunks_whose_entry_is_gone(make_store, client, embedder) -> None:
-    queue = make_store(limits=settings.QueueLimits(window_floor=2))
+    queue = make_store(settings.Timing(reclaim_seconds=0.3), settings.QueueLimits(window_floor=2))
     lease = await lease_of(queue)
     waiting = publisher.Publisher(queue).publish_waiting
     assert await waiting(chunks.header("t", 0), b"rows", lease.token) is PUBLISHED

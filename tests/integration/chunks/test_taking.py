@@ -3,7 +3,9 @@
 import asyncio
 import collections
 
-from services.chunks import keys, settings, store, turns
+from services.chunks import consumer as consumers
+from services.chunks import entry, keys, settings, splitting, store, turns, valkey_store
+from services.valkey import connection
 from tests.support import chunks
 
 PATIENT = settings.Timing(block_seconds=60, reclaim_seconds=60)
@@ -178,3 +180,44 @@ async def test_an_entry_that_nobody_can_read_is_dropped_and_harms_no_other(queue
     assert await client.xlen(lane) == 1
     assert await consumer.ack(delivery)
     assert (await queue.look()).bytes == 0
+
+
+async def test_an_idle_consumer_keeps_its_connection(valkey) -> None:
+    """Each wait ended here a moment before it did in Valkey, and a read that is given up costs its connection."""
+    client = connection.connect(valkey.url)
+    timing = settings.Timing(block_seconds=0.05, reclaim_seconds=0.2)
+    consumer = consumers.Consumer(valkey_store.ValkeyStore(client, timing), slots=4)
+    await consumer.take(4)
+    before = (await client.info("stats"))["total_connections_received"]
+
+    for _ in range(20):
+        assert await consumer.take(4) == []
+
+    assert (await client.info("stats"))["total_connections_received"] == before
+    await consumer.close()
+    await client.aclose()
+
+
+async def test_small_chunks_share_a_slot(queue, embedder) -> None:
+    lease = await splitting.Splitting(queue).acquire("small")
+    sizes = [100] * 25 + [1_000] * 3 + [100] * 4
+    for chunk, rows in enumerate(sizes):
+        header = entry.Header("small", chunk, 1, rows)
+        assert await queue.publish(header, entry.pack(b"rows"), lease.token) is store.Outcome.PUBLISHED
+    consumer = embedder(queue, slots=8)
+
+    assert len(await consumer.take(2)) == 20
+    assert [each.header.rows for each in await consumer.take(1)] == [100] * 5 + [1_000]
+    assert len(await consumer.take(0.25)) == 1
+    assert [each.header.rows for each in await consumer.take(4)] == [1_000] + [100] * 4
+
+
+async def test_all_small_chunks_of_a_dead_embedder_are_reclaimed_at_once(quick, embedder) -> None:
+    lease = await splitting.Splitting(quick).acquire("small")
+    for chunk in range(60):
+        await quick.publish(entry.Header("small", chunk, 1, 100), entry.pack(b"rows"), lease.token)
+    dead, heir = embedder(quick, name="dead"), embedder(quick)
+    assert len(await dead.take(6)) == 60
+    await asyncio.sleep(quick.timing.lease_seconds + 0.1)
+
+    assert len((await quick.reclaim(store.Ask(heir.name, 8, 0))).rows) == 60

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -205,6 +207,16 @@ async def test_a_call_that_ends_without_a_settlement_settles_nothing() -> None:
                 await send_all(call)
 
 
+async def test_a_gate_that_hangs_is_given_up_when_its_answer_would_be_worth_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are made, and nobody says a word
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{silent.getsockname()[1]}") as channel:
+            client = indexer_client.Indexer(channel, tuple)
+            began = time.monotonic()
+            with pytest.raises(indexer_client.IndexerUnavailable):
+                await client.begin_chunk(HEADER, "m", 4, answer_seconds=0.3)
+            assert time.monotonic() - began < 5  # not the ten seconds of other questions
+
+
 async def test_what_a_method_that_is_away_answers() -> None:
     async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
         yield SETTLED
@@ -212,6 +224,6 @@ async def test_what_a_method_that_is_away_answers() -> None:
     async with line(behaviour) as subject:
         client = subject._client
         with pytest.raises(indexer_client.IndexerUnavailable, match="UNIMPLEMENTED"):
-            await client.begin_chunk(HEADER, "m", 4)
+            await client.begin_chunk(HEADER, "m", 4, answer_seconds=2.0)
         with pytest.raises(indexer_client.IndexerUnavailable):
             await client.block_task("task", "ACCOUNT_REFUSED", "no money")

@@ -7,7 +7,7 @@ import pytest
 from services.chunks import consumer as consumers
 from services.chunks import errors, keeper, keys, memory_store, publisher, settings, splitting, store, strikes
 from services.chunks.consumer import Consumer
-from tests.support import chunks
+from tests.support import chunks, virtual_time
 
 TIMING = settings.Timing(lease_seconds=0.3, heartbeat_seconds=0.05, reclaim_seconds=0.05, block_seconds=0.05)
 
@@ -151,3 +151,78 @@ def test_the_verdict_on_a_chunk() -> None:
         *("work", "work", "yield", "yield", "yield", "poison")
     ]
     assert [strikes.judge(count, limits, alone=True).value for count in range(6)] == [*["work"] * 5, "poison"]
+
+
+class Counting(memory_store.MemoryStore):
+    """Counts payloads sent, looks for lost entries and questions for room."""
+
+    def __init__(self, *arguments, **named) -> None:
+        super().__init__(*arguments, **named)
+        self.sent = self.pruned = self.asked = 0
+
+    async def publish(self, header, payload, token) -> store.Outcome:
+        self.sent += 1
+        outcome = await super().publish(header, payload, token)
+        self.asked -= 1  # the fake asks itself
+        return outcome
+
+    async def has_room(self, header, payload, token) -> store.Outcome:
+        self.asked += 1
+        return await super().has_room(header, payload, token)
+
+    async def prune(self, task_id) -> store.Pruned:
+        self.pruned += 1
+        return await super().prune(task_id)
+
+
+def test_a_task_that_its_window_holds_up_sends_each_chunk_once_and_looks_for_lost_ones_seldom() -> None:
+    """Each chunk was sent twice, and all that was in flight was read in Lua before each."""
+
+    async def scenario() -> Counting:
+        queue = Counting(settings.Timing(), settings.QueueLimits(window_floor=4))
+        lease = await splitting.Splitting(queue).acquire("t")
+        assert lease is not None
+        publishing = publisher.Publisher(queue)
+        consumer = Consumer(queue, slots=1)
+
+        async def work() -> None:
+            while True:
+                for delivery in await consumer.take(1):
+                    await asyncio.sleep(0.5)
+                    await consumer.ack(delivery)
+
+        working = asyncio.create_task(work())
+        for chunk in range(60):
+            assert await publishing.publish_waiting(chunks.header("t", chunk), b"x", lease.token) == "published"
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return queue
+
+    queue = virtual_time.run(scenario())
+    assert queue.sent <= 62
+    assert queue.pruned <= 30 / settings.Timing().reclaim_seconds + 1
+
+
+async def test_an_entry_that_was_lost_is_missed_after_a_reclaim_at_the_latest() -> None:
+    queue = Counting(TIMING, settings.QueueLimits(window_floor=2))
+    lease = await splitting.Splitting(queue).acquire("t")
+    assert lease is not None
+    publishing = publisher.Publisher(queue)
+    for chunk in range(2):
+        await publishing.publish_waiting(chunks.header("t", chunk), b"x", lease.token)
+    queue.delete((await queue.in_flight("t"))[0])
+    third = publishing.publish_waiting(chunks.header("t", 2), b"x", lease.token)
+    assert await asyncio.wait_for(third, 5) is store.Outcome.PUBLISHED
+
+
+async def test_a_cancelled_publisher_leaves_nothing_behind() -> None:
+    queue = memory_store.MemoryStore(TIMING, settings.QueueLimits(window_floor=1))
+    lease = await splitting.Splitting(queue).acquire("t")
+    assert lease is not None
+    publishing = publisher.Publisher(queue)
+    await publishing.publish_waiting(chunks.header("t", 0), b"x", lease.token)
+    waiting = asyncio.create_task(publishing.publish_waiting(chunks.header("t", 1), b"x", lease.token))
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert publishing._full == {}

@@ -15,13 +15,14 @@ import structlog
 from services.embedder import settings as embedder_settings
 from services.embedder.openai import client as openai_client
 from services.runtime import keys, secrets, settings
+from services.valkey import settings as valkey_settings
 
 
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "API_KEY", "API_KEYS", "INTERNAL_TOKEN"):
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "API_KEY", "API_KEYS", "INTERNAL_TOKEN", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     with moto.mock_aws():
         yield boto3.client("secretsmanager", region_name="eu-west-1")
@@ -84,6 +85,76 @@ async def test_a_secret_that_cannot_be_had_stops_the_process_with_one_line(
     assert "INTERNAL_TOKEN" in said
     assert words in said
     assert "plain" not in said
+
+
+@pytest.mark.parametrize(
+    ("section", "variable", "value", "words"),
+    [
+        (embedder_settings.EmbeddingSettings, "OPENAI_API_KEY", "sk-good-key\n", "line end"),
+        (settings.AccessSettings, "INTERNAL_TOKEN", "töken", "no header can carry"),
+        (valkey_settings.ValkeySettings, "REDIS_URL", "http://valkey:6379/0", "redis://host:port/database"),
+        (valkey_settings.ValkeySettings, "REDIS_URL", "redis://h/0?decode_responses=1", "decode_responses"),
+        (valkey_settings.ValkeySettings, "REDIS_PASSWORD", "hushhush\n", "line end"),
+    ],
+)
+async def test_what_is_fetched_is_held_to_what_is_asked_of_a_value(
+    manager: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    section: Any,
+    variable: str,
+    value: str,
+    words: str,
+) -> None:
+    """A secret made from a file ends with a line end: each request failed with it, in words that named nothing."""
+    monkeypatch.setenv(variable, stored(manager, value))
+
+    with pytest.raises(SystemExit) as stop:
+        secrets.Vault().load(section)
+
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.count("\n") == 1
+    assert variable in said
+    assert words in said
+    assert value.strip() not in said
+
+
+async def test_a_secret_that_two_settings_name_must_do_for_both(
+    manager: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = stored(manager, "with a line end\n")
+    monkeypatch.setenv("API_KEYS", arn)
+    vault = secrets.Vault()
+    vault.load(settings.AccessSettings)
+    monkeypatch.setenv("REDIS_PASSWORD", arn)
+
+    with pytest.raises(SystemExit):
+        vault.load(valkey_settings.ValkeySettings)
+
+    assert "REDIS_PASSWORD" in capsys.readouterr().err
+
+
+async def test_a_rotation_to_what_cannot_be_used_leaves_the_old_one_and_is_said(
+    manager: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = stored(manager, "before")
+    monkeypatch.setenv("INTERNAL_TOKEN", arn)
+    vault = secrets.Vault()
+    token = vault.load(settings.AccessSettings).internal_token
+
+    manager.put_secret_value(SecretId=arn, SecretString="after\n")
+    with structlog.testing.capture_logs() as logged:
+        await vault.refresh()
+
+    assert secrets.accepted(token) == ("before",)
+    (line,) = logged
+    assert (line["action"], line["log_level"]) == ("secret_unreadable", "warning")
+    assert "INTERNAL_TOKEN" in line["why"]
+    assert "after" not in line["why"]
+    manager.put_secret_value(SecretId=arn, SecretString="after")
+    await vault.refresh()
+    assert secrets.accepted(token) == ("after", "before")
 
 
 async def test_a_rotation_is_taken_up_without_a_restart(manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:

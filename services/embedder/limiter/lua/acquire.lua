@@ -30,18 +30,30 @@ local at = math.max(now, state.pause_until or 0)
 if rate > 0 then at = math.max(at, due('requests_at', DEBT + 1 / rate)) end
 if per_second > 0 then at = math.max(at, due('tokens_at', DEBT + math.max(LARGEST, tokens) / per_second)) end
 local free_at = at
-if not search then at = math.max(at, state.search_until or 0) end
+-- A search goes before bulk, but for bulk's share: where both wait, bulk is first once what it started last is repaid
+-- twice over, so that it has half of each limit while searches could use all of it.
+local bulk_first = (rate > 0 or per_second > 0) and (state.bulk_at or 0) <= free_at + 1e-6
+if search then
+  if bulk_first then at = math.max(at, math.min(state.bulk_until or 0, free_at + HOLD)) end
+elseif not bulk_first then
+  at = math.max(at, state.search_until or 0)
+end
 
 if at > now then
-  if search then save({search_until = free_at + SEARCH_HOLD}) end
+  save({[search and 'search_until' or 'bulk_until'] = at + HOLD})
   return {0, math.ceil((at - now) * 1e6), string.format('%.6f', per_second)}
 end
 
 local changes = {}
+if not search then
+  changes.bulk_at = now
+  if rate > 0 then changes.bulk_at = math.max(state.requests_at, now - CREDIT) + 2 / rate end
+  if per_second > 0 then changes.bulk_at = math.max(changes.bulk_at, now + 2 * tokens / per_second) end
+end
 if rate > 0 then changes.requests_at = math.max(state.requests_at, now - CREDIT) + 1 / rate end
 if per_second > 0 then changes.tokens_at = math.max(state.tokens_at, now) + tokens / per_second end
 -- Others may be waiting behind this search: they ask within the hold.
-if search then changes.search_until = now + SEARCH_HOLD end
+if search then changes.search_until = now + HOLD end
 
 -- What starts in this second and in the one before: the limit to learn, should a 429 come.
 local second = math.floor(now)

@@ -2,16 +2,16 @@
 --
 -- KEYS[1] state (hash)   KEYS[2] account block (string)
 -- ARGV    1 requests/s (0: none)  2 tokens/s (0: none)  3 largest request (tokens)  4 late credit (s)
---         5 starting debt (s)     6 what a waiting search refuses bulk for, beyond its turn (s)
+--         5 starting debt (s)     6 what who waits holds a turn for, beyond the moment it was told to ask again (s)
 --         7 longest pause (s)     then what the script itself is asked
 local RATE, PER_SECOND, LARGEST = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local CREDIT, DEBT, SEARCH_HOLD = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local CREDIT, DEBT, HOLD = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local LONGEST_PAUSE = tonumber(ARGV[7])
 local ASKED = 7 -- the script's own arguments follow this one
 
 local CLIMB = 0.02 -- of the limit, a second
 local TIMES = {'requests_at', 'tokens_at', 'pause_until', 'factor_at', 'dropped_at', 'learned_rate_at',
-               'learned_tokens_at', 'search_until'}
+               'learned_tokens_at', 'search_until', 'bulk_until', 'bulk_at'}
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6

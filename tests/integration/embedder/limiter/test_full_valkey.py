@@ -18,3 +18,20 @@ async def test_a_full_valkey_still_grants_and_pauses() -> None:
 
         assert (await subject.acquire(1)).verdict is promise.Verdict.WAIT
         await client.aclose()
+
+
+async def test_a_full_valkey_still_knows_that_the_account_refuses_and_who_probes_it() -> None:
+    with valkey_server.running() as server:
+        client = connection.connect(server.url)
+        one, other = (valkey_limiter.ValkeyLimiter(client, "m", promise.Quota(0, 0, 300_000)) for _ in range(2))
+        await client.config_set("maxmemory", 1)
+
+        await one.block("no money")
+
+        assert await other.blocked() == "no money"
+        assert (await other.acquire(1)).verdict is promise.Verdict.BLOCKED
+        assert await one.claim_probe(60)
+        assert not await other.claim_probe(60)
+        await one.unblock()
+        assert await one.blocked() == ""
+        await client.aclose()

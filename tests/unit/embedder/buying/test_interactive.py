@@ -113,11 +113,22 @@ def test_a_refused_text_is_the_callers_to_change() -> None:
     virtual_time.run(work())
 
 
-def test_a_long_pause_is_not_waited_out() -> None:
+def test_a_long_pause_is_not_waited_out_and_who_comes_meanwhile_is_refused_at_once() -> None:
     async def work() -> None:
         async with opened(rate=5.0) as desk:
             await desk.limiter.pause(120, tokens_exceeded=False)
-            with pytest.raises(errors.Unavailable, match="No embedding came in time"):
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            first = asyncio.create_task(desk.interactive.embed(["hello"]))
+            await asyncio.sleep(1)
+            with pytest.raises(errors.ResourceExhausted) as caught:
                 await desk.interactive.embed(["hello"])
+            assert loop.time() - began < 1.1
+            assert caught.value.retry_seconds == 60
+            with pytest.raises(errors.ResourceExhausted, match="retry-after") as caught:
+                await first
+            assert caught.value.reason == "SEARCHES_OVER_QUOTA"
+            assert loop.time() - began <= interactive.WAIT_SECONDS + 0.1
+            assert not desk.source.requests
 
     virtual_time.run(work())

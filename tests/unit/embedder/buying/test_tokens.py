@@ -36,7 +36,7 @@ def test_texts_are_counted_only_where_a_limit_could_be_touched(monkeypatch: pyte
 @pytest.mark.parametrize("model", ["text-embedding-3-large", "text-embedding-ada-002", "openai/text-embedding-3-small"])
 def test_the_models_of_openai_are_counted_exactly(model: str) -> None:
     assert counting(model, rate=1.0).where_needed(["hello world", LONG]) == tokens.count(["hello world", LONG])
-    assert counting(model).too_long("word " * 9_000)
+    assert counting(model).measure("word " * 9_000)[1]
 
 
 @pytest.mark.parametrize("model", ["BAAI/bge-m3", "gemini-embedding-001", "gpt-4o", "embeddings"])
@@ -45,5 +45,5 @@ def test_a_model_of_another_encoding_is_never_counted_as_openais(model: str, mon
     subject = counting(model, rate=1.0)
     for count in (subject.where_needed, subject.exact):
         assert count(["", "hello world", "日本"]) == [2, 7, 5]
-    assert not subject.too_long("word " * 9_000), "its provider knows"
-    assert subject.too_long("x" * 2_000_000)
+    assert not subject.measure("word " * 9_000)[1], "its provider knows"
+    assert subject.measure("x" * 2_000_000)[1]

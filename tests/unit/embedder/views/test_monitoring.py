@@ -8,7 +8,7 @@ import pytest
 from services.chunks import memory_store, presence, views
 from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
-from services.embedder.views import gauges, monitoring
+from services.embedder.views import gauges, looks, monitoring
 from services.embedder.views import health as health_view
 from services.runtime import errors
 
@@ -22,11 +22,11 @@ class Line:
         self.now = 1_000.0
         self.queue = memory_store.MemoryStore(clock=lambda: self.now)
         self.limiter = memory_limiter.MemoryLimiter(QUOTA, lambda: self.now)
-        self.overview = views.Views(self.queue)
-        health = health_view.HealthView(
-            self.overview, presence.Presence(self.queue, "ingest"), {"indexer": self.answer}, environment="test"
+        self.looks = looks.Looks(views.Views(self.queue), self.limiter)
+        self.health = health_view.HealthView(
+            self.looks, presence.Presence(self.queue, "ingest"), {"indexer": self.answer}, environment="test"
         )
-        self.monitoring = monitoring.Monitoring(self.overview, self.limiter, health, model="m", configured=QUOTA)
+        self.monitoring = monitoring.Monitoring(self.looks, self.health, model="m", configured=QUOTA)
 
     async def answer(self) -> None:
         """The indexer is well."""
@@ -101,7 +101,7 @@ async def test_without_valkey_health_answers_and_the_views_are_unavailable(line:
 async def test_the_gauges_show_the_same(line: Line) -> None:
     await line.limiter.block("no money")
 
-    await gauges.Gauges(line.overview, line.limiter).refresh()
+    await gauges.Gauges(line.looks).refresh()
 
     value = prometheus_client.REGISTRY.get_sample_value
     assert value("vectorline_account_blocked") == 1

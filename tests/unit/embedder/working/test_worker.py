@@ -209,6 +209,90 @@ def test_a_poison_chunk_fails_by_its_header_and_is_never_decoded() -> None:
     scenario(work())
 
 
+@pytest.mark.parametrize(
+    ("gate", "left"),
+    [
+        (indexer_client.Gate.GO, 0),
+        (indexer_client.Gate.SETTLED, 0),
+        (indexer_client.Gate.BLOCKED, 5),
+        (indexer_client.Gate.STALE, 5),
+    ],
+)
+def test_a_poison_chunk_that_is_not_settled_keeps_its_strikes(gate: indexer_client.Gate, left: int) -> None:
+    """Its task is blocked: when that is resumed it is split again, and killed five more processes."""
+
+    async def work() -> None:
+        async with running() as embedder:
+            embedder.indexer.failing_gate = gate
+            for strike in range(5):
+                await embedder.queue.strike("task-poison", 0, str(strike), add=True)
+            await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
+            await embedder.empty()
+            assert await embedder.queue.strikes("task-poison", 0) == left
+
+    scenario(work())
+
+
+def test_a_void_chunk_keeps_its_strikes() -> None:
+    async def work() -> None:
+        async with running() as embedder:
+            embedder.indexer.gate = indexer_client.Gate.BLOCKED
+            task_id = await embedder.publish()
+            await embedder.queue.strike(task_id, 0, "of a crash", add=True)
+            await embedder.empty()
+            assert await embedder.queue.strikes(task_id, 0) == 1
+
+    scenario(work())
+
+
+def test_the_gate_is_asked_a_second_after_the_question_however_late_the_answer() -> None:
+    """An answer counts from its question on; one that took ten seconds was worth nothing when it came."""
+
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings(seconds=9.0)
+        async with running(source) as embedder:
+            asked: list[tuple[float, float]] = []
+            loop = asyncio.get_running_loop()
+
+            async def slow(*_arguments: Any, answer_seconds: float) -> indexer_client.Gate:
+                asked.append((loop.time(), answer_seconds))
+                await asyncio.sleep(0.9)
+                return indexer_client.Gate.GO
+
+            embedder.indexer.begin_chunk = slow  # type: ignore[method-assign, assignment]
+            await embedder.publish()
+            await embedder.empty()
+            assert {seconds for _, seconds in asked} == {pending_batch.GATE_SECONDS}
+            first, second, *_ = asked
+            assert second[0] - first[0] == pytest.approx(1.0, abs=0.01)
+            assert len(asked) >= 8
+
+    scenario(work())
+
+
+def test_what_is_handed_out_in_the_moment_of_closing_goes_back() -> None:
+    """The loop was cancelled and not awaited: its chunks went back after the consumer was gone, or never."""
+
+    async def work() -> None:
+        async with running(slots=2) as embedder:
+            take = embedder.queue.take
+
+            async def slow(*arguments: Any) -> Any:
+                await asyncio.sleep(0.5)
+                return await take(*arguments)
+
+            await asyncio.sleep(2)
+            embedder.queue.take = slow  # type: ignore[method-assign]
+            task_id = await embedder.publish()
+            await asyncio.sleep(0.3)  # it is asking
+            await embedder.consuming.close()
+            (lane,) = [lane for lane in embedder.queue.lanes.values() if lane.entries]
+            assert {pending.consumer for pending in lane.pending.values()} <= {"~returned"}
+            assert set(await embedder.queue.in_flight(task_id)) == {0}
+
+    scenario(work())
+
+
 @pytest.mark.parametrize("where", ["breaks_in_vectors", "breaks_in_settle", "gate"])
 def test_what_the_indexer_refuses_for_good_ends_as_poison(where: str, logged: list[Any]) -> None:
     """One chunk was sent 5,812 times in four hours, each time with all its upserts."""
