@@ -28,9 +28,10 @@ SERVER_OPTIONS = (
     *channels.KEEPALIVE,
     *channels.SIZES,
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    # Callers look their names up again only on a new connection: without an end to old ones, new replicas idle.
+    # Callers look their names up again only on a new connection: without an end to old ones, new replicas idle. What is
+    # under way on an old one goes on for as long as it must (no grpc.max_connection_age_grace_ms): uploads and exports
+    # last for hours, and a caller that is gone falls to the keepalive.
     ("grpc.max_connection_age_ms", 300_000),
-    ("grpc.max_connection_age_grace_ms", 600_000),
     # Two processes on one port would share it silently; a second one is to fail.
     ("grpc.so_reuseport", 0),
     # A stream's bytes that lie here before they are asked for. gRPC would have it follow the connection's speed: an
