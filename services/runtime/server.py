@@ -19,7 +19,19 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.runtime import background, channels, health, heap, key_rates, keys, logs, secrets, settings, tls
+from services.runtime import (
+    background,
+    channels,
+    failpoints,
+    health,
+    heap,
+    key_rates,
+    keys,
+    logs,
+    secrets,
+    settings,
+    tls,
+)
 from services.runtime.interceptors import auth, decoding, failures, journal
 
 log = structlog.get_logger()
@@ -83,6 +95,8 @@ class Authentication:
 
 def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: secrets.Vault) -> None:
     """Run the service until SIGTERM or SIGINT."""
+    if process.production and failpoints.active():
+        settings.refuse("FAILPOINT: it lets a process die, hang or fail on purpose, for tests; production takes none")
     authentication = _authentication(process)
     logs.configure(process, name)
     heap.tune()
