@@ -22,8 +22,8 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 _BREAKS: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 )
-# What a transport says of a stream that was reset: Envoy resets the streams of an indexer that dies, and gRPC calls that
-# INTERNAL. A service of the line that means it says so with details.
+# What a transport says of a stream that was reset: Envoy resets the streams of an indexer that dies, and gRPC calls
+# that INTERNAL. A service of the line that means it says so with details.
 _RESETS: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
 
 

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 API_KEY = "x-api-key"
 INTERNAL_TOKEN = "x-internal-token"  # noqa: S105 (the name of a header)
 
-# The gateway adds it to every call, and takes the internal token away. Should it have been given a service's certificate,
-# or forget to, its callers are no services of the line for that: neither counts behind this header.
+# The gateway adds it to every call, and takes the internal token away. Should it forget to, or have been given a
+# service's certificate, its callers are no services of the line for that: neither counts behind this header.
 FORWARDED = "x-forwarded-for"
 
 SCOPES = {
