@@ -3,7 +3,10 @@
 # configuration). The target `sandbox` is the same with the stand-ins of the compose profile `local`; production has
 # no use for it.
 
-FROM python:3.11-slim AS base
+# An exact version, so that the same source makes the same image. Who wants every byte of it the same gives a digest:
+# --build-arg PYTHON_IMAGE=python:3.11.15-slim-trixie@sha256:…
+ARG PYTHON_IMAGE=python:3.11.15-slim-trixie
+FROM ${PYTHON_IMAGE} AS base
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \

@@ -17,8 +17,14 @@ GIVE_UP_SECONDS: Final = 120.0  # after the last word of a line that was there: 
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 5.0
 
-# DEADLINE_EXCEEDED is the stream's own age limit, so that opening it anew repeats nothing.
-_BREAKS: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+# DEADLINE_EXCEEDED is the stream's own age limit, so that opening it anew repeats nothing. RESOURCE_EXHAUSTED: the line
+# may not have noticed yet that the stream before is over, and a key has only so many.
+_BREAKS: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+)
+# What a transport says of a stream that was reset: Envoy resets the streams of an indexer that dies, and gRPC calls
+# that INTERNAL. A service of the line that means it says so with details.
+_RESETS: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED})
 
 
 def follow(
@@ -56,7 +62,7 @@ def follow(
                 if outcome.is_over(task):
                     return
         except failures.CommandError as error:
-            if error.code not in _BREAKS:
+            if not _is_break(error):
                 raise
             failure = error
         given_up = tries >= FIRST_TRIES if last_word is None else clock() - last_word > GIVE_UP_SECONDS
@@ -67,6 +73,12 @@ def follow(
             )
         on_break()
         sleep(_pause_seconds(tries))
+
+
+def _is_break(error: failures.CommandError) -> bool:
+    """Whether the stream ended for a reason that says nothing about the task."""
+    spoken = error.status is not None and bool(error.status.details)
+    return error.code in _BREAKS or (error.code in _RESETS and not spoken)
 
 
 def _pause_seconds(tries: int) -> float:

@@ -140,7 +140,10 @@ def _transport(service: str, files: Mapping[str, str]) -> str:
 
 
 def _local_replies() -> str:
-    """Envoy's ``local_reply_config``. Health answers and callers by gRPC keep what they are used to."""
+    """Envoy's ``local_reply_config``. Health answers and callers by gRPC keep what they are used to.
+
+    Envoy would call a health of 200 by gRPC UNKNOWN (2); a load balancer shall read 0, and 14 (of 503) where it is bad.
+    """
     said = {"filter": "vectorline", "path": [{"key": "rest"}], "value": {"bool_match": True}}
     grpc = {
         "name": "content-type",
@@ -159,12 +162,21 @@ def _local_replies() -> str:
     ]
     who = [{"not_health_check_filter": {}}, {"or_filter": {"filters": by_rest}}]
     replies = [("EQ", status, reply) for status, reply in REPLIES.items()] + [("GE", 400, OTHER_REPLY)]
-    return json.dumps({"mappers": [_mapper(who, *reply) for reply in replies]})
+    well = {"header": {"key": "grpc-status", "value": "0"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    by_grpc = {"header_filter": {"header": grpc | {"invert_match": False}}}
+    healthy = {
+        "filter": {"and_filter": {"filters": [by_grpc, {"status_code_filter": {"comparison": _compared("EQ", 200)}}]}},
+        "headers_to_add": [well],
+    }
+    return json.dumps({"mappers": [healthy, *(_mapper(who, *reply) for reply in replies)]})
+
+
+def _compared(operator: str, status: int) -> dict[str, object]:
+    return {"op": operator, "value": {"default_value": status, "runtime_key": "unused"}}
 
 
 def _mapper(who: Sequence[object], operator: str, status: int, reply: tuple[int, str, str]) -> dict[str, object]:
     code, reason, message = reply
-    comparison = {"op": operator, "value": {"default_value": status, "runtime_key": "unused"}}
     info = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": reason,
@@ -172,7 +184,9 @@ def _mapper(who: Sequence[object], operator: str, status: int, reply: tuple[int,
         "metadata": {"details": "%RESPONSE_CODE_DETAILS%"},
     }
     return {
-        "filter": {"and_filter": {"filters": [*who, {"status_code_filter": {"comparison": comparison}}]}},
+        "filter": {
+            "and_filter": {"filters": [*who, {"status_code_filter": {"comparison": _compared(operator, status)}}]}
+        },
         "body_format_override": {"json_format": {"code": code, "message": message, "details": [info]}},
     }
 

@@ -1,6 +1,6 @@
 """Errors that callers meet. Each owns its gRPC code, a stable reason and its details.
 
-Domain code raises these and imports no grpc; `interceptors.errors` is the one place that turns them into a
+Domain code raises these and imports no grpc; `interceptors.failures` is the one place that turns them into a
 ``google.rpc.Status`` and hides everything else.
 """
 

@@ -1,5 +1,7 @@
 """Failpoints: named places where a test lets a process die, hang, stall or fail. Free unless FAILPOINT is set.
 
+A process of a production does not start with it.
+
 FAILPOINT holds rules, several by comma: ``indexer.after_settle:kill``. A rule is ``name:action`` and then, in any
 order, ``@N`` (from the N-th hit in a process on), ``*N`` (at most N times in all; default 1, 0: without end) and, last,
 ``~TEXT`` (only where the place's text contains it; then without end unless ``*N`` says so). Actions: ``kill`` (SIGKILL
@@ -70,6 +72,11 @@ _rules: dict[str, Rule] = {} if _file else parse(_spec)
 _active = bool(_rules or _file)
 _hits: Counter[Rule] = Counter()
 _fired: Counter[Rule] = Counter()
+
+
+def active() -> bool:
+    """Whether any place may let this process fail, now or when a file of rules says so."""
+    return _active
 
 
 def hit(name: str, text: Callable[[], str] | None = None) -> None:

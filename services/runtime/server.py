@@ -19,7 +19,19 @@ import uvloop
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.runtime import background, channels, health, heap, key_rates, keys, logs, secrets, settings, tls
+from services.runtime import (
+    background,
+    channels,
+    failpoints,
+    health,
+    heap,
+    key_rates,
+    keys,
+    logs,
+    secrets,
+    settings,
+    tls,
+)
 from services.runtime.interceptors import auth, decoding, failures, journal
 
 log = structlog.get_logger()
@@ -28,9 +40,10 @@ SERVER_OPTIONS = (
     *channels.KEEPALIVE,
     *channels.SIZES,
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    # Callers look their names up again only on a new connection: without an end to old ones, new replicas idle.
+    # Callers look their names up again only on a new connection: without an end to old ones, new replicas idle. What is
+    # under way on an old one goes on for as long as it must (no grpc.max_connection_age_grace_ms): uploads and exports
+    # last for hours, and a caller that is gone falls to the keepalive.
     ("grpc.max_connection_age_ms", 300_000),
-    ("grpc.max_connection_age_grace_ms", 600_000),
     # Two processes on one port would share it silently; a second one is to fail.
     ("grpc.so_reuseport", 0),
     # A stream's bytes that lie here before they are asked for. gRPC would have it follow the connection's speed: an
@@ -82,6 +95,8 @@ class Authentication:
 
 def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: secrets.Vault) -> None:
     """Run the service until SIGTERM or SIGINT."""
+    if process.production and failpoints.active():
+        settings.refuse("FAILPOINT: it lets a process die, hang or fail on purpose, for tests; production takes none")
     authentication = _authentication(process)
     logs.configure(process, name)
     heap.tune()

@@ -83,14 +83,14 @@ def test_a_path_that_is_not_there_is_a_404_in_the_same_form(line: Line) -> None:
     [
         ("PUT", "/api/v1/process", "POST"),
         ("GET", "/api/v1/upload/a.csv", "POST"),
-        ("POST", "/api/v1/tasks", "GET"),
-        ("DELETE", "/api/v1/status/x", "GET"),
+        ("POST", "/api/v1/tasks", "GET, HEAD"),
+        ("DELETE", "/api/v1/status/x", "GET, HEAD"),
         ("GET", "/api/v1/task/x", "DELETE"),
-        ("POST", "/api/v1/health", "GET"),
-        ("DELETE", "/api/v1/monitoring/workers", "GET"),
+        ("POST", "/api/v1/health", "GET, HEAD"),
+        ("DELETE", "/api/v1/monitoring/workers", "GET, HEAD"),
         ("GET", "/api/v1/monitoring/cleanup", "POST"),
-        ("POST", "/api/v1/openapi.json", "GET"),
-        ("POST", "/api/v1/docs", "GET"),
+        ("POST", "/api/v1/openapi.json", "GET, HEAD"),
+        ("POST", "/api/v1/docs", "GET, HEAD"),
     ],
 )
 def test_another_method_is_a_405_that_says_which(line: Line, method: str, path: str, allow: str) -> None:

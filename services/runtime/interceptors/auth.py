@@ -22,7 +22,8 @@ log = structlog.get_logger()
 API_KEY = "x-api-key"
 INTERNAL_TOKEN = "x-internal-token"  # noqa: S105 (the name of a header)
 
-# The gateway adds it to every call. Should it have been given a service's certificate, its callers are none for that.
+# The gateway adds it to every call, and takes the internal token away. Should it forget to, or have been given a
+# service's certificate, its callers are no services of the line for that: neither counts behind this header.
 FORWARDED = "x-forwarded-for"
 
 SCOPES = {
@@ -110,7 +111,9 @@ class Auth(around.Around):
         return identity.Caller(found.key_id, found.scopes, limits=found.limits, allow=found.allow)
 
     async def _is_internal(self, metadata: dict[str, str | bytes], context: Context) -> bool:
-        if FORWARDED not in metadata and tls.is_service(context.auth_context() or {}, self._peers):
+        if FORWARDED in metadata:
+            return False
+        if tls.is_service(context.auth_context() or {}, self._peers):
             return True
         token = metadata.get(INTERNAL_TOKEN)
         if not token or not self._internal_token.get_secret_value():

@@ -12,7 +12,7 @@ import pathlib
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import envoy  # type: ignore[import-untyped]
@@ -40,6 +40,9 @@ from services.runtime.interceptors import decoding, failures
 from tests.support import ports
 
 SERVICES = {name: f"vectorline.v1.{name.capitalize()}Service" for name in ("ingest", "embedder", "indexer")}
+# Of the streams of the task "slow": its messages, and the time between two of them.
+SLOW_MESSAGES = 40
+SLOW_SECONDS = 0.1
 
 
 @dataclasses.dataclass
@@ -113,7 +116,9 @@ class Servicers:
         if request.task_id == "unknown":
             await refuse(context, code_pb2.NOT_FOUND, "No such task.", "TASK_NOT_FOUND")
         yield httpbody_pb2.HttpBody(content_type="text/csv; charset=utf-8", data=b"id,reason\n")
-        for number in range(1000):
+        for number in range(SLOW_MESSAGES if request.task_id == "slow" else 1000):
+            if request.task_id == "slow":
+                await asyncio.sleep(SLOW_SECONDS)
             yield httpbody_pb2.HttpBody(content_type="text/csv; charset=utf-8", data=f"{number},empty_id\n".encode())
 
     # --- embedder
@@ -167,6 +172,9 @@ class Servicers:
         self.note("WatchTask", request, context)
         if request.task_id == "unknown":
             await refuse(context, code_pb2.NOT_FOUND, "No such task.", "TASK_NOT_FOUND")
+        for _ in range(SLOW_MESSAGES if request.task_id == "slow" else 0):
+            yield task_pb2.Task(task_id=request.task_id, status="processing")
+            await asyncio.sleep(SLOW_SECONDS)
         for status in ("queued", "processing", "completed"):
             yield task_pb2.Task(task_id=request.task_id, status=status)
 
@@ -209,9 +217,10 @@ async def refuse(context: Any, code: int, message: str, reason: str, *details: A
 class Upstream:
     """A grpc.aio server in a thread of its own."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, options: Sequence[tuple[str, Any]] = ()) -> None:
         self.servicers = Servicers()
         self.port = port
+        self._options = options
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -223,7 +232,7 @@ class Upstream:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = grpc.aio.server(interceptors=[failures.Failures(), decoding.Decoding()])
+        server = grpc.aio.server(interceptors=[failures.Failures(), decoding.Decoding()], options=self._options)
         adders: tuple[Callable[[Any, grpc.aio.Server], None], ...] = (
             ingest_pb2_grpc.add_IngestServiceServicer_to_server,
             embedder_pb2_grpc.add_EmbedderServiceServicer_to_server,

@@ -173,8 +173,8 @@ def test_an_unknown_path_is_a_404_in_the_same_form(rest: httpx.Client, path: str
     [
         ("GET", "/api/v1/process", "POST"),
         ("PUT", "/api/v1/upload/a.csv", "POST"),
-        ("POST", "/api/v1/tasks", "GET"),
-        ("POST", "/api/v1/status/t-1/watch", "GET"),
+        ("POST", "/api/v1/tasks", "GET, HEAD"),
+        ("POST", "/api/v1/status/t-1/watch", "GET, HEAD"),
         ("GET", "/api/v1/task/t-1", "DELETE"),
     ],
 )

@@ -67,6 +67,9 @@ def process(folder: pathlib.Path, **environment: str) -> Iterator[Process]:
         running.process.wait(10)
 
 
+PRODUCTION = {"ENVIRONMENT": "production", "API_KEY": "k", "INTERNAL_TOKEN": "t"}
+
+
 def status(port: int) -> Any:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
@@ -134,6 +137,8 @@ def test_every_line_is_json_also_those_of_libraries(tmp_path: pathlib.Path) -> N
     [
         ({"ENVIRONMENT": "production", "API_KEY": "k"}, "INTERNAL_TOKEN"),
         ({"ENVIRONMENT": "production", "INTERNAL_TOKEN": "t"}, "API_KEY"),
+        (PRODUCTION | {"FAILPOINT": "indexer.after_settle:kill"}, "FAILPOINT"),
+        (PRODUCTION | {"FAILPOINT": "@rules.not.there.yet"}, "FAILPOINT"),
         ({"GRPC_PORT": "many"}, "GRPC_PORT"),
     ],
 )

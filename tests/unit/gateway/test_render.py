@@ -82,7 +82,10 @@ def test_every_rest_path_answers_405_to_other_methods(method: Any) -> None:
             and "safe_regex" in route["match"]
             and re.fullmatch(route["match"]["safe_regex"]["regex"], plain)
         )
-        assert route["response_headers_to_add"][0]["header"] == {"key": "allow", "value": verb.upper()}
+        assert route["response_headers_to_add"][0]["header"] == {
+            "key": "allow",
+            "value": {"get": "GET, HEAD"}.get(verb, verb.upper()),
+        }
 
 
 def test_only_watch_is_sent_as_events() -> None:
@@ -92,7 +95,7 @@ def test_only_watch_is_sent_as_events() -> None:
 
 
 def test_the_answer_to_any_other_error_stands_behind_those_that_have_words_of_their_own() -> None:
-    mappers = manager(rendered())["local_reply_config"]["mappers"]
+    _health, *mappers = manager(rendered())["local_reply_config"]["mappers"]
     asked = [each["filter"]["and_filter"]["filters"][-1]["status_code_filter"]["comparison"] for each in mappers]
 
     assert [each["op"] for each in asked] == ["EQ"] * len(render.REPLIES) + ["GE"]
@@ -181,3 +184,15 @@ def test_memory_is_shed_in_steps_up_to_what_the_heap_may_be() -> None:
     assert monitors[heap]["max_heap_size_bytes"] == 100_000_000
     steps = [(trigger, step["name"]) for step in manager["actions"] for trigger in step["triggers"]]
     assert {trigger["name"] for trigger, _ in steps} == {heap}
+
+
+def test_a_caller_over_its_rate_costs_neither_a_script_nor_a_transcoding() -> None:
+    names = [each["name"].rpartition(".")[2] for each in manager(rendered())["http_filters"]]
+
+    assert names[-5:] == ["local_ratelimit", "lua", "grpc_json_transcoder", "buffer", "router"]
+
+
+def test_a_burst_on_one_connection_is_taken_in_turns_with_others() -> None:
+    (layer,) = rendered()["layered_runtime"]["layers"]
+
+    assert layer["static_layer"]["http.max_requests_per_io_cycle"] == 1

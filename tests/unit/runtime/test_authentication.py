@@ -121,6 +121,23 @@ async def test_no_key_opens_an_internal_method_and_the_token_does() -> None:
     assert served.servicers.callers[0].internal
 
 
+async def test_the_token_is_none_behind_the_gateway_even_if_it_let_one_through() -> None:
+    """As a certificate is none there; the gateway adds the header to every call of its callers."""
+    forwarded = (("x-internal-token", "token"), ("x-forwarded-for", "192.0.2.1"))
+    async with (
+        servers.serving(api_key="k", internal_token="token") as served,
+        grpc.aio.insecure_channel(served.address) as channel,
+    ):
+        ledger: Any = ledger_pb2_grpc.LedgerServiceStub(channel)
+        with refused() as refusal:
+            await ledger.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id="t"), metadata=forwarded)
+        with refused() as without_key:
+            await ledger.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id="t"), metadata=forwarded[1:])
+
+    assert refusal.reason == without_key.reason == "INTERNAL_ONLY"
+    assert not served.servicers.callers
+
+
 async def test_a_key_over_its_rate_is_a_429_that_says_when_to_come_back() -> None:
     slow = entry("ann", "a", limits={"requests_per_second": 0.5})
     async with servers.serving(**listed(slow, entry("bob", "b"))) as served, served.tasks() as tasks:
