@@ -84,7 +84,9 @@ def month_used() -> ApiError:
 def storage_full() -> ApiError:
     """Build the refusal of every upsert while a project holds more than its plan allows."""
     words = "Request failed. You've reached the max storage allowed for project sandbox"
-    return ApiError(Code.PERMISSION_DENIED, f"{words}. To update or upsert new data, delete records or upgrade your plan.")
+    return ApiError(
+        Code.PERMISSION_DENIED, f"{words}. To update or upsert new data, delete records or upgrade your plan."
+    )
 
 
 def wrong_plane() -> ApiError:

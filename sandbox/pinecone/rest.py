@@ -82,7 +82,11 @@ class DataPlane:
     async def _call(self, request: web.Request, method: str, body: dict[str, Any]) -> web.Response:
         _check_shape(body)
         size = request.content_length or 0
-        return _json(await self._backend.call(self._door(request), method, body, "rest", size, version(request)))
+        return _json(
+            await self._backend.call(
+                self._door(request), method, body, "rest", size_bytes=size, version=version(request)
+            )
+        )
 
 
 def version(request: web.Request) -> str:

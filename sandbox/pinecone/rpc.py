@@ -49,7 +49,7 @@ class VectorService(grpc.GenericRpcHandler):
     def _caller(self, name: str) -> Answering:
         async def call(door: int, body: bytes, version: str) -> bytes:
             request = messages.decode(messages.REQUESTS[name], body)
-            answer = await self._backend.call(door, name, request, "grpc", len(body), version)
+            answer = await self._backend.call(door, name, request, "grpc", size_bytes=len(body), version=version)
             return messages.encode(messages.ANSWERS[name], _as_bytes(answer))
 
         return call

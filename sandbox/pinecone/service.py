@@ -45,7 +45,7 @@ class Service:
             ConnectionResetFault: The connection is to be dropped.
 
         """
-        entry = _Entry("upsert", transport, batch.namespace, batch.ids, batch.size_bytes, version)
+        entry = _Entry("upsert", transport, batch.namespace, batch.ids, size_bytes=batch.size_bytes, version=version)
         with self._journalled(entry):
             index = self.indexes.on_port(port)
             entry.index = index.settings.name
@@ -65,13 +65,13 @@ class Service:
             return answer
 
     async def call(
-        self, port: int, method: str, request: dict[str, Any], transport: str, size_bytes: int, version: str
+        self, port: int, method: str, request: dict[str, Any], transport: str, *, size_bytes: int, version: str
     ) -> dict[str, Any]:
         """Do any other operation; `method` is the RPC's name. Raises what `upsert` raises."""
         op, operation = operations.OPERATIONS[method]
         ids = request.get("ids") or ([request["id"]] if request.get("id") else [])
         name = request.get("namespace") or request.get("name") or ""
-        entry = _Entry(op, transport, name, ids, size_bytes, version)
+        entry = _Entry(op, transport, name, ids, size_bytes=size_bytes, version=version)
         with self._journalled(entry):
             index = self.indexes.on_port(port)
             entry.index = index.settings.name
@@ -79,9 +79,7 @@ class Service:
             if rule is not None and rule.when == "before":
                 await self.faults.apply(rule, ids)
             by_filter = op in _WRITES and not ids and not request.get("deleteAll")
-            asked = rates.Asked(
-                op, index.settings.name, catalog.canonical(name), records=len(ids), by_filter=by_filter
-            )
+            asked = rates.Asked(op, index.settings.name, catalog.canonical(name), records=len(ids), by_filter=by_filter)
             self.rates.check(asked)
             if op in _WRITES:
                 self.month.check()
@@ -109,7 +107,7 @@ class _Entry:
     """A call under way."""
 
     def __init__(
-        self, op: str, transport: str, namespace: str, ids: Sequence[str], size_bytes: int, version: str
+        self, op: str, transport: str, namespace: str, ids: Sequence[str], *, size_bytes: int, version: str
     ) -> None:
         self.op, self.transport, self.namespace, self.version = op, transport, namespace, version
         self.vectors, self.size_bytes = len(ids), size_bytes
