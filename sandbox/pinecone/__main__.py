@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from sandbox.pinecone import app, rates, splice
+from sandbox.pinecone import app, rates, splice, units
 
 _DEFAULT_PORT = 9002
 
@@ -32,8 +32,10 @@ def _arguments() -> argparse.Namespace:
     add("port", int, _DEFAULT_PORT, "port for REST and gRPC; 0: any free one")
     add("data-dir", Path, Path(".run/pinecone"), "where indexes are kept")
     add("api-key", str, None, "the only key that is accepted; none: any")
-    add("upserts-per-second", float, 0.0, "limit by namespace; 0: none")
-    add("bytes-per-second", float, 0.0, "limit of upserted bytes by namespace; 0: none")
+    add("upserts-per-second", float, rates.UPSERTS, "limit by namespace; 0: none")
+    add("bytes-per-second", float, rates.UPSERT_BYTES, "limit of upserted bytes by namespace; 0: none")
+    add("queries-per-second", float, rates.QUERIES, "limit by namespace; 0: none")
+    add("write-units-per-month", float, 0.0, "a plan's; 0: as many as one likes")
     return parser.parse_args()
 
 
@@ -42,9 +44,15 @@ async def _run(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    limits = rates.Rates(arguments.upserts_per_second, arguments.bytes_per_second)
+    limits = rates.Rates(arguments.upserts_per_second, arguments.bytes_per_second, arguments.queries_per_second)
     stand_in = await app.start(
-        arguments.data_dir, arguments.port, limits, arguments.api_key, host=arguments.host, name=arguments.name
+        arguments.data_dir,
+        arguments.port,
+        limits,
+        arguments.api_key,
+        month=units.Month(arguments.write_units_per_month),
+        host=arguments.host,
+        name=arguments.name,
     )
     print(f"pinecone stand-in listening on {stand_in.url}", flush=True)  # noqa: T201 - what a launcher waits for
     await stopped.wait()

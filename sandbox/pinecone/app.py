@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc.aio
 from aiohttp import web
 
-from sandbox.pinecone import catalog, control, rates, rest, rpc, scripting, service, splice
+from sandbox.pinecone import catalog, control, rates, rest, rpc, scripting, service, splice, units
 
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_LINE_BYTES = 1024 * 1024  # a fetch of 1,000 ids is one long request line
@@ -48,6 +48,7 @@ async def start(
     limits: rates.Rates | None = None,
     api_key: str | None = None,
     *,
+    month: units.Month | None = None,
     host: str = splice.HOST,
     name: str = splice.HOST,
 ) -> StandIn:
@@ -58,7 +59,7 @@ async def start(
 
     """
     lock = _lock(data_dir)
-    backend = service.Service(catalog.Catalog(data_dir), limits or rates.Rates(), api_key)
+    backend = service.Service(catalog.Catalog(data_dir), limits or rates.Rates(), api_key, month)
     handler = rpc.VectorService(backend)
     grpc_server, grpc_port = await rpc.start(handler)
     app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[rest.middleware(backend)])

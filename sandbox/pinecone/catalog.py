@@ -12,6 +12,8 @@ import orjson
 
 from sandbox.pinecone import errors, store
 
+# The kinds of index, fixed when it is created.
+DENSE, SPARSE, DOCUMENT = "dense", "sparse", "document"
 MAIN_PORT = 0  # stands for whatever port the process was started with
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?")
 
@@ -28,6 +30,9 @@ class Settings:
     deletion_protection: str = "disabled"
     tags: dict[str, str] = field(default_factory=dict)
     port: int = MAIN_PORT
+    kind: str = DENSE
+    # The schema's fields of a document index, as it was created.
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 class Index:
@@ -71,6 +76,16 @@ class Index:
         unfinished.rename(fresh)
         shutil.rmtree(path)
         return store.Namespace(fresh, namespace.name, self.settings.dimension)
+
+    def check_vectors(self) -> None:
+        """Refuse vectors where the index keeps documents.
+
+        Raises:
+            ApiError: INVALID_ARGUMENT.
+
+        """
+        if self.settings.kind == DOCUMENT:
+            raise errors.wrong_plane()
 
     def save(self) -> None:
         """Write the settings, whole or not at all."""

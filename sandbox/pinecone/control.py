@@ -5,11 +5,11 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from sandbox.pinecone import catalog, errors, limits, rest, service, splice
+from sandbox.pinecone import catalog, errors, limits, rest, service, splice, versions
 
 _METRICS = ("cosine", "dotproduct", "euclidean")
-_TYPED_SCHEMAS_SINCE = "2026-07"
-_DENSE_FIELD = "_values"
+_DENSE_FIELD, _SPARSE_FIELD = "_values", "_sparse_values"
+_SEARCHED = ("dense_vector", "sparse_vector", "string")
 
 
 class ControlPlane:
@@ -29,6 +29,7 @@ class ControlPlane:
             web.get("/indexes/{name}", self._describe),
             web.patch("/indexes/{name}", self._configure),
             web.delete("/indexes/{name}", self._delete),
+            web.post("/_sandbox/move", self._move),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -43,19 +44,24 @@ class ControlPlane:
         return _json(self._model(self._indexes.create(settings), request), status=201)
 
     def _settings(self, body: dict[str, Any]) -> catalog.Settings:
-        vector = _dense_field(body)
-        metric = vector.get("metric") or "cosine"
+        kind, vector = _kind(body)
+        metric = vector.get("metric") or ("cosine" if kind != catalog.SPARSE else "dotproduct")
         if metric not in _METRICS:
             raise errors.invalid(f"Metric must be one of {', '.join(_METRICS)}, got {metric}")
+        dimension = 0
+        if kind == catalog.DENSE:
+            dimension = limits.check_range("Dimension", vector.get("dimension"), 1, limits.MAX_DIMENSION)
         place = body.get("deployment") or (body.get("spec") or {}).get("serverless") or {}
         return catalog.Settings(
             name=self._indexes.check_name(body.get("name")),
-            dimension=limits.check_range("Dimension", vector.get("dimension"), 1, limits.MAX_DIMENSION),
+            dimension=dimension,
             metric=metric,
             cloud=place.get("cloud") or "aws",
             region=place.get("region") or "us-east-1",
             deletion_protection=body.get("deletion_protection") or "disabled",
             tags=body.get("tags") or {},
+            kind=kind,
+            fields=vector if kind == catalog.DOCUMENT else {},
         )
 
     def open_ports(self) -> None:
@@ -103,6 +109,16 @@ class ControlPlane:
             self._connections.close(port)
         return web.Response(status=202)
 
+    async def _move(self, request: web.Request) -> web.Response:
+        """Put an index on another host, as Pinecone does when it moves one: where it was, it is not found any more."""
+        index = self._indexes.get(request.query.get("index", ""))
+        before = index.settings.port
+        index.settings.port = self._connections.open(0)
+        index.save()
+        if before != catalog.MAIN_PORT:
+            self._connections.close(before)
+        return _json(self._model(index, request))
+
     def _model(self, index: catalog.Index, request: web.Request) -> dict[str, Any]:
         settings = index.settings
         model: dict[str, Any] = {
@@ -113,23 +129,49 @@ class ControlPlane:
             "tags": settings.tags or None,
         }
         place = {"cloud": settings.cloud, "region": settings.region}
-        vector = {"dimension": settings.dimension, "metric": settings.metric}
-        if request.headers.get("X-Pinecone-Api-Version", _TYPED_SCHEMAS_SINCE) < _TYPED_SCHEMAS_SINCE:
-            return model | vector | {"vector_type": "dense", "spec": {"serverless": place}}
+        if rest.version(request) < versions.TYPED_SCHEMAS:
+            return model | _older(settings) | {"spec": {"serverless": place}}
         return model | {
-            "schema": {"fields": {_DENSE_FIELD: {"type": "dense_vector", **vector}}},
+            "schema": {"fields": _fields(settings)},
             "deployment": {"deployment_type": "managed", **place, "environment": f"{place['cloud']}-{place['region']}"},
             "read_capacity": {"mode": "OnDemand", "status": {"state": "Ready"}},
         }
 
 
-def _dense_field(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the `dimension` and `metric` of a create request, whichever API version it speaks."""
+def _kind(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what kind of index a create request wants, and its vector field (of a document index: all fields)."""
     fields = (body.get("schema") or {}).get("fields") or {}
-    dense = [field for field in fields.values() if isinstance(field, dict) and field.get("type") == "dense_vector"]
-    if fields and (len(dense) != 1 or len(fields) != 1):
-        raise errors.ApiError(errors.Code.UNIMPLEMENTED, "The stand-in keeps indexes of one dense vector field only")
-    return dense[0] if dense else body
+    if not fields:  # as API versions before 2026-07 say it
+        return (catalog.SPARSE if body.get("vector_type") == "sparse" else catalog.DENSE), body
+    if set(fields) == {_DENSE_FIELD}:
+        return catalog.DENSE, fields[_DENSE_FIELD]
+    if set(fields) == {_SPARSE_FIELD}:
+        return catalog.SPARSE, {}
+    for name, field in fields.items():
+        if not isinstance(field, dict) or field.get("type") not in _SEARCHED:
+            raise errors.invalid(f"Field {name} must be one of {', '.join(_SEARCHED)}")
+        if name.startswith("_"):
+            raise errors.invalid(f"Field names must not begin with an underscore, got {name}")
+    return catalog.DOCUMENT, fields
+
+
+def _fields(settings: catalog.Settings) -> dict[str, Any]:
+    match settings.kind:
+        case catalog.SPARSE:
+            return {_SPARSE_FIELD: {"type": "sparse_vector"}}
+        case catalog.DOCUMENT:
+            return settings.fields
+    return {_DENSE_FIELD: {"type": "dense_vector", "dimension": settings.dimension, "metric": settings.metric}}
+
+
+def _older(settings: catalog.Settings) -> dict[str, Any]:
+    """Return how versions before 2026-07 show an index; of a document index they know no more than its name."""
+    match settings.kind:
+        case catalog.SPARSE:
+            return {"metric": "dotproduct", "vector_type": "sparse"}
+        case catalog.DOCUMENT:
+            return {}
+    return {"dimension": settings.dimension, "metric": settings.metric, "vector_type": "dense"}
 
 
 def _json(body: dict[str, Any], status: int = 200) -> web.Response:

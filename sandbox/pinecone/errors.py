@@ -75,6 +75,26 @@ class ApiError(Exception):
         return {} if self.retry_after_seconds is None else {"retry-after": f"{self.retry_after_seconds:g}"}
 
 
+def month_used() -> ApiError:
+    """Build the refusal of every write for the rest of the month, as docs.pinecone.io words it."""
+    words = "Request failed. You've reached your write unit limit for the current month"
+    return ApiError(Code.RESOURCE_EXHAUSTED, f"{words} (2000000). To continue writing data, upgrade your plan.")
+
+
+def storage_full() -> ApiError:
+    """Build the refusal of every upsert while a project holds more than its plan allows."""
+    words = "Request failed. You've reached the max storage allowed for project sandbox"
+    return ApiError(
+        Code.PERMISSION_DENIED, f"{words}. To update or upsert new data, delete records or upgrade your plan."
+    )
+
+
+def wrong_plane() -> ApiError:
+    """Build the refusal of an operation on vectors by a document index."""
+    words = "This index has a document schema: use the documents API to write and search it"
+    return ApiError(Code.INVALID_ARGUMENT, words)
+
+
 def invalid(message: str) -> ApiError:
     """Build the commonest refusal: INVALID_ARGUMENT, 400."""
     return ApiError(Code.INVALID_ARGUMENT, message)

@@ -8,7 +8,10 @@ from typing import Any
 
 from sandbox.pinecone import errors
 
-KINDS = ("status", "slow", "hang", "reset", "partial", "refuse_record", "outage")
+KINDS = (
+    *("status", "slow", "hang", "reset", "partial", "refuse_record", "refuse_all", "outage"),
+    *("month_used", "storage_full"),
+)
 
 
 class ConnectionResetFault(Exception):
@@ -118,5 +121,11 @@ class Faults:
             raise ConnectionResetFault
         if rule.kind == "refuse_record":
             raise errors.invalid(f"Vector ID '{rule.first_match(ids)}' is refused: {rule.message}")
+        if rule.kind == "refuse_all":
+            raise errors.invalid(rule.message)
+        if rule.kind == "month_used":
+            raise errors.month_used()
+        if rule.kind == "storage_full":
+            raise errors.storage_full()
         if rule.kind == "status":
             raise errors.ApiError(errors.CODE_OF_HTTP_STATUS[rule.status], rule.message, rule.retry_after)

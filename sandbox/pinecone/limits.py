@@ -24,6 +24,8 @@ Matrix = npt.NDArray[np.float32]
 def check_upsert(upsert: wire.Upsert, dimension: int) -> Matrix:
     """Refuse an upsert that Pinecone would refuse; return its vectors as float32 of shape (count, dimension).
 
+    A sparse index has no dimension, and refuses dense values; sparse ones the stand-in does not keep.
+
     Raises:
         ApiError: INVALID_ARGUMENT, or OUT_OF_RANGE for a request of over 2 MB.
 
@@ -37,7 +39,7 @@ def check_upsert(upsert: wire.Upsert, dimension: int) -> Matrix:
         raise errors.invalid("No vectors provided for upsert")
     if len(upsert.ids) > MAX_UPSERT_VECTORS:
         raise errors.invalid(f"Batch size exceeds limit: found {len(upsert.ids)}, max {MAX_UPSERT_VECTORS} vectors")
-    if upsert.has_sparse:
+    if dimension and upsert.has_sparse:
         raise errors.invalid("Index configuration does not support sparse values")
     check_namespace(upsert.namespace)
     for name in upsert.ids:
@@ -51,6 +53,8 @@ def check_upsert(upsert: wire.Upsert, dimension: int) -> Matrix:
 
 def to_matrix(ids: Sequence[str], values: Sequence[wire.Buffer], dimension: int) -> Matrix:
     """Join float32 bytes into a matrix; every row has the index's dimension, is finite and not all zero."""
+    if not dimension:
+        raise errors.invalid("Index configuration does not support dense values: sparse values are required")
     stride = 4 * dimension
     for name, item in zip(ids, values, strict=True):
         if len(item) != stride:

@@ -1,6 +1,6 @@
 """The messages of Pinecone's VectorService: field numbers and kinds, and the codec that follows them.
 
-The facts are those of Pinecone's public API `2025-10` and what its SDK 10 sends. Keys are the JSON names of the REST
+The facts are those of Pinecone's public API `2026-07` and what its SDK 10 sends. Keys are the JSON names of the REST
 API, so that REST and gRPC share one dict per request and one per answer.
 """
 

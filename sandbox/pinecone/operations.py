@@ -1,37 +1,43 @@
 """The data plane: what each operation does to an index. REST and gRPC hand in and get back the same dicts.
 
 Keys are the JSON names of Pinecone's REST API. In requests `vector` and `values` are little-endian float32 bytes; in
-answers they are float32 arrays, and `metadata` is a serialized Struct.
+answers they are float32 arrays, and `metadata` is a serialized Struct. What a call costs is left in `UNITS`, for the
+journal; callers never see it.
 """
 
 import asyncio
 import base64
 import binascii
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from sandbox.pinecone import catalog, errors, filters, limits, metadata, search, store, wire
+from sandbox.pinecone import catalog, errors, filters, limits, metadata, search, store, units, wire
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
 Operation = Callable[[catalog.Index, Request], Awaitable[Answer]]
 
-_QUERY_READ_UNITS = 5
+# In an answer: write units, read units, records deleted or changed.
+UNITS = "_units"
 
 
 def upsert(index: catalog.Index, batch: wire.Upsert, keep: int | None = None) -> Answer:
     """Store vectors; with `keep` only the first so many (a scripted partial success)."""
+    index.check_vectors()
     matrix = limits.check_upsert(batch, index.settings.dimension)
     count = len(batch.ids) if keep is None else max(0, min(keep, len(batch.ids)))
+    written = units.of_upsert(batch, count, index.find(batch.namespace))
     if count:
         index.get_or_create(batch.namespace).upsert(batch.ids[:count], matrix[:count], batch.metadata[:count])
-    return {"upsertedCount": count}
+    return {"upsertedCount": count, UNITS: (written, 0)}
 
 
 async def query(index: catalog.Index, request: Request) -> Answer:
     """Return the nearest neighbours of a vector, or of the vector of an id."""
+    index.check_vectors()
     top_k = limits.check_range("topK", request.get("topK"), 1, limits.MAX_TOP_K)
     predicate = _predicate(request)
     if request.get("sparseVector"):
@@ -40,6 +46,7 @@ async def query(index: catalog.Index, request: Request) -> Answer:
     if bool(vector) == bool(name):
         raise errors.invalid("Query requires exactly one of 'vector' and 'id'")
     namespace = index.find(request.get("namespace", ""))
+    read = units.of_query(namespace)
     if vector:
         target = limits.to_matrix(["query"], [vector], index.settings.dimension)[0]
     else:
@@ -54,7 +61,8 @@ async def query(index: catalog.Index, request: Request) -> Answer:
     return {
         "matches": matches,
         "namespace": request.get("namespace", ""),
-        "usage": {"readUnits": _QUERY_READ_UNITS},
+        "usage": {"readUnits": math.ceil(read)},
+        UNITS: (0, read),
     }
 
 
@@ -84,7 +92,8 @@ def _fetched(request: Request, records: list[store.Record]) -> Answer:
             for record in records
         },
         "namespace": request.get("namespace", ""),
-        "usage": {"readUnits": max(1, len(records) // 10)},
+        "usage": {"readUnits": units.of_fetch(len(records))},
+        UNITS: (0, units.of_fetch(len(records))),
     }
 
 
@@ -116,6 +125,7 @@ def _matching(
 
 async def update(index: catalog.Index, request: Request) -> Answer:
     """Change values or metadata of one vector, or the metadata of all that match a filter."""
+    index.check_vectors()
     changes, values, name = request.get("setMetadata"), request.get("values"), request.get("id")
     if request.get("sparseValues"):
         raise errors.invalid("Index configuration does not support sparse values")
@@ -124,17 +134,22 @@ async def update(index: catalog.Index, request: Request) -> Answer:
         limits.check_id(name)
         matrix = limits.to_matrix([name], [values], index.settings.dimension) if values else None
         record = namespace.get(name) if namespace else None
-        if namespace and record:
-            _rewrite(namespace, record, changes, None if matrix is None else matrix[0])
-        return {}
+        if not namespace or not record:
+            return {UNITS: (units.LEAST_WRITE_UNITS, 0)}
+        size = namespace.size_of(record.id)
+        _rewrite(namespace, record, changes, None if matrix is None else matrix[0])
+        return {UNITS: (units.of_change([size, namespace.size_of(record.id)]), 0)}
     predicate = _predicate(request, needed=True)
     if values:
         raise errors.invalid("Values cannot be updated by a filter")
     rows = await asyncio.to_thread(_matching, namespace, predicate) if namespace else []
+    sizes: list[int] = []
     if namespace and not request.get("dryRun"):
         for record in [namespace.record(row) for row in rows]:
+            sizes.append(namespace.size_of(record.id))
             _rewrite(namespace, record, changes, None)
-    return {"matchedRecords": len(rows)}
+            sizes.append(namespace.size_of(record.id))
+    return {"matchedRecords": len(rows), UNITS: (units.of_change(sizes), 0)}
 
 
 def _rewrite(
@@ -156,15 +171,18 @@ async def delete(index: catalog.Index, request: Request) -> Answer:
         raise errors.invalid("Delete requires exactly one of 'ids', 'deleteAll' and 'filter'")
     if everything:
         index.clear(name)
-        return {}
+        return {UNITS: (units.LEAST_WRITE_UNITS, 0)}
     namespace = index.find(name)
     if ids:
         limits.check_ids(ids)
     predicate = None if ids else _predicate(request, needed=True)
+    written = units.LEAST_WRITE_UNITS
     if namespace is not None:
         rows = [] if ids else await asyncio.to_thread(_matching, namespace, predicate)
-        namespace.delete(ids or [namespace.id_of(row) for row in rows])
-    return {}
+        doomed = ids or [namespace.id_of(row) for row in rows]
+        written = units.of_change(map(namespace.size_of, doomed))
+        namespace.delete(doomed)
+    return {UNITS: (written, 0)}
 
 
 async def list_ids(index: catalog.Index, request: Request) -> Answer:
@@ -175,7 +193,8 @@ async def list_ids(index: catalog.Index, request: Request) -> Answer:
     answer: Answer = {
         "vectors": [{"id": name} for name in ids[:limit]],
         "namespace": request.get("namespace", ""),
-        "usage": {"readUnits": 1},
+        "usage": {"readUnits": units.of_list(len(ids[:limit]))},
+        UNITS: (0, units.of_list(len(ids[:limit]))),
     }
     if len(ids) > limit:
         answer["pagination"] = {"next": _write_token(ids[limit - 1])}
@@ -189,13 +208,14 @@ async def describe_index_stats(index: catalog.Index, request: Request) -> Answer
     for name, namespace in sorted(index.namespaces.items()):
         rows = await asyncio.to_thread(_matching, namespace, predicate) if predicate else namespace
         counts[catalog.shown(name)] = len(rows)
+    dense = index.settings.kind == catalog.DENSE
     return {
         "namespaces": {name: {"vectorCount": count} for name, count in counts.items()},
-        "dimension": index.settings.dimension,
+        **({"dimension": index.settings.dimension} if dense else {}),
         "indexFullness": 0.0,
         "totalVectorCount": sum(counts.values()),
         "metric": index.settings.metric,
-        "vectorType": "dense",
+        "vectorType": "sparse" if index.settings.kind == catalog.SPARSE else "dense",
     }
 
 
@@ -203,6 +223,8 @@ async def create_namespace(index: catalog.Index, request: Request) -> Answer:
     """Create an empty namespace."""
     name = request.get("name") or ""
     limits.check_namespace(name)
+    if index.settings.kind != catalog.DENSE:
+        raise errors.ApiError(errors.Code.UNIMPLEMENTED, "The stand-in keeps dense vectors only")
     if not catalog.canonical(name):
         raise errors.invalid("Namespace name must not be empty or __default__")
     if index.find(name):
@@ -218,7 +240,7 @@ async def describe_namespace(index: catalog.Index, request: Request) -> Answer:
 async def delete_namespace(index: catalog.Index, request: Request) -> Answer:
     """Delete a namespace."""
     index.drop(request.get("namespace", ""))
-    return {}
+    return {UNITS: (units.LEAST_WRITE_UNITS, 0)}
 
 
 async def list_namespaces(index: catalog.Index, request: Request) -> Answer:

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from aiohttp import web
 
-from sandbox.pinecone import errors, faults, metadata, service, splice, wire
+from sandbox.pinecone import errors, faults, metadata, service, splice, versions, wire
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,7 +53,7 @@ class DataPlane:
 
     async def _upsert(self, request: web.Request) -> web.Response:
         batch = _batch(await read_json(request))
-        return _json(await self._backend.upsert(self._door(request), batch, "rest"))
+        return _json(await self._backend.upsert(self._door(request), batch, "rest", version(request)))
 
     async def _fetch(self, request: web.Request) -> web.Response:
         body = {"ids": request.query.getall("ids", []), "namespace": request.query.get("namespace", "")}
@@ -82,7 +82,16 @@ class DataPlane:
     async def _call(self, request: web.Request, method: str, body: dict[str, Any]) -> web.Response:
         _check_shape(body)
         size = request.content_length or 0
-        return _json(await self._backend.call(self._door(request), method, body, "rest", size))
+        return _json(
+            await self._backend.call(
+                self._door(request), method, body, "rest", size_bytes=size, version=version(request)
+            )
+        )
+
+
+def version(request: web.Request) -> str:
+    """Return the version of the API that a request is answered by."""
+    return versions.served(request.headers.get(versions.HEADER))
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -198,6 +207,7 @@ def middleware(backend: service.Service) -> Any:
             _LOG.exception("A request failed in a way that nobody planned: %s %s", request.method, request.path)
             response = _refusal(errors.ApiError(errors.Code.INTERNAL, "Internal error"), is_control=is_control)
         if not response.prepared:
+            response.headers[versions.HEADER] = version(request)
             response.headers["x-pinecone-request-id"] = request.headers.get("x-request-id") or uuid.uuid4().hex
             response.headers["x-pinecone-request-latency-ms"] = str(int((time.perf_counter() - started) * 1000))
         return response

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from sandbox.pinecone import errors, faults, messages, operations, service, splice, wire
+from sandbox.pinecone import errors, faults, messages, operations, service, splice, versions, wire
 
 # Pinecone's own limit of 2 MB is checked in `limits.py`, with its own words; this one only has to be larger.
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -21,7 +21,7 @@ _OPTIONS = (
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-Answering = Callable[[int, bytes], Awaitable[bytes]]
+Answering = Callable[[int, bytes, str], Awaitable[bytes]]
 
 
 class VectorService(grpc.GenericRpcHandler):
@@ -42,14 +42,14 @@ class VectorService(grpc.GenericRpcHandler):
         """Find the handler of a method; None answers UNIMPLEMENTED."""
         return self._handlers.get(str(handler_call_details.method))
 
-    async def _upsert(self, door: int, body: bytes) -> bytes:
-        answer = await self._backend.upsert(door, wire.parse_upsert(body), "grpc")
+    async def _upsert(self, door: int, body: bytes, version: str) -> bytes:
+        answer = await self._backend.upsert(door, wire.parse_upsert(body), "grpc", version)
         return messages.encode(messages.ANSWERS["Upsert"], answer)
 
     def _caller(self, name: str) -> Answering:
-        async def call(door: int, body: bytes) -> bytes:
+        async def call(door: int, body: bytes, version: str) -> bytes:
             request = messages.decode(messages.REQUESTS[name], body)
-            answer = await self._backend.call(door, name, request, "grpc", len(body))
+            answer = await self._backend.call(door, name, request, "grpc", size_bytes=len(body), version=version)
             return messages.encode(messages.ANSWERS[name], _as_bytes(answer))
 
         return call
@@ -61,8 +61,8 @@ class VectorService(grpc.GenericRpcHandler):
             peer = context.peer()
             door = self.connections.door_of_peer(peer) if self.connections else 0
             try:
-                self._backend.check_key(_api_key(context))
-                return await method(door, body)
+                self._backend.check_key(_header(context, "api-key"))
+                return await method(door, body, versions.served(_header(context, versions.HEADER)))
             except errors.ApiError as error:
                 trailing = tuple(error.headers().items())
                 await context.abort(_CODES[int(error.code)], error.message, trailing)
@@ -77,9 +77,9 @@ class VectorService(grpc.GenericRpcHandler):
         return handle
 
 
-def _api_key(context: Context) -> str | None:
+def _header(context: Context, name: str) -> str | None:
     for key, value in context.invocation_metadata() or ():
-        if key == "api-key":
+        if key == name:
             return value if isinstance(value, str) else value.decode()
     return None
 

@@ -158,6 +158,11 @@ class Namespace:
         values = np.frombuffer(os.pread(self._rows, self._stride, row * self._stride), "<f4")
         return Record(self._ids[row], values, self.metadata(row))
 
+    def size_of(self, name: str) -> int:
+        """Return the bytes of a record: id, values and metadata; 0 if there is none."""
+        row = self._row_of.get(name)
+        return 0 if row is None else len(name) + self._stride + self._metadata_bytes[row]
+
     def id_of(self, row: int) -> str:
         """Return the id of the vector in a row."""
         return self._ids[row]

@@ -66,6 +66,10 @@ class Process:
         report: dict[str, Any] = orjson.loads(self._call("GET", f"/_sandbox/requests?{parse.urlencode(parameters)}"))
         return report
 
+    def move(self, index: str) -> None:
+        """Put an index on another host."""
+        self._call("POST", f"/_sandbox/move?{parse.urlencode({'index': index})}")
+
     def forget_requests(self) -> None:
         """Empty the journal."""
         self._call("DELETE", "/_sandbox/requests")

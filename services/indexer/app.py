@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import grpc
 from vectorline.v1 import ledger_pb2_grpc
 
-from services.indexer import ledger, servicer, settings
+from services.indexer import index_watch, ledger, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client, rest, transport, wire, writer
 from services.indexer.storage import clock, dynamodb, rejects
@@ -61,6 +61,7 @@ async def application(
                 upsert_deadline_seconds=rules.upsert_deadline_seconds,
                 circuit_open=lambda: upserts.circuit.open,
                 index_dimension=lambda: index.dimension,
+                index_problem=lambda: index.problem or upserts.exhausted,
                 look_again=index.look_again,
             )
 
@@ -69,6 +70,8 @@ async def application(
         api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules, views=views)
         alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
+        followed = index_watch.IndexWatch(index, book)
+        await stack.enter_async_context(background.running("index_watch", followed.run))
         internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension)
 
         def register(grpc_server: grpc.aio.Server) -> None:

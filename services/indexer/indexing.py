@@ -9,13 +9,14 @@ import collections
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.indexer import ledger
-from services.indexer.ledger import gate, items, shards
+from services.indexer.ledger import gate, items, namespaces, shards
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import writer
 from services.indexer.storage import rejects
@@ -53,27 +54,29 @@ class Permissions:
 
     def __init__(self, book: ledger.Ledger) -> None:
         self._ledger = book
-        # When GO was asked for, by task and fence.
-        self._gone: dict[tuple[str, int], float] = {}
+        # When GO was asked for, by task, fence and what is written.
+        self._gone: dict[tuple[str, int, namespaces.Wanted], float] = {}
 
-    async def check(self, task_id: str, fence: int) -> None:
-        """Ask if need be.
+    async def check(self, task_id: str, fence: int, wanted: namespaces.Wanted) -> None:
+        """Ask if need be. With the first GO of all, the namespace is claimed for what is written.
 
         Raises:
             errors.Conflict: The task is terminal, blocked, or has lost its turn; the reason says which.
         """
         # Again when the answer was long under way, or this process stood still: by now the turn may have passed on.
-        while not self._fresh(task_id, fence):
+        key = (task_id, fence, wanted)
+        while time.monotonic() - self._gone.get(key, -math.inf) >= CHECK_SECONDS:
             asked_at = time.monotonic()
-            answer = await self._ledger.gate.check_write(task_id, fence)
+            answer = await self._ledger.gate.check_write(task_id, fence, wanted)
             failpoints.hit("indexer.after_check")
             if answer is not gate.Answer.GO:
                 raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
             self._gone = {key: at for key, at in self._gone.items() if asked_at - at < CHECK_SECONDS}
-            self._gone[task_id, fence] = asked_at
+            self._gone[key] = asked_at
 
-    def _fresh(self, task_id: str, fence: int) -> bool:
-        return time.monotonic() - self._gone.get((task_id, fence), -math.inf) < CHECK_SECONDS
+    def forget(self, task_id: str) -> None:
+        """The task was blocked a moment ago: whoever writes for it asks anew."""
+        self._gone = {key: at for key, at in self._gone.items() if key[0] != task_id}
 
 
 class Chunk:
@@ -93,6 +96,8 @@ class Chunk:
         self._store = store
         self._permissions = permissions
         self._slots = asyncio.Semaphore(UPSERTS_A_CHUNK)
+        self._wanted = namespaces.Wanted(header.namespace, namespaces.Kind(header.model, header.dimension))
+        self._taken = False  # the index took a record of it
         self._writing: list[asyncio.Task[Written]] = []
         self._rejects: list[chunk_pb2.Reject] = []
 
@@ -115,6 +120,11 @@ class Chunk:
     async def _write(self, part: Part) -> Written:
         try:
             refused = await INDEX.during(self._upserts.write(part.batch, self._may_write))
+            self._taken = self._taken or len(refused) < len(part.batch)
+            if len(part.batch) > 1 and len(refused) == len(part.batch) and not self._taken:
+                await self._doubt_index(refused)
+        except batches.IndexExhausted as error:
+            await self._block(writer.quota_used(str(error)))
         finally:
             self._slots.release()
         found = [
@@ -126,7 +136,31 @@ class Chunk:
         return Written(len(part.batch) - len(found), found)
 
     async def _may_write(self) -> None:
-        await self._permissions.check(self.header.task_id, self.header.fence)
+        await self._permissions.check(self.header.task_id, self.header.fence, self._wanted)
+
+    async def _doubt_index(self, refused: Mapping[int, str]) -> None:
+        """Every record of a batch was refused: that is the index rather than each of the rows.
+
+        Raises:
+            errors.Conflict: The task is blocked for it.
+        """
+        words = collections.Counter(refused.values()).most_common(1)[0][0]
+        found = errors.Conflict(
+            f"The index refuses every record that it was sent, {len(refused)} of {len(refused)}: {words} Nothing more "
+            f"is bought. Put the index right and retry the task; if it is the rows, retry it as well: those that are "
+            f"refused are then rejected one by one.",
+            reason="INDEX_REFUSED",
+        )
+        if await self._ledger.refuse_whole(self.header.task_id, self.header.fence, found):
+            raise self._stopped()
+
+    async def _block(self, why: errors.Conflict) -> NoReturn:
+        await self._ledger.tasks.block(self.header.task_id, why.reason, why.message)
+        raise self._stopped()
+
+    def _stopped(self) -> errors.Conflict:
+        self._permissions.forget(self.header.task_id)
+        return errors.Conflict(f"The task may not write: {gate.Answer.BLOCKED.value}.", reason=gate.Answer.BLOCKED.name)
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
         """All was sent: wait for the writes, store the rejects, settle.

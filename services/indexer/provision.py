@@ -14,6 +14,7 @@ import pinecone.errors
 from botocore import exceptions
 
 from services.indexer import migration, settings
+from services.indexer.pinecone import shape
 from services.indexer.storage import table
 from services.runtime import aws, secrets
 
@@ -162,7 +163,7 @@ def ensure_index(client: pinecone.Pinecone, wanted: settings.PineconeSettings, s
     """Create the Pinecone index and wait until it is ready.
 
     Raises:
-        Unusable: The index that is there has another dimension than EMBEDDING_DIMENSIONS.
+        Unusable: The index that is there takes no dense vectors, or has another dimension than EMBEDDING_DIMENSIONS.
     """
     name = wanted.pinecone_index_name
     there = client.indexes.exists(name)
@@ -178,7 +179,10 @@ def ensure_index(client: pinecone.Pinecone, wanted: settings.PineconeSettings, s
         except pinecone.errors.ConflictError:
             there = True  # somebody else created it at this moment
     _wait(f"index {name}", lambda: bool(client.indexes.describe(name).status.ready))
-    dimension = client.indexes.describe(name).dimension
+    kind = shape.of(client.indexes.describe(name))
+    if kind.problem:
+        raise Unusable(kind.problem)
+    dimension = kind.dimension
     if wanted.embedding_dimensions and dimension != wanted.embedding_dimensions:
         raise Unusable(
             f"Index {name} takes {dimension} values a vector, EMBEDDING_DIMENSIONS is {wanted.embedding_dimensions}; "

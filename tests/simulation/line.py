@@ -129,6 +129,12 @@ class Embedder:
 class Index:
     """`pinecone_client.Pinecone`, as far as writing needs it."""
 
+    host = ""
+    problem = None
+
+    def find_anew(self) -> None:
+        """It is where it was."""
+
     async def index(self) -> pinecone_client.Index:
         return pinecone_client.Index("idx", "http://nowhere", providers.DIMENSION)
 

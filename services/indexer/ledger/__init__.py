@@ -41,6 +41,11 @@ def _unknown() -> int:
     return 0
 
 
+def _no_problem() -> errors.Conflict | None:
+    """Nothing speaks against the index."""
+    return None
+
+
 async def _nothing() -> None:
     """There is nothing to learn."""
 
@@ -55,7 +60,8 @@ class Ledger:
         upsert_deadline_seconds: Longest that one upsert may take.
         circuit_open: Whether Pinecone is known not to take vectors now.
         index_dimension: Values a vector of the index; 0 while that is not known.
-        look_again: Learns it anew.
+        index_problem: Why the index takes no vectors at all now, whatever is sent.
+        look_again: Learns both anew.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Ledger:
         upsert_deadline_seconds: float = 30.0,
         circuit_open: Callable[[], bool] = _closed,
         index_dimension: Callable[[], int] = _unknown,
+        index_problem: Callable[[], errors.Conflict | None] = _no_problem,
         look_again: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._table = storage
@@ -78,7 +85,13 @@ class Ledger:
         self.shards = shards.Shards(storage, watch)
         self.closing = closing.Closing(storage, watch, self.tasks, self.shards)
         self.namespaces = namespaces.Namespaces(
-            storage, watch, index=index, index_dimension=index_dimension, look_again=look_again
+            storage,
+            watch,
+            index=index,
+            index_dimension=index_dimension,
+            index_problem=index_problem,
+            look_again=look_again,
+            writes_seconds=upsert_deadline_seconds + turns.MARGIN_SECONDS,
         )
         self.gate = gate.Gate(storage, self.tasks, self.closing, self.namespaces, circuit_open)
         self.turns = turns.Turns(
@@ -144,6 +157,29 @@ class Ledger:
         """A blocked task goes on, or ends if all its chunks were settled before it was blocked."""
         await self.tasks.resume(task_id)
         return await self.closing.heal(task_id)
+
+    async def refuse_whole(self, task_id: str, fence: int, refused: errors.Conflict) -> bool:
+        """The index refuses every record of a batch: block the task if it never took one of it.
+
+        Once: a task that is resumed after that has its rows rejected one by one, for then it is they.
+
+        Returns:
+            Whether it is blocked for this.
+        """
+        task = await self.tasks.get(task_id)
+        (so_far,) = await self.progress([task])
+        if so_far.indexed:
+            return False
+        first = table.Update(
+            items.task_key(task_id), set={"refused_fence": fence}, when=(table.Missing("refused_fence"),)
+        )
+        try:
+            await self._table.update(first)
+        except table.ConditionFailed as failed:
+            if failed.item is None or failed.item.get("refused_fence") != fence:
+                return False
+        await self.tasks.block(task_id, refused.reason, refused.message)
+        return True
 
     async def fail_chunk(self, task_id: str, chunk: int, fence: int, outcome: shards.Outcome) -> gate.Answer:
         """Settle a chunk by its header alone, if it may be; GO and SETTLED: it is settled now."""

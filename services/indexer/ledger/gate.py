@@ -8,6 +8,7 @@ import structlog
 from services.indexer.ledger import closing, items, lifecycle, namespaces, shards
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
+from services.runtime import errors
 
 log = structlog.get_logger()
 
@@ -30,7 +31,7 @@ class Gate:
         storage: The table.
         tasks: Blocks a task whose namespace refuses it.
         ends: Closes what a crashed settler left open.
-        claims: Claims namespaces.
+        claims: Says what namespaces hold, and claims them.
         circuit_open: Whether Pinecone is known not to take vectors now.
     """
 
@@ -53,15 +54,16 @@ class Gate:
         answer, task = await self._look(task_id, chunk, fence)
         if answer != Answer.GO or task is None:
             return answer
+        if (task.get("model"), task.get("dimension")) != (model, dimension):
+            known: dict[table.Path, table.Value] = {"model": model, "dimension": dimension}
+            await self._table.update(
+                table.Update(items.task_key(task_id), set=known, when=(table.Equals("kind", "task"),))
+            )
         try:
-            await self._namespaces.claim(task["namespace"], model, dimension)
-        except namespaces.NamespaceRefused as refused:
+            await self._namespaces.admit(task["namespace"], model, dimension)
+        except errors.Conflict as refused:
             blocked = await self._tasks.block(task_id, refused.reason, refused.message)
             return _answer(blocked, fence)
-        if task.get("model") != model:
-            await self._table.update(
-                table.Update(items.task_key(task_id), set={"model": model}, when=(table.Equals("kind", "task"),))
-            )
         return Answer.WAIT if self._circuit_open() else Answer.GO
 
     async def check_chunk(self, task_id: str, chunk: int, fence: int) -> Answer:
@@ -69,17 +71,33 @@ class Gate:
         answer, _ = await self._look(task_id, chunk, fence)
         return answer
 
-    async def check_write(self, task_id: str, fence: int) -> Answer:
-        """May this task write into the index now? GO, CANCELLED, BLOCKED or STALE."""
-        found = await self._table.get_many([items.task_key(task_id)], ("status", "fence"))
-        return _answer(found.get(task_id), fence)
+    async def check_write(self, task_id: str, fence: int, wanted: namespaces.Wanted | None = None) -> Answer:
+        """May this task write into the index now? GO, CANCELLED, BLOCKED or STALE.
+
+        Args:
+            task_id: The task.
+            fence: Of its turn.
+            wanted: What it writes: the namespace is claimed for that, or the task blocked since it holds another's.
+        """
+        keys = [items.task_key(task_id)]
+        if wanted is not None:
+            keys.append(self._namespaces.key(wanted.namespace))
+        found = await self._table.get_many(keys, ("status", "fence", "model", "dimension", "releasing"))
+        answer = _answer(found.get(task_id), fence)
+        if answer != Answer.GO or wanted is None:
+            return answer
+        try:
+            await self._namespaces.claim(wanted, found.get(keys[1]))
+        except namespaces.NamespaceRefused as refused:
+            return _answer(await self._tasks.block(task_id, refused.reason, refused.message), fence)
+        return answer
 
     async def _look(self, task_id: str, chunk: int, fence: int) -> tuple[Answer, table.Item | None]:
         name, number = str(chunk), items.shard_of(chunk)
         shard_key = items.shard_key(task_id, number)
         found = await self._table.get_many(
             [items.task_key(task_id), shard_key],
-            ("status", "fence", "namespace", "model", ("s", str(number)), ("c", name), "settled", "exp"),
+            ("status", "fence", "namespace", "model", "dimension", ("s", str(number)), ("c", name), "settled", "exp"),
         )
         task, shard = found.get(task_id), found.get(shard_key)
         if shard is not None and name in shard.get("c", {}):

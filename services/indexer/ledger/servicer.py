@@ -132,6 +132,8 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         held = await self._ledger.namespaces.holds(request.namespace)
         answer = ledger_pb2.CheckNamespaceResponse(index_dimension=await self._index_dimension())
         dimension = request.dimension or answer.index_dimension
+        if problem := self._ledger.namespaces.problem:
+            answer.problem = problem.message
         if held is not None:
             answer.model, answer.dimension = held.model, held.dimension
         if answer.index_dimension not in (0, dimension):

@@ -85,6 +85,10 @@ class IndexUnavailable(Exception):
         self.busy = busy
 
 
+class IndexExhausted(Exception):
+    """A quota of the plan is used up: no write is taken before a person acts, or the month ends. The index's words."""
+
+
 def runs(vectors: Sequence[Vector], most: int = UPSERT_VECTORS) -> Iterator[slice]:
     """Positions of at most `most` vectors each that fit one upsert, in order."""
     start, size = 0, 0

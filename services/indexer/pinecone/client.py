@@ -12,12 +12,20 @@ from typing import Any
 
 import pinecone
 import pinecone.errors
+import structlog
 
 from services.indexer import settings
+from services.indexer.pinecone import shape
 from services.runtime import errors, secrets
 
+log = structlog.get_logger()
+
+# Whoever cannot reach the index asks where it is now at most so often, together with all others.
+FIND_EVERY_SECONDS = 3.0
 # A look whether the index answers at all takes no longer.
 ANSWER_SECONDS = 2.0
+# Both name the default namespace.
+DEFAULT_NAMES = frozenset({"", "__default__"})
 # "[400] words (request_id: 1f)": how the SDK prints an error of the API.
 _SDK_FRAME = re.compile(r"^\[\d+\] | \(request_id: [^)]*\)$")
 
@@ -29,7 +37,9 @@ class Index:
     name: str
     # Where its data plane is: http://host:port (plaintext) or https://host.
     host: str
+    # 0 when it takes no vectors of ours: `problem` then says why, and what to do.
     dimension: int
+    problem: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +92,18 @@ class Pinecone:
         self._data: Any = None
         self._data_host = ""  # of the data plane's client
         self._opening = asyncio.Lock()
+        # A look at the control plane may take long, and what is known serves meanwhile.
+        self._looking = asyncio.Lock()
+        self._finding: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._finding is not None:
+            self._finding.cancel()
+            await asyncio.gather(self._finding, return_exceptions=True)
+        await self._close_clients()
+
+    async def _close_clients(self) -> None:
         if self._data is not None:
             await self._data.close()
         if self._client is not None:
@@ -94,15 +113,27 @@ class Pinecone:
         """A client with the key as it is now: the SDK holds the one that it was made with."""
         key = self._where.pinecone_api_key.get_secret_value()
         if self._client is None or key != self._key:
-            await self.close()
+            await self._close_clients()
             self._data, self._key = None, key
             self._client = pinecone.AsyncPinecone(api_key=key, host=self._where.pinecone_controller_host, timeout=10.0)
         return self._client
 
     @property
     def dimension(self) -> int:
-        """Values a vector of the index; 0 before it was described."""
+        """Values a vector of the index; 0 before it was described, or when there is a `problem`."""
         return self._index.dimension if self._index else 0
+
+    @property
+    def host(self) -> str:
+        """Where its data plane is, as far as is known; empty before it was described."""
+        return self._index.host if self._index else ""
+
+    @property
+    def problem(self) -> errors.Conflict | None:
+        """Why the index takes no vectors of ours, whatever is sent; None: it does, as far as is known."""
+        if self._index is None or not self._index.problem:
+            return None
+        return errors.Conflict(self._index.problem, reason="INDEX_UNUSABLE", metadata={"index": self._index.name})
 
     async def index(self) -> Index:
         """The configured index, described once.
@@ -110,36 +141,51 @@ class Pinecone:
         Raises:
             errors.Unavailable: It does not exist, or the control plane does not answer.
         """
-        async with self._opening:
-            if self._index is None:
-                self._index = await self._describe()
-            return self._index
+        if self._index is None:
+            async with self._looking:
+                if self._index is None:
+                    self._index = await self._describe()
+                    _tell(None, self._index)
+        return self._index
 
     async def ask_dimension(self) -> int:
         """Values a vector of the index, which is described first if it was not yet; raises as `index` does."""
         return (await self.index()).dimension
 
     async def look_again(self) -> None:
-        """Describe the index anew: it may have been made again with another dimension."""
+        """Describe the index anew: it may have been made again, of another kind or dimension, or moved."""
         asked_at = time.monotonic()
-        async with self._opening:
+        async with self._looking:
             if self._looked_at >= asked_at:  # one look that began since then is good for all that waited
                 return
             self._looked_at = time.monotonic()
             with contextlib.suppress(errors.Unavailable):  # what was known stays
-                self._index = await self._describe()
+                before, self._index = self._index, await self._describe()
+                _tell(before, self._index)
+
+    def find_anew(self) -> None:
+        """The index cannot be reached: begin to look where it is now, unless somebody did so a moment ago."""
+        busy = self._finding is not None and not self._finding.done()
+        if not busy and time.monotonic() - self._looked_at >= FIND_EVERY_SECONDS:
+            self._finding = asyncio.create_task(self.look_again())
 
     async def _describe(self) -> Index:
         name = self._where.pinecone_index_name
         try:
-            found = await (await self._opened()).indexes.describe(name)
+            async with self._opening:
+                client = await self._opened()
+            found = await client.indexes.describe(name)
         except pinecone.errors.NotFoundError as error:
             words = f"The index {name!r} does not exist; `vectorline init` creates it."
             raise errors.Unavailable(words, reason="INDEX_MISSING") from error
         except pinecone.errors.PineconeError as error:
             raise errors.Unavailable(f"Pinecone does not answer: {error}", reason="PINECONE_UNAVAILABLE") from error
+        if not found.host:
+            words = f"The index {name!r} is still being made: Pinecone names no host for it yet."
+            raise errors.Unavailable(words, reason="PINECONE_UNAVAILABLE")
+        kind = shape.of(found)
         host = data_plane_url(str(found.host), self._where.pinecone_controller_host)
-        return Index(name=name, host=host, dimension=int(found.dimension or 0))
+        return Index(name=name, host=host, dimension=kind.dimension, problem=kind.problem)
 
     async def data_plane(self) -> tuple[Any, str]:
         """The SDK's client of the index, and the key that it was opened with.
@@ -171,6 +217,22 @@ class Pinecone:
             return False
         return True
 
+    async def count(self, namespace: str) -> int:
+        """Vectors in a namespace, as the index says at this moment; it may be some seconds behind its writes.
+
+        Raises:
+            errors.Unavailable: Pinecone does not answer.
+        """
+        data, key = await self.data_plane()
+        try:
+            stats = await data.describe_index_stats()
+        except pinecone.errors.PineconeError as error:
+            if getattr(error, "status_code", 0) in {401, 403}:
+                await self.renew_key(key)
+            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+        names = {namespace} | (DEFAULT_NAMES if namespace in DEFAULT_NAMES else set())
+        return sum(found.vector_count for name, found in stats.namespaces.items() if name in names)
+
     async def renew_key(self, refused: str) -> None:
         """The key was refused: who asks again sends the new one, if there is one."""
         await secrets.renewed(self._where.pinecone_api_key, refused)
@@ -200,6 +262,23 @@ class Pinecone:
         except pinecone.errors.PineconeError as error:
             raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
         return [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
+
+
+def _tell(before: Index | None, now: Index) -> None:
+    """Say in the log what has become of the index."""
+    if before == now:
+        return
+    if now.problem:
+        log.error(now.problem, action="index_unusable", index=now.name)
+    elif before is not None:
+        log.warning(
+            "The index is another one now, or elsewhere; vectors go there.",
+            action="index_changed",
+            index=now.name,
+            host=now.host,
+            dimension=now.dimension,
+            before=f"{before.host} ({before.dimension or 'no'} values a vector)",
+        )
 
 
 def _refusal(error: Exception, metadata_filter: Mapping[str, Any] | None) -> errors.InvalidArgument:

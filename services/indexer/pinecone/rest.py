@@ -11,12 +11,14 @@ import pinecone.errors
 from google.protobuf import json_format, struct_pb2
 
 from services.indexer.pinecone import batch as batches
-from services.indexer.pinecone import client
+from services.indexer.pinecone import client, quota
 from services.runtime import errors
 
 REFUSED_STATUSES = frozenset({400, 413, 422})
 KEY_REFUSED_STATUSES = frozenset({401, 403})
 BUSY_STATUSES = frozenset({429, 504})
+PAYMENT_REQUIRED = 402
+QUOTA_STATUSES = frozenset({403, 412, 429})
 
 
 class Rest:
@@ -45,6 +47,8 @@ class Rest:
             raise batches.IndexRefused(str(error)[:300]) from error
         except pinecone.errors.PineconeError as error:
             words, status = str(error)[:300], getattr(error, "status_code", 0)
+            if status == PAYMENT_REQUIRED or (status in QUOTA_STATUSES and quota.stays(words)):
+                raise batches.IndexExhausted(words) from error
             if status in REFUSED_STATUSES:
                 raise batches.IndexRefused(words) from error
             if status in KEY_REFUSED_STATUSES:

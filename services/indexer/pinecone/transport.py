@@ -23,6 +23,7 @@ class Way(Protocol):
 
         Raises:
             batches.IndexRefused: The content is refused.
+            batches.IndexExhausted: A quota of the plan is used up.
             batches.IndexUnavailable: Anything else.
         """
 
@@ -52,13 +53,19 @@ class Transport:
         """By which way to send at this moment."""
         return self._wire if await self._by_wire() else self._rest
 
+    def find_anew(self) -> None:
+        """The index does not answer: it may have been moved, or made anew elsewhere."""
+        self._index.find_anew()
+
     async def compare(self, vector: batches.Vector) -> None:
-        """An index that was made anew with another dimension refuses everything: that is no row's fault.
+        """An index that was made anew, of another kind or dimension, refuses everything: that is no row's fault.
 
         Raises:
             batches.IndexUnavailable: It was. The gate, asked before the next try, blocks the task and says why.
         """
         await self._index.look_again()
+        if problem := self._index.problem:
+            raise batches.IndexUnavailable(problem.message)
         made, held = len(vector.values) // batches.BYTES_A_FLOAT, self._index.dimension
         if held and held != made:
             raise batches.IndexUnavailable(f"The index has {held} values a vector, not {made}.")

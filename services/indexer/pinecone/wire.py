@@ -13,27 +13,37 @@ import pydantic
 from vectorline.v1 import pinecone_pb2
 
 from services.indexer.pinecone import batch as batches
-from services.indexer.pinecone import client
+from services.indexer.pinecone import client, quota
 from services.runtime import channels, failpoints, secrets
 
 METHOD = "/VectorService/Upsert"
-API_VERSION = "2025-10"
+API_VERSION = "2026-07"  # as the SDK's; https://docs.pinecone.io/reference/api/versioning: served for a year at least
 
 REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
 KEY_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 BUSY = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
+# Which may be a plan's quota: HTTP's 402, 403, 412 and 429.
+QUOTAS = frozenset(
+    {
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+    }
+)
 
 Call = Callable[..., Awaitable[pinecone_pb2.PineconeUpsertResponse]]
 
 
 class Wire:
-    """One channel to the index's data plane."""
+    """One channel to the index's data plane, wherever the index is said to be at the moment."""
 
     def __init__(self, index: client.Pinecone, api_key: pydantic.SecretStr, deadline_seconds: float) -> None:
         self._index = index
         self._key = api_key
         self._deadline_seconds = deadline_seconds
+        self._host = ""  # that was dialled
         self._channel: grpc.aio.Channel | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._call: Call | None = None
         self._opening = asyncio.Lock()
         self._unserved = False
@@ -44,6 +54,7 @@ class Wire:
         """Close the connection."""
         if self._channel is not None:
             await self._channel.close()
+        await asyncio.gather(*self._closing)
 
     async def connected(self, seconds: float) -> bool:
         """Whether a server that speaks gRPC is there; waits for the first word on it, `seconds` at most.
@@ -64,7 +75,7 @@ class Wire:
 
     async def upsert(self, batch: batches.Batch) -> int:
         """See `transport.Way`."""
-        call = self._call or await self._open()
+        call = self._call if self._call is not None and self._host == self._index.host else await self._open()
         key = self._key.get_secret_value()
         metadata = (("api-key", key), ("x-pinecone-api-version", API_VERSION))
         try:
@@ -81,6 +92,9 @@ class Wire:
     def _sort(self, error: grpc.aio.AioRpcError) -> NoReturn:
         """What is to be done about a failed call."""
         words = (error.details() or error.code().name)[:300]
+        if error.code() in QUOTAS and quota.stays(words):
+            self.proved = True
+            raise batches.IndexExhausted(words) from error
         if error.code() in REFUSED:
             self.proved = True
             raise batches.IndexRefused(words) from error
@@ -91,14 +105,24 @@ class Wire:
 
     async def _open(self) -> Call:
         async with self._opening:  # or two that come first would open a channel each
-            if self._call is None:
-                self._channel = _channel((await self._index.index()).host)
+            host = (await self._index.index()).host
+            if self._call is None or self._host != host:
+                self._leave()
+                self._host, self._channel = host, _channel(host)
                 self._call = self._channel.unary_unary(
                     METHOD,
                     request_serializer=None,
                     response_deserializer=pinecone_pb2.PineconeUpsertResponse.FromString,
                 )
             return self._call
+
+    def _leave(self) -> None:
+        """The index is elsewhere now; upserts under way may end where they began."""
+        if self._channel is not None:
+            closing = asyncio.create_task(self._channel.close(self._deadline_seconds))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        self._unserved = self.proved = False
 
 
 def _channel(url: str) -> grpc.aio.Channel:

@@ -3,6 +3,9 @@
 Nothing settles on hope: an upsert counts when Pinecone says how many it wrote.
 """
 
+import asyncio
+import time
+import weakref
 from collections.abc import Awaitable, Callable
 
 import prometheus_client
@@ -10,13 +13,19 @@ import structlog
 import tenacity
 
 from services.indexer.pinecone import concurrency, transport
-from services.indexer.pinecone.batch import UPSERT_VECTORS, Batch, IndexRefused, IndexUnavailable
-from services.runtime import breaker
+from services.indexer.pinecone.batch import UPSERT_VECTORS, Batch, IndexExhausted, IndexRefused, IndexUnavailable
+from services.runtime import breaker, errors
 
 log = structlog.get_logger()
 
 UPSERTS = prometheus_client.Counter("vectorline_pinecone_upserts", "Upserts to Pinecone.", ["outcome"])
 SECONDS = prometheus_client.Histogram("vectorline_pinecone_seconds", "Seconds an upsert took.")
+
+# After a refusal for a quota nothing is bought for any task for so long. Each task asks once a second, so all that
+# have something in hand hear of it; one that a person resumes after the quota was raised does not wait long.
+EXHAUSTED_SECONDS = 10.0
+# Records of a refused batch that are tried singly at once, until one is taken.
+SINGLY = 4
 
 Check = Callable[[], Awaitable[None]]
 
@@ -29,6 +38,16 @@ class Upserts:
         self._transport = transport
         self._limiter = concurrency.AdaptiveLimiter()
         self.circuit = breaker.Breaker("pinecone")
+        # By namespace; held while a refused batch is looked through and no record of it was taken yet.
+        self._doubting: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._exhausted: tuple[str, float] | None = None
+
+    @property
+    def exhausted(self) -> errors.Conflict | None:
+        """That Pinecone takes no writes since a quota of the plan is used up; None: that was not said lately."""
+        if self._exhausted is None or time.monotonic() - self._exhausted[1] > EXHAUSTED_SECONDS:
+            return None
+        return quota_used(self._exhausted[0])
 
     async def write(self, batch: Batch, check: Check) -> dict[int, str]:
         """Write a batch; `check` is asked before each try and may raise to stop.
@@ -37,6 +56,7 @@ class Upserts:
             Refused records: position in the batch to the index's words. All others are written.
 
         Raises:
+            IndexExhausted: Not written; no write is taken before a person acts.
             IndexUnavailable: Not written (or not known to be) after the retries; to be sent again later.
         """
         try:
@@ -44,25 +64,62 @@ class Upserts:
         except IndexRefused as refusal:
             # Before and after, not at each row: a look costs a call to the control plane.
             await self._transport.compare(batch.vectors[0])
-            refused = await self._bisect(batch, check, refusal)
+            refused = await self._look_through(batch, check, refusal)
             if len(batch) > 1:
                 await self._transport.compare(batch.vectors[0])
             return refused
         return {}
 
-    async def _bisect(self, batch: Batch, check: Check, refusal: IndexRefused) -> dict[int, str]:
-        """Write all but the records that a refused batch was refused for; see `write`."""
+    async def _look_through(self, batch: Batch, check: Check, refusal: IndexRefused) -> dict[int, str]:
+        """Write all but the records that a refused batch was refused for; see `write`.
+
+        First one by one until a record is taken: where none ever is, bisecting would cost twice the upserts. Other
+        batches of the namespace wait for that, since they would be refused alike; once the index takes something,
+        the rest is bisected beside them.
+        """
         if len(batch) == 1:
             return {0: str(refusal)}
+        lock = self._doubting.setdefault(batch.namespace, asyncio.Lock())
+        refused: dict[int, str] = {}
+        tried = 0
+        async with lock:
+            while tried < len(batch) and len(refused) == tried:
+                places = range(tried, min(tried + SINGLY, len(batch)))
+                singles = (self._write_one(batch.part(at, at + 1), check) for at in places)
+                answers = await asyncio.gather(*singles, return_exceptions=True)  # none may go on alone
+                for at, answer in zip(places, answers, strict=True):
+                    if isinstance(answer, BaseException):
+                        raise answer
+                    if answer is not None:
+                        refused[at] = answer
+                tried = places.stop
+        if tried < len(batch):
+            found = await self._write_rest(batch.part(tried, len(batch)), check)
+            refused |= {tried + position: words for position, words in found.items()}
+        return refused
+
+    async def _write_one(self, single: Batch, check: Check) -> str | None:
+        """Write one record; the index's words if it is refused."""
+        try:
+            await self._write_all(single, check)
+        except IndexRefused as refusal:
+            return str(refusal)
+        return None
+
+    async def _write_rest(self, batch: Batch, check: Check) -> dict[int, str]:
+        """Write a batch that may hold refused records, by halves."""
+        try:
+            await self._write_all(batch, check)
+        except IndexRefused as refusal:
+            if len(batch) == 1:
+                return {0: str(refusal)}
+        else:
+            return {}
         middle = len(batch) // 2
         refused: dict[int, str] = {}
         for start, end in ((0, middle), (middle, len(batch))):
-            half = batch.part(start, end)
-            try:
-                await self._write_all(half, check)
-            except IndexRefused as again:
-                found = await self._bisect(half, check, again)
-                refused |= {start + position: words for position, words in found.items()}
+            found = await self._write_rest(batch.part(start, end), check)
+            refused |= {start + position: words for position, words in found.items()}
         return refused
 
     async def _write_all(self, batch: Batch, check: Check) -> None:
@@ -91,14 +148,31 @@ class Upserts:
             UPSERTS.labels("refused").inc()
             self.circuit.succeed()
             raise
+        except IndexExhausted as error:
+            UPSERTS.labels("exhausted").inc()
+            self.circuit.succeed()
+            self._exhausted = (str(error), time.monotonic())
+            log.warning("Pinecone takes no writes: a quota is used up.", action="index_exhausted", error=str(error))
+            raise
         except IndexUnavailable as error:
             UPSERTS.labels("failed").inc()
             if error.busy:
                 slot.push_back()
             self.circuit.fail()
             log.warning("Pinecone did not take a batch.", action="upsert_failed", error=str(error))
+            if self.circuit.open:
+                self._transport.find_anew()
             raise
         UPSERTS.labels("written").inc()
         slot.succeed()
         self.circuit.succeed()
         return written
+
+
+def quota_used(words: str) -> errors.Conflict:
+    """What the task is told of a quota that is used up."""
+    message = (
+        f"Pinecone refuses every write: {words} Nothing more is bought. When that is put right (a higher plan, records "
+        f"deleted, or the next month), retry the task: it goes on where it stands."
+    )
+    return errors.Conflict(message, reason="INDEX_QUOTA_EXCEEDED")
