@@ -48,7 +48,7 @@ class Owned(memory_store.MemoryStore):
     async def ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool = True) -> bool:
         acked = await super().ack(consumer, claim, header, settled=settled)
         self._check("ack", consumer, claim, owned=acked)
-        if acked:
+        if acked and settled:
             self.acked.add((header.task_id, header.chunk))
         return acked
 
