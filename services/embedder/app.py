@@ -22,6 +22,7 @@ from services.runtime import background, channels, health, lateness, server, tls
 from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates
 from services.valkey import settings as valkey_settings
+from services.valkey import tokens as tokens_of_keys
 
 log = structlog.get_logger()
 
@@ -75,6 +76,8 @@ async def application(
         )
         queue = valkey_store.ValkeyStore(client, _timing(work))
         chunks = consumer.Consumer(queue, slots=work.max_workers)
+        bought = tokens_of_keys.ValkeyTokens(client)
+        stack.push_async_callback(bought.flush)
         late = lateness.Lateness()
         wanted = concurrency.Concurrency(work.max_workers, lambda: late.seconds)
         workers = worker.Worker(
@@ -85,6 +88,8 @@ async def application(
             model=embedding.openai_model,
             dimension=source.dimension,
             count=counting.where_needed,
+            exact=counting.exact,
+            spent=bought.spent,
         )
         consumption = consuming.Consuming(chunks, workers, batcher, wanted)
         probe = account.Account(limiter, source, indexer, work.probe_seconds)
@@ -95,6 +100,7 @@ async def application(
             "account": probe.run,
             "touch": lambda: _touch(limiter),
             "lateness": late.run,
+            "tokens": bought.run,
             "gauges": gauges.Gauges(overview, limiter).run,
         }
         for name, loop in loops.items():
@@ -122,6 +128,7 @@ async def application(
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
             rate=rate,
+            tokens=bought,
         )
 
         def register(grpc_server: grpc.aio.Server) -> None:
