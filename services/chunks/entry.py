@@ -35,6 +35,7 @@ class Header:
         priority: The task's lane: high, normal or low.
         traceparent: W3C trace context, empty for none.
         payload_bytes: Size of the payload once unpacked; set by publishing.
+        client: The key id that its tokens are counted for; empty for nobody.
         schema_version: Of this header and of the payload.
     """
 
@@ -48,6 +49,7 @@ class Header:
     priority: keys.Lane = keys.Lane.NORMAL
     traceparent: str = ""
     payload_bytes: int = 0
+    client: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -81,6 +83,7 @@ class Header:
                 priority=keys.Lane(fields[b"priority"].decode()),
                 traceparent=fields[b"traceparent"].decode(),
                 payload_bytes=int(fields[b"payload_bytes"]),
+                client=fields.get(b"client", b"").decode(),  # the version before had none
                 schema_version=version,
             )
         except (KeyError, ValueError) as error:

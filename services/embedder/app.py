@@ -23,6 +23,7 @@ from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates
 from services.valkey import health as valkey_health
 from services.valkey import settings as valkey_settings
+from services.valkey import tokens as tokens_of_keys
 
 log = structlog.get_logger()
 
@@ -78,6 +79,8 @@ async def application(
             known=known,
         )
         chunks = consumer.Consumer(queue, slots=work.max_workers)
+        bought = tokens_of_keys.ValkeyTokens(client)
+        stack.push_async_callback(bought.flush)
         late = lateness.Lateness()
         wanted = concurrency.Concurrency(work.max_workers, lambda: late.seconds)
         workers = worker.Worker(
@@ -88,6 +91,8 @@ async def application(
             model=embedding.openai_model,
             dimension=source.dimension,
             count=counting.where_needed,
+            exact=counting.exact,
+            spent=bought.spent,
         )
         consumption = consuming.Consuming(chunks, workers, batcher, wanted)
         probe = account.Account(limiter, source, indexer, work.probe_seconds)
@@ -98,6 +103,7 @@ async def application(
             "account": probe.run,
             "touch": lambda: _touch(limiter),
             "lateness": late.run,
+            "tokens": bought.run,
             "gauges": gauges.Gauges(seen).run,
         }
         for name, loop in loops.items():
@@ -125,6 +131,7 @@ async def application(
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
             rate=rate,
+            tokens=bought,
         )
 
         def register(grpc_server: grpc.aio.Server) -> None:

@@ -9,7 +9,7 @@ from services.embedder import indexer_client
 from services.embedder.buying import interactive
 from services.embedder.views import health as health_view
 from services.embedder.views import monitoring
-from services.runtime import errors, identity, index_names, key_rates
+from services.runtime import errors, identity, index_names, key_rates, key_tokens
 from services.runtime.interceptors.around import Context
 
 MOST_MATCHES = 1_000
@@ -29,6 +29,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         model: str,
         default_namespace: str,
         rate: key_rates.Rate,
+        tokens: key_tokens.Tokens,
     ) -> None:
         self._embeddings = embeddings
         self._indexer = indexer
@@ -37,6 +38,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._model = model
         self._default_namespace = default_namespace
         self._rate = rate
+        self._tokens = tokens
 
     async def Embed(self, request: embedder_pb2.EmbedRequest, context: Context) -> embedder_pb2.EmbedResponse:
         """Embed texts at search priority, for the line's own services."""
@@ -61,8 +63,11 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             raise errors.InvalidArgument("The search is not possible as asked.", violations=tuple(violations))
         namespace = request.namespace or self._default_namespace
         identity.require(namespace=namespace)
+        await key_tokens.check(self._tokens)
         await self._count_search()
-        vectors, _ = await self._embeddings.embed([request.text], cost)
+        vectors, cost = await self._embeddings.embed([request.text], cost)
+        if identity.current().limits.tokens_per_day:
+            self._tokens.spent(identity.current().key_id, cost)
         matches = await self._indexer.query(
             vectors[0],
             namespace=namespace,

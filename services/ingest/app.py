@@ -21,7 +21,7 @@ from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
 from services.runtime import aws, channels, health, secrets, server, tls
 from services.runtime import settings as runtime_settings
-from services.valkey import connection, rates
+from services.valkey import connection, rates, tokens
 from services.valkey import health as valkey_health
 from services.valkey import settings as valkey_settings
 
@@ -137,6 +137,7 @@ async def application(
             asked=asked,
             estimates=estimating,
             rereads=rereads,
+            tokens=tokens.ValkeyTokens(client),
         )
 
         def register(grpc_server: grpc.aio.Server) -> None:

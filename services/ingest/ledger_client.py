@@ -202,9 +202,11 @@ def _limits(client: str) -> ledger_pb2.CallerLimits | None:
     """The caller's limits; those of an admin who acts for another client are not the client's."""
     caller = identity.current()
     limits = caller.limits
-    if caller.key_id != client or not (limits.open_tasks or limits.rows_per_day):
+    if caller.key_id != client or not (limits.open_tasks or limits.rows_per_day or limits.tokens_per_day):
         return None
-    return ledger_pb2.CallerLimits(open_tasks=limits.open_tasks, rows_per_day=limits.rows_per_day)
+    return ledger_pb2.CallerLimits(
+        open_tasks=limits.open_tasks, rows_per_day=limits.rows_per_day, tokens_per_day=limits.tokens_per_day
+    )
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from services.ingest.request import body, filename, options
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
 from services.ingest.splitting import task_source
-from services.runtime import errors, failpoints, identity
+from services.runtime import errors, failpoints, identity, key_tokens
 from services.runtime.interceptors.around import Context
 
 FORMATS = ("", "csv", "jsonl")
@@ -48,6 +48,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         defaults: options.Defaults,
         asked: metabase_export.Questions,
         estimates: estimator.Estimator,
+        tokens: key_tokens.Tokens,
         rereads: threads.Pool | None = None,
     ) -> None:
         self._ledger = ledger
@@ -58,11 +59,13 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._defaults = defaults
         self._questions = asked
         self._estimates = estimates
+        self._tokens = tokens
         self._rereads = rereads or threads.Pool()
 
     async def Process(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Store a task over a source that is somewhere already."""
         chosen = self._checked(request, context)
+        await key_tokens.check(self._tokens)
         pinned = await self._uploaded(chosen)
         failpoints.hit("ingest.before_create")
         record = await self._ledger.create(identity.current().key_id, chosen.to_request(), pinned)
@@ -86,6 +89,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         received = body.of(first.body.content_type)
         chosen = self._upload_options(first, upload_id, context)
         if not first.estimate:
+            await key_tokens.check(self._tokens)
             await self._ledger.admit(caller, chosen.request_id)  # before more of the body is read
         upload = self._uploads.begin(upload_id, filename.safe(name), caller)
         try:
@@ -151,6 +155,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """Go on with a blocked task, or store a new one over the rejected rows of a finished one."""
         record = await self._visible(request.task_id)
         self._require(record.request)
+        await key_tokens.check(self._tokens)
         if record.status == ledger_client.BLOCKED:
             return await self._accepted(await self._ledger.resume(record.task_id), context, "The task goes on.")
         if record.status not in ledger_client.TERMINAL:

@@ -16,12 +16,16 @@ class KeyAllowance:
         searches_per_second: Searches, over all replicas that share a Valkey.
         open_tasks: Tasks at once that are neither terminal nor blocked.
         rows_per_day: Rows of sources scanned in a day (UTC).
+        tokens_per_day: Tokens bought in a day (UTC), for searches and loads.
+        watches: Watches at once, in each indexer.
     """
 
     requests_per_second: float = 0.0
     open_tasks: int = 0
     rows_per_day: int = 0
     searches_per_second: float = 0.0
+    tokens_per_day: int = 0
+    watches: int = 0
 
 
 UNLIMITED = KeyAllowance()

@@ -4,7 +4,8 @@ API_KEYS is a JSON list, the path of a file that holds one, or the ARN of a secr
 secret counts without a restart. An entry:
 
     {"id": "nightly", "hash": "<64 hex digits>", "scopes": ["ingest", "read"], "expires": "2027-01-01T00:00:00Z",
-     "limits": {"requests_per_second": 10, "searches_per_second": 5, "open_tasks": 3, "rows_per_day": 1000000},
+     "limits": {"requests_per_second": 10, "searches_per_second": 5, "open_tasks": 3, "rows_per_day": 1000000,
+                "tokens_per_day": 50000000, "watches": 20},
      "allow": {"namespaces": ["ann-*"], "questions": [232], "sources": ["exports/ann/*", "metabase"]}}
 
 * `hash` is HMAC-SHA256 of the secret under API_KEY_PEPPER: the list alone lets nobody in. ``vectorline config
@@ -75,6 +76,8 @@ class _Limits(_Part):
     open_tasks: Annotated[int, pydantic.Field(ge=0, le=1000)] = 0
     rows_per_day: Annotated[int, pydantic.Field(ge=0, le=10**15)] = 0
     searches_per_second: Annotated[float, pydantic.Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    tokens_per_day: Annotated[int, pydantic.Field(ge=0, le=10**15)] = 0
+    watches: Annotated[int, pydantic.Field(ge=0, le=10_000)] = 0
 
 
 # A list that is empty takes nothing, which is a way to say so.

@@ -11,4 +11,5 @@ Where to look:
     scripts     loads Lua files, each of which says its flags
     errors      which of the client library's errors mean "not now"
     rates       requests a second of one API key, counted for all replicas together
+    tokens      tokens bought for one API key in a day, likewise
 """

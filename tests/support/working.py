@@ -11,6 +11,7 @@ from services.chunks import consumer, memory_store, settings
 from services.embedder.buying import packing, tokens
 from services.embedder.working import concurrency, consuming, worker
 from tests.support import buying, chunks, embeddings
+from tests.support.key_tokens import LocalTokens
 
 TEXTS = ["one", "two", "three"]
 
@@ -26,6 +27,7 @@ class Embedder:
         self.queue = memory_store.MemoryStore(settings.Timing(task_timeout_seconds=timeout), limits)
         self.consumer = consumer.Consumer(self.queue, slots=slots)
         self.late_seconds = 0.0
+        self.spent = LocalTokens()
         self.concurrency = concurrency.Concurrency(slots, lambda: self.late_seconds)
         self.worker = worker.Worker(
             self.consumer,
@@ -35,15 +37,17 @@ class Embedder:
             model="m",
             dimension=embeddings.DIMENSION,
             count=tokens.bound,
+            exact=tokens.count,
+            spent=self.spent.spent,
         )
         self.consuming = consuming.Consuming(self.consumer, self.worker, shared.batcher, self.concurrency)
 
-    async def publish(self, texts: Sequence[str] = TEXTS, rejects: int = 0, count: int = 1) -> str:
+    async def publish(self, texts: Sequence[str] = TEXTS, rejects: int = 0, count: int = 1, *, client: str = "") -> str:
         header = chunks.header
 
         def sized(task_id: str, chunk: int, *rest: Any) -> Any:
             found = header(task_id, chunk, *rest)
-            return type(found)(**{**vars(found), "rows": len(texts) + rejects, "rejected": rejects})
+            return type(found)(**{**vars(found), "rows": len(texts) + rejects, "rejected": rejects, "client": client})
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(chunks, "header", sized)

@@ -68,6 +68,8 @@ class PendingBatch:
         self.refusals: dict[int, Refusal] = {}
         self.on_progress = on_progress
         self.first = first
+        # Of the texts that have a vector.
+        self.bought_tokens = 0
         # The quota held up a request for any of its texts, or would have taken more with it.
         self.rationed = False
         self._placed_at = self._finished_at = 0.0
@@ -153,6 +155,7 @@ class PendingBatch:
         """A vector came."""
         if self.vectors[index] is None and index not in self.refusals:
             self.vectors[index] = vector
+            self.bought_tokens += self.tokens[index]
             self._settle_one()
 
     def refuse(self, index: int, words: str, reason: str = REFUSED) -> None:

@@ -62,6 +62,8 @@ class Worker:
         model: str,
         dimension: int,
         count: Callable[[Sequence[str]], list[int]],
+        exact: Callable[[Sequence[str]], list[int]] | None = None,
+        spent: Callable[[str, int], None] | None = None,
     ) -> None:
         self._consumer = consumer
         self._indexer = indexer
@@ -70,6 +72,8 @@ class Worker:
         self._model = model
         self.dimension = dimension
         self._count = count
+        self._exact = exact or count
+        self._spent = spent
         self._batches: set[PendingBatch] = set()
         self._draining = False
 
@@ -158,7 +162,9 @@ class Worker:
         began = _now()
         with self._batcher.arriving():
             content = await self._decode(delivery)
-            counts = await PACK.during(stages.to_thread(self._count, content.texts))
+            # What is charged to somebody is counted, not bounded.
+            counter = self._exact if delivery.header.client else self._count
+            counts = await PACK.during(stages.to_thread(counter, content.texts))
             # A task's first chunks went before others in the queue; here they would wait behind them again.
             first = delivery.header.lane is keys.Lane.FIRST
             batch = PendingBatch(content.texts, counts, delivery.progress, first=first)
@@ -187,6 +193,8 @@ class Worker:
         try:
             yield
         finally:
+            if self._spent is not None and delivery.header.client:
+                self._spent(delivery.header.client, batch.bought_tokens)
             self._batcher.withdraw(batch)
             self._batches.discard(batch)
             for guard in guards:

@@ -136,6 +136,8 @@ class Creation:
             optional |= {"parent_task_id": new.parent_task_id, "recency": new.recency}
         if new.limits.rows_per_day:
             optional["rows_per_day"] = new.limits.rows_per_day
+        if new.limits.tokens_per_day:
+            optional["tokens_per_day"] = new.limits.tokens_per_day
         token = uuid.uuid4().hex
         return {
             table.KEY: task_id,

@@ -8,8 +8,8 @@ rows of its parent are), sealed, chunks_total, shards_total, shards_opened, shar
 (settled chunks by rolled-up shard; before: the shard's sums), and of those shards together indexed, skipped, failed,
 chunks_failed, settled_at and failed:<reason>; wait and wait_at: why its driver waits, and since when.
 
-Of a key with limits a task also has rows_per_day, and rows_day when its rows are counted; slots: n, t (since when, by
-task); rows: rows (of a client and a day).
+Of a key with limits a task also has tokens_per_day, rows_per_day, and rows_day when its rows are counted; slots: n, t
+(since when, by task); rows: rows (of a client and a day).
 
 index: says that every task of the table is in the index of clients.
 

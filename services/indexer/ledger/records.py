@@ -25,6 +25,7 @@ def record(item: table.Item, *, existed: bool = False) -> ledger_pb2.TaskRecord:
         error_reason=item.get("error_reason", ""),
         error=item.get("error", ""),
         existed=existed,
+        metered="tokens_per_day" in item,
     )
     for reason, rows in progress.rolled_up(item).reasons.items():
         message.rejected[reason] = rows
@@ -69,7 +70,9 @@ def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
 
 def limits(message: ledger_pb2.CallerLimits) -> identity.KeyAllowance:
     """What a key may use of the ledger."""
-    return identity.KeyAllowance(open_tasks=message.open_tasks, rows_per_day=message.rows_per_day)
+    return identity.KeyAllowance(
+        open_tasks=message.open_tasks, rows_per_day=message.rows_per_day, tokens_per_day=message.tokens_per_day
+    )
 
 
 def scan(message: ledger_pb2.EndScanRequest) -> lifecycle.Scan:

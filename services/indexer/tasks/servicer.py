@@ -91,7 +91,7 @@ class TaskServicer:
         context: Context,
     ) -> AsyncIterator[task_pb2.Task]:
         caller = identity.current()
-        with self._watches.counted(caller.key_id, most_watches(caller)):
+        with self._watches.counted(caller.key_id, caller.limits.watches):
             following = self._watches.follow(request.task_id, lambda item: _may_see(caller, item))
             async with contextlib.aclosing(following) as told:
                 async for task in told:
@@ -154,11 +154,6 @@ class TaskServicer:
             messages.message(task, count, now=now, stalled=since, stalled_reason=reasons.get(task[table.KEY], ""))
             for task, count, since in zip(found, counts, stalled, strict=True)
         ]
-
-
-def most_watches(caller: identity.Caller) -> int:
-    """Watches that a caller may have at once in this process; 0: as many as it likes."""
-    return int(getattr(caller.limits, "watches", 0))
 
 
 def _may_see(caller: identity.Caller, task: table.Item) -> bool:

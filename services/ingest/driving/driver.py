@@ -273,6 +273,7 @@ class Driver:
             rejected=chunk.rejected,
             fence=fence,
             priority=keys.Lane(record.request.priority),
+            client=record.client if record.metered else "",
         )
         publishing = PUBLISH.during(self._publisher.publish_waiting(header, chunk.payload, lease.token))
         outcome = await stand.during(publishing)

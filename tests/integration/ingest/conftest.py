@@ -25,6 +25,7 @@ from services.runtime import identity
 from services.runtime.interceptors import failures
 from tests.support import aws as aws_server
 from tests.support import ledgers
+from tests.support.key_tokens import LocalTokens
 
 BUCKET = "vectorline"
 ANN = identity.Caller("ann", frozenset({"read", "ingest"}))
@@ -103,6 +104,7 @@ class Api:
     drives: Drives
     line: ledgers.Line
     local: pathlib.Path
+    tokens: LocalTokens
 
     async def upload(self, content: bytes, *, key: str = "", **options: Any) -> ingest_pb2.ProcessResponse:
         async def parts() -> AsyncIterator[ingest_pb2.UploadRequest]:
@@ -131,6 +133,7 @@ async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path)
         terms = estimate.Terms("small", 3, {"small": 0.02}, requests_per_second=1.0, tokens_per_minute=0.0)
         estimates = estimator.Estimator(find, asked, ledger, terms=terms, seconds=30.0, scratch=None)
         driven: Any = drives
+        tokens = LocalTokens()
         ours = servicer.IngestServicer(
             ledger,
             find=find,
@@ -140,11 +143,12 @@ async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path)
             defaults=options.Defaults(),
             asked=asked,
             estimates=estimates,
+            tokens=tokens,
         )
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(ours, server)
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_servicer.LedgerServicer(line.book, store), server)
         await server.start()
-        yield Api(ingest_pb2_grpc.IngestServiceStub(channel), door, drives, line, local)
+        yield Api(ingest_pb2_grpc.IngestServiceStub(channel), door, drives, line, local, tokens)
         await server.stop(None)
 
 

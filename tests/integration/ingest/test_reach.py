@@ -102,3 +102,23 @@ async def test_the_own_bucket_may_be_named_in_both_ways(s3: Any, api: Api) -> No
 
     assert await refused_by(of_process, api, s3_key="s3://vectorline/exports/a.csv") == ""
     assert await refused_by(of_process, api, s3_key="s3://vectorline/other/a.csv") == "sources"
+
+
+@pytest.mark.parametrize("method", CALLS)
+async def test_without_tokens_left_for_the_day_nothing_more_is_bought(s3: Any, api: Api, method: str) -> None:
+    """An estimate spends nothing."""
+    allowance = identity.KeyAllowance(tokens_per_day=10)
+    api.door.caller = identity.Caller(ANN.key_id, frozenset({"ingest", "read"}), limits=allowance)
+    api.tokens.spent(ANN.key_id, 9)
+    assert "TOKENS_QUOTA_EXCEEDED" not in await said_of(CALLS[method], api)
+    api.tokens.spent(ANN.key_id, 1)
+    assert ("TOKENS_QUOTA_EXCEEDED" in await said_of(CALLS[method], api)) == (method != "Estimate")
+
+
+async def said_of(call: Callable[..., Awaitable[None]], api: Api) -> str:
+    """All that a refusal says; empty: the call went well."""
+    try:
+        await call(api, namespace="mine", question_id=7, s3_key="exports/a.csv")
+    except grpc.aio.AioRpcError as error:
+        return f"{error.code()} {error.trailing_metadata()}"
+    return ""

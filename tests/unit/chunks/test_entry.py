@@ -27,12 +27,20 @@ numbers = st.integers(0, 2**53)
         priority=st.sampled_from(keys.Lane),
         traceparent=st.text().filter(lambda text: text.isprintable()),
         payload_bytes=numbers,
+        client=st.text().filter(lambda text: text.isprintable()),
     )
 )
 def test_a_header_is_read_as_it_was_written(header: entry.Header) -> None:
     fields = {name.encode(): value.encode() for name, value in header.to_fields().items()}
     assert entry.Header.from_fields(fields) == header
     assert entry.Header.from_fields({**fields, b"added_later": b"1"}) == header
+
+
+def test_a_header_of_before_there_were_clients_is_nobodys() -> None:
+    fields = {name.encode(): value.encode() for name, value in chunks.header("t", 1).to_fields().items()}
+    del fields[b"client"]
+
+    assert entry.Header.from_fields(fields).client == ""
 
 
 @pytest.mark.parametrize("harm", ["task_id", "chunk", "priority", "schema_version"])

@@ -7,6 +7,7 @@ from vectorline.v1 import embedder_pb2
 
 from services.embedder import servicer
 from services.runtime import errors, identity, key_rates
+from tests.support.key_tokens import LocalTokens
 
 NAMESPACE = "v2"
 
@@ -39,12 +40,19 @@ class Index:
 
 class Line:
     def __init__(self) -> None:
-        self.bought, self.index = Bought(), Index()
+        self.bought, self.index, self.tokens = Bought(), Index(), LocalTokens()
         nothing: Any = None
         embeddings: Any = self.bought
         index: Any = self.index
         self.api = servicer.EmbedderServicer(
-            embeddings, index, nothing, nothing, model="m", default_namespace=NAMESPACE, rate=key_rates.LocalRate()
+            embeddings,
+            index,
+            nothing,
+            nothing,
+            model="m",
+            default_namespace=NAMESPACE,
+            rate=key_rates.LocalRate(),
+            tokens=self.tokens,
         )
 
     async def search(self, namespace: str = "", **of_key: Any) -> None:
@@ -97,3 +105,17 @@ async def test_a_namespace_that_the_index_refuses_is_refused_before_the_text_is_
         await line.search(namespace)
     assert [violation.field for violation in caught.value.violations] == ["namespace"]
     assert not line.bought.texts
+
+
+async def test_searches_are_counted_for_a_key_with_a_limit_of_tokens_and_end_with_it() -> None:
+    line = Line()
+    for _ in range(2):
+        await line.search(limits=identity.KeyAllowance(tokens_per_day=2))
+    with pytest.raises(errors.ResourceExhausted) as refused:
+        await line.search(limits=identity.KeyAllowance(tokens_per_day=2))
+
+    assert refused.value.reason == "TOKENS_QUOTA_EXCEEDED"
+    assert len(line.bought.texts) == 2
+    await line.search(limits=identity.KeyAllowance(tokens_per_day=3))
+    await line.search()
+    assert line.tokens.by_key == {"ann": 3}

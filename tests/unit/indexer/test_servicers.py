@@ -1,5 +1,6 @@
 """RPC in, ledger out: an in-process gRPC server over a ledger in memory, with the line's own interceptors."""
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
@@ -56,8 +57,11 @@ class Store(rejects.RejectStore):
 class Served:
     """What the tests call."""
 
-    def __init__(self, line: Line, port: int, channel: grpc.aio.Channel, door: As, store: Store) -> None:
+    def __init__(
+        self, line: Line, port: int, channel: grpc.aio.Channel, door: As, store: Store, api: task_servicer.TaskServicer
+    ) -> None:
         self.line = line
+        self.api = api
         self.port = port
         self.door = door
         self.store = store
@@ -70,12 +74,13 @@ async def served(line: Line) -> AsyncIterator[Served]:
     door, store = As(), Store()
     server = grpc.aio.server(interceptors=[failures.Failures(), door])
     rules = settings.LedgerSettings(watch_poll_seconds=0.01, watch_beat_seconds=0.05)
-    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(Tasks(line.book, rules), server)
+    api = Tasks(line.book, rules)
+    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(api, server)
     ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_servicer.LedgerServicer(line.book, store), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Served(line, port, channel, door, store)
+        yield Served(line, port, channel, door, store, api)
     await server.stop(None)
 
 
@@ -315,3 +320,31 @@ async def test_an_upload_is_known_again_by_its_content_and_not_by_its_id(served:
     assert (again.task_id, again.existed, again.request.upload_id) == (first.task_id, True, "one")
     with refused(grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED"):
         await served.ledger.CreateTask(upload("three", "bb"))
+
+
+@pytest.mark.parametrize("limit", [0, 9])
+async def test_a_task_of_a_key_with_a_limit_of_tokens_is_metered_for_as_long_as_it_lives(
+    served: Served, limit: int
+) -> None:
+    asked = creation(limits=ledger_pb2.CallerLimits(tokens_per_day=limit))
+    stored = await served.ledger.CreateTask(asked)
+    found = await served.ledger.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id=stored.task_id))
+
+    assert stored.metered == found.metered == bool(limit)
+
+
+async def test_a_key_has_so_many_watches_at_once_and_the_next_one_when_one_ends(served: Served) -> None:
+    task_id = (await served.ledger.CreateTask(creation())).task_id
+    one = identity.KeyAllowance(watches=1)
+    served.door.caller = identity.Caller(CALLER.key_id, CALLER.scopes, limits=one)
+    asked = indexer_pb2.WatchTaskRequest(task_id=task_id)
+    first = served.tasks.WatchTask(asked)
+    await anext(aiter(first))
+    with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "WATCHES_QUOTA_EXCEEDED"):
+        await anext(aiter(served.tasks.WatchTask(asked)))
+    first.cancel()
+
+    async with asyncio.timeout(20):
+        while served.api._watches._of_key:  # the server hears of the cancel a moment later
+            await asyncio.sleep(0.02)
+    assert (await anext(aiter(served.tasks.WatchTask(asked)))).task_id == task_id

@@ -37,12 +37,12 @@ def test_the_hash_is_hmac_sha256_of_the_secret_under_the_pepper() -> None:
 
 
 def test_a_key_is_found_by_its_secret_with_all_that_its_entry_says() -> None:
-    limits = {"requests_per_second": 2.5, "open_tasks": 3, "rows_per_day": 1_000}
+    limits = {"requests_per_second": 2.5, "open_tasks": 3, "rows_per_day": 1_000, "tokens_per_day": 9, "watches": 2}
     found = ring(listed(one(expires="2027-01-01T00:00:00Z", limits=limits))).find("s3cret")
 
     assert found is not None
     assert (found.key_id, found.scopes) == ("nightly", {"ingest"})
-    assert found.limits == identity.KeyAllowance(2.5, 3, 1_000)
+    assert found.limits == identity.KeyAllowance(2.5, 3, 1_000, tokens_per_day=9, watches=2)
     assert not found.expired(NOW - datetime.timedelta(seconds=1))
     assert found.expired(NOW)
 

@@ -12,7 +12,7 @@ import pytest
 
 from services.chunks import consumer
 from services.embedder import indexer_client
-from services.embedder.buying import pending_batch
+from services.embedder.buying import pending_batch, tokens
 from services.embedder.openai import errors as openai_errors
 from services.embedder.working import worker
 from tests.support import chunks, embeddings, virtual_time
@@ -454,5 +454,30 @@ def test_a_valkey_that_is_away_at_the_ack_settles_nothing_twice() -> None:
             await embedder.empty()
             assert_complete(embedder, task_id)
             assert embedder.source.bought == TEXTS
+
+    scenario(work())
+
+
+def test_what_is_bought_for_a_key_with_a_limit_is_counted_exactly_and_for_nobody_else() -> None:
+    texts = ["a red bicycle for children", "a blue mountain bike"]
+
+    async def work() -> None:
+        async with running() as embedder:
+            await embedder.publish(texts, client="ann")
+            await embedder.publish(TEXTS)
+            await embedder.empty()
+            assert embedder.spent.by_key == {"ann": sum(tokens.count(texts))}
+
+    scenario(work())
+
+
+def test_what_was_bought_of_a_chunk_that_never_settles_is_counted_too() -> None:
+    async def work() -> None:
+        async with running() as embedder:
+            embedder.indexer.breaks_in_settle = [indexer_client.ChunkRefused("its task was cancelled meanwhile")]
+            await embedder.publish(TEXTS, client="ann")
+            await embedder.empty()
+            assert not embedder.indexer.settled
+            assert embedder.spent.by_key == {"ann": sum(tokens.count(TEXTS))}
 
     scenario(work())

@@ -46,6 +46,16 @@ async def test_a_good_task_is_published_and_sealed() -> None:
     assert (task.sealed, task.chunks_total, task.rows_total) == (True, 3, 250)
 
 
+@pytest.mark.parametrize(("metered", "client"), [(True, "ann"), (False, "")])
+async def test_chunks_say_for_whom_their_tokens_are_counted(metered: bool, client: str) -> None:
+    line = driven.scene(rows(250))
+    line.task(metered=metered)
+    await line.driver.drive(driven.TASK)
+
+    stored = [each for lane in line.queue.lanes.values() for each in lane.entries.values()]
+    assert [each.header.client for each in stored] == [client] * 3
+
+
 async def test_what_fails_inside_five_times_ends_the_task_with_its_incident(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise LookupError("nobody foresaw this")
