@@ -22,6 +22,7 @@ from vectorline.v1 import (
 
 from cli import endpoints, failures
 
+RELEASE_SECONDS: Final = 90.0  # it waits for as long as an upsert may take
 CALL_SECONDS: Final = 30.0  # deadline of a unary call, its retries included
 ESTIMATE_SECONDS: Final = 300.0  # every row is read and counted; the line refuses what takes longer
 SEARCH_SECONDS: Final = 60.0  # a search may wait for its turn at the provider
@@ -133,6 +134,11 @@ class Line:
         """Take the rejected rows of a finished task again; let a blocked one go on."""
         request = ingest_pb2.RetryTaskRequest(task_id=task_id, all=every)
         return self._answer("ingest", lambda: self._ingest.RetryTask(request, CALL_SECONDS, self._metadata))
+
+    def release_namespace(self, namespace: str) -> indexer_pb2.ReleaseNamespaceResponse:
+        """Let the next task decide what an empty namespace holds."""
+        request = indexer_pb2.ReleaseNamespaceRequest(namespace=namespace)
+        return self._answer("indexer", lambda: self._indexer.ReleaseNamespace(request, RELEASE_SECONDS, self._metadata))
 
     def search(self, request: embedder_pb2.SearchRequest) -> embedder_pb2.SearchResponse:
         """The rows nearest in meaning to a text."""

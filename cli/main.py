@@ -11,7 +11,21 @@ import typer
 from typer import core
 
 from cli import endpoints, failures, screen, session
-from cli.commands import cancel, config, estimate, health, init, process, rejects, retry, search, status, tasks, watch
+from cli.commands import (
+    cancel,
+    config,
+    estimate,
+    health,
+    init,
+    namespace,
+    process,
+    rejects,
+    retry,
+    search,
+    status,
+    tasks,
+    watch,
+)
 
 DEBUG_VARIABLE: Final = "VECTORLINE_DEBUG"
 
@@ -62,7 +76,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EXIT_CODES,
 )
-for command in (process, estimate, status, tasks, watch, cancel, retry, rejects, search, health, init, config):
+for command in (
+    process,
+    estimate,
+    status,
+    tasks,
+    watch,
+    cancel,
+    retry,
+    rejects,
+    search,
+    health,
+    namespace,
+    init,
+    config,
+):
     command.register(app)
 
 

@@ -103,6 +103,20 @@ class IndexerServicer(monitoring.MonitoringServicer):
             matches.append(match)
         return indexer_pb2.QueryResponse(matches=matches)
 
+    async def ReleaseNamespace(
+        self, request: indexer_pb2.ReleaseNamespaceRequest, context: Context
+    ) -> indexer_pb2.ReleaseNamespaceResponse:
+        """Forget which model an empty namespace holds."""
+        if not request.namespace:
+            raise errors.InvalidArgument(
+                "The request has a bad field.",
+                violations=(errors.FieldViolation("namespace", "The namespace that is to be released."),),
+            )
+        held = await self._book.namespaces.release(request.namespace, lambda: self._index.count(request.namespace))
+        return indexer_pb2.ReleaseNamespaceResponse(
+            namespace=request.namespace, model=held.model, dimension=held.dimension
+        )
+
     async def GetTask(self, request: indexer_pb2.GetTaskRequest, context: Context) -> task_pb2.Task:
         """See TaskServicer."""
         return await self._tasks.GetTask(request, context)

@@ -67,6 +67,7 @@ def test_an_unknown_task_is_a_404(line: Line, method: str, path: str) -> None:
         ("GET", "/api/v1/monitoring/dashboard"),
         ("GET", "/api/v1/monitoring/queues"),
         ("POST", "/api/v1/monitoring/cleanup"),
+        ("POST", "/api/v1/namespaces/release"),
     ],
 )
 def test_without_a_good_key_it_is_a_401(line: Line, method: str, path: str, key: dict[str, str]) -> None:
@@ -89,6 +90,7 @@ def test_a_path_that_is_not_there_is_a_404_in_the_same_form(line: Line) -> None:
         ("POST", "/api/v1/health", "GET, HEAD"),
         ("DELETE", "/api/v1/monitoring/workers", "GET, HEAD"),
         ("GET", "/api/v1/monitoring/cleanup", "POST"),
+        ("GET", "/api/v1/namespaces/release", "POST"),
         ("POST", "/api/v1/openapi.json", "GET, HEAD"),
         ("POST", "/api/v1/docs", "GET, HEAD"),
     ],

@@ -1,6 +1,7 @@
 """What the simulation found, each by itself."""
 
 import asyncio
+import types
 from typing import Any
 
 import pydantic
@@ -57,7 +58,7 @@ def test_duplicates_that_s3_does_not_serve_now_are_waited_for() -> None:
 async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A check before a long wait for a slot would let a task write after its turn has passed on."""
     monkeypatch.setattr(concurrency, "FIRST", 1.0)
-    index: Any = None
+    index: Any = types.SimpleNamespace(host="")
     wire = pinecone_wire.Wire(index, pydantic.SecretStr(""), 30.0)
     upserts = pinecone_writer.Upserts(pinecone_transport.Transport(index, wire, wire, "wire"))
     told: list[str] = []

@@ -87,7 +87,8 @@ class Gate:
         if answer != Answer.GO or wanted is None:
             return answer
         try:
-            await self._namespaces.claim(wanted, found.get(keys[1]))
+            kind = wanted.kind
+            await self._namespaces.claim(wanted.namespace, kind.model, kind.dimension, found.get(keys[1]))
         except namespaces.NamespaceRefused as refused:
             return _answer(await self._tasks.block(task_id, refused.reason, refused.message), fence)
         return answer

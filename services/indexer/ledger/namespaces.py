@@ -107,24 +107,26 @@ class Namespaces:
         self._compare_index(dimension)
         await self.check(namespace, model, dimension)
 
-    async def claim(self, wanted: Wanted, item: table.Item | None) -> None:
+    async def claim(self, namespace: str, model: str, dimension: int, held: table.Item | None = None) -> None:
         """Claim the namespace for what is about to be written, or find that it holds just that.
 
         Args:
-            wanted: What is written.
-            item: The claim as it was just read, consistently; None: there is none.
+            namespace: Where it is written to.
+            model: Which made the vectors.
+            dimension: Values a vector.
+            held: The claim, if it was read a moment ago, consistently, and is there.
 
         Raises:
             NamespaceRefused: It holds another's.
         """
-        key, held = self.key(wanted.namespace), item
+        key, wanted = self.key(namespace), Kind(model, dimension)
         for _ in range(CLAIM_TRIES):
             kind = _kind(held)
             if kind is not None:
-                _compare(wanted.namespace, kind, wanted.kind)
+                _compare(namespace, kind, wanted)
             try:
                 if kind is None:
-                    await self._put(key, wanted)
+                    await self._put(key, namespace, wanted)
                 elif held is not None and "releasing" in held:  # no longer: somebody writes to it
                     await self._table.update(
                         table.Update(key, remove=("releasing",), when=(table.Equals("releasing", held["releasing"]),))
@@ -133,23 +135,18 @@ class Namespaces:
                 held = failed.item
             else:
                 return
-        raise errors.Unavailable(f"Namespace {wanted.namespace!r} is claimed and released all the time.")
+        raise errors.Unavailable(f"Namespace {namespace!r} is claimed and released all the time.")
 
-    async def _put(self, key: str, wanted: Wanted) -> None:
+    async def _put(self, key: str, namespace: str, wanted: Kind) -> None:
         item = {
             table.KEY: key,
             "kind": "namespace",
-            "model": wanted.kind.model,
-            "dimension": wanted.kind.dimension,
+            "model": wanted.model,
+            "dimension": wanted.dimension,
             "claimed_at": clock.text(self._clock.now()),
         }
         await self._table.put(table.Put(item, when=(table.Missing("model"),)))
-        log.info(
-            "A namespace was claimed.",
-            action="namespace_claimed",
-            namespace=wanted.namespace,
-            model=wanted.kind.model,
-        )
+        log.info("A namespace was claimed.", action="namespace_claimed", namespace=namespace, model=wanted.model)
 
     async def release(self, namespace: str, count: Callable[[], Awaitable[int]]) -> Kind:
         """Let the next task decide what an empty namespace holds; answers what it was claimed for.

@@ -78,6 +78,7 @@ class FakeLine(
             "GetTask": task(),
             "ListTasks": indexer_pb2.ListTasksResponse(),
             "CancelTask": empty_pb2.Empty(),
+            "ReleaseNamespace": indexer_pb2.ReleaseNamespaceResponse(namespace="v2", model="ada", dimension=1536),
             "Search": embedder_pb2.SearchResponse(),
             "GetHealth": embedder_pb2.GetHealthResponse(status="healthy"),
         }
@@ -143,6 +144,9 @@ class FakeLine(
 
     def CancelTask(self, request, context):
         return self._answer("CancelTask", request, context)
+
+    def ReleaseNamespace(self, request, context):
+        return self._answer("ReleaseNamespace", request, context)
 
     def Search(self, request, context):
         return self._answer("Search", request, context)

@@ -7,6 +7,7 @@ import moto
 import pinecone.errors
 import pytest
 from botocore import exceptions
+from pinecone.models.indexes import schema
 
 from services.indexer import ledger, migration, provision, settings
 from services.indexer.ledger import items, listing
@@ -151,7 +152,9 @@ class Index:
     """An index that is ready at the second look."""
 
     def __init__(self, dimension: int) -> None:
-        self.dimension = dimension
+        self.name = "idx"
+        field = schema.DenseVectorField(dimension=dimension, metric="cosine")
+        self.schema = schema.IndexSchema(fields={"_values": field})
         self.looks = 0
 
     @property
@@ -196,6 +199,21 @@ def test_an_index_of_another_dimension_is_named() -> None:
     client.create(name="vectorline", dimension=512)
     with pytest.raises(provision.Unusable, match="512"):
         provision.ensure_index(client, settings.PineconeSettings(embedding_dimensions=1536), lambda line: line)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"_sparse_values": schema.SparseVectorField()}, "keeps sparse vectors"),
+        ({"title": schema.StringField()}, "keeps documents"),
+    ],
+)
+def test_an_index_that_takes_no_dense_vectors_is_named(fields: Any, words: str) -> None:
+    client: Any = Client()
+    client.create(name="vectorline", dimension=1536)
+    client.kept["vectorline"].schema = schema.IndexSchema(fields=fields)
+    with pytest.raises(provision.Unusable, match=f"{words}.*PINECONE_INDEX_NAME"):
+        provision.ensure_index(client, settings.PineconeSettings(), lambda line: line)
 
 
 def test_two_at_once_are_one() -> None:

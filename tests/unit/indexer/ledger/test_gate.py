@@ -9,6 +9,7 @@ from tests.support import ledgers
 from tests.support.ledgers import Line
 
 MODEL = "text-embedding-3-small"
+SMALL = namespaces.Wanted("v2", namespaces.Kind(MODEL, 1536))
 
 
 async def begin(line: Line, task_id: str, *, chunk: int = 0, fence: int = 1, model: str = MODEL) -> Answer:
@@ -82,7 +83,9 @@ async def test_an_index_that_was_put_right_is_looked_at_again_before_a_task_is_b
 
 
 async def test_another_model_of_the_same_dimension_blocks_the_task(line: Line) -> None:
-    assert await begin(line, await ready(line)) == Answer.GO
+    first = await ready(line)
+    assert await begin(line, first) == Answer.GO
+    assert await line.book.gate.check_write(first, 1, SMALL) == Answer.GO
     other = await ready(line, question_id=7)
     assert await begin(line, other, model="text-embedding-ada-002") == Answer.BLOCKED
     task = await line.book.tasks.get(other)
@@ -101,6 +104,8 @@ async def test_a_claim_holds_in_every_process(line: Line) -> None:
     for model, dimension in ((MODEL, 512), ("other", 1536)):
         with pytest.raises(namespaces.NamespaceRefused):
             await other.namespaces.claim("v2", model, dimension)
+        with pytest.raises(namespaces.NamespaceRefused):
+            await other.namespaces.admit("v2", model, dimension)
         with pytest.raises(namespaces.NamespaceRefused):
             await other.namespaces.check("v2", model, dimension)
 

@@ -1,13 +1,17 @@
 """Upserts on the wire: what we pack by hand is what protobuf would have written, and fits the provider's limits."""
 
+import asyncio
+import types
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectorline.v1 import pinecone_pb2
 
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import writer
+from services.runtime import errors
 
 
 def vector(vector_id: str, values: bytes, metadata: bytes) -> batches.Vector:
@@ -31,6 +35,7 @@ def test_the_packed_request_is_protobuf_s(found: list[tuple[str, bytes, bytes]],
     assert all(each.values.obj is batch.request for each in batch.vectors)
 
 
+@settings(deadline=None)  # megabytes are copied
 @given(st.lists(st.integers(0, 700_000), max_size=12))
 def test_batches_fit_one_upsert_and_keep_every_record_in_order(sizes: list[int]) -> None:
     vectors = [vector(f"v{number}", bytes(size), b"m") for number, size in enumerate(sizes)]
@@ -54,6 +59,7 @@ class Picky:
 
     def __init__(self) -> None:
         self.compared = 0
+        self.upserts = 0
         self.written: list[str] = []
 
     async def way(self) -> "Picky":
@@ -62,7 +68,11 @@ class Picky:
     async def compare(self, _vector: batches.Vector) -> None:
         self.compared += 1
 
+    def find_anew(self) -> None:
+        """It is where it was."""
+
     async def upsert(self, batch: batches.Batch) -> int:
+        self.upserts += 1
         if not all(each.metadata for each in batch.vectors):
             raise batches.IndexRefused("no metadata")
         self.written += [each.id for each in batch.vectors]
@@ -83,3 +93,69 @@ async def test_a_refused_batch_looks_at_the_index_twice_however_many_rows_are_re
     assert set(refused) == set(range(1, 100, 2))
     assert sorted(index.written) == sorted(f"v{number}" for number in range(0, 100, 2))
     assert index.compared == 2
+
+
+async def test_a_batch_of_which_all_is_refused_costs_an_upsert_a_record_and_no_more() -> None:
+    """Bisecting it cost twice as many, and with several batches at once as many times that."""
+    index: Any = Picky()
+    upserts = writer.Upserts(index)
+    vectors = [vector(f"v{number}", b"1234", b"") for number in range(100)]
+
+    refused = await upserts.write(batches.Batch(vectors, "v2"), may_write)
+
+    assert set(refused) == set(range(100))
+    assert index.upserts == 101
+
+
+async def test_others_wait_while_nothing_of_a_refused_batch_was_taken_and_stop_when_the_task_does() -> None:
+    index: Any = Picky()
+    upserts = writer.Upserts(index)
+    vectors = [vector(f"v{number}", b"1234", b"") for number in range(50)]
+    blocked = asyncio.Event()
+
+    async def check() -> None:
+        if blocked.is_set():
+            raise errors.Conflict("It is blocked.")
+
+    async def write() -> None:
+        if len(await upserts.write(batches.Batch(vectors, "v2"), check)) == len(vectors):
+            blocked.set()
+
+    answers = await asyncio.gather(*(write() for _ in range(8)), return_exceptions=True)
+
+    assert sum(isinstance(answer, errors.Conflict) for answer in answers) >= 6
+    assert index.upserts <= 8 + 2 * 50
+
+
+async def test_records_that_follow_one_that_is_taken_are_bisected() -> None:
+    index: Any = Picky()
+    vectors = [vector(f"v{number}", b"1234", b"" if number == 70 else b"m") for number in range(100)]
+
+    assert set(await writer.Upserts(index).write(batches.Batch(vectors, "v2"), may_write)) == {70}
+    assert index.upserts < 25
+
+
+class Full(Picky):
+    """A way into an index whose plan is used up."""
+
+    async def upsert(self, batch: batches.Batch) -> int:
+        self.upserts += 1
+        raise batches.IndexExhausted("You've reached your write unit limit for the current month.")
+
+
+async def test_a_quota_that_is_used_up_is_asked_once_and_known_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(writer, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    index: Any = Full()
+    upserts = writer.Upserts(index)
+    assert upserts.exhausted is None
+
+    with pytest.raises(batches.IndexExhausted):
+        await upserts.write(batches.Batch([vector("a", b"1234", b"m")], "v2"), may_write)
+
+    assert index.upserts == 1, "waiting does not help"
+    assert not upserts.circuit.open
+    assert upserts.exhausted is not None
+    assert "write unit limit for the current month" in upserts.exhausted.message
+    now[0] += writer.EXHAUSTED_SECONDS + 1
+    assert upserts.exhausted is None, "a person may have put it right"
