@@ -26,9 +26,10 @@ CANDIDATES = {
 }  # fmt: skip
 # The runner-up's likelihood, as a share of the best one's, at which they are as good as equal.
 AS_LIKELY = 0.975
-# Where only so few characters speak, a page that is rarer than cp1252 must win by more.
+# Where only so few characters speak, a page that is rarer than cp1252 must win by more, and by more still over signs.
 FEW = 4
 AS_LIKELY_OF_FEW = 0.9
+AS_LIKELY_AS_SIGNS = 0.8
 # What each oddity costs a page, however long the text: a long text must not bury what only the wrong page has.
 ODDITY = 0.97
 MOST_ODDITIES = 6
@@ -80,12 +81,36 @@ def sure(sample: bytes) -> Guess:
         failures.FileFailure: ENCODING_UNCERTAIN, with the likeliest three and what each would make of a line.
     """
     found = guesses(sample)
-    if found and found[0].plausible >= LEAST_PLAUSIBLE:
-        few = found[0].beyond <= FEW and found[0].codec != USUAL
-        limit = AS_LIKELY_OF_FEW if few else AS_LIKELY
-        if len(found) == 1 or found[1].likelihood <= limit * found[0].likelihood:
-            return found[0]
-    raise failures.FileFailure("ENCODING_UNCERTAIN", _uncertain(found))
+    chosen = _chosen(found) if found else None
+    if chosen is None:
+        raise failures.FileFailure("ENCODING_UNCERTAIN", _uncertain(found))
+    return chosen
+
+
+def _chosen(found: Sequence[Guess]) -> Guess | None:
+    """Choose, the likeliest being the first.
+
+    Signs are of no language (a price in an English table): where what Windows writes has nothing else, each where it
+    should be, it is taken unless something is clearly likelier. (One kind of sign all over a file may still be one
+    letter.) Where few characters speak, none of them may be odd, since the model of a language has little to go by; and
+    what Windows writes need not be ahead.
+    """
+    best = found[0]
+    few = best.beyond <= FEW
+    usual = next((guess for guess in found if guess.codec == USUAL and guess.plausible == 1), None)
+    if usual is not None:
+        kinds = {character for character in usual.text if not character.isascii()}
+        limit = AS_LIKELY_AS_SIGNS if few or len(kinds) > 1 else AS_LIKELY
+        signs = not any(character.isalpha() for character in kinds)
+        if (few and usual is best) or (signs and usual.likelihood > limit * best.likelihood):
+            return usual
+    if best.plausible < (1 if few else LEAST_PLAUSIBLE):
+        return None
+    return best if _ahead(found, AS_LIKELY_OF_FEW if few else AS_LIKELY) else None
+
+
+def _ahead(found: Sequence[Guess], limit: float) -> bool:
+    return len(found) == 1 or found[1].likelihood <= limit * found[0].likelihood
 
 
 @functools.lru_cache(maxsize=4)
@@ -104,9 +129,16 @@ def guesses(sample: bytes) -> tuple[Guess, ...]:
         likelihood = match["confidence"] * CANDIDATES[name] * fit**2 * ODDITY ** min(odd, MOST_ODDITIES)
         guess = Guess(codecs.lookup(name).name, likelihood, fit, beyond, text)
         same = best.get(letters := plausible.letters(text))
-        if same is None or same.likelihood < guess.likelihood:
-            best[letters] = guess
+        best[letters] = guess if same is None else _one_of(same, guess)
     return tuple(sorted(best.values(), key=lambda guess: -guess.likelihood))
+
+
+def _one_of(first: Guess, second: Guess) -> Guess:
+    """Return one guess for two that read the same letters: the likelier, but with the signs of what Windows writes."""
+    likelier, other = (first, second) if first.likelihood >= second.likelihood else (second, first)
+    if other.codec == USUAL and other.plausible == 1:
+        return dataclasses.replace(other, likelihood=likelier.likelihood)
+    return likelier
 
 
 def _read(sample: bytes, codec: str) -> str | None:

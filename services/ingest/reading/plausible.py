@@ -9,7 +9,7 @@ ALPHABETS = tuple(
     map(
         frozenset,
         (
-            "àâæçéèêëîïôœùûüÿ", "áéíñóúü", "àáâãçéêíóôõúü", "àèéìíîòóùú", "äöüßéàè", "åäöéüà",
+            "àâæçéèêëîïôœùûüÿ", "áéíñóúü", "áâàçéèêëíïñóöü", "àáâãçéêíóôõúü", "àèéìíîòóùú", "äöüßéàè", "åäöéüà",
             "æøåéüöäóôòêè", "ëéïóöüèêáâçîû", "äöåšž", "áéíóúýþæöð", "àçèéíïòóúü", "äöõüšž", "ëç",
             "ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "čšžćđ", "áéíóöőúüű", "ăâîşţșț",
             "çğıi̇öşüâîû", "ąčęėįšųūž", "āčēģīķļņšūžŗō",
@@ -28,11 +28,26 @@ _SIGNS = frozenset("’‘“”„‚–—…•€£¥™®©°§²³½¼¾×
 _BEYOND = re.compile(r"[^\x00-\x7f]")
 _SIGN_IN_WORD = re.compile(r"(?<=[^\W\d_])[^\w\s!-~’‘·–—“”«»…‐‑׳״´\xad\u200b-\u200f](?=[^\W\d_])")
 _LETTER_PAIR = re.compile(r"(?=([^\W\d_])([^\W\d_]))")
-_ACCENTS_ONLY = re.compile("[\xc0-\u024f]{4,}")
+# Letters of Latin beyond a to z.
+_LATIN = "\xc0-\xd6\xd8-\xf6\xf8-\u024f"
+_ACCENTS_ONLY = re.compile(f"[{_LATIN}]{{4,}}")
+# A small raised digit or a fraction with a letter behind it, as in no unit; one that ends a word of more than a unit's.
+_RAISED = re.compile(r"[¹²³¼½¾ªº](?=[^\W\d_ªº])|(?<=[^\W\d_]{3})[¹²³¼½¾]|(?<=[^\W\d_]{2})[ªº]")
+# Letters of Greek, Cyrillic, Hebrew, Arabic, Thai and their like.
+_ABROAD = re.compile("[\u0370-\u1cff]+")
+# A letter beyond a to z that stands alone, and is neither one of the few words of one letter nor somebody's initial.
+_LONE_LETTER = re.compile(
+    rf"(?<![^\W_])(?![àáâãèéêìíòóôõöøåäæÀÁÈÉÍÓÒÖÅÆăđơưýőŐ])[{_LATIN}](?![^\W_]|[.\u0300-\u036f])"
+    rf"|(?<=[0-9])(?![èé])[{_LATIN}](?![^\W\d_])|(?<![^\W_])[{_LATIN}](?=[0-9])"
+)
+# A letter within a word of small ones, which should be small itself.
+_WITHIN = re.compile(rf"(?<=[^\W\d_])[{_LATIN}](?=[a-z])")
 # A capital that stands alone in the middle of a sentence.
 _LONE_CAPITAL = re.compile(r"(?<=[a-z] )([^\x00-\x7f])(?= [a-z])")
-# Signs that stand between blanks, glued to the end of a word; a hard blank where a word should begin.
-_GLUED = re.compile(r"(?<=[^\W\d_])[—•†‡](?=[ ,;.\t\r\n])|(?<=[ ,;\t\"\n])\xa0(?=[^\W\d_])")
+# Signs that stand between blanks or at numbers, glued to a word's end; a hard blank where a word should begin.
+_GLUED = re.compile(
+    r"(?<=[^\W\d_])[—•†‡€£¥¢±¼½¾×÷](?=[ ,;.\t\r\n])|(?<=[ ,;\t\"\n])[\xa0†‡](?=[^\W\d_])|(?<=[a-z])[\xa0–](?=[a-z])"
+)
 
 
 def oddities(text: str) -> tuple[float, int]:
@@ -40,7 +55,8 @@ def oddities(text: str) -> tuple[float, int]:
     beyond = _BEYOND.findall(text)
     odd = sum(map(_oddness, beyond)) + len(_SIGN_IN_WORD.findall(text)) + _odd_pairs(text)
     odd += sum(len(word) - 2 for word in _ACCENTS_ONLY.findall(text))
-    odd += sum(map(str.isupper, _LONE_CAPITAL.findall(text)))
+    odd += sum(map(str.isupper, _LONE_CAPITAL.findall(text) + _WITHIN.findall(text)))
+    odd += len(_RAISED.findall(text)) + len(_LONE_LETTER.findall(text)) + sum(map(_lone_abroad, text.splitlines()))
     odd += 0.5 * (len(_GLUED.findall(text)) + sum(map(_odd_quotes, text.splitlines())))
     return odd + _of_no_alphabet(beyond), len(beyond)
 
@@ -83,6 +99,12 @@ def _of_no_alphabet(beyond: list[str]) -> int:
     known = [sum(counts[letter] for letter in alphabet) for alphabet in ALPHABETS]
     known += [sum(n for letter, n in counts.items() if low <= ord(letter) <= high) for low, high in _SCRIPTS]
     return sum(counts.values()) - max(known)
+
+
+def _lone_abroad(line: str) -> int:
+    """Count single letters of another script, in a line that has no two of them side by side."""
+    runs = _ABROAD.findall(line)
+    return len(runs) if max(map(len, runs), default=0) == 1 else 0
 
 
 def _odd_quotes(line: str) -> int:

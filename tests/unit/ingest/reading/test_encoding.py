@@ -109,6 +109,29 @@ def test_what_cannot_be_told_is_asked_with_three_guesses_and_a_line_of_each() ->
     assert caught.value.message.count("verde") == 3
 
 
+ENGLISH = (
+    "A stool for £12", "The shop’s stool", "A lamp – red", "5° warm", "½ inch pipe", "Café table", "A 12 € stool",
+    "Acme® lamp", "Size 3×4 rug", "Price: £ 12", "A “big” stool", "Tea… and more", "Naïve art print", "¥ 500 a bag",
+    "Jalapeño sauce", "20 °C and more", "Brand™ kettle", "§ 5 of the law", "Crème brûlée set", "10¢ bag", "Rug 2 m²",
+    "• first point", "© 2024 Acme", "San José mug", "A 3¼ inch nail",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", ENGLISH)
+@pytest.mark.parametrize("rows", [1, 200])
+def test_a_sign_or_a_borrowed_word_in_an_english_table_is_what_windows_writes(sentence: str, rows: int) -> None:
+    texts = [f"{sentence} in colour {chr(97 + row % 26)}" for row in range(rows)]
+    data = HEAD + "".join(f"{number},{text}\n" for number, text in enumerate(texts, start=1))
+    assert outcome(data.encode("cp1252"), texts) == "right"
+
+
+@pytest.mark.parametrize("byte", [b"\xc3", b"\xc2", b"\xe2\x80", b"\xc4", b"\xc5"])
+@pytest.mark.parametrize("line", [b"A rug for the caf%b", b"Un caf%b noir", b"Kleine Stra%be"])
+def test_half_a_character_in_a_table_of_ascii_is_asked_about(line: bytes, byte: bytes) -> None:
+    """In one code page or another it is a letter; none of them makes a word of it."""
+    assert outcome(HEAD.encode() + b"1,a lamp\n2," + line % byte + b"\n3,a stool\n", []) == "refused"
+
+
 def test_a_declared_encoding_is_taken_at_its_word() -> None:
     latin = support.load(f"{HEAD}1,Größe\n".encode("latin-1"), encoding="iso8859-1")
     assert (latin.plan.dialect.encoding, latin.plan.dialect.encoding_guessed) == ("iso8859-1", False)
