@@ -156,7 +156,7 @@ def _limited(world: "World") -> Iterator[str]:
 
 
 def _strikes(world: "World") -> Iterator[str]:
-    """The ack of a settled chunk takes its strikes along; what is left otherwise, or was added later, expires."""
+    """A settled chunk's ack takes its strikes along. What is left where nobody could ack, or came later, expires."""
     queue = world.shared.queue
     for (task, chunk), tokens in queue._strikes.items():
         if tokens and (task, chunk) in queue.acked:
