@@ -43,6 +43,8 @@ class Dialect:
     nameless: int = 0
     # How many empty cells behind the last column say nothing.
     surplus: int = 0
+    # Where that is not any number: which columns hold numbers, see sample.number_columns.
+    numbers: str = ""
     # Neither declared nor marked nor UTF-8.
     encoding_guessed: bool = False
 
@@ -104,6 +106,7 @@ def detect(head: bytes, *, gzip: bool, encoding: str, chosen: options.Options) -
         unnamed=found.unnamed,
         nameless=found.nameless,
         surplus=found.surplus,
+        numbers=found.numbers,
         encoding_guessed=not encoding and not bom_bytes and codec != encodings.UTF8,
     )
 

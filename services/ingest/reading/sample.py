@@ -3,6 +3,7 @@
 import collections
 import csv
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 
 from services.ingest.reading import quoting, records
@@ -11,6 +12,11 @@ from services.ingest.reading import quoting, records
 LINES = 4_000
 # A surplus of empty cells is a habit where this share of the rows has it.
 _HABIT = 0.5
+# Wider tables and surpluses are not looked at row by row: the ways to read a row grow with both.
+_LOOKED_AT, _PIECES = 32, 4
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+(?:[.,][0-9]+)?\s*")
+# What a number may be that was cut at a delimiter: 9,50 or 1,000,000, or one behind which a delimiter is too many.
+_CUT_NUMBER = re.compile(r"[\s.,;:|+-]*[0-9][\s0-9.,;:|+-]*")
 # The file is one whose cells are cut where more than this share of the rows shows it.
 _CUT = 0.1
 
@@ -182,8 +188,9 @@ def surplus(width: int, body: Sequence[Sequence[str]], most: int) -> int:
     """Return how many empty cells behind the last column say nothing.
 
     As many as most rows of this file have; or any number, where the last column is never empty. Any other row with more
-    may well be one whose cells were cut at the wrong delimiter, and whose last cell is empty. Nor is any number right
-    where many cells are cut: in rows that are too wide, they begin with the blank that stood behind a comma.
+    may well be one whose cells were cut at the wrong delimiter, and whose last cell is empty (see can_only_be). Nor is
+    any number right where many cells are cut: in rows that are too wide, they begin with the blank that stood behind a
+    comma.
 
     Args:
         width: Columns of the table.
@@ -193,11 +200,57 @@ def surplus(width: int, body: Sequence[Sequence[str]], most: int) -> int:
     wider = [row for row in body if len(row) > width]
     if sum(any(cell.startswith(" ") and cell.strip() for cell in row) for row in wider) > _CUT * len(body):
         return 0
-    last = [row[-1].strip() for row in body if len(row) == width]
-    if last and all(last):
+    if all(row[-1].strip() for row in body if len(row) == width):
         return most
     counts = collections.Counter(len(row) - width for row in wider if not has_content(row[width:]))
     return max((count for count, rows in counts.items() if rows >= _HABIT * len(body)), default=0)
+
+
+def number_columns(width: int, body: Sequence[Sequence[str]]) -> str:
+    """Return a character a column: "N" for numbers (in two rows at least), "n" where some are empty, "-" for others."""
+    even = [row for row in body if len(row) == width]
+    filled = [[cell for cell in map(str.strip, cells) if cell] for cells in zip(*even, strict=True)]
+    numbers = [len(cells) > 1 and all(map(_NUMBER.fullmatch, cells)) for cells in filled]
+    return "".join(
+        "-" if not are else "N" if len(cells) == len(even) else "n" for are, cells in zip(numbers, filled, strict=True)
+    )
+
+
+def can_only_be(row: Sequence[str], width: int, delimiter: str, numbers: str) -> bool:
+    """Tell whether a row with surplus empty cells at its end can be read in no other way than without them.
+
+    The other ways: some cell of it was cut in pieces at a delimiter, and what stands behind it belongs further to the
+    left. They are ruled out by what would then stand, or be missing, in columns of numbers.
+
+    Args:
+        row: Its cells.
+        width: Columns of the table.
+        delimiter: The file's.
+        numbers: See ``number_columns``.
+    """
+    if (
+        not numbers.strip("-")
+        or len(numbers) > _LOOKED_AT
+        or len(row) - width > _PIECES
+        or not _fits(row[:width], numbers)
+    ):
+        return False
+    last = max(position for position, cell in enumerate(row) if cell.strip() or not position)
+    for pieces in range(2, len(row) - width + 2):
+        for cut in range(last):
+            whole = delimiter.join(row[cut : cut + pieces])
+            if _fits([*row[:cut], whole, *row[cut + pieces :]], numbers, cut):
+                return False
+    return True
+
+
+def _fits(cells: Sequence[str], numbers: str, cut: int = -1) -> bool:
+    for position, (cell, kind) in enumerate(zip(cells, numbers, strict=False)):
+        if kind == "-" or (kind == "n" and not cell.strip()):
+            continue
+        if not (_CUT_NUMBER if position == cut else _NUMBER).fullmatch(cell):
+            return False
+    return True
 
 
 def has_content(cells: Sequence[str]) -> bool:

@@ -24,6 +24,7 @@ class Shape:
         self._columns = [names.folded(column) for column in columns]
         self._width = len(columns)
         self._surplus = form.surplus
+        self._numbers, self._delimiter = form.numbers, form.delimiter
         # So wide a row is at least, and is filled up.
         self._least = 1 if chosen.on_ragged == "pad" else self._width - form.nameless
         self._key = columns.index(chosen.id_column)
@@ -84,7 +85,10 @@ class Shape:
         if position in rows.flaws:
             return False
         if len(row) > self._width:
-            fits = len(row) - self._width <= self._surplus and not sample.has_content(row[self._width :])
+            fits = not sample.has_content(row[self._width :]) and (
+                len(row) - self._width <= self._surplus
+                or sample.can_only_be(row, self._width, self._delimiter, self._numbers)
+            )
             if fits:
                 del row[self._width :]
             return fits

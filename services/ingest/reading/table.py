@@ -31,6 +31,8 @@ class Table:
     nameless: int
     # How many empty cells behind the last column say nothing.
     surplus: int
+    # Where that is not any number: which columns hold numbers, see sample.number_columns.
+    numbers: str
 
 
 def find(text: str, chosen: options.Options, *, cut: bool) -> Table:
@@ -65,6 +67,8 @@ def find(text: str, chosen: options.Options, *, cut: bool) -> Table:
     body = explained.body if named else [*filter(any, explained.rows[:1]), *explained.body]
     unnamed = 0 if named else _usual_width(body)
     blank = all(not line.strip("\r\n") for line in lines[:begin])
+    width = unnamed or len(first)
+    surplus = sample.surplus(width, body, ANY)
     return Table(
         rules=explained.rules,
         begin=0 if blank else begin,
@@ -72,7 +76,8 @@ def find(text: str, chosen: options.Options, *, cut: bool) -> Table:
         writer_quotes=explained.quoted,
         unnamed=unnamed,
         nameless=sample.nameless(first) if named else 0,
-        surplus=sample.surplus(unnamed or len(first), body, ANY),
+        surplus=surplus,
+        numbers=sample.number_columns(width, body) if surplus < ANY else "",
     )
 
 

@@ -55,6 +55,24 @@ TABLES: dict[str, tuple[str, dict[str, Any], dict[str, str], dict[int, str]]] = 
         {str(n): "a" for n in range(1, 9)},
         {9: "ragged_row"},
     ),
+    "delimiters behind some rows, where the last column is sometimes empty": (
+        "id,formatted_text,n,colour\n1,a,12,\n2,b,30,blue,\n3,c,5,red\n4,d,7,,\n5,e,,,\n6,f,8,green\n7,g,9,\n",
+        {},
+        dict(zip("123467", "abcdfg", strict=True)),
+        {5: "ragged_row"},
+    ),
+    "cells cut in rows that end with an empty one": (
+        "id,formatted_text,n,colour\n1,a,12,\n2,b,c,30,\n3,d,9,50,\n4,e,,blue,\n5,f,5,red\n6,g,6,red\n7,h,8,\n",
+        {},
+        dict(zip("1567", "afgh", strict=True)),
+        dict.fromkeys((2, 3, 4), "ragged_row"),
+    ),
+    "a delimiter behind a row of a file of short ones": (
+        "id,formatted_text,n,colour\n1,a,12,red,\n2,b\n3,c,55,blue,d\n",
+        {"on_ragged": "pad"},
+        {"1": "a", "2": "b"},
+        {3: "ragged_row"},
+    ),
     "short rows": ("id,formatted_text,n\n1,a\n2,b,1\n", {}, {"2": "b"}, {1: "ragged_row"}),
     "short rows, filled up": (
         "id,formatted_text,n\n1,a\n2,b,1\n3\n",
