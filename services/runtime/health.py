@@ -73,7 +73,7 @@ class Health:
         except Exception as error:  # whatever a client library raises, the dependency did not answer
             if self._failures.get(name, 0) % 30 == 0:
                 log.warning(
-                    "A dependency does not answer.", action="dependency_down", dependency=name, error=str(error)
+                    "A dependency does not answer.", action="dependency_down", dependency=name, error=_words(error)
                 )
             return False
         return True
@@ -87,6 +87,11 @@ class Health:
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self.servicer.set(name, status)
+
+
+def _words(error: BaseException) -> str:
+    """Our sentence, and behind it what a library said, which only the log may tell."""
+    return f"{error} ({error.__cause__})" if error.__cause__ is not None else str(error)
 
 
 async def ask(channel: grpc.aio.Channel, name: str) -> None:

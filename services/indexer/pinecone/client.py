@@ -75,7 +75,7 @@ async def dialled(url: str, before: str = "") -> str:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(name, parts.port or 80, family=socket.AF_INET)
     except OSError as error:
-        raise errors.Unavailable(f"The host {name!r} is not known: {error}", reason="PINECONE_UNAVAILABLE") from error
+        raise errors.Unavailable(f"The host {name!r} is not known now.", reason="PINECONE_UNAVAILABLE") from error
     places = [f"http://{place[4][0]}:{parts.port or 80}" for place in found]
     return before if before in places else places[0]
 
@@ -179,7 +179,8 @@ class Pinecone:
             words = f"The index {name!r} does not exist; `vectorline init` creates it."
             raise errors.Unavailable(words, reason="INDEX_MISSING") from error
         except pinecone.errors.PineconeError as error:
-            raise errors.Unavailable(f"Pinecone does not answer: {error}", reason="PINECONE_UNAVAILABLE") from error
+            # Callers of a search hear this: the library's own words are for the log (see `health`).
+            raise errors.Unavailable("Pinecone does not answer now.", reason="PINECONE_UNAVAILABLE") from error
         if not found.host:
             words = f"The index {name!r} is still being made: Pinecone names no host for it yet."
             raise errors.Unavailable(words, reason="PINECONE_UNAVAILABLE")

@@ -1,6 +1,7 @@
 """Channels between services: the service config is in force, several addresses are used, calls end in time."""
 
 import asyncio
+import collections
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -82,9 +83,39 @@ async def test_what_is_not_named_is_not_retried(retried: Sequence[dict[str, str]
         assert len(servicer.calls) == 1
 
 
-def test_index_chunk_is_not_retried_by_the_embedders_channel() -> None:
-    assert {"service": "vectorline.v1.IndexerService", "method": "IndexChunk"} not in app.RETRIED
-    assert {"service": "vectorline.v1.IndexerService"} not in app.RETRIED
+class Unavailable(indexer_pb2_grpc.IndexerServiceServicer):
+    """Answers so, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: collections.Counter[str] = collections.Counter()
+
+    async def IndexChunk(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+        self.calls["IndexChunk"] += 1
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "as told")
+        yield
+
+    async def Query(self, request: Any, context: Any) -> Any:
+        self.calls["Query"] += 1
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "as told")
+
+
+async def test_index_chunk_is_not_retried_by_the_embedders_channel() -> None:
+    """Its caller holds the chunk and decides; what is only asked is repeated."""
+    servicer, server = Unavailable(), grpc.aio.server()
+    indexer_pb2_grpc.add_IndexerServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with connect(port, retried=app.RETRIED) as channel:
+        stub: Any = indexer_pb2_grpc.IndexerServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.Query(indexer_pb2.QueryRequest())
+        call = stub.IndexChunk()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call.read()
+    await server.stop(None)
+
+    assert servicer.calls["Query"] > 1
+    assert servicer.calls["IndexChunk"] == 1
 
 
 async def test_every_call_is_signed_and_has_a_deadline() -> None:

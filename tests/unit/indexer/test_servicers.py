@@ -10,11 +10,11 @@ import grpc
 import pytest
 from vectorline.v1 import chunk_pb2, indexer_pb2, indexer_pb2_grpc, ingest_pb2, ledger_pb2, ledger_pb2_grpc
 
-from services.indexer import settings
+from services.indexer import servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.storage import rejects
 from services.indexer.tasks import servicer as task_servicer
-from services.runtime import identity
+from services.runtime import errors, identity
 from services.runtime.interceptors import failures
 from tests.support import ledgers
 from tests.support.ledgers import Line
@@ -348,3 +348,21 @@ async def test_a_key_has_so_many_watches_at_once_and_the_next_one_when_one_ends(
         while served.api._watches._of_key:  # the server hears of the cancel a moment later
             await asyncio.sleep(0.02)
     assert (await anext(aiter(served.tasks.WatchTask(asked)))).task_id == task_id
+
+
+async def test_a_key_releases_the_namespaces_that_its_list_names(line: Line) -> None:
+    nothing: Any = None
+    tasks = Tasks(line.book, settings.LedgerSettings())
+    api = servicer.IndexerServicer(tasks, line.book, nothing, nothing, nothing, rules=settings.LedgerSettings())
+    admin = identity.Caller("ann", frozenset({"admin"}), allow=identity.Reach(namespaces=("mine*",)))
+    bound = identity.bind(admin)
+    try:
+        with pytest.raises(errors.PermissionDenied) as refusal:
+            await api.ReleaseNamespace(indexer_pb2.ReleaseNamespaceRequest(namespace="theirs"), nothing)
+        with pytest.raises(errors.ServiceError) as unheld:
+            await api.ReleaseNamespace(indexer_pb2.ReleaseNamespaceRequest(namespace="mine"), nothing)
+    finally:
+        identity.unbind(bound)
+
+    assert refusal.value.reason == "NOT_ALLOWED"
+    assert unheld.value.reason != "NOT_ALLOWED"

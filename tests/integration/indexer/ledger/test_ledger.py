@@ -1,6 +1,7 @@
 """The ledger over ministack, with callers that really run at once."""
 
 import asyncio
+import urllib.parse
 
 import pytest
 from vectorline.v1 import chunk_pb2
@@ -9,7 +10,7 @@ from services.indexer import ledger
 from services.indexer.ledger import gate, items, listing
 from services.indexer.storage import clock, dynamodb, rejects, table
 from services.runtime import aws, errors
-from tests.support import ledgers
+from tests.support import ledgers, proxy
 
 ROUNDS = 500
 
@@ -119,17 +120,25 @@ async def test_rejects_are_kept_in_the_bucket(where: aws.CallerSettings) -> None
     client.close()
 
 
-async def test_a_table_that_does_not_answer_is_unavailable_and_leaves_no_orphan(storage: dynamodb.DynamoTable) -> None:
-    nowhere = aws.CallerSettings(
-        aws_endpoint_url="http://127.0.0.1:9", aws_retry_seconds=0.2, aws_connect_timeout_seconds=0.2
-    )
-    caller = aws.Caller("DynamoDB", nowhere)
-    client = aws.dynamodb(nowhere)
-    down = ledger.Ledger(dynamodb.DynamoTable(client, "ledger", caller), clock.Clock(), index=ledgers.INDEX)
-    with pytest.raises(errors.Unavailable):
-        await down.creation.create(ledgers.new_task(request_id="k"))
+@pytest.mark.parametrize("request_id", ["k", ""])
+async def test_a_task_whose_answer_is_lost_is_unavailable_and_found_when_it_is_stored_again(
+    where: aws.CallerSettings, storage: dynamodb.DynamoTable, book: ledger.Ledger, request_id: str
+) -> None:
+    behind = proxy.Proxy(urllib.parse.urlsplit(where.aws_endpoint_url or "").port or 0)
+    cut = where.model_copy(update={"aws_endpoint_url": f"http://127.0.0.1:{behind.port}", "aws_retry_seconds": 0.2})
+    caller, client = aws.Caller("DynamoDB", cut), aws.dynamodb(cut)
+    deaf = ledger.Ledger(dynamodb.DynamoTable(client, storage._name, caller), clock.Clock(), index=ledgers.INDEX)
+    new = ledgers.new_task(request_id=request_id)
+    with behind.toxic(proxy.Kind.RESET_ANSWER), pytest.raises(errors.Unavailable):
+        await deaf.creation.create(new)
+
+    task, existed = await book.creation.create(new)
+    assert existed, "it was stored, and its answer was lost"
+    page = await book.listing.newest(listing.Query(), limit=10)
+    assert [each.task_id for each in page.tasks] == [task[table.KEY]]
     caller.close()
     client.close()
+    behind.close()
 
 
 async def test_the_clock_knows_the_servers_time(where: aws.CallerSettings, storage: dynamodb.DynamoTable) -> None:

@@ -5,10 +5,12 @@ import socket
 from typing import Any
 
 import pytest
+from pinecone import errors as sdk_errors
 from pinecone.models.indexes import index as sdk
 
 from services.indexer import settings
 from services.indexer.pinecone import client
+from services.runtime import errors, health
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,27 @@ async def test_a_name_of_several_addresses_is_dialled_where_it_was(monkeypatch: 
 
     known[:] = ["10.0.0.3"]
     assert await client.dialled("http://pinecone:5081", first) == "http://10.0.0.3:5081"
+
+
+@pytest.mark.parametrize("said", [sdk_errors.PineconeConnectionError, sdk_errors.PineconeError])
+async def test_the_librarys_own_words_are_not_for_the_callers_of_a_search(
+    monkeypatch: pytest.MonkeyPatch, said: type[Exception]
+) -> None:
+    class Broken:
+        indexes: Any
+
+        async def describe(self, _name: str) -> Any:
+            raise said("HTTPSConnectionPool(host='internal.example'): canary")
+
+    async def opened() -> Broken:
+        broken = Broken()
+        broken.indexes = broken
+        return broken
+
+    index = client.Pinecone(settings.PineconeSettings())
+    monkeypatch.setattr(index, "_opened", opened)
+    with pytest.raises(errors.Unavailable) as refused:
+        await index.query([0.0], namespace="v2", top_k=1, metadata_filter=None)
+
+    assert "canary" not in refused.value.message
+    assert "canary" in health._words(refused.value), "the log tells the operator"
