@@ -16,7 +16,7 @@ from services.indexer.pinecone import client, writer
 from services.indexer.storage import rejects
 from services.indexer.tasks import monitoring
 from services.indexer.tasks import servicer as task_servicer
-from services.runtime import errors, failpoints
+from services.runtime import errors, failpoints, identity
 from services.runtime.interceptors.around import Context
 
 SERVICE = "vectorline.v1.IndexerService"
@@ -112,6 +112,7 @@ class IndexerServicer(monitoring.MonitoringServicer):
                 "The request has a bad field.",
                 violations=(errors.FieldViolation("namespace", "The namespace that is to be released."),),
             )
+        identity.require(namespace=request.namespace)
         held = await self._book.namespaces.release(request.namespace, lambda: self._index.count(request.namespace))
         return indexer_pb2.ReleaseNamespaceResponse(
             namespace=request.namespace, model=held.model, dimension=held.dimension

@@ -23,7 +23,7 @@ NAMES = {
         "GetRejects": "",  # of the caller's own tasks
     },
     "EmbedderService": {"Search": "namespaces"},
-    "IndexerService": {},
+    "IndexerService": {"ReleaseNamespace": "namespaces"},
 }
 HELD = [(method, names) for methods in NAMES.values() for method, listed in methods.items() for names in listed.split()]
 NAMING = ("namespace", "question", "s3_key")
