@@ -167,27 +167,69 @@ def outage(scene: Scene) -> None:
 
 def another_dimension(scene: Scene) -> None:
     """The index is made anew with another dimension: no row fails of it, and it goes on once that is put right."""
+    _wrong_index(scene, {"dimension": 768, "metric": "cosine"}, "DIMENSION_REFUSED")
+
+
+def another_kind(scene: Scene) -> None:
+    """The index is made anew for sparse vectors; the same."""
+    _wrong_index(scene, {"vector_type": "sparse"}, "INDEX_UNUSABLE")
+
+
+def _wrong_index(scene: Scene, made: dict[str, Any], reason: str) -> None:
     try:
         with scene.fault():
-            _make_index(scene, 768)
+            _make_index(scene, made)
             job = scene.upload(1_000)
             job.wait_status("blocked")
             bought = scene.stage.journal()["summary"]["inputs_bought"]
             assert bought <= stages.EMBEDDERS * stages.IN_HAND, f"{bought} texts were bought for an index that is wrong"
-            assert scene.stage.ledger(job.task_id)[job.task_id]["error_reason"] == "DIMENSION_REFUSED"
-    finally:
-        _make_index(scene, 1536)
+            assert scene.stage.ledger(job.task_id)[job.task_id]["error_reason"] == reason
+            _make_index(scene, GOOD)
+    except BaseException:
+        _make_index(scene, GOOD)  # for the scenes after it
+        raise
+    scene.finish(job)
+
+
+def moved(scene: Scene) -> None:
+    """The index is on another host from now on."""
+    name = scene.line.endpoints["PINECONE_INDEX_NAME"]
+    scene.slow(150)
+    job = scene.upload(4_000)
+    job.wait_chunks(3)
+    with scene.fault():
+        scene.stage.http.post(f"{scene.stage.pinecone_url}/_sandbox/move", params={"index": name}).raise_for_status()
+    scene.finish(job)
+
+
+def month_used(scene: Scene) -> None:
+    """The plan's write units are used up: the task is blocked in Pinecone's words, and a person lets it go on."""
+    scene.slow(150)
+    job = scene.upload(4_000)
+    job.wait_chunks(3)
+    with scene.fault():
+        scene.stage.pinecone_faults({"kind": "month_used", "op": "upsert"})
+        job.wait_status("blocked")
+        item = scene.stage.ledger(job.task_id)[job.task_id]
+        assert item["error_reason"] == "INDEX_QUOTA_EXCEEDED"
+        assert "write unit limit for the current month" in item["error"]
+        scene.stage.pinecone_faults()
+    scene.hold(11)  # for so long the gate believes it
     answer = scene.line.rest.post(f"/api/v1/task/{job.task_id}/retry")
     assert answer.status_code == 202, answer.text
     scene.finish(job)
 
 
-def _make_index(scene: Scene, dimension: int) -> None:
+GOOD = {"dimension": 1536, "metric": "cosine"}
+
+
+def _make_index(scene: Scene, made: dict[str, Any]) -> None:
     name = scene.line.endpoints["PINECONE_INDEX_NAME"]
     url, headers = f"{scene.stage.pinecone_url}/indexes", {"Api-Key": "sandbox"}
     scene.stage.http.delete(f"{url}/{name}", headers=headers).raise_for_status()
-    made = {"name": name, "dimension": dimension, "metric": "cosine", "spec": {"serverless": {}}}
-    scene.stage.http.post(url, json=made, headers=headers).raise_for_status()
+    scene.stage.http.post(
+        url, json={"name": name, "spec": {"serverless": {}}, **made}, headers=headers
+    ).raise_for_status()
 
 
 def refused_record(scene: Scene) -> None:
@@ -252,5 +294,8 @@ CELLS = [
     Cell("Pinecone: 403 for 6 s", lasting(status(403), 6)),
     Cell("Pinecone: 404 index for 6 s", lasting(status(404), 6)),
     Cell("Pinecone: the index made anew with another dimension", another_dimension, twice=ALL_IN_HAND),
+    Cell("Pinecone: the index made anew for sparse vectors", another_kind, twice=ALL_IN_HAND),
+    Cell("Pinecone: the index moved to another host", moved, twice=ALL_IN_HAND),
+    Cell("Pinecone: the month's write units used up", month_used, twice=ALL_IN_HAND),
     Cell("Pinecone: an outage of 2 minutes stops the buying", outage, patient=True),
 ]

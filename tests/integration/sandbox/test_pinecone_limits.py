@@ -139,6 +139,14 @@ def test_older_api_versions_get_the_shape_that_they_know(server: testing.Process
     )
 
 
+def test_a_version_that_is_not_served_becomes_the_oldest_without_a_word(server: testing.Process) -> None:
+    for asked, served in (("2026-07", "2026-07"), ("2024-07", "2025-10"), ("2031-01", "2025-10"), (None, "2025-10")):
+        headers = KEY | ({"X-Pinecone-Api-Version": asked} if asked else {})
+        answer = httpx.get(f"{server.url}/indexes/main", headers=headers)
+        assert answer.headers["x-pinecone-api-version"] == served
+        assert ("schema" in answer.json()) == (served == "2026-07")
+
+
 def upsert_of(values: list[float]) -> bytes:
     """Return an UpsertRequest of one vector."""
     vector = b"\x0a\x01a\x12" + wire.varint(4 * len(values)) + struct.pack(f"<{len(values)}f", *values)
@@ -183,8 +191,119 @@ def test_upserts_over_the_rate_are_told_when_to_come_back(tmp_path: Path) -> Non
         with pytest.raises(grpc.RpcError) as caught:
             upsert_raw(server, body)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "upsert QPS limit for namespace __default__ (1 QPS)" in str(caught.value.details())
         assert ("retry-after", "1") in [tuple(item) for item in caught.value.trailing_metadata()]
         other = {"vectors": [{"id": "a", "values": FINE}], "namespace": "other"}
         assert httpx.post(f"{server.url}/vectors/upsert", json=other, headers=KEY).status_code == 200
         answer = httpx.post(f"{server.url}/vectors/upsert", json=other, headers=KEY)
         assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (429, "1", 8)
+
+
+def make(server: testing.Process, name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    headers = KEY | {"X-Pinecone-Api-Version": "2026-07"}
+    httpx.post(f"{server.url}/indexes", json={"name": name, "schema": schema}, headers=headers).raise_for_status()
+    described: dict[str, Any] = httpx.get(f"{server.url}/indexes/{name}", headers=headers).json()
+    return described
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"_sparse_values": {"type": "sparse_vector"}}, "sparse values are required"),
+        (
+            {"own": {"type": "dense_vector", "dimension": 4, "metric": "cosine"}, "title": {"type": "string"}},
+            "documents API",
+        ),
+    ],
+)
+def test_an_index_of_another_kind_refuses_dense_vectors(tmp_path: Path, fields: Any, words: str) -> None:
+    with testing.running(tmp_path) as server:
+        described = make(server, "other", {"fields": fields})
+        assert set(described["schema"]["fields"]) == set(fields)
+        body = {"vectors": [{"id": "a", "values": FINE}]}
+        for path, asked in (("/vectors/upsert", body), ("/query", {"vector": FINE, "topK": 1})):
+            answer = httpx.post(described["host"] + path, json=asked, headers=KEY)
+            assert (answer.status_code, words in answer.json()["message"]) == (400, True)
+
+
+def test_a_moved_index_is_found_only_where_it_is(tmp_path: Path) -> None:
+    dense = {"_values": {"type": "dense_vector", "dimension": 4, "metric": "cosine"}}
+    with testing.running(tmp_path) as server:
+        before = make(server, "main", {"fields": dense})["host"]
+        server.move("main")
+        after = httpx.get(f"{server.url}/indexes/main", headers=KEY).json()["host"]
+        body = {"vectors": [{"id": "a", "values": FINE}]}
+        assert after != before
+        assert httpx.post(f"{before}/vectors/upsert", json=body, headers=KEY).status_code == 404
+        assert httpx.post(f"{after}/vectors/upsert", json=body, headers=KEY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"ids": [str(number) for number in range(1_000)]}, "max delete records per second for namespace __default__"),
+        ({"filter": {"n": 1}}, "max delete by metadata requests per second for namespace __default__"),
+    ],
+)
+def test_deletes_are_limited_as_pinecone_limits_them(server: testing.Process, asked: Any, words: str) -> None:
+    """Five a second, which any machine is faster than; the others are tried by a clock of their own."""
+    for _ in range(100):
+        answer = httpx.post(f"{server.url}/vectors/delete", json=asked, headers=KEY)
+        if answer.status_code == 429:
+            break
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (429, 8, "1")
+    assert words in answer.json()["message"]
+
+
+def test_the_bytes_of_a_second_are_bounded_by_themselves(tmp_path: Path) -> None:
+    with testing.running(tmp_path, "--bytes-per-second", "100", "--upserts-per-second", "0") as server:
+        make(server, "main", {"fields": {"_values": {"type": "dense_vector", "dimension": 4, "metric": "cosine"}}})
+        body = {"vectors": [{"id": str(number), "values": FINE} for number in range(10)]}
+        assert httpx.post(f"{server.url}/vectors/upsert", json=body, headers=KEY).status_code == 200
+        answer = httpx.post(f"{server.url}/vectors/upsert", json=body, headers=KEY)
+        assert (answer.status_code, "max upsert size limit" in answer.json()["message"]) == (429, True)
+
+
+def test_units_are_counted_as_pinecone_bills_them(tmp_path: Path) -> None:
+    """FACTS of its price list: a million rows of 1,536 values and 1 KB of metadata are 7.15 million write units."""
+    schema = {"fields": {"_values": {"type": "dense_vector", "dimension": 1_536, "metric": "cosine"}}}
+    with testing.running(tmp_path) as server, httpx.Client(headers=KEY) as client:
+        url = make(server, "main", schema)["host"]
+        rows = [
+            {"id": f"{number:07d}", "values": [1.0] * 1_536, "metadata": {"text": "x" * 980}} for number in range(100)
+        ]
+
+        def units(method: str, path: str, **asked: Any) -> tuple[float, float]:
+            server.forget_requests()
+            client.request(method, url + path, **asked).raise_for_status()
+            report = server.requests()
+            return report["write_units"], report["read_units"]
+
+        first, _ = units("POST", "/vectors/upsert", json={"vectors": rows})
+        assert first / 100 == pytest.approx(7.15, abs=0.05)
+        again, _ = units("POST", "/vectors/upsert", json={"vectors": rows})
+        assert again == pytest.approx(2 * first, abs=2), "what is replaced counts again"
+        assert units("POST", "/vectors/upsert", json={"vectors": rows[:1]}) == (8 + 8, 0)
+        small = {"vectors": [{"id": "s", "values": [1.0] * 1_536}]}
+        assert units("POST", "/vectors/upsert", json=small)[0] == 7
+        ids = "&".join(f"ids={row['id']}" for row in rows[:95])
+        assert units("GET", f"/vectors/fetch?{ids}") == (0, 10)
+        assert units("GET", "/vectors/list") == (0, 1)
+        assert units("POST", "/query", json={"vector": [1.0] * 1_536, "topK": 1}) == (0, 0.25)
+        deleted, _ = units("POST", "/vectors/delete", json={"ids": [row["id"] for row in rows[:10]]})
+        assert deleted == pytest.approx(71.5, abs=1)
+        assert units("POST", "/vectors/delete", json={"deleteAll": True}) == (5, 0)
+
+
+def test_a_month_that_is_used_up_takes_no_more_writes(tmp_path: Path) -> None:
+    schema = {"fields": {"_values": {"type": "dense_vector", "dimension": 4, "metric": "cosine"}}}
+    with testing.running(tmp_path, "--write-units-per-month", "10") as server, httpx.Client(headers=KEY) as client:
+        url = make(server, "main", schema)["host"]
+        body = {"vectors": [{"id": "a", "values": FINE}]}
+        assert [client.post(f"{url}/vectors/upsert", json=body).status_code for _ in range(3)] == [200, 200, 429]
+        for path, asked in (("/vectors/upsert", body), ("/vectors/delete", {"ids": ["a"]})):
+            answer = client.post(url + path, json=asked)
+            assert answer.status_code == 429
+            assert "write unit limit for the current month" in answer.json()["message"]
+            assert "retry-after" not in answer.headers
+        assert client.post(f"{url}/query", json={"vector": FINE, "topK": 1}).status_code == 200

@@ -202,3 +202,11 @@ def test_a_fault_of_the_command_is_told_without_a_traceback(run, monkeypatch):
 def test_the_root_help_documents_the_exit_codes(run):
     assert "3 the line cannot be reached" in " ".join(run("--help").stdout.split())
     assert main.app.info.name == "vectorline"
+
+
+def test_an_empty_namespace_is_released(run, line):
+    result = run("namespace", "release", "v2")
+
+    assert [request.namespace for request in line.requests] == ["v2"]
+    assert "Namespace v2 is free; it was held for ada (1536 values)." in result.stdout + result.stderr
+    assert json.loads(run("namespace", "release", "v2", "--json").stdout)["model"] == "ada"
