@@ -133,13 +133,13 @@ def lasting(rule: dict[str, Any], seconds: float) -> Callable[[Scene], None]:
 
     def act(scene: Scene) -> None:
         scene.slow(150)
-        job = scene.upload(2_500)
+        job = scene.upload(8_000)  # more than all of them hold
         job.wait_chunks(3)
         with scene.fault():
             scene.stage.pinecone_faults(rule)
             scene.hold(seconds)
             scene.stage.pinecone_faults()
-        assert job.status == "processing_chunks"
+        assert job.status == "processing_chunks", job.seen[-3:]
         scene.finish(job)
 
     return act
@@ -179,7 +179,7 @@ def _wrong_index(scene: Scene, made: dict[str, Any], reason: str) -> None:
     try:
         with scene.fault():
             _make_index(scene, made)
-            job = scene.upload(1_000)
+            job = scene.upload(6_000)  # more than all of them hold
             job.wait_status("blocked")
             bought = scene.stage.journal()["summary"]["inputs_bought"]
             assert bought <= stages.EMBEDDERS * stages.IN_HAND, f"{bought} texts were bought for an index that is wrong"

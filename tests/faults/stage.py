@@ -20,8 +20,8 @@ from tests.support import valkey as valkey_server
 MAX_WORKERS = 2
 EMBEDDERS = 2
 CHUNK_ROWS = 100
-# What one embedder has in hand at most; two of them at once are EMBEDDERS times that.
-IN_HAND = MAX_WORKERS * CHUNK_ROWS
+# What one embedder has in hand at most, since rows fill a slot and not a chunk; two at once are EMBEDDERS times that.
+IN_HAND = MAX_WORKERS * 1_000
 RATE = 40.0
 BASE = {
     "EMBEDDERS": str(EMBEDDERS),
