@@ -40,7 +40,7 @@ def order(**fields: Any) -> ingest_pb2.ProcessRequest:
 
 async def test_an_estimate_of_an_object_counts_every_row_and_writes_nothing(s3: Any, api: Api) -> None:
     rows: list[tuple[str, ...]] = csvs.rows(500)
-    rows[41] = ("", "no id", "1", "true", "1")
+    rows[41] = ("", "no id", "1.0", "true", "1")
     s3.put_object(Bucket=BUCKET, Key="exports/e.csv", Body=csvs.of(rows))
     before = s3.list_objects_v2(Bucket=BUCKET).get("KeyCount")
 

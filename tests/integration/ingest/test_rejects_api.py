@@ -58,9 +58,9 @@ async def test_rejects_and_skipped_rows_are_read_from_the_source(s3: Any, api: A
     told = (await rejects(api, task_id, include="skipped")).splitlines()
     assert told[0] == "id,formatted_text,row_number,line_number,reason,message,line_text"
     assert [line.split(",")[:5] for line in told[1:]] == [
-        ["1", "a", "1", "", "poison"],
-        ["2", "", "3", "", "poison"],
-        ["1", "b", "2", "", "duplicate_id"],
+        ["1", "a", "1", "2", "poison"],
+        ["2", "", "3", "4", "poison"],
+        ["1", "b", "2", "3", "duplicate_id"],
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from vectorline.v1 import chunk_pb2
 
 from services.indexer import ledger
-from services.indexer.ledger import gate, items, listing
+from services.indexer.ledger import gate, items, listing, namespaces
 from services.indexer.storage import clock, dynamodb, rejects, table
 from services.runtime import aws, errors
 from tests.support import ledgers, proxy
@@ -85,7 +85,11 @@ async def test_the_gate_and_a_claim_raced_for(book: ledger.Ledger) -> None:
     for task_id in (one, two):
         await book.turns.acquire(task_id)
         await book.shards.open(task_id, 0)
-    answers = await asyncio.gather(book.gate.begin(one, 0, 1, "ada", 3), book.gate.begin(two, 0, 1, "small", 3))
+    models = {one: "ada", two: "small"}
+    begun = [await book.gate.begin(task_id, 0, 1, model, 3) for task_id, model in models.items()]
+    assert begun == [gate.Answer.GO] * 2  # nothing is claimed before the first vector
+    wanted = [namespaces.Wanted("v2", namespaces.Kind(model, 3)) for model in models.values()]
+    answers = await asyncio.gather(book.gate.check_write(one, 1, wanted[0]), book.gate.check_write(two, 1, wanted[1]))
     assert sorted(answers) == [gate.Answer.BLOCKED, gate.Answer.GO]
     assert await book.gate.check_write(one if answers[0] == gate.Answer.GO else two, 1) == gate.Answer.GO
 
