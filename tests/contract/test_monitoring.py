@@ -51,11 +51,11 @@ def test_every_view_answers(line: Line, name: str) -> None:
 
 
 def test_detailed_health_has_all_that_it_is_judged_by(line: Line) -> None:
-    told = view(line, "health/detailed")
+    # What a test before this one did to the account is over after a probe, and seen so a second later.
+    told = wait_for("a line at rest", lambda: not (seen := view(line, "health/detailed"))["problems"] and seen)
 
     assert told["status"] == "healthy"
     assert {"workers", "queues", "limiter", "services", "timestamp"} <= set(told)
-    assert told["problems"] == []
 
 
 def test_workers_and_queues_agree_with_each_other_at_rest(line: Line, done: dict[str, Any]) -> None:
