@@ -94,6 +94,18 @@ async def test_the_gate_and_a_claim_raced_for(book: ledger.Ledger) -> None:
     assert await book.gate.check_write(one if answers[0] == gate.Answer.GO else two, 1) == gate.Answer.GO
 
 
+async def test_a_namespace_is_released_and_claimed_anew(book: ledger.Ledger) -> None:
+    async def empty() -> int:
+        return 0
+
+    book.namespaces._writes_seconds = 0.0
+    await book.namespaces.claim("v2", "ada", 3)
+    assert await book.namespaces.release("v2", empty) == namespaces.Kind("ada", 3)
+    assert await book.namespaces.holds("v2") is None
+    await book.namespaces.claim("v2", "small", 3)
+    assert await book.namespaces.holds("v2") == namespaces.Kind("small", 3)
+
+
 async def test_listing_follows_the_status(book: ledger.Ledger) -> None:
     made = [await ledgers.create(book, client="ann" if number % 2 else "bob") for number in range(7)]
     await book.tasks.cancel(made[0])
