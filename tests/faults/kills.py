@@ -25,6 +25,11 @@ def at(rule: str, *, rows: int = 2_000, within: float = 60) -> Callable[[Scene],
     return act
 
 
+def second_answer(within: float) -> Callable[[Scene], None]:
+    """One of two embedders dies at its second answer of OpenAI: of five full requests, one of them has two."""
+    return at("embedder.after_openai:kill@2", rows=10_000, within=within)
+
+
 def submitting(rule: str) -> Callable[[Scene], None]:
     """The process dies while it stores the task; the caller repeats its call with the same key: one task."""
 
@@ -93,7 +98,7 @@ CELLS = [
     Cell("embedder killed after taking", at("embedder.after_take:kill@3"), twice=stages.IN_HAND),
     Cell("embedder killed while decoding (once: no poison)", at("embedder.decode:kill@3"), twice=stages.IN_HAND),
     Cell("embedder killed during the OpenAI call", during_openai, twice=stages.IN_HAND),
-    Cell("embedder killed after OpenAI answered", at("embedder.after_openai:kill@3"), twice=stages.IN_HAND, fast=True),
+    Cell("embedder killed after OpenAI answered", second_answer(60), twice=stages.IN_HAND, fast=True),
     Cell("embedder killed after IndexChunk was sent", at("embedder.after_index_sent:kill@3"), twice=stages.IN_HAND),
     Cell("embedder killed after settle, before the ack", at("embedder.before_ack:kill", rows=100)),
     Cell("indexer killed before Pinecone", at("indexer.before_upsert:kill@3")),
@@ -113,7 +118,7 @@ CELLS = [
     ),
     Cell(
         "production times: embedder killed after OpenAI answered",
-        at("embedder.after_openai:kill@3", within=60),
+        second_answer(60),
         twice=stages.IN_HAND,
         settings=stages.PRODUCTION,
         patient=True,

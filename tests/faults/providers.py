@@ -80,7 +80,6 @@ def account(body: str, code: int | None = None) -> Callable[[Scene], None]:
     """
 
     def act(scene: Scene) -> None:
-        scene.probed = True
         scene.slow(250)
         job = scene.upload(2_500)
         job.wait_chunks(3)

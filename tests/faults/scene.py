@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from services.embedder.openai import client as openai_client
 from tests.faults import stage as stages
 from tests.support import csvs, oracle
 from tests.support import line as lines
@@ -150,7 +151,6 @@ class Scene:
         self.lifted_at = 0.0
         self.outcome = ""
         self.passed = False
-        self.probed = False  # the account is probed, with the same text again and again
         self.either = False  # of two tasks on one id, either one's vector may stay
 
     # ---- submitting
@@ -298,14 +298,18 @@ class Scene:
         journal = self.stage.journal(None)
         if self.stage.rate:
             oracle.limit_was_kept(journal["requests"], self.stage.rate)
-        probes = sum(each["bought"] and each["inputs"] == 1 for each in journal["requests"]) if self.probed else 0
-        repeated = journal["summary"]["repeated_inputs"] - max(0, probes - 1)
+        repeated = journal["summary"]["repeated_inputs"] - max(0, self._probes(journal) - 1)
         assert repeated <= twice + self._spoiled(journal), f"{repeated} texts were bought again; {journal['summary']}"
         struck = self.lifted_at or self.struck_at
         recovered = max(job.stood_still(struck) for job in self.jobs) if struck else 0.0
         assert recovered < RECOVERY_SECONDS, f"nothing moved for {recovered:.0f} s after the fault"
         self.passed = True
         return Result(self.name, self.outcome, recovered, repeated)
+
+    def _probes(self, journal: dict[str, Any]) -> int:
+        """Purchases of the one text that asks whether the account, or a refused text's source, is good."""
+        size = (1, openai_client.PROBE_TOKENS)
+        return sum(each["bought"] and (each["inputs"], each["tokens"]) == size for each in journal["requests"])
 
     def _spoiled(self, journal: dict[str, Any]) -> int:
         """Texts whose answers the stand-in spoiled after it had sold them."""

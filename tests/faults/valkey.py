@@ -177,7 +177,6 @@ def down_at_submit(scene: Scene) -> None:
 
 
 def flush_while_blocked(scene: Scene) -> None:
-    scene.probed = True
     scene.stage.openai_faults({"kind": "status", "body": "insufficient_quota", "code": 429})
     job = scene.upload(1_000)
     job.wait_status("blocked")

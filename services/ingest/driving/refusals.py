@@ -1,6 +1,7 @@
 """Drives that the ledger answers with what is neither an outage nor a change of the task: given up after a while."""
 
 import time
+from collections.abc import Callable
 
 from services.ingest import failures, ledger_client
 
@@ -12,14 +13,15 @@ SECONDS = 60.0
 class Refusals:
     """Counts them in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._seen: dict[str, tuple[int, float]] = {}
 
     def count(self, task_id: str, defect: ledger_client.LedgerDefect) -> failures.Failure | None:
         """Count one; what the task fails with when that was once too often."""
-        tries, since = self._seen.get(task_id, (0, time.monotonic()))
+        tries, since = self._seen.get(task_id, (0, self._clock()))
         self._seen[task_id] = tries + 1, since
-        if tries + 1 < TRIES or time.monotonic() - since < SECONDS:
+        if tries + 1 < TRIES or self._clock() - since < SECONDS:
             return None
         return failures.Failure(
             "LEDGER_REFUSED",

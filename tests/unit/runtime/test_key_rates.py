@@ -1,5 +1,7 @@
 """The bucket in this process."""
 
+import types
+
 import pytest
 
 from services.runtime import key_rates
@@ -8,7 +10,7 @@ from services.runtime import key_rates
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     at = [1000.0]
-    monkeypatch.setattr(key_rates.time, "monotonic", lambda: at[0])
+    monkeypatch.setattr(key_rates, "time", types.SimpleNamespace(monotonic=lambda: at[0]))
     return at
 
 

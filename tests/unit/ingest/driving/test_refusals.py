@@ -1,14 +1,13 @@
 """What the ledger answers is sorted: later, over, or a defect that ends the task by name."""
 
 import asyncio
-import time
 from typing import Any
 
 import grpc
 import pytest
 
 from services.ingest import ledger_client
-from services.ingest.driving import driver, waiting
+from services.ingest.driving import driver, refusals, waiting
 from tests.support import virtual_time
 
 LATER = {
@@ -67,14 +66,13 @@ def test_a_code_means_later_over_or_a_failed_task(code: grpc.StatusCode) -> None
 
     async def drives() -> list[driver.End]:
         drive, ends = driving(stub), []
+        drive._refusals = refusals.Refusals(clock=asyncio.get_running_loop().time)
         for _ in range(10):
             ends.append(await drive.drive("t"))
             await asyncio.sleep(10.0)
         return ends
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "monotonic", lambda: asyncio.get_running_loop().time())
-        ends = virtual_time.run(drives())
+    ends = virtual_time.run(drives())
     if code.name in LATER:
         assert set(ends) == {driver.End.LATER}
         assert stub.failed == []
