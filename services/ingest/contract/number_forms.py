@@ -66,8 +66,8 @@ def writes(form: str, cell: str) -> bool:
 
 
 def writes_all(form: str, cells: Sequence[str]) -> bool:
-    """Tell the same of many cells, without outer blanks."""
-    if not form.startswith(FIXED):
+    """Tell the same of many cells, without outer blanks; of none it is true."""
+    if cells and not form.startswith(FIXED):
         # JSON's floats are the shortest decimals too, and written ten times as fast; only exponents look different.
         text = f"[{','.join(cells)}]"
         try:

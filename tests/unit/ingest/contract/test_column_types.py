@@ -73,6 +73,17 @@ def test_a_column_without_a_value_is_text(empty: str) -> None:
     assert load([empty, empty]).plan.types[2] == column_types.STRING
 
 
+@pytest.mark.parametrize("number", ["5", "0.5", "1e+20"])
+@pytest.mark.parametrize("blanks", [" " * 16, " " * 400, "\t" * 400])
+def test_a_block_of_nothing_but_blanks_leaves_the_type(number: str, blanks: str) -> None:
+    types = column_types.Types(1, empty=column_types.nulls.Nulls(()))
+    types.add([(number,)], [1])
+    types.add([(blanks,), ("",)], [2, 3])
+    alone = column_types.Types(1, empty=column_types.nulls.Nulls(()))
+    alone.add([(number,)], [1])
+    assert types.result() == alone.result() != [column_types.STRING]
+
+
 def warned(loaded: support.Loaded) -> list[tuple[str, int]]:
     assert {each.code for each in loaded.plan.warnings} <= {"column_is_text"}
     return [(each.column, each.row) for each in loaded.plan.warnings]
