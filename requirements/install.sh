@@ -59,7 +59,10 @@ has_uv() { [[ $("$VENV/bin/uv" --version 2>/dev/null) == "uv $(sed -n 's/^uv==\(
 bootstrap_uv() { has_uv || { quiet_pip --only-binary=:all: --require-hashes --requirement requirements/bootstrap.lock && has_uv; }; }
 
 # uv does not read pip's settings: a mirror that pip is told of is told to uv as well.
-mirror() { "$VENV/bin/python" -m pip config list 2>/dev/null | sed -nE "s/^(:env:|global)\.index-url='(.*)'$/\2/p" | sed -n 1p; }
+mirror() {
+  local scope
+  for scope in :env: global; do "$VENV/bin/python" -m pip config get "$scope.index-url" 2>/dev/null && return; done
+}
 
 with_uv() { "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" "$@"; }
 

@@ -247,7 +247,7 @@ def test_a_mirror_that_pip_is_told_of_is_told_to_uv(machine: Machine) -> None:
     machine.lock("bootstrap", "uv", "4.0")
     machine.run("all")  # brings it
     machine.asked()
-    mirror = "http://127.0.0.1:9/simple"
+    mirror = "http://127.0.0.1:9/mirror"
 
     machine.run("all", PIP_INDEX_URL=mirror)
     machine.run("all", PIP_INDEX_URL=mirror, UV_DEFAULT_INDEX="mine")
