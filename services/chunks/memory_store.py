@@ -236,7 +236,7 @@ class MemoryStore:
 
     def _take_in_turns(self, handout: Handout, turn: int) -> int:
         dry: set[keys.Lane] = set()
-        want = round(handout.ask.want * settings.WHOLE_SLOT)
+        want = handout.ask.want_thousandths
         while handout.filled < want and len(dry) < 4 and not handout.alone and not handout.draining:
             lane = turns.SCHEDULE[turn]
             turn = (turn + 1) % len(turns.SCHEDULE)
@@ -253,7 +253,7 @@ class MemoryStore:
         """See ``store.Store.reclaim``."""
         await self._served()
         handout = Handout(ask)
-        want = round(ask.want * settings.WHOLE_SLOT)
+        want = ask.want_thousandths
         for name, lane in self.lanes.items():
             more = True
             while more and handout.filled < want and not handout.alone:

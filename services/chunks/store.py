@@ -55,6 +55,11 @@ class Ask:
     held: int
     forbidden: tuple[entry.Ref, ...] = ()
 
+    @property
+    def want_thousandths(self) -> int:
+        """`want` in thousandths of a slot, as shares are counted."""
+        return round(self.want * settings.WHOLE_SLOT)
+
 
 @dataclasses.dataclass(frozen=True)
 class Taken:

@@ -197,7 +197,7 @@ class ValkeyStore:
 
     async def _ask(self, script: str, ask: store.Ask, more: Sequence[str | bytes | int]) -> Any:
         touched = [*self.keys.lanes, self.keys.wakeup, self.keys.alone, self.keys.strikes_prefix]
-        want = round(ask.want * settings.WHOLE_SLOT)
+        want = ask.want_thousandths
         limits = self.limits
         args: list[str | bytes | int] = [keys.GROUP, ask.consumer, want, ask.held, _ms(self.timing.lease_seconds)]
         args += [limits.suspect_strikes, limits.poison_strikes, limits.slot_rows, limits.slot_bytes, limits.least_share]

@@ -35,7 +35,7 @@ NOT_NOW = frozenset(
 STEPS_REFUSED = frozenset({grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND})
 
 
-def over(record: Record) -> bool:
+def over(record: Record | Turn) -> bool:
     """Nothing is to be driven: the task is terminal or blocked."""
     return record.status in TERMINAL or record.status == BLOCKED
 

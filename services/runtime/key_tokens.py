@@ -30,6 +30,12 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
+def seconds_left(at: datetime.datetime) -> float:
+    """Until the day is over by which limits are counted."""
+    midnight = datetime.datetime.combine(at.date() + datetime.timedelta(days=1), datetime.time(), at.tzinfo)
+    return (midnight - at).total_seconds()
+
+
 async def check(tokens: Tokens, clock: Callable[[], datetime.datetime] = now) -> None:
     """Refuse a call that has tokens bought when the caller's key has none left for today.
 
@@ -40,11 +46,9 @@ async def check(tokens: Tokens, clock: Callable[[], datetime.datetime] = now) ->
     limit = caller.limits.tokens_per_day
     if not limit or await tokens.used(caller.key_id) < limit:
         return
-    at = clock()
-    midnight = datetime.datetime.combine(at.date() + datetime.timedelta(days=1), datetime.time(), at.tzinfo)
     raise errors.ResourceExhausted(
         f"The key {caller.key_id!r} has used its {limit} tokens of today (UTC). Ask again tomorrow.",
         reason=REASON,
         metadata={"limit": str(limit), "unit": "tokens/day"},
-        retry_seconds=(midnight - at).total_seconds(),
+        retry_seconds=seconds_left(clock()),
     )

@@ -10,7 +10,6 @@ transaction. A scan that would pass the limit is not counted; its task fails by 
 Keys without limits never touch these items.
 """
 
-import datetime
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,7 +17,7 @@ import structlog
 
 from services.indexer.ledger import items
 from services.indexer.storage import clock, table
-from services.runtime import errors, identity
+from services.runtime import errors, identity, key_tokens
 
 log = structlog.get_logger()
 
@@ -92,7 +91,7 @@ class Allowance:
                 f"The key {client!r} has used its {limits.rows_per_day} rows of today (UTC). Ask again tomorrow.",
                 reason=ROWS,
                 metadata={"limit": str(limits.rows_per_day), "unit": "rows/day"},
-                retry_seconds=self._seconds_left(),
+                retry_seconds=key_tokens.seconds_left(self._clock.now()),
             )
 
     async def _try(self, client: str, task_id: str, most: int) -> table.Item | None:
@@ -156,8 +155,3 @@ class Allowance:
 
     def _day(self) -> str:
         return self._clock.now().date().isoformat()
-
-    def _seconds_left(self) -> float:
-        now = self._clock.now()
-        midnight = datetime.datetime.combine(now.date() + datetime.timedelta(days=1), datetime.time(), now.tzinfo)
-        return (midnight - now).total_seconds()

@@ -85,7 +85,7 @@ class Creation:
         Raises:
             errors.AlreadyExists: It was used with another body.
         """
-        if not new.request_id or await self._table.get(items.request_key(new.client, new.request_id)) is None:
+        if not await self.known(new.client, new.request_id):
             return None
         return await self._stored(new, self._new(new))
 

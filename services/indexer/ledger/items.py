@@ -24,10 +24,12 @@ import enum
 import re
 import urllib.parse
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from services.indexer.storage import table
 from services.runtime import errors
+
+Text = TypeVar("Text", str, bytes)
 
 CHUNKS_PER_SHARD: Final = 256
 # Of the names of columns in one item: DynamoDB's limit of an item is 400 KB, and the plan has them all.
@@ -159,14 +161,14 @@ def _key(kind: str, *names: str) -> str:
     return key
 
 
-def fitting(names: Iterable[str]) -> list[str]:
-    """The first names that an item has room for."""
-    kept, room = [], NAMES_BYTES
-    for name in names:
-        room -= len(name.encode())
+def fitting(values: Iterable[Text], room: int = NAMES_BYTES) -> list[Text]:
+    """The first values, e.g. names, that an item has room for, in bytes."""
+    kept: list[Text] = []
+    for value in values:
+        room -= len(value.encode() if isinstance(value, str) else value)
         if room < 0:
             break
-        kept.append(name)
+        kept.append(value)
     return kept
 
 

@@ -91,7 +91,7 @@ class Lifecycle:
             "encoding": scan.encoding,
             "delimiter": scan.delimiter,
             "columns": items.fitting(scan.columns),
-            "warnings": _fitting(scan.warnings[:MOST_WARNINGS]),
+            "warnings": items.fitting(scan.warnings[:MOST_WARNINGS], WARNINGS_BYTES),
             "encoding_guessed": scan.encoding_guessed,
             "quoting": scan.quoting,
             "chunks_planned": scan.chunks,
@@ -228,17 +228,6 @@ class Lifecycle:
         later = table.Update(task_id, set={"stopped_at": clock.text(now)}, when=(table.Equals("status_token", token),))
         with contextlib.suppress(table.ConditionFailed):  # it goes on already
             await self._table.update(later)
-
-
-def _fitting(warnings: Sequence[bytes]) -> list[bytes]:
-    """The first that an item has room for."""
-    kept, room = [], WARNINGS_BYTES
-    for warning in warnings:
-        room -= len(warning)
-        if room < 0:
-            break
-        kept.append(warning)
-    return kept
 
 
 def wrong_status(item: table.Item, rule: str) -> errors.Conflict:

@@ -87,7 +87,7 @@ class Turns:
         """
         for _ in range(ATTEMPTS):
             task = await self._tasks.get(task_id)
-            key = items.turn_key(self._index, task["namespace"], task.get("question_id"))
+            key = self._key(task)
             turn = await self._table.get(key)
             if task["status"] in items.STOPPED:
                 return _refused(task, turn)
@@ -112,7 +112,7 @@ class Turns:
             errors.Conflict: SUPERSEDED.
         """
         parent = await self._tasks.get(parent_task_id)
-        turn = await self._table.get(items.turn_key(self._index, parent["namespace"], parent.get("question_id")))
+        turn = await self._table.get(self._key(parent))
         recency: int = parent["recency"] if "recency" in parent else parent.get("fence", 0)
         if turn is None:
             return recency
@@ -127,10 +127,7 @@ class Turns:
 
     async def ahead(self, tasks: Sequence[table.Item]) -> dict[str, str]:
         """Of tasks that wait for their turn, whom they wait for, in words; another key's task is not named."""
-        keys = {
-            str(task[table.KEY]): items.turn_key(self._index, task["namespace"], task.get("question_id"))
-            for task in tasks
-        }
+        keys = {str(task[table.KEY]): self._key(task) for task in tasks}
         found = await self._table.get_many(list(keys.values()), ("holder", "fence")) if keys else {}
         waiting = [task for task in tasks if (turn := found.get(keys[task[table.KEY]])) and not _holds(task, turn)]
         holders = await self._table.get_many([found[keys[task[table.KEY]]]["holder"] for task in waiting], ("client",))
@@ -140,6 +137,9 @@ class Turns:
             own = holders.get(holder, {}).get("client") == task["client"]
             words[str(task[table.KEY])] = f"task {holder}" if own else "a task of another key"
         return words
+
+    def _key(self, task: table.Item) -> str:
+        return items.turn_key(self._index, task["namespace"], task.get("question_id"))
 
     async def _advance(self, key: str, task: table.Item, turn: table.Item | None) -> Turn | None:
         """Take the turn or wait for it; None: read anew."""

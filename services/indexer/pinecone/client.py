@@ -228,11 +228,15 @@ class Pinecone:
         try:
             stats = await data.describe_index_stats()
         except pinecone.errors.PineconeError as error:
-            if getattr(error, "status_code", 0) in {401, 403}:
-                await self.renew_key(key)
-            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+            raise await self._unavailable(error, key) from error
         names = {namespace} | (DEFAULT_NAMES if namespace in DEFAULT_NAMES else set())
         return sum(found.vector_count for name, found in stats.namespaces.items() if name in names)
+
+    async def _unavailable(self, error: pinecone.errors.PineconeError, key: str) -> errors.Unavailable:
+        """What a caller hears; a key that was refused is renewed."""
+        if getattr(error, "status_code", 0) in {401, 403}:
+            await self.renew_key(key)
+        return errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0)
 
     async def renew_key(self, refused: str) -> None:
         """The key was refused: who asks again sends the new one, if there is one."""
@@ -254,14 +258,10 @@ class Pinecone:
             )
         except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
             raise _refusal(error, metadata_filter) from error
-        except pinecone.errors.ApiError as error:
-            if error.status_code == 400:
-                raise _refusal(error, metadata_filter) from error
-            if error.status_code in {401, 403}:
-                await self.renew_key(key)
-            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
         except pinecone.errors.PineconeError as error:
-            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+            if getattr(error, "status_code", 0) == 400:
+                raise _refusal(error, metadata_filter) from error
+            raise await self._unavailable(error, key) from error
         return [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
 
 

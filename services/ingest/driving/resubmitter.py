@@ -95,7 +95,7 @@ class Resubmitter:
             else:
                 if turn.held:
                     return True
-                if turn.status in ledger_client.TERMINAL or turn.status == ledger_client.BLOCKED:
+                if ledger_client.over(turn):
                     return False
                 await self._line.wait(task_id, turn)
 

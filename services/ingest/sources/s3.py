@@ -25,6 +25,12 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _BROKEN = (urllib3.exceptions.HTTPError, aws.HTTPClientError, aws.IncompleteReadError, OSError)
 
 
+def version(answer: Any) -> str:
+    """The version that an answer names. "null" is the one that can be written over: there the ETag guards."""
+    named = str(answer.get("VersionId", ""))
+    return "" if named == "null" else named
+
+
 class S3Source:
     """One object.
 
@@ -63,11 +69,9 @@ class S3Source:
             ) from error
         except (aws.BotoCoreError, *_BROKEN) as error:
             raise _unavailable(self._uri) from error
-        version = head.get("VersionId", "")
         return sources.Pinned(
             uri=self._uri,
-            # "null" is the one version that can be written over: the ETag guards it.
-            version_id="" if version == "null" else version,
+            version_id=version(head),
             etag=head["ETag"],
             size_bytes=head["ContentLength"],
             display_name=self._uri,

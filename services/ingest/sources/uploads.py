@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from services.ingest import failures, sources
-from services.ingest.sources import object_store, upload_memory
+from services.ingest.sources import object_store, s3, upload_memory
 from services.runtime import errors
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Upload:
         self._give_back()
         return sources.Pinned(
             uri=f"s3://{self._where['Bucket']}/{self._where['Key']}",
-            version_id="" if stored.get("VersionId", "null") == "null" else stored["VersionId"],
+            version_id=s3.version(stored),
             etag=stored["ETag"],
             size_bytes=self._size,
             sha256=self._sha256.hexdigest(),
@@ -208,7 +208,7 @@ class Uploads:
             raise missing
         return sources.Pinned(
             uri=f"s3://{self._bucket}/{key}",
-            version_id="" if head.get("VersionId", "null") == "null" else head["VersionId"],
+            version_id=s3.version(head),
             etag=head["ETag"],
             size_bytes=head["ContentLength"],
             display_name=key.removeprefix(prefix),
