@@ -29,6 +29,9 @@ URL_OPTIONS: Final = frozenset(
 )
 """What may stand behind the question mark of an address: options of redis-py that change nothing we rely on."""
 
+LEAST: Final = {"socket_timeout": 2, "socket_connect_timeout": 1, "max_connections": 1, "health_check_interval": 0}
+"""The smallest values of those of them that are numbers."""
+
 
 class _Cancellable(connection.AbstractConnection):
     """Sends under ``asyncio.timeout`` where the library uses ``asyncio.wait_for``, and leaves a node that was demoted.
@@ -189,8 +192,7 @@ def parsed(url: str) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"has the option {unknown[0]!r}; possible are {', '.join(sorted(URL_OPTIONS))}")
     options = {**connection.parse_url(url)}
-    for name in ("socket_timeout", "socket_connect_timeout", "max_connections", "health_check_interval"):
-        least = {"socket_timeout": 2, "health_check_interval": 0}.get(name, 1)
+    for name, least in LEAST.items():
         if name in options and not float(str(options[name])) >= least:
             raise ValueError(f"has {name}={options[name]}; at least {least} is possible")
     return options

@@ -51,7 +51,6 @@ class Batcher:
     ) -> None:
         self._permits = permit
         self._sizes = sizes.Sizes(size)
-        self._size = size
         self._request_limited = request_limited
         self._attempts = RequestAttempts(
             source,
@@ -146,20 +145,20 @@ class Batcher:
         fresh = [batch for batch in self._queue if batch.fresh()]
         for batch in self._queue:
             batch.on_progress()  # waiting for quota is progress
-        self._size = self._sizes.size(self._permits.tokens_per_second)
-        self._packed, tokens = packing.pack(fresh, self._size)
+        size = self._sizes.size(self._permits.tokens_per_second)
+        self._packed, tokens = packing.pack(fresh, size)
         if not self._packed:
             self._short_since = None
             return None
-        self._full = self._is_full(tokens, fresh)
+        self._full = self._is_full(tokens, fresh, size)
         if not self._full and self._still_waits():
             return None
         return tokens
 
-    def _is_full(self, tokens: int, fresh: list[PendingBatch]) -> bool:
+    def _is_full(self, tokens: int, fresh: list[PendingBatch], size: packing.RequestSize) -> bool:
         taken = sum(each.stop - each.start for each in self._packed)
         waiting = sum(len(batch.tokens) - batch.cursor for batch in fresh)
-        return taken < waiting or taken >= FULL * self._size.inputs or tokens >= FULL * self._size.tokens
+        return taken < waiting or taken >= FULL * size.inputs or tokens >= FULL * size.tokens
 
     def _still_waits(self) -> bool:
         """Whether a request that is not full waits for more texts. Meanwhile the quota is repaid, so little is lost."""

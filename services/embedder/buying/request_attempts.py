@@ -267,14 +267,15 @@ class RequestAttempts:
         """
 
         def cost() -> int | None:
-            wanted = _batches(trial.wanted())
-            if not wanted:
+            pieces = trial.wanted()
+            if not pieces:
                 raise _NothingWanted
+            wanted = _batches(pieces)
             for batch in wanted:
                 batch.on_progress()  # waiting for quota is progress
             if not all(batch.fresh() for batch in wanted):
                 return None
-            return sum(piece.tokens for piece in trial.wanted())
+            return sum(piece.tokens for piece in pieces)
 
         await trial.slot.rest(seconds)
         while cost() is None:  # the indexer may be away for long: without a slot

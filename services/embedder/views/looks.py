@@ -18,9 +18,8 @@ T = TypeVar("T")
 class Look(Generic[T]):
     """Something that is looked at once for all who ask within a second, whatever comes of it."""
 
-    def __init__(self, look: Callable[[], Awaitable[T]], fresh_seconds: float = FRESH_SECONDS) -> None:
+    def __init__(self, look: Callable[[], Awaitable[T]]) -> None:
         self._look = look
-        self._fresh_seconds = fresh_seconds
         self._task: asyncio.Task[T] | None = None
         self._stale_at = 0.0
 
@@ -36,7 +35,7 @@ class Look(Generic[T]):
         return await self._look()
 
     def _seen(self, task: asyncio.Task[T]) -> None:
-        self._stale_at = asyncio.get_running_loop().time() + self._fresh_seconds
+        self._stale_at = asyncio.get_running_loop().time() + FRESH_SECONDS
         if not task.cancelled():
             task.exception()  # whoever waited for it may be gone
 

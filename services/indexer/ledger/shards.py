@@ -40,11 +40,6 @@ class Outcome:
         if min(self.indexed, self.skipped, self.failed) < 0 or sum(self.reasons.values()) != self.failed:
             raise ValueError(f"The outcome does not add up: {self}")
 
-    @property
-    def rows(self) -> int:
-        """All rows of the chunk."""
-        return self.indexed + self.skipped + self.failed
-
     def stored(self, task_id: str, chunk: int) -> dict[str, Any]:
         """As it lies in the shard: short, since DynamoDB counts the bytes of the whole shard on each settle."""
         kept: dict[str, Any] = {"i": self.indexed, "s": self.skipped, "f": self.failed}

@@ -57,9 +57,10 @@ def _buckets(seen: overview.Overview) -> list[monitoring_pb2.StatisticsBucket]:
         buckets[start] = monitoring_pb2.StatisticsBucket()
         buckets[start].start.FromDatetime(start)
         start += wide
+    last = max(buckets)
     for note in seen.stored:
         # A task may be stored a moment after `now`, while its page was read.
-        bucket = buckets[min(_floor(note.created, wide), max(buckets))]
+        bucket = buckets[min(_floor(note.created, wide), last)]
         bucket.tasks += 1
         bucket.rows_indexed += note.indexed
         bucket.rows_skipped += note.skipped

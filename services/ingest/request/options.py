@@ -13,7 +13,6 @@ from services.ingest.request import template, types
 from services.runtime import errors, index_names
 
 DATA_SOURCES = ("s3_csv", "metabase", "upload", "local_csv")
-CSV_SOURCES = ("s3_csv", "upload", "local_csv")
 PRIORITIES = ("normal", "low", "high")
 MODES = ("upsert", "mirror", "force")
 SANITIZERS = ("clean", "legacy", "none")
