@@ -191,7 +191,7 @@ class Contract:
         """Return a row whose metadata may be too large, with as much of its text in them as fits."""
         cells, row_id, record_index = own
         copy = row.text if self._keeps_text else None
-        size = self.encoder.json_bytes(row.metadata, common, cells, text=copy, row_id=row_id, record_index=record_index)
+        size = self.encoder.json_bytes(common, cells, text=copy, row_id=row_id, record_index=record_index)
         if size <= metadata.LIMIT_BYTES:
             return row
         if copy is not None and not self._raw_metadata:

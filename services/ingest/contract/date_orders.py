@@ -32,6 +32,11 @@ def asked(chosen: options.Options) -> tuple[str, ...]:
     return moments.ORDERS if chosen.date_order == "auto" else (chosen.date_order,)
 
 
+def in_words(orders: Sequence[str]) -> str:
+    """Say in which orders a date was looked for."""
+    return f" in the order {', or '.join(WORDS[order] for order in orders)}"
+
+
 class Evidence:
     """Gathers what a column says of its order.
 

@@ -50,7 +50,7 @@ class Filter:
         elif _SINCE_1970.fullmatch(cell):
             said += " (seconds since 1970 are not read as one)"
         elif moments.read(cell):
-            said += f" in the order {', or '.join(date_orders.WORDS[order] for order in self.orders)}"
+            said += date_orders.in_words(self.orders)
         return f"{said}; write YYYY-MM-DD, or leave the date filter out."
 
 

@@ -83,7 +83,7 @@ def _timestamp(name: str, cell: str, orders: Sequence[str], zone: moments.Zone) 
                 return seconds
     said = "date"
     if written is not None:
-        said += f" in the order {', or '.join(date_orders.WORDS[order] for order in orders)}"
+        said += date_orders.in_words(orders)
     raise _bad(name, cell, said, "write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ; seconds since 1970 are a number")
 
 

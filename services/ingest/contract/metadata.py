@@ -184,20 +184,17 @@ class Encoder:
                     yield field, value
 
     def json_bytes(
-        self, entries: bytes, common: Common, cells: Sequence[str], *, text: str | None, row_id: str, record_index: int
+        self, common: Common, cells: Sequence[str], *, text: str | None, row_id: str, record_index: int
     ) -> int:
-        """Return the metadata's size as JSON, exact where it may be over the limit, else 0.
+        """Return the exact size of the metadata as JSON.
 
         Args:
-            entries: What ``row`` made of the remaining arguments.
             common: The chunk's part.
             cells: See ``row``.
             text: See ``row``.
             row_id: See ``row``.
             record_index: See ``row``.
         """
-        if fits(entries, common):
-            return 0
         values: dict[str, Value] = dict(common.values)
         for position, field, kind in self._fields:
             if cells[position] and not cells[position].isspace():

@@ -24,7 +24,7 @@ _BUCKET_ROWS = 1 << 19
 _SLICE_RECORDS = 1 << 17
 # Pairs of the sidecar that the split holds at a time.
 _PIECE_PAIRS = 1 << 14
-_PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
+PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
 _RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8")])
 
 # Reads a slice of a sidecar: first byte, how many bytes.
@@ -62,7 +62,7 @@ class Finder:
     def write(self, sidecar: pathlib.Path, rows_total: int) -> int:
         """Write the sidecar; returns how many pairs it has."""
         if not self._spilled:
-            pairs = _repeats(np.concatenate(self._held))[0] if self._held else np.empty(0, dtype=_PAIR)
+            pairs = _repeats(np.concatenate(self._held))[0] if self._held else np.empty(0, dtype=PAIR)
             sidecar.write_bytes(_by_row(pairs).tobytes())
             return len(pairs)
         self._spill()
@@ -99,7 +99,7 @@ class Finder:
             for bucket in range(rows_total // _BUCKET_ROWS + 1):
                 path = self._folder / f"pairs-{bucket}"
                 if path.exists():
-                    pairs = _by_row(np.fromfile(path, dtype=_PAIR))
+                    pairs = _by_row(np.fromfile(path, dtype=PAIR))
                     file.write(pairs.data)
                     total += len(pairs)
                     path.unlink()
@@ -121,7 +121,7 @@ class Firsts:
         self._pieces = -(-count // _PIECE_PAIRS)
         self._count = count
         self._number = -1
-        self._piece: Pairs = np.empty(0, dtype=_PAIR)
+        self._piece: Pairs = np.empty(0, dtype=PAIR)
 
     def between(self, first_row: int, end_row: int) -> dict[int, int]:
         """Return row → first row of the same id, for the repeated ones of a range of rows (the end excluded)."""
@@ -158,12 +158,12 @@ class Firsts:
 
     def _read(self, start: int, count: int) -> Pairs:
         data = self._pairs((self._first_pair + start) * PAIR_BYTES, count * PAIR_BYTES)
-        return np.frombuffer(data, dtype=_PAIR)
+        return np.frombuffer(data, dtype=PAIR)
 
 
 def read(data: bytes | memoryview) -> dict[int, int]:
     """Return row → first row of the same id, of a small part of the sidecar."""
-    pairs = np.frombuffer(data, dtype=_PAIR)
+    pairs = np.frombuffer(data, dtype=PAIR)
     return dict(zip(pairs["row"].tolist(), pairs["first"].tolist(), strict=True))
 
 
@@ -171,7 +171,7 @@ def slices(sidecar: pathlib.Path, first_rows: Sequence[int]) -> list[tuple[int, 
     """Return for each shard, given by its first row, its first pair in the sidecar and how many pairs it has."""
     if not first_rows or not sidecar.stat().st_size:
         return [(0, 0)] * len(first_rows)
-    rows = np.memmap(sidecar, dtype=_PAIR, mode="r")["row"]
+    rows = np.memmap(sidecar, dtype=PAIR, mode="r")["row"]
     limits = [*np.searchsorted(rows, np.array(first_rows, dtype="<u8")).tolist(), len(rows)]
     return [(start, end - start) for start, end in itertools.pairwise(limits)]
 
@@ -195,7 +195,7 @@ def _repeats(records: Records) -> tuple[Pairs, Records]:
     begins[1:] = ~same
     firsts = ordered[begins]
     repeated = np.flatnonzero(same) + 1
-    pairs = np.empty(len(repeated), dtype=_PAIR)
+    pairs = np.empty(len(repeated), dtype=PAIR)
     pairs["row"] = ordered["row"][repeated]
     pairs["first"] = firsts["row"][np.cumsum(begins)[repeated] - 1]
     return pairs, firsts

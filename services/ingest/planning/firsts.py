@@ -10,22 +10,17 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.ingest import sources
 from services.ingest.contract import context, contract, metadata
-from services.ingest.planning import cursor, cutter, plan
+from services.ingest.planning import cursor, cutter, duplicates, plan
 from services.ingest.reading import block as blocks
 from services.ingest.request import options
 
-# As duplicates writes them.
-_PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
 # Pairs that are looked at together.
 _SLICE = 1 << 18
 # Of a first row: it is loaded; or it is not, and no later row of its id has been found that is.
 _LOADED, _OPEN = 0, -1
-
-Pairs = NDArray[np.void]
 
 
 def settle(
@@ -58,7 +53,7 @@ def settle(
     """
     if not sidecar.stat().st_size:
         return 0
-    pairs: Pairs = np.memmap(sidecar, dtype=_PAIR, mode="r")
+    pairs: duplicates.Pairs = np.memmap(sidecar, dtype=duplicates.PAIR, mode="r")
     firsts = _Firsts(pairs, made.rows_total, folder)
     judge = _Judge(made, chosen, context.of_any_task(chosen, pinned))
     reading = cursor.Cursor(source, pinned, made, chosen)
@@ -123,7 +118,7 @@ class _Judge:
 class _Firsts:
     """What is known of the first rows of ids that stand more than once."""
 
-    def __init__(self, pairs: Pairs, rows_total: int, folder: pathlib.Path) -> None:
+    def __init__(self, pairs: duplicates.Pairs, rows_total: int, folder: pathlib.Path) -> None:
         self._pairs = pairs
         # By row number: it is the first of several.
         self._is_first = np.memmap(folder / "is_first", dtype=np.bool_, mode="w+", shape=(rows_total + 1,))
@@ -179,6 +174,6 @@ class _Firsts:
         first, last = np.searchsorted(self._pairs["row"], np.array([start, end], dtype="<u8")).tolist()
         return first, last
 
-    def _slices(self, first: int, last: int) -> Iterator[Pairs]:
+    def _slices(self, first: int, last: int) -> Iterator[duplicates.Pairs]:
         for start in range(first, last, _SLICE):
             yield self._pairs[start : min(start + _SLICE, last)]

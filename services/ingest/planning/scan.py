@@ -209,8 +209,7 @@ class _Pass:
         """Take the ids of rows, less those without; a row without one is nobody's first."""
         row_ids = ids.of_cells(cells, self._nulls)
         if not all(row_ids):
-            kept = [i for i, row_id in enumerate(row_ids) if row_id]
-            row_ids, numbers = [row_ids[i] for i in kept], [numbers[i] for i in kept]
+            row_ids, numbers = _only(row_ids, numbers, bool)
         if row_ids:
             self._finder.add(row_ids, numbers)
 

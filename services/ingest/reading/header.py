@@ -90,7 +90,6 @@ def resolved(columns: Sequence[str], chosen: options.Options) -> options.Options
     found = {name: (same or [name])[0] for name, same in _spelled(columns, wanted(chosen)).items()}
     if all(name == same for name, same in found.items()):
         return chosen
-    declared = [(same, f"{found[name]}:{same}") for name, same in types.parse(chosen.column_types).items()]
     return dataclasses.replace(
         chosen,
         id_column=found[chosen.id_column],
@@ -99,7 +98,7 @@ def resolved(columns: Sequence[str], chosen: options.Options) -> options.Options
         text_template=_template(chosen.text_template, found),
         metadata_columns=tuple(found[name] for name in chosen.metadata_columns),
         exclude_columns=tuple(found[name] for name in chosen.exclude_columns),
-        column_types=tuple(entry for _, entry in declared),
+        column_types=tuple(f"{found[name]}:{kind}" for name, kind in types.parse(chosen.column_types).items()),
     )
 
 

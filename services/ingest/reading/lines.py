@@ -36,8 +36,6 @@ class Lines:
         self._block_bytes = block_bytes
         self._row = row
         self._votes = votes
-        # The lines are as they are stored.
-        self.bytewise = form.bytewise
         self._recode = (
             None
             if form.bytewise

@@ -50,6 +50,8 @@ def elsewhere(lines: Sequence[str], rules: quoting.Rules, begin: int, wanted: Se
     """Say in which other line more of the wanted names stand than in the header's; "" where there is none."""
     needed = {names.folded(name): name for name in wanted}
     here = len(needed.keys() & found(lines, rules, begin)) if begin < len(lines) else 0
+    if here == len(needed):
+        return ""
     counts = {
         position: len(needed.keys() & found(lines, rules, position))
         for position in range(min(LINES, len(lines)))
