@@ -66,25 +66,24 @@ mirror() {
 
 with_uv() { "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" "$@"; }
 
+uv_lock() { UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$(mirror)} with_uv --require-hashes --requirement "requirements/$1.lock"; }
+
+pip_lock() { quiet_pip --require-hashes --requirement "requirements/$1.lock"; }
+
 install_lock() {
-  local lock=requirements/$1.lock
   if ! bootstrap_uv; then
-    say "uv cannot be had on this machine: pip installs $lock instead, which takes minutes."
-  elif UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$(mirror)} with_uv --require-hashes --requirement "$lock"; then
+    say "uv cannot be had on this machine: pip installs requirements/$1.lock instead, which takes minutes."
+  elif uv_lock "$1"; then
     return
   else
-    say "uv could not install $lock: pip tries it, which takes minutes."
+    say "uv could not install requirements/$1.lock: pip tries it, which takes minutes."
   fi
-  quiet_pip --require-hashes --requirement "$lock"
+  pip_lock "$1"
 }
 
 # The same without a second try: uv has said what there is no wheel for.
 install_server() {
-  if has_uv; then
-    UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$(mirror)} with_uv --require-hashes --requirement "requirements/$1.lock"
-  else
-    quiet_pip --require-hashes --requirement "requirements/$1.lock"
-  fi
+  if has_uv; then uv_lock "$1"; else pip_lock "$1"; fi
 }
 
 install_sources() {

@@ -16,6 +16,8 @@ UPSERTS, UPSERT_BYTES, QUERIES = 100.0, 50_000_000.0, 100.0
 _UPDATES, _UPDATED_RECORDS, _FETCHES, _LISTS, _STATS = 100.0, 100.0, 100.0, 200.0, 100.0
 _DELETES, _DELETED_RECORDS = 100.0, 5_000.0
 _BY_FILTER, _BY_FILTER_OF_INDEX = 5.0, 500.0
+# In place of a namespace; none has this name.
+_WHOLE_INDEX = "\0"
 
 
 class Bucket:
@@ -78,7 +80,7 @@ class Rates:
                 raise errors.ApiError(errors.Code.RESOURCE_EXHAUSTED, f"{message}limit.", _RETRY_AFTER_SECONDS)
 
     def _limits(self, asked: Asked) -> Iterator[tuple[str, str, float, float, str]]:
-        """Name, namespace ("" for the whole index), limit, amount and words of each limit that a call counts in."""
+        """Name, namespace (or _WHOLE_INDEX), limit, amount and words of each limit that a call counts in."""
         where, whole = f"namespace {asked.namespace or '__default__'}", f"index {asked.index}"
         name = asked.namespace
 
@@ -100,16 +102,16 @@ class Rates:
                 if asked.by_filter:
                     what = f"{asked.op} by metadata requests"
                     yield most(what, name, _BY_FILTER, 1)
-                    yield most(what, f"\0{asked.index}", _BY_FILTER_OF_INDEX, 1)
+                    yield most(what, _WHOLE_INDEX, _BY_FILTER_OF_INDEX, 1)
                     return
                 yield qps(_UPDATES if update else _DELETES)
                 records = f"{asked.op} records"
                 yield most(records, name, _UPDATED_RECORDS if update else _DELETED_RECORDS, asked.records)
                 if not update:
-                    yield most(records, f"\0{asked.index}", _DELETED_RECORDS, asked.records)
+                    yield most(records, _WHOLE_INDEX, _DELETED_RECORDS, asked.records)
             case "fetch" | "fetch_by_metadata":
-                yield most("fetch requests", f"\0{asked.index}", _FETCHES, 1)
+                yield most("fetch requests", _WHOLE_INDEX, _FETCHES, 1)
             case "list":
-                yield most("list requests", f"\0{asked.index}", _LISTS, 1)
+                yield most("list requests", _WHOLE_INDEX, _LISTS, 1)
             case "describe_index_stats":
-                yield most("describe_index_stats requests", f"\0{asked.index}", _STATS, 1)
+                yield most("describe_index_stats requests", _WHOLE_INDEX, _STATS, 1)

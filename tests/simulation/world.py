@@ -133,10 +133,12 @@ class World:
             self.excused[header.task_id, header.chunk] += 1
 
     def _on_status(self, key: str, status: str) -> None:
+        if status != items.Status.BLOCKED:
+            return
         file = self.of_task.get(key) or next(
             (each for each in self.files if key in invariants.tasks_of(self, each)), None
         )
-        if file is not None and status == items.Status.BLOCKED:
+        if file is not None:
             for chunk in range(file.chunks):
                 self.excused[key, chunk] += 1
 

