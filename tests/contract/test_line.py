@@ -100,6 +100,8 @@ def unpaid(line: Line) -> Iterator[None]:
         openai.put("/_sandbox/faults", json=[rule]).raise_for_status()
         yield
         openai.delete("/_sandbox/faults").raise_for_status()
+    # It stays refused until a probe has seen that it is good again: whoever searches next would be refused with it.
+    wait_for("a good account", lambda: line.rest.post("/api/v1/search", json={"text": "x"}).status_code == 200)
 
 
 @pytest.fixture
