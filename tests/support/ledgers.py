@@ -1,5 +1,6 @@
 """A ledger in memory with a clock of its own, tasks at any stage, and a scheduler that interleaves and crashes."""
 
+import asyncio
 import dataclasses
 import inspect
 import uuid
@@ -107,25 +108,34 @@ class Scheduler:
 
     def __init__(self, choose: Callable[[int], int]) -> None:
         self._choose = choose
-        self._running: list[Coroutine[Any, Any, Any]] = []
+        # What each waits for, if it is another of them.
+        self._running: dict[Coroutine[Any, Any, Any], asyncio.Future[Any] | None] = {}
 
     def add(self, work: Coroutine[Any, Any, Any]) -> None:
-        self._running.append(work)
+        self._running[work] = None
 
     def run(self, after_step: Callable[[], None] = lambda: None, crash_every: int = 0) -> None:
-        """Run all to their end; with `crash_every` = n, one step in about n kills the coroutine where it stands."""
-        while self._running:
-            work = self._running[self._choose(len(self._running))]
-            begun = inspect.getcoroutinestate(work) != inspect.CORO_CREATED
+        """Run all to their end; with `crash_every` = n, one step in about n cancels the coroutine where it stands."""
+        loop = asyncio.new_event_loop()  # locks ask for one; nothing ever runs in it
+        asyncio.events._set_running_loop(loop)
+        try:
+            while self._running:
+                self._step(crash_every)
+                after_step()
+        finally:
+            asyncio.events._set_running_loop(None)
+            loop.close()
+
+    def _step(self, crash_every: int) -> None:
+        ready = [work for work, wanted in self._running.items() if wanted is None or wanted.done()]
+        work = ready[self._choose(len(ready))]  # IndexError: they wait for each other
+        begun = inspect.getcoroutinestate(work) != inspect.CORO_CREATED
+        try:
             if begun and crash_every and self._choose(crash_every) == 0:
-                work.close()
-                self._running.remove(work)
-                continue
-            try:
-                work.send(None)
-            except StopIteration:
-                self._running.remove(work)
-            after_step()
+                work.throw(asyncio.CancelledError())
+            self._running[work] = work.send(None)
+        except (StopIteration, asyncio.CancelledError):
+            del self._running[work]
 
 
 def at_once(work: Awaitable[Any]) -> Any:

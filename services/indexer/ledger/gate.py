@@ -1,16 +1,20 @@
 """The gate before every purchase and every write."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
-from services.indexer.ledger import closing, items, lifecycle, namespaces, shards
+from services.indexer.ledger import closing, grouping, items, lifecycle, namespaces, shards
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
 from services.runtime import errors
 
 log = structlog.get_logger()
+
+# Chunks that one read answers for: an expression of DynamoDB's has 4 KB at most.
+MOST_LOOKS: Final = 50
 
 
 class Answer(enum.StrEnum):
@@ -48,6 +52,7 @@ class Gate:
         self._closing = ends
         self._namespaces = claims
         self._circuit_open = circuit_open
+        self._looks = grouping.Groups(self._read, MOST_LOOKS)
 
     async def begin(self, task_id: str, chunk: int, fence: int, model: str, dimension: int) -> Answer:
         """May this chunk be bought with this model?"""
@@ -95,12 +100,7 @@ class Gate:
 
     async def _look(self, task_id: str, chunk: int, fence: int) -> tuple[Answer, table.Item | None]:
         name, number = str(chunk), items.shard_of(chunk)
-        shard_key = items.shard_key(task_id, number)
-        found = await self._table.get_many(
-            [items.task_key(task_id), shard_key],
-            ("status", "fence", "namespace", "model", "dimension", ("s", str(number)), ("c", name), "settled", "exp"),
-        )
-        task, shard = found.get(task_id), found.get(shard_key)
+        task, shard = await self._looks.call((task_id, number), name)
         if shard is not None and name in shard.get("c", {}):
             if task is not None and shards.full(shard) and _unfinished(task, number):
                 await self._closing.heal(task_id)  # whoever settled the last chunk may have died before this
@@ -109,6 +109,18 @@ class Gate:
         if answer == Answer.GO and shard is None:
             return Answer.STALE, task  # nobody opened its book, so it could not be settled: dropped, and split again
         return answer, task
+
+    async def _read(
+        self, key: tuple[str, int], names: Sequence[str]
+    ) -> Sequence[tuple[table.Item | None, table.Item | None]]:
+        """A task and a shard of it, with the outcomes of these of its chunks; the same for all."""
+        task_id, number = key
+        shard_key = items.shard_key(*key)
+        known = ("status", "fence", "namespace", "model", "dimension", ("s", str(number)), "settled", "exp")
+        found = await self._table.get_many(
+            [items.task_key(task_id), shard_key], (*known, *(("c", name) for name in dict.fromkeys(names)))
+        )
+        return [(found.get(task_id), found.get(shard_key))] * len(names)
 
 
 def _unfinished(task: table.Item, shard: int) -> bool:

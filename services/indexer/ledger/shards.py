@@ -1,16 +1,21 @@
 """The books of a task's chunks, 256 a shard: each chunk gets one outcome, once."""
 
+import collections
 import dataclasses
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from services.indexer.ledger import items
+from services.indexer.ledger import grouping, items
 from services.indexer.storage import clock, objects, table
 from services.runtime import errors
 
 _COUNTS: Final = ("settled", "indexed", "skipped", "failed", "chunks_failed")
 # A shard but for its outcomes, which are most of its bytes.
 WITHOUT_OUTCOMES: Final = ("kind", "task", "shard", "exp", "reasons", "settled_at", *_COUNTS)
+
+# Chunks that one write settles: an expression of DynamoDB's has 4 KB at most.
+MOST_SETTLED: Final = 25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Shards:
     def __init__(self, storage: table.Table, watch: clock.Clock) -> None:
         self._table = storage
         self._clock = watch
+        self._settling = grouping.Groups(self._settle, MOST_SETTLED)
 
     async def open(self, task_id: str, shard: int) -> None:
         """Open a shard's book, once. To be called before the first of its chunks is published.
@@ -108,41 +114,38 @@ class Shards:
         return {number: found[key] for number, key in keys.items() if key in found}
 
     async def settle(self, task_id: str, chunk: int, outcome: Outcome) -> Settled:
-        """Write a chunk's outcome if it has none: one update, counted exactly once whoever repeats it.
+        """Write a chunk's outcome if it has none: in one update, counted exactly once whoever repeats it.
 
         Raises:
             errors.Conflict: The shard was never opened (SHARD_NOT_OPEN): nothing is settled.
         """
-        name = str(chunk)
-        changes = table.Update(
-            items.shard_key(task_id, items.shard_of(chunk)),
-            set={("c", name): outcome.stored(task_id, chunk), "settled_at": clock.text(self._clock.now())},
-            add={
-                "settled": 1,
-                "indexed": outcome.indexed,
-                "skipped": outcome.skipped,
-                "failed": outcome.failed,
-                "chunks_failed": int(outcome.failed > 0 and outcome.indexed == 0),
-                **{("reasons", reason): rows for reason, rows in outcome.reasons.items()},
-            },
-            when=(table.Exists(table.KEY), table.Missing(("c", name))),
-            answer=table.Answer.WRITTEN,
-            told=("exp",),
-        )
-        try:
-            shard, already = await self._table.update(changes), False
-            if "exp" not in shard:
-                shard |= (await self.without_outcomes(task_id, [items.shard_of(chunk)]))[items.shard_of(chunk)]
-        except table.ConditionFailed as failed:
-            if failed.item is None:
-                # Not "settled before": believing so would lose the chunk.
-                raise errors.Conflict(
-                    f"Shard {items.shard_of(chunk)} of task {task_id} was not opened; the chunk stays unsettled.",
-                    reason="SHARD_NOT_OPEN",
-                ) from failed
-            shard, already = failed.item, True
-        kept = shard["c"][name]
-        return Settled(indexed=kept["i"], skipped=kept["s"], failed=kept["f"], already=already, full=full(shard))
+        return await self._settling.call((task_id, items.shard_of(chunk)), (chunk, outcome))
+
+    async def _settle(
+        self, key: tuple[str, int], asked: Sequence[tuple[int, Outcome]]
+    ) -> Sequence[Settled | errors.Conflict]:
+        """Settle chunks of a shard, in as few writes as can be: one, if none of them was settled before."""
+        task_id, number = key
+        answers: dict[int, Settled] = {}
+        while left := [position for position in range(len(asked)) if position not in answers]:
+            fresh: dict[int, int] = {}  # one of each chunk: who settles it too finds its outcome in the next round
+            for position in left:
+                fresh.setdefault(asked[position][0], position)
+            together = list(fresh.values())
+            try:
+                shard = await self._table.update(_outcomes(key, [asked[p] for p in together], self._clock.now()))
+                if "exp" not in shard:
+                    shard |= (await self.without_outcomes(task_id, [number]))[number]
+                answers |= {p: _kept(shard, asked[p][0], already=False) for p in together}
+                # Whoever fills the shard rolls it up: one of those that were settled together is enough.
+                answers |= {p: dataclasses.replace(answers[p], full=False) for p in together[:-1]}
+            except table.ConditionFailed as failed:
+                if failed.item is None:
+                    # Not "settled before": believing so would lose the chunks.
+                    return [_not_open(task_id, number)] * len(asked)
+                before = [position for position in left if str(asked[position][0]) in failed.item["c"]]
+                answers |= {p: _kept(failed.item, asked[p][0], already=True) for p in before}
+        return [answers[position] for position in range(len(asked))]
 
     async def expect(self, task_id: str, shard: int, chunks: int) -> table.Item:
         """Say how many chunks the last shard has, and return the shard."""
@@ -162,6 +165,42 @@ def settled_chunks(shard: table.Item) -> list[int]:
 def full(shard: table.Item) -> bool:
     """Whether every chunk of a shard is settled."""
     return bool(shard["settled"] == shard["exp"])
+
+
+def _outcomes(key: tuple[str, int], asked: Sequence[tuple[int, Outcome]], now: datetime.datetime) -> table.Update:
+    """The write of outcomes of chunks that have none yet; it fails if one of them has."""
+    task_id, number = key
+    adding: collections.Counter[table.Path] = collections.Counter()
+    for _, outcome in asked:
+        adding["settled"] += 1
+        adding["indexed"] += outcome.indexed
+        adding["skipped"] += outcome.skipped
+        adding["failed"] += outcome.failed
+        adding["chunks_failed"] += int(outcome.failed > 0 and outcome.indexed == 0)
+        for reason, rows in outcome.reasons.items():
+            adding["reasons", reason] += rows
+    return table.Update(
+        items.shard_key(task_id, number),
+        set={
+            **{("c", str(chunk)): outcome.stored(task_id, chunk) for chunk, outcome in asked},
+            "settled_at": clock.text(now),
+        },
+        add=adding,
+        when=(table.Exists(table.KEY), *(table.Missing(("c", str(chunk))) for chunk, _ in asked)),
+        answer=table.Answer.WRITTEN,
+        told=("exp",),
+    )
+
+
+def _kept(shard: table.Item, chunk: int, *, already: bool) -> Settled:
+    kept = shard["c"][str(chunk)]
+    return Settled(indexed=kept["i"], skipped=kept["s"], failed=kept["f"], already=already, full=full(shard))
+
+
+def _not_open(task_id: str, shard: int) -> errors.Conflict:
+    return errors.Conflict(
+        f"Shard {shard} of task {task_id} was not opened; the chunk stays unsettled.", reason="SHARD_NOT_OPEN"
+    )
 
 
 def _empty(task_id: str, shard: int) -> table.Item:

@@ -282,10 +282,11 @@ def test_any_interleaving_and_any_crash_ends_once_with_exact_counts(
     chunks = len(outcomes)
     task_id: str = ledgers.at_once(opened(line, chunks))
     scheduler = ledgers.Scheduler(chance.randrange)
-    # When everybody runs at once: settlers, two sealers, a canceller, a blocker, a resumer
+    books = [book, ledgers.line(storage).book]
+    # When everybody runs at once, in two processes: settlers, two sealers, a canceller, a blocker, a resumer
     for chunk, outcome in enumerate(outcomes):
         for _ in range(copies):
-            scheduler.add(book.closing.settle(task_id, chunk, outcome))
+            scheduler.add(chance.choice(books).closing.settle(task_id, chunk, outcome))
     for _ in range(2):
         scheduler.add(book.closing.seal(task_id, chunks, chunks))
     if blocked:

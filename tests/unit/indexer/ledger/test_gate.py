@@ -1,10 +1,15 @@
 """The gate before every purchase and write."""
 
+import asyncio
+import collections
+from collections.abc import Sequence
+
 import pytest
 
 from services.indexer import ledger
 from services.indexer.ledger import gate, namespaces
 from services.indexer.ledger.gate import Answer
+from services.indexer.storage import memory, table
 from tests.support import ledgers
 from tests.support.ledgers import Line
 
@@ -138,3 +143,63 @@ async def test_a_chunk_fails_by_its_header_only_if_it_may(line: Line) -> None:
     assert await line.book.fail_chunk(task_id, 0, 1, outcome) == gate.Answer.SETTLED
     (progress,) = await line.book.progress([await line.book.tasks.get(task_id)])
     assert (progress.failed, progress.chunks_settled, progress.chunks_failed) == (5, 1, 1)
+
+
+class Counted(memory.MemoryTable):
+    """A table whose calls take a moment and are counted."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: asyncio.sleep(0))
+        self.calls: collections.Counter[str] = collections.Counter()
+
+    async def get_many(self, keys: Sequence[str], paths: Sequence[table.Path] = ()) -> dict[str, table.Item]:
+        self.calls["get_many"] += 1
+        return await super().get_many(keys, paths)
+
+    async def update(self, write: table.Update) -> table.Item:
+        self.calls["update"] += 1
+        return await super().update(write)
+
+
+async def test_chunks_that_ask_at_once_are_answered_by_few_reads_each_by_its_own_outcome() -> None:
+    storage = Counted()
+    line = ledgers.line(storage)
+    task_id = await ready(line)
+    await line.book.closing.settle(task_id, 3, ledgers.good())
+    storage.calls.clear()
+
+    answers = await asyncio.gather(*(line.book.gate.check_chunk(task_id, chunk, 1) for chunk in range(40)))
+
+    assert [chunk for chunk, answer in enumerate(answers) if answer == Answer.SETTLED] == [3]
+    assert set(answers) == {Answer.SETTLED, Answer.GO}
+    assert storage.calls["get_many"] == 2  # one alone, and all that came meanwhile
+
+
+async def test_chunks_that_are_settled_at_once_are_settled_by_few_writes_and_each_once() -> None:
+    storage = Counted()
+    line = ledgers.line(storage)
+    task_id = await ready(line, rows=20)
+    await line.book.closing.settle(task_id, 3, ledgers.bad())
+    storage.calls.clear()
+
+    # Every chunk comes twice, and one was settled before
+    settled = await asyncio.gather(
+        *(line.book.closing.settle(task_id, chunk, ledgers.good()) for chunk in (*range(20), *range(20)))
+    )
+
+    assert [each.already for each in settled].count(False) == 19
+    assert (settled[3].failed, settled[3].already) == (1, True)
+    book = await line.book.shards.get(task_id, 0)
+    assert book is not None
+    assert (book["settled"], book["indexed"], book["failed"], len(book["c"])) == (20, 19, 1, 20)
+    assert storage.calls["update"] <= 6
+
+
+async def test_chunks_of_a_shard_that_nobody_opened_are_all_refused(line: Line) -> None:
+    task_id = await ledgers.scanned(line.book)
+
+    answers = await asyncio.gather(
+        *(line.book.closing.settle(task_id, chunk, ledgers.good()) for chunk in range(4)), return_exceptions=True
+    )
+
+    assert {getattr(answer, "reason", None) for answer in answers} == {"SHARD_NOT_OPEN"}
