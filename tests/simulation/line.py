@@ -60,6 +60,7 @@ class Ingest:
         self.process = process
         self.ledger = ledger_client.Ledger(wire.Channel(process, shared.indexers))
         queue = valkey.Queue(shared.queue, process, shared.network)
+        no_metabase: Any = None
         drive = driver.Driver(
             self.ledger,
             queue,
@@ -67,6 +68,7 @@ class Ingest:
             plans=shelf.Shelf(shared.bucket.client(process, shared.network), BUCKET),
             defaults=options.Defaults(),
             scratch=None,
+            asked=no_metabase,
         )
         self.tasks = resubmitter.Resubmitter(
             drive,

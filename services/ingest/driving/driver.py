@@ -58,7 +58,7 @@ class Driver:
         plans: shelf.Shelf,
         defaults: options.Defaults,
         scratch: pathlib.Path | None,
-        asked: metabase_export.Questions | None = None,
+        asked: metabase_export.Questions,
         work: threads.Pool | None = None,
     ) -> None:
         self._ledger = ledger
@@ -162,7 +162,7 @@ class Driver:
         with scratch.folder(self._scratch) as folder:
             source = self._sources.of_pin(pinned)
             scanned = await SCAN.during(self._scanned(source, pinned, chosen, folder, stand))
-            if chosen.data_source == "metabase" and self._questions is not None:
+            if chosen.data_source == "metabase":
                 self._questions.check_rows(scanned.plan.rows_total)
             plan_uri = await self._plans.keep_plan(record.task_id, scanned)
         failpoints.hit("ingest.before_end_scan")
@@ -210,8 +210,6 @@ class Driver:
         if record.source.uri:
             return sources.Pinned.from_proto(record.source)
         if chosen.data_source == "metabase":
-            if self._questions is None:
-                raise failures.SourceFailure(metabase_export.UNAVAILABLE, "There is no Metabase here any more.")
             await self._ledger.begin_scan(record.task_id, None)
             pinned = await stand.during(self._questions.stage(chosen, record.task_id, record.client))
             failpoints.hit("ingest.after_stage")

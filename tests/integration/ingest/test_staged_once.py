@@ -7,9 +7,10 @@ import httpx
 import pytest
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
-from services.ingest import failures
+from services.ingest import failures, settings
 from services.ingest.driving import driver
 from services.ingest.request import options
+from services.ingest.sources import uploads
 from services.ingest.sources.metabase import export as metabase_export
 
 ORDER = ingest_pb2.ProcessRequest(data_source="metabase", question_id=232, start_date="2025-12-01")
@@ -32,7 +33,7 @@ class Standing:
         return await work
 
 
-def made(ledger: Ledger, asked: metabase_export.Questions | None) -> driver.Driver:
+def made(ledger: Ledger, asked: metabase_export.Questions) -> driver.Driver:
     nothing: Any = None
     anything: Any = ledger
     queue: Any = object()
@@ -59,9 +60,16 @@ async def test_what_is_pinned_is_not_asked_again(asked: metabase_export.Question
     assert ledger.begun == [None]  # the task shows that it is worked on before the export has come
 
 
-async def test_a_task_whose_metabase_was_taken_out_of_the_configuration_fails_by_name() -> None:
+async def test_a_task_whose_metabase_was_taken_out_of_the_configuration_fails_by_name_at_once(s3: Any) -> None:
     record = ledger_pb2.TaskRecord(task_id=str(uuid.uuid4()), client="ann", request=ORDER)
+    nowhere = settings.MetabaseSettings(metabase_url="", metabase_api_key="").metabase
 
-    with pytest.raises(failures.SourceFailure) as caught:
-        await pinned(made(Ledger(), None), record)
+    async with metabase_export.connect(nowhere) as client:
+        gone = metabase_export.Questions(client, uploads.Uploads(s3, "vectorline"), nowhere, sleep=_never)
+        with pytest.raises(failures.SourceFailure, match="no Metabase here any more") as caught:
+            await pinned(made(Ledger(), gone), record)
     assert caught.value.reason == "METABASE_UNAVAILABLE"
+
+
+async def _never(_seconds: float) -> None:
+    raise AssertionError("It was tried again.")

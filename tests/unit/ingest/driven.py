@@ -149,5 +149,8 @@ def scene(
 
     find: Any = Find()
     known: Any = ledger
-    drive = driver.Driver(known, queue, find=find, plans=plans, defaults=options.Defaults(), scratch=None, work=work)
+    nothing: Any = None
+    drive = driver.Driver(
+        known, queue, find=find, plans=plans, defaults=options.Defaults(), scratch=None, asked=nothing, work=work
+    )
     return Scene(made, ledger, queue, bucket, plans, drive)

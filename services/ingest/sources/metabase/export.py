@@ -111,6 +111,10 @@ class Questions:
             failures.SourceFailure: METABASE_REFUSED, METABASE_LOGIN, METABASE_TRUNCATED or METABASE_UNAVAILABLE.
             errors.Unavailable: The bucket takes nothing now.
         """
+        if not self._where.url:  # there was one when the task was stored
+            raise failures.SourceFailure(
+                UNAVAILABLE, "There is no Metabase here any more; set METABASE_URL and METABASE_API_KEY, then retry it."
+            )
         trying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS if patient else 2)
             | tenacity.stop_after_delay(self._where.retry_seconds),
