@@ -27,6 +27,7 @@ STATUSES = {
     "Process": {"202": "Stored."},
     "Upload": {"202": "Stored.", "200": "Of `estimate=true`: the estimate; `task_id` is empty."},
     "RetryTask": {"202": "Stored, or going on."},
+    "RetryTasks": {"202": "Retried.", "200": "Of `dry_run=true`: what would be retried."},
     "CancelTask": {"204": "Cancelled."},
     "GetHealth": {"200": "Healthy or degraded.", "503": "Unhealthy."},
 }

@@ -5,6 +5,8 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from vectorline.v1 import ingest_pb2, ledger_pb2, ledger_pb2_grpc
 
 from services.ingest import sources
@@ -29,6 +31,16 @@ NOT_NOW = frozenset(
         grpc.StatusCode.UNAUTHENTICATED,
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+# What was asked for cannot be, whoever asks again now.
+REFUSALS = frozenset(
+    {
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
 # The task is not where its driver thought it is.
@@ -66,11 +78,13 @@ class Ledger:
         task_id: str = "",
         *,
         parent_task_id: str = "",
+        validate_only: bool = False,
     ) -> Record:
         """Store a task, within the caller's limits; errors pass through to the caller of the API.
 
         Without an id it gets one here: the channel repeats a call whose answer was lost, and only a name makes the
-        second one find what the first has stored.
+        second one find what the first has stored. With `validate_only` nothing is stored: the answer is the task that
+        the idempotency key made before, or empty.
         """
         return await self._stub.CreateTask(
             ledger_pb2.CreateTaskRequest(
@@ -80,8 +94,13 @@ class Ledger:
                 task_id=task_id or str(uuid.uuid4()),
                 parent_task_id=parent_task_id,
                 limits=_limits(client),
+                validate_only=validate_only,
             )
         )
+
+    async def records(self, request: ledger_pb2.ListTaskRecordsRequest) -> ledger_pb2.ListTaskRecordsResponse:
+        """A page of tasks that a filter matches; errors pass through to the caller of the API."""
+        return await self._stub.ListTaskRecords(request)
 
     async def admit(self, client: str, request_id: str) -> None:
         """Ask whether one more task would be taken; errors pass through to the caller of the API."""
@@ -207,6 +226,42 @@ def _limits(client: str) -> ledger_pb2.CallerLimits | None:
     return ledger_pb2.CallerLimits(
         open_tasks=limits.open_tasks, rows_per_day=limits.rows_per_day, tokens_per_day=limits.tokens_per_day
     )
+
+
+class Refused(Exception):
+    """The ledger refuses a call that a caller waits for, by a reason and a sentence for that caller.
+
+    Attributes:
+        reason: Stable name, e.g. SUPERSEDED.
+        message: A sentence.
+        exhausted: A limit of the caller is reached: the same holds for whatever else it asks for now.
+    """
+
+    def __init__(self, reason: str, message: str, *, exhausted: bool) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.exhausted = exhausted
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Tell what the ledger refuses of one thing among many; all else (it does not answer) passes through.
+
+    Raises:
+        Refused: By the reason that the ledger names.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        if error.code() not in REFUSALS:
+            raise
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it has the same trailing metadata
+        info = error_details_pb2.ErrorInfo()
+        named = status is not None and any(detail.Unpack(info) for detail in status.details)
+        reason = info.reason if named else error.code().name
+        exhausted = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        raise Refused(reason, error.details() or reason, exhausted=exhausted) from error
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ import grpc
 from google.api import httpbody_pb2
 from vectorline.v1 import ingest_pb2, ingest_pb2_grpc
 
-from services.ingest import ledger_client, refusals, sources, threads
-from services.ingest.driving import resubmitter, retrying
+from services.ingest import ledger_client, refusals, retries, sources, threads
+from services.ingest.driving import resubmitter
 from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
 from services.ingest.rejects import export
@@ -32,6 +32,7 @@ REFUSED = frozenset(
     }
 )
 ACCEPTED = (("x-http-code", "202"),)
+STORED = "The task is stored and will run."
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -61,6 +62,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._estimates = estimates
         self._tokens = tokens
         self._rereads = rereads or threads.Pool()
+        self._retries = retries.Retries(ledger, require=self._require, tokens=tokens, begin=tasks.begin)
 
     async def Process(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Store a task over a source that is somewhere already."""
@@ -154,28 +156,18 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def RetryTask(self, request: ingest_pb2.RetryTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Go on with a blocked task, or store a new one over the rejected rows of a finished one."""
         record = await self._visible(request.task_id)
-        self._require(record.request)
-        await key_tokens.check(self._tokens)
-        if record.status == ledger_client.BLOCKED:
-            return await self._accepted(await self._ledger.resume(record.task_id), context, "The task goes on.")
-        if record.status not in ledger_client.TERMINAL:
-            raise errors.Conflict(
-                f"The task is {record.status}; only a finished or a blocked task can be retried.",
-                reason="TASK_UNFINISHED",
-                metadata={"task_id": record.task_id, "status": record.status},
-            )
-        if not record.plan_uri or (_counted(record) and retrying.nothing_in(record.rejected, every=request.all)):
-            words = retrying.nothing(every=request.all).message
-            raise errors.Conflict(words, reason=retrying.NOTHING, metadata={"task_id": record.task_id})
-        return await self._accepted(await self._store_retry(record, every=request.all), context)
+        goes_on = record.status == ledger_client.BLOCKED
+        stored = await self._retries.one(record, every=request.all)
+        return await self._accepted(stored, context, "The task goes on." if goes_on else STORED)
 
-    async def _store_retry(self, parent: ledger_client.Record, *, every: bool) -> ledger_client.Record:
-        """One retry of a task for each kind: a repeated call answers the same. Its rows are the driver's to find."""
-        asked = ingest_pb2.ProcessRequest()
-        asked.CopyFrom(parent.request)
-        asked.request_id = retrying.request_id(parent.task_id, every=every)
-        pinned = sources.Pinned.from_proto(parent.source)
-        return await self._ledger.create(parent.client, asked, pinned, "", parent_task_id=parent.task_id)
+    async def RetryTasks(
+        self, request: ingest_pb2.RetryTasksRequest, context: Context
+    ) -> ingest_pb2.RetryTasksResponse:
+        """Do the same with every task that a filter matches, or say what would come of it."""
+        answer = await self._retries.filtered(request)
+        if not request.dry_run:
+            await context.send_initial_metadata(ACCEPTED)
+        return answer
 
     async def GetRejects(
         self, request: ingest_pb2.GetRejectsRequest, context: Context
@@ -231,7 +223,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         return self._checked(request, context)
 
     async def _accepted(
-        self, record: ledger_client.Record, context: Context, words: str = "The task is stored and will run."
+        self, record: ledger_client.Record, context: Context, words: str = STORED
     ) -> ingest_pb2.ProcessResponse:
         failpoints.hit("ingest.after_create")
         self._tasks.begin(record.task_id)
@@ -245,11 +237,6 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             created_at=record.created_at,
             upload_id=record.request.upload_id if record.request.data_source == "upload" else None,
         )
-
-
-def _counted(record: ledger_client.Record) -> bool:
-    """Whether the ledger closed the task, so that all its rejects are in its counts."""
-    return record.status in {"completed", "partially_completed"} or record.error_reason == "NO_ROW_INDEXED"
 
 
 def _idempotency_key(context: Context) -> str:

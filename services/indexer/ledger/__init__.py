@@ -3,8 +3,8 @@
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
 is · `shards` holds the books of chunks · `grouping` lets calls go together · `closing` settles, rolls up, seals, closes
 · `gate` answers before each purchase and write · `namespaces` keeps models apart · `column_types` remembers the types
-of the last load · `allowance` counts what keys use · `progress` counts · `listing` lists · `records` puts items into
-the messages of LedgerService · `servicer` serves it to ingest and embedder.
+of the last load · `allowance` counts what keys use · `progress` counts · `listing` lists · `finding` filters ·
+`records` puts items into the messages of LedgerService · `servicer` serves it to ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
@@ -17,6 +17,7 @@ from services.indexer.ledger import (
     closing,
     column_types,
     creation,
+    finding,
     gate,
     items,
     lifecycle,
@@ -98,6 +99,7 @@ class Ledger:
             storage, watch, self.tasks, index=index, upsert_deadline_seconds=upsert_deadline_seconds
         )
         self.listing = listing.Tasks(storage)
+        self.finding = finding.Finder(storage, self.tasks, self.listing)
         self.types = column_types.ColumnTypes(storage, index=index)
 
     async def create(self, new: creation.NewTask) -> tuple[table.Item, bool]:

@@ -103,9 +103,14 @@ def task_key(task_id: str) -> str:
     Raises:
         errors.NotFound: No task can have this id.
     """
-    if not _TASK_ID.fullmatch(task_id):
+    if not may_be_task(task_id):
         raise unknown(task_id)
     return task_id
+
+
+def may_be_task(task_id: str) -> bool:
+    """Whether a task can have this id."""
+    return _TASK_ID.fullmatch(task_id) is not None
 
 
 def unknown(task_id: str) -> errors.NotFound:

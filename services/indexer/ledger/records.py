@@ -1,15 +1,19 @@
 """Between the ledger's items and the messages of the LedgerService."""
 
+import datetime
+
 from google.protobuf import timestamp_pb2
 from vectorline.v1 import ingest_pb2, ledger_pb2, warning_pb2
 
-from services.indexer.ledger import column_types, creation, lifecycle, progress
+from services.indexer.ledger import column_types, creation, finding, lifecycle, progress
 from services.indexer.storage import clock, table
 from services.runtime import identity
 
 
-def record(item: table.Item, *, existed: bool = False) -> ledger_pb2.TaskRecord:
-    """A task item as services see it."""
+def record(
+    item: table.Item, *, existed: bool = False, counts: progress.Progress | None = None
+) -> ledger_pb2.TaskRecord:
+    """A task item as services see it; its rejected rows by `counts`, or as far as they are rolled up."""
     message = ledger_pb2.TaskRecord(
         task_id=item[table.KEY],
         client=item["client"],
@@ -27,7 +31,7 @@ def record(item: table.Item, *, existed: bool = False) -> ledger_pb2.TaskRecord:
         existed=existed,
         metered="tokens_per_day" in item,
     )
-    for reason, rows in progress.rolled_up(item).reasons.items():
+    for reason, rows in (counts or progress.rolled_up(item)).reasons.items():
         message.rejected[reason] = rows
     if "source" in item:
         message.source.CopyFrom(source(item))
@@ -65,6 +69,18 @@ def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
         task_id=message.task_id,
         parent_task_id=message.parent_task_id,
         limits=limits(message.limits),
+    )
+
+
+def wanted(message: ledger_pb2.ListTaskRecordsRequest) -> finding.Wanted:
+    """Which tasks are asked for."""
+    return finding.Wanted(
+        client=message.client,
+        status=message.status,
+        reason=message.reason,
+        since=clock.text(message.since.ToDatetime(datetime.UTC)) if message.HasField("since") else "",
+        namespace=message.namespace,
+        question_id=message.question_id if message.HasField("question_id") else None,
     )
 
 

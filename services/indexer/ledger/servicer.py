@@ -9,7 +9,7 @@ import grpc
 from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
 
 from services.indexer import ledger
-from services.indexer.ledger import gate, items, namespaces, records, shards
+from services.indexer.ledger import finding, gate, items, namespaces, records, shards
 from services.indexer.storage import rejects, table
 from services.runtime import ahead, errors
 
@@ -48,11 +48,14 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
                 violations=(errors.FieldViolation("client", "The key id of who submits the task."),),
             )
         new = records.new_task(request)
-        if request.parent_task_id:
+        if request.parent_task_id or request.validate_only:
             stored = await self._ledger.creation.find(new)
             if stored is not None:
                 return records.record(stored, existed=True)
+        if request.parent_task_id:
             new = dataclasses.replace(new, recency=await self._ledger.turns.check_latest(request.parent_task_id))
+        if request.validate_only:
+            return ledger_pb2.TaskRecord()
         task, existed = await self._ledger.create(new)
         return records.record(task, existed=existed)
 
@@ -72,6 +75,25 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         open_tasks = [task for task in found if task["status"] in items.OPEN]
         return ledger_pb2.ListOpenTasksResponse(
             tasks=[records.record(task) for task in open_tasks], next_page_token=page.next_page_token
+        )
+
+    async def ListTaskRecords(
+        self, request: ledger_pb2.ListTaskRecordsRequest, context: Context
+    ) -> ledger_pb2.ListTaskRecordsResponse:
+        wanted = records.wanted(request)
+        if request.task_ids:
+            _check_ids(request.task_ids)
+            found = await self._ledger.finding.among(request.task_ids, wanted)
+        elif wanted.status in tuple(items.Status):
+            found = await self._ledger.finding.page(wanted, request.page_token, request.page_size or finding.PAGE)
+        else:
+            words = f"One of {', '.join(items.Status)}, unless tasks are named."
+            raise errors.InvalidArgument(
+                "The request has a bad field.", violations=(errors.FieldViolation("status", words),)
+            )
+        return ledger_pb2.ListTaskRecordsResponse(
+            tasks=[records.record(task, counts=counts) for task, counts in found.tasks],
+            next_page_token=found.next_page_token,
         )
 
     async def AcquireTurn(
@@ -204,6 +226,14 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             return [ledger_pb2.ReadRejectsResponse(chunk=chunk, first_row=first_row, rows=rows, reason=reason)]
         found = await self._rejects.read(outcome["rejects"])
         return [ledger_pb2.ReadRejectsResponse(chunk=chunk, rejects=part) for part in _parts(found)]
+
+
+def _check_ids(task_ids: Sequence[str]) -> None:
+    if len(task_ids) > finding.PAGE:
+        words = f"{len(task_ids)} tasks, and {finding.PAGE} is the most of one call."
+        raise errors.InvalidArgument(
+            "The request has a bad field.", violations=(errors.FieldViolation("task_ids", words),)
+        )
 
 
 def _parts(found: Sequence[chunk_pb2.Reject]) -> Iterator[list[chunk_pb2.Reject]]:

@@ -28,9 +28,9 @@ def takes_all(key: str) -> bool:
     return key.startswith(_ALL)
 
 
-def nothing_in(rejected: Mapping[str, int], *, every: bool) -> bool:
-    """Whether none of some rejected rows, counted by reason, would be taken."""
-    return not any(rows for reason, rows in rejected.items() if every or reason in RETRYABLE)
+def rows_in(rejected: Mapping[str, int], *, every: bool) -> int:
+    """How many of some rejected rows, counted by reason, would be taken."""
+    return sum(rows for reason, rows in rejected.items() if every or reason in RETRYABLE)
 
 
 def nothing(*, every: bool) -> failures.Failure:

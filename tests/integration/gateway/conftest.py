@@ -91,6 +91,12 @@ class Servicers:
         await context.send_initial_metadata((("x-http-code", "202"),))
         return ingest_pb2.ProcessResponse(task_id="t-1", status="pending", message="Stored.")
 
+    async def RetryTasks(self, request: Any, context: Any) -> ingest_pb2.RetryTasksResponse:
+        self.note("RetryTasks", request, context)
+        if not request.dry_run:
+            await context.send_initial_metadata((("x-http-code", "202"),))
+        return ingest_pb2.RetryTasksResponse(dry_run=request.dry_run, matched=2, refused={"SUPERSEDED": 1})
+
     async def Upload(self, messages: AsyncIterator[Any], context: Any) -> ingest_pb2.ProcessResponse:
         self.seen.upload_bytes = self.seen.upload_messages = self.seen.largest_message = 0
         first = True

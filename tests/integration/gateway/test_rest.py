@@ -29,6 +29,28 @@ def test_process_answers_202_with_the_servicers_json(rest: httpx.Client, seen: A
     assert (seen.request.data_source, seen.request.s3_key, seen.request.question_id) == ("s3_csv", "a.csv", 232)
 
 
+@pytest.mark.parametrize(("dry_run", "status"), [(True, 200), (False, 202)])
+def test_tasks_are_retried_by_a_filter_and_counted_first(
+    rest: httpx.Client, seen: Any, dry_run: bool, status: int
+) -> None:
+    asked = {"status": "failed", "reason": "index_refused", "since": "2h", "namespace": "v2", "dry_run": dry_run}
+
+    answer = rest.post("/api/v1/tasks:retry", json=asked)
+
+    assert answer.status_code == status
+    assert answer.json() == {
+        "dry_run": dry_run,
+        "matched": 2,
+        "retried": 0,
+        "rows": 0,
+        "next_page_token": "",
+        "refused": {"SUPERSEDED": 1},
+        "tasks": [],
+    }
+    assert (seen.request.status, seen.request.reason, seen.request.since) == ("failed", "index_refused", "2h")
+    assert rest.get("/api/v1/tasks:retry").status_code == 405
+
+
 def test_a_servicers_error_keeps_all_its_details(rest: httpx.Client) -> None:
     body = error(rest.post("/api/v1/process", json={"s3_key": "bad"}), 400, 3, "INVALID_ARGUMENT")
 

@@ -20,6 +20,7 @@ NAMES = {
         "Estimate": "namespaces questions sources",
         "Upload": "namespaces questions",  # its bytes are the caller's own
         "RetryTask": "namespaces questions sources",
+        "RetryTasks": "namespaces questions",  # and each task that they match to its source: an outcome of that task
         "GetRejects": "",  # of the caller's own tasks
     },
     "EmbedderService": {"Search": "namespaces"},
@@ -66,8 +67,14 @@ async def of_retry(api: Api, **named: Any) -> None:
     await api.stub.RetryTask(ingest_pb2.RetryTaskRequest(task_id=stored.task_id))
 
 
+async def of_retries(api: Api, **named: Any) -> None:
+    del named["s3_key"]
+    await api.stub.RetryTasks(ingest_pb2.RetryTasksRequest(**named))
+
+
 CALLS: dict[str, Callable[..., Awaitable[None]]] = {
     "Process": of_process, "Estimate": of_estimate, "Upload": of_upload, "RetryTask": of_retry,
+    "RetryTasks": of_retries,
 }  # fmt: skip
 
 

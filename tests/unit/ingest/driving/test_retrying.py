@@ -139,8 +139,8 @@ async def test_scattered_rejects_are_planned_in_eight_bytes_each() -> None:
 
 
 def test_what_the_counts_tell_is_known_before_a_task_is_stored() -> None:
-    assert retrying.nothing_in({}, every=True)
-    assert retrying.nothing_in({"empty_text": 3}, every=False)
-    assert not retrying.nothing_in({"empty_text": 3}, every=True)
-    assert not retrying.nothing_in({"empty_text": 3, "poison": 1}, every=False)
+    assert retrying.rows_in({}, every=True) == 0
+    assert retrying.rows_in({"empty_text": 3}, every=False) == 0
+    assert retrying.rows_in({"empty_text": 3}, every=True) == 3
+    assert retrying.rows_in({"empty_text": 3, "poison": 1}, every=False) == 1
     assert isinstance(retrying.nothing(every=True), failures.Failure)
