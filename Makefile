@@ -16,7 +16,7 @@ BUILT := build/protos/.built
 # A venv whose interpreter is gone, or is another one than PYTHON, is made anew.
 $(shell $(INSTALL) fits || rm -f $(LINE) $(SERVERS) $(INSTALLED))
 
-.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench
+.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench logs-file
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -102,3 +102,6 @@ demo: line ## Start the line, take a sample catalogue through it, search it, sto
 
 bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH="cost quota --repeats 1" chooses, "--doc docs/performance.md" keeps the tables).
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+logs-file: install ## Make docs/logs.md anew: every action that the services log, from the code.
+	@$(BIN)/python docs/actions.py

@@ -14,6 +14,7 @@ from cli import endpoints, failures, screen, session
 from cli.commands import (
     cancel,
     config,
+    doctor,
     estimate,
     health,
     init,
@@ -90,6 +91,7 @@ for command in (
     namespace,
     init,
     config,
+    doctor,
 ):
     command.register(app)
 

@@ -46,11 +46,11 @@ def ensure_table(client: "DynamoDBClient", name: str, say: Say) -> None:
     Raises:
         Unusable: A table of this name has other keys.
     """
-    found = _describe_table(client, name)
+    found = describe_table(client, name)
     created = found is None and _create_table(client, name)
     if found is not None:
-        _compare_table(name, found)
-    _wait(f"table {name}", lambda: (_describe_table(client, name) or {}).get("TableStatus") == "ACTIVE")
+        compare_table(name, found)
+    _wait(f"table {name}", lambda: (describe_table(client, name) or {}).get("TableStatus") == "ACTIVE")
     if created:
         migration.mark(client, name)
     older = not created and not migration.marked(client, name)
@@ -58,7 +58,8 @@ def ensure_table(client: "DynamoDBClient", name: str, say: Say) -> None:
     say(f"DynamoDB table {name}: {'created' if created else 'there already'}{more}")
 
 
-def _describe_table(client: "DynamoDBClient", name: str) -> Any:
+def describe_table(client: "DynamoDBClient", name: str) -> Any:
+    """The table as DynamoDB describes it; None: there is none."""
     try:
         return client.describe_table(TableName=name)["Table"]
     except exceptions.ClientError as error:
@@ -85,7 +86,12 @@ def _create_table(client: "DynamoDBClient", name: str) -> bool:
     return True
 
 
-def _compare_table(name: str, found: Any) -> None:
+def compare_table(name: str, found: Any) -> None:
+    """Hold a table, as DynamoDB describes it, to what the ledger needs.
+
+    Raises:
+        Unusable: It has other keys, or lacks an index.
+    """
     if found["KeySchema"] != KEYS:
         raise Unusable(f"Table {name} has other keys than {table.KEY}; set DYNAMODB_TABLE_NAME to another name.")
     indexes = {index["IndexName"]: index for index in found.get("GlobalSecondaryIndexes", [])}
@@ -123,7 +129,7 @@ def ensure_bucket(client: "S3Client", name: str, region: str, say: Say) -> None:
         if aws.code(error) not in {"404", "NoSuchBucket"}:
             raise Unusable(f"Bucket {name} is not ours to use ({aws.code(error)}); set S3_BUCKET_NAME.") from error
     else:
-        say(f"S3 bucket {name}: there already" + "".join(f", but {lack}" for lack in _lacks(client, name)))
+        say(f"S3 bucket {name}: there already" + "".join(f", but {lack}" for lack in lacks(client, name)))
         return
     where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
@@ -145,7 +151,7 @@ def ensure_bucket(client: "S3Client", name: str, region: str, say: Say) -> None:
     say(f"S3 bucket {name}: created, with versions")
 
 
-def _lacks(client: "S3Client", name: str) -> Iterator[str]:
+def lacks(client: "S3Client", name: str) -> Iterator[str]:
     """What a bucket that is there had better have; that is its owner's to decide."""
     if client.get_bucket_versioning(Bucket=name).get("Status") != "Enabled":
         yield "without versions: sources pin by ETag only"

@@ -8,6 +8,7 @@ Where to look:
     interceptors                               around every call: journal, failures, authentication, decoding
     keys, identity, key_rates, tls             who calls, and what they may use
     channels                                   calls to other services
-    errors, logs, stages, failpoints           errors with code and reason, log lines, where time goes, faults on demand
+    errors, stages, failpoints                 errors with code and reason, where time goes, faults on demand
+    logs, repeats                              log lines, of alike ones a few
     background, breaker, wire                  tools: loops that go on, a circuit breaker, protobuf packed by hand
 """

@@ -35,7 +35,7 @@ class Breaker:
     def succeed(self) -> None:
         """It answered."""
         if self._failures >= FAILURES_TO_OPEN:
-            log.info("It answers again.", action="circuit_closed", circuit=self._name)
+            log.info("A dependency answers again, and is used as before.", action="circuit_closed", circuit=self._name)
         self._failures = self._openings = 0
         self._open_until = 0.0
 
@@ -47,4 +47,9 @@ class Breaker:
             seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._openings, 10))
             self._openings += 1
             self._open_until = self._clock() + seconds
-            log.warning("It does not answer.", action="circuit_open", circuit=self._name, seconds=seconds)
+            log.warning(
+                "A dependency failed several times in a row: nobody tries it for some seconds.",
+                action="circuit_open",
+                circuit=self._name,
+                seconds=seconds,
+            )

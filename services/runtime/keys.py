@@ -177,6 +177,11 @@ class Keyring:
         self._text = self._read()
         self._listed = self._parse(self._text)
 
+    @property
+    def listed(self) -> tuple[Key, ...]:
+        """Those of API_KEYS."""
+        return self._listed
+
     def find(self, secret: str | bytes) -> Key | None:
         """The key of a secret, also an expired one. All are compared, so that time tells nothing."""
         pepper = self._access.api_key_pepper.get_secret_value()

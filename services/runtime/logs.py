@@ -1,13 +1,17 @@
-"""Structured logs: one JSON object a line on stdout, with a plain sentence and a stable `action`."""
+"""Structured logs: one line an event on stdout, with a plain sentence and a stable `action` (docs/logs.md lists them).
+
+A line is a JSON object; on a terminal the same in columns, coloured.
+"""
 
 import logging
+import os
 import sys
 import traceback
 from typing import Final
 
 import structlog
 
-from services.runtime import settings
+from services.runtime import repeats, settings
 
 # Errors about a value, which may quote it: a row's text, a key. Of these the log holds the kind and the place only.
 ABOUT_VALUES: Final = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
@@ -48,12 +52,9 @@ def configure(process: settings.ProcessSettings, service: str) -> None:
         structlog.processors.StackInfoRenderer(),
         frames,
     ]
-    after: list[structlog.typing.Processor] = [
-        structlog.processors.EventRenamer("message"),
-        structlog.processors.JSONRenderer(),
-    ]
+    after = _columns() if _for_people(process) else _json()
     structlog.configure(
-        processors=[*before, *after],
+        processors=[*before, repeats.Repeats(), *after],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
@@ -67,3 +68,27 @@ def configure(process: settings.ProcessSettings, service: str) -> None:
         )
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[lines], force=True)
+
+
+def _for_people(process: settings.ProcessSettings) -> bool:
+    return process.log_format == "text" or (process.log_format == "auto" and sys.stdout.isatty())
+
+
+def _json() -> list[structlog.typing.Processor]:
+    return [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
+
+
+def _columns() -> list[structlog.typing.Processor]:
+    # https://no-color.org
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return [_printable, structlog.dev.ConsoleRenderer(colors=coloured, pad_event_to=0)]
+
+
+def _printable(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What a server said must not steer a terminal."""
+    return {
+        name: "".join(each if each.isprintable() or each == "\n" else "?" for each in value)
+        if isinstance(value, str)
+        else value
+        for name, value in line.items()
+    }

@@ -91,7 +91,18 @@ class Vault:
 
     def load(self, section: type[settings.SectionT]) -> settings.SectionT:
         """Read a section with its secrets, or stop the process with one line that names the variable."""
-        loaded = settings.load(section)
+        try:
+            return self.read(section)
+        except settings.Wrong as wrong:
+            settings.refuse(str(wrong))
+
+    def read(self, section: type[settings.SectionT]) -> settings.SectionT:
+        """Read a section with its secrets.
+
+        Raises:
+            settings.Wrong: A variable is not what it should be, or the secret that it names cannot be had.
+        """
+        loaded = settings.read(section)
         found: dict[str, LiveSecret] = {}
         for name in section.model_fields:
             value = getattr(loaded, name)
@@ -99,7 +110,7 @@ class Vault:
                 try:
                     found[name] = self._opened(value.get_secret_value(), section, name)
                 except Unreadable as error:
-                    settings.refuse(f"{name.upper()}: {error}")
+                    raise settings.Wrong(f"{name.upper()}: {error}") from error
         return loaded.model_copy(update=found) if found else loaded
 
     def _opened(self, reference: str, section: type[settings.Section], name: str) -> LiveSecret:

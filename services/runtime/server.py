@@ -165,20 +165,24 @@ async def _serve(
         port = _listen(server, process, authentication)
         await server.start()
         heap.keep()
-        log.info("Listening.", action="started", name=name, port=port)
+        log.info("The process listens.", action="started", name=name, port=port)
         async with (
             background.running("health", watcher.watch),
             background.running("secrets", lambda: vault.run(process.secrets_refresh_seconds)),
         ):
             await stopping.wait()
             await _stop(process, service, watcher, server)
-    log.info("Stopped.", action="stopped", name=name)
+    log.info("The process has stopped in order.", action="stopped", name=name)
 
 
 async def _stop(
     process: settings.ProcessSettings, service: Service, watcher: health.Health, server: grpc.aio.Server
 ) -> None:
-    log.info("Draining.", action="draining", grace_seconds=process.grace_seconds)
+    log.info(
+        "The process takes nothing new, and finishes or hands back what it holds.",
+        action="draining",
+        grace_seconds=process.grace_seconds,
+    )
     deadline = asyncio.get_running_loop().time() + process.grace_seconds
     await watcher.leave()
     try:

@@ -137,6 +137,9 @@ class ProcessSettings(AccessSettings, TlsSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = pydantic.Field(
         "INFO", description="Least severe log line to print."
     )
+    log_format: Literal["auto", "json", "text"] = pydantic.Field(
+        "auto", description="Log lines as JSON, or as text for people; auto: text on a terminal."
+    )
     process_name: str = pydantic.Field("", description="Name of this process in logs, e.g. embedder-1.")
     grpc_host: str = pydantic.Field("0.0.0.0", description="Address that the gRPC server binds.")  # noqa: S104 (a container listens everywhere)
     grpc_port: Port = pydantic.Field(50051, description="Port that the gRPC server binds.")
@@ -156,8 +159,16 @@ class ProcessSettings(AccessSettings, TlsSettings):
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-def load(section: type[SectionT]) -> SectionT:
-    """Read a section, or stop the process with one line that names the variable and what is wrong with it."""
+class Wrong(Exception):
+    """A section cannot be read; the message names the variable and what is wrong with it, and quotes no secret."""
+
+
+def read(section: type[SectionT]) -> SectionT:
+    """Read a section.
+
+    Raises:
+        Wrong: A variable is missing, or not what it should be.
+    """
     try:
         return section()
     except pydantic.ValidationError as error:
@@ -165,7 +176,15 @@ def load(section: type[SectionT]) -> SectionT:
             ": ".join(filter(None, (".".join(str(part) for part in problem["loc"]).upper(), problem["msg"])))
             for problem in error.errors()
         )
-        refuse(complaints)
+        raise Wrong(complaints) from None
+
+
+def load(section: type[SectionT]) -> SectionT:
+    """Read a section, or stop the process with one line that names the variable and what is wrong with it."""
+    try:
+        return read(section)
+    except Wrong as wrong:
+        refuse(str(wrong))
 
 
 def refuse(complaint: str) -> NoReturn:

@@ -55,11 +55,18 @@ class Files:
         return tuple((each.st_mtime_ns, each.st_ino) for each in found)
 
 
-def files(where: settings.TlsSettings) -> Files | None:
-    """The files that are configured, read once; None without mTLS. Stops the process when they are not usable."""
+def named(where: settings.TlsSettings) -> Files | None:
+    """The files that are configured, not looked at; None without mTLS."""
     if where.tls_cert_file is None or where.tls_key_file is None or where.tls_ca_file is None:
         return None
-    found = Files(where.tls_cert_file, where.tls_key_file, where.tls_ca_file)
+    return Files(where.tls_cert_file, where.tls_key_file, where.tls_ca_file)
+
+
+def files(where: settings.TlsSettings) -> Files | None:
+    """The files that are configured, read once; None without mTLS. Stops the process when they are not usable."""
+    found = named(where)
+    if found is None:
+        return None
     try:
         found.read()
     except (OSError, ssl.SSLError) as error:  # names the file or what is wrong with it, never its content

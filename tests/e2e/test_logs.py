@@ -1,9 +1,11 @@
 """What a whole line logs holds no key, no token and no text of a row."""
 
+import json
 import pathlib
 
 import httpx
 
+from docs import actions
 from tests.support import csvs
 from tests.support.line import Line
 
@@ -43,3 +45,20 @@ def test_no_log_of_the_session_holds_a_secret_or_row_text(line: Line) -> None:
     ]
 
     assert found == []
+
+
+def test_every_action_of_the_session_is_in_the_catalogue(line: Line) -> None:
+    line.finished(line.upload(csvs.of(csvs.rows(50)), namespace="catalogue"))
+    services = ("ingest", "embedder", "indexer")
+    lines = [
+        json.loads(text)
+        for file, content in logged(line).items()
+        if file.startswith(services)
+        for text in content.splitlines()
+        if text.startswith("{")
+    ]
+    listed = {each.action for each in actions.lines()}
+
+    assert {each["service"] for each in lines if "service" in each} == set(services)
+    assert {each["action"] for each in lines if "logger" not in each} <= listed
+    assert {"rpc", "task_status", "published"} <= {each.get("action") for each in lines}

@@ -12,20 +12,22 @@ DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """Signs certificates into a folder: ca.pem, NAME.pem, NAME.key."""
+    """Signs certificates into a folder: ca.pem, NAME.pem, NAME.key. `ends`: so long from now its own is valid."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, *, ends: datetime.timedelta = DAY) -> None:
         self.folder = folder
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"CA of {folder.name}")])
-        own = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        own = self._builder(self._name, self._key, ends).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), True
+        )
         self._write("ca.pem", own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def sign(self, name: str, *, san: bool = True) -> dict[str, str]:
+    def sign(self, name: str, *, san: bool = True, ends: datetime.timedelta = DAY) -> dict[str, str]:
         """A new certificate for a service; answers the settings that name its files."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
+        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, ends)
         if san:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         made = builder.sign(self._key, hashes.SHA256())
@@ -39,7 +41,9 @@ class Authority:
         }
         return {setting: str(path) for setting, path in files.items()}
 
-    def _builder(self, name: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, ends: datetime.timedelta
+    ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
@@ -48,7 +52,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - DAY)
-            .not_valid_after(now + DAY)
+            .not_valid_after(now + ends)
         )
 
     def _write(self, name: str, content: bytes) -> pathlib.Path:

@@ -52,7 +52,9 @@ class Account:
             log.warning("The account still refuses.", action="account_refused", why=str(refusal), tasks=len(tasks))
             return
         except (openai_errors.Failed, openai_errors.Throttled) as error:
-            log.warning("The probe came to nothing.", action="probe_failed", error=str(error))
+            log.warning(
+                "A probe of the account came to no verdict; another follows.", action="probe_failed", error=str(error)
+            )
             return
         await self._limiter.unblock()
         resumed = [task_id for task_id in tasks if await self._resume(task_id)]

@@ -7,7 +7,7 @@ what is to be done about it; `sorting` decides which, `parameters` what is sent 
 import asyncio
 import contextlib
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -30,9 +30,21 @@ INLINE_BYTES = 1_000_000
 
 
 class OpenAI:
-    """A client for one model and dimension."""
+    """A client for one model and dimension.
 
-    def __init__(self, embedding: settings.EmbeddingSettings, connections: int) -> None:
+    Args:
+        embedding: The account and the model.
+        connections: At once, at most.
+        heard: Told the headers of each good answer.
+    """
+
+    def __init__(
+        self,
+        embedding: settings.EmbeddingSettings,
+        connections: int,
+        heard: Callable[[Mapping[str, str]], object] | None = None,
+    ) -> None:
+        self._heard = heard
         self.model = embedding.openai_model
         # 0: the index's, which is not known yet.
         self.dimension = embedding.embedding_dimensions or 0
@@ -107,6 +119,8 @@ class OpenAI:
                     stream=True,
                     stream_cls=openai.AsyncStream[Any],
                 )
+                if self._heard is not None:
+                    self._heard(answer.headers)
                 decoder = answers.Decoder(len(texts), self.dimension)
                 async with contextlib.aclosing(answer), contextlib.aclosing(answer.aiter_bytes()) as pieces:
                     async for piece in pieces:

@@ -281,7 +281,12 @@ class Worker:
                     await sending.send(call, head, content, batch, delivery.progress)
                     sent_at = _now()
                     settled = await call.settle()
-                log.debug("Settled.", action="chunk_settled", indexed=settled.indexed, failed=settled.failed)
+                log.debug(
+                    "A chunk is settled: each of its rows has an outcome.",
+                    action="chunk_settled",
+                    indexed=settled.indexed,
+                    failed=settled.failed,
+                )
         return _now() - sent_at
 
     async def _judge(self, delivery: Delivery) -> None:

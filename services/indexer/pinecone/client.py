@@ -40,6 +40,8 @@ class Index:
     # 0 when it takes no vectors of ours: `problem` then says why, and what to do.
     dimension: int
     problem: str = ""
+    # cosine, dotproduct or euclidean; empty where there is a problem.
+    metric: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +188,7 @@ class Pinecone:
             raise errors.Unavailable(words, reason="PINECONE_UNAVAILABLE")
         kind = shape.of(found)
         host = data_plane_url(str(found.host), self._where.pinecone_controller_host)
-        return Index(name=name, host=host, dimension=kind.dimension, problem=kind.problem)
+        return Index(name=name, host=host, dimension=kind.dimension, problem=kind.problem, metric=kind.metric)
 
     async def data_plane(self) -> tuple[Any, str]:
         """The SDK's client of the index, and the key that it was opened with.
@@ -270,7 +272,7 @@ def _tell(before: Index | None, now: Index) -> None:
     if before == now:
         return
     if now.problem:
-        log.error(now.problem, action="index_unusable", index=now.name)
+        log.error("The index takes no vectors of ours.", action="index_unusable", index=now.name, why=now.problem)
     elif before is not None:
         log.warning(
             "The index is another one now, or elsewhere; vectors go there.",

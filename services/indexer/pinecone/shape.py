@@ -21,6 +21,7 @@ class Shape:
 
     dimension: int = 0
     problem: str = ""
+    metric: str = ""
 
 
 def of(found: Any) -> Shape:
@@ -28,7 +29,7 @@ def of(found: Any) -> Shape:
     name, fields = found.name, found.schema.fields
     dimension = int(getattr(fields.get(DENSE), "dimension", None) or 0)
     if dimension:
-        return Shape(dimension)
+        return Shape(dimension, metric=str(getattr(fields[DENSE], "metric", None) or ""))
     if DENSE in fields:
         why = "says no dimension"
     elif SPARSE in fields:

@@ -86,7 +86,11 @@ class Driver:
             except failures.Failure as failure:
                 return await self._fail(task_id, failure)
             except WAITS as error:
-                log.warning("The task waits.", action="drive_later", error=str(error))
+                log.warning(
+                    "Something that the task needs does not answer; it is driven again soon.",
+                    action="drive_later",
+                    error=str(error),
+                )
                 await self._notes.tell(task_id, str(error))
                 return End.LATER
             except ledger_client.LedgerDefect as defect:
@@ -166,7 +170,12 @@ class Driver:
                 self._questions.check_rows(scanned.plan.rows_total)
             plan_uri = await self._plans.keep_plan(record.task_id, scanned)
         failpoints.hit("ingest.before_end_scan")
-        log.info("Scanned.", action="scanned", rows=scanned.plan.rows_total, chunks=scanned.plan.chunks_total)
+        log.info(
+            "The source was scanned.",
+            action="scanned",
+            rows=scanned.plan.rows_total,
+            chunks=scanned.plan.chunks_total,
+        )
         record = await self._ledger.end_scan(record, scanned.pinned, scanned.plan, plan_uri)
         self._got_on.add(record.task_id)
         return record
@@ -234,7 +243,7 @@ class Driver:
                     await self._publish(record, chunk, fence, lease, stand)
                     self._got_on.add(record.task_id)
                     failpoints.hit("ingest.mid_publish")
-            log.info("Published.", action="published", chunks=len(missing))
+            log.info("The chunks that a task lacked were published.", action="published", chunks=len(missing))
         failpoints.hit("ingest.before_seal")
         await self._ledger.seal(record.task_id, made)
         failpoints.hit("ingest.after_seal")

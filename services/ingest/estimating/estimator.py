@@ -99,7 +99,7 @@ class Estimator:
         answer.namespace_check.CopyFrom(await self._check(chosen.namespace))
         if upload_id:
             answer.upload_id = upload_id
-        log.info("Estimated.", action="estimated", rows=answer.rows, tokens=answer.tokens)
+        log.info("A source was estimated.", action="estimated", rows=answer.rows, tokens=answer.tokens)
         return answer
 
     @contextlib.asynccontextmanager
@@ -151,7 +151,9 @@ class Estimator:
             given_up.set()
         if chosen.data_source == "metabase":
             self._questions.check_rows(found.plan.rows_total)
-        log.info("Counted.", action="counted", seconds=round(time.monotonic() - began, 3))
+        log.info(
+            "The tokens of an estimate were counted.", action="counted", seconds=round(time.monotonic() - began, 3)
+        )
         return found
 
     async def _check(self, namespace: str) -> ingest_pb2.NamespaceCheck:
