@@ -18,6 +18,7 @@ Turn = ledger_pb2.AcquireTurnResponse
 
 TERMINAL = frozenset({"completed", "partially_completed", "failed", "cancelled"})
 BLOCKED = "blocked"
+SCANNING = "processing"
 SPLITTING = "processing_chunks"
 
 # The same call may succeed later, and nothing that it was about is wrong. The last three are about the deployment, not
@@ -147,6 +148,14 @@ class Ledger:
         """Tell what a task waits for, empty for nothing; False: the ledger does not hear it now."""
         try:
             await self._stub.NoteWait(ledger_pb2.NoteWaitRequest(task_id=task_id, why=why))
+        except grpc.aio.AioRpcError:
+            return False
+        return True
+
+    async def note_scan(self, task_id: str) -> bool:
+        """Tell that the scan of a task moves; False: the ledger does not hear it now."""
+        try:
+            await self._stub.NoteScan(ledger_pb2.NoteScanRequest(task_id=task_id))
         except grpc.aio.AioRpcError:
             return False
         return True

@@ -6,7 +6,8 @@ encoding, delimiter, columns, chunks_planned, warnings (Warning messages), encod
 scanned_at, stopped_at, completed_at, fence, model, error_reason, error, parent_task_id, recency (a retry's: how new the
 rows of its parent are), sealed, chunks_total, shards_total, shards_opened, shards_settled, s
 (settled chunks by rolled-up shard; before: the shard's sums), and of those shards together indexed, skipped, failed,
-chunks_failed, settled_at and failed:<reason>; wait and wait_at: why its driver waits, and since when.
+chunks_failed, settled_at and failed:<reason>; wait and wait_at: why its driver waits, and since when;
+scan_at: when its scan was last seen to move.
 
 Of a key with limits a task also has tokens_per_day, rows_per_day, and rows_day when its rows are counted; slots: n, t
 (since when, by task); rows: rows (of a client and a day).

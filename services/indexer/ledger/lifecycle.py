@@ -151,12 +151,23 @@ class Lifecycle:
     async def note_wait(self, task_id: str, why: str) -> None:
         """Keep why an open task's driver waits, and since when; empty: it does not any more."""
         now = clock.text(self._clock.now())
-        changes: dict[table.Path, Any] = {"wait": why[:WAIT_CHARACTERS], "wait_at": now} if why else {}
+        changes: dict[table.Path, Any] = {"wait": why[:WAIT_CHARACTERS], "wait_at": now} if why else {"scan_at": now}
         noting = table.Update(
             items.task_key(task_id),
             set=changes,
             remove=() if why else ("wait", "wait_at"),
             when=(table.Equals("kind", "task"), table.OneOf("status", items.OPEN)),
+            answer=table.Answer.WRITTEN,
+        )
+        with contextlib.suppress(table.ConditionFailed):
+            await self._table.update(noting)
+
+    async def note_scan(self, task_id: str) -> None:
+        """Keep that the scan of a task moves now."""
+        noting = table.Update(
+            items.task_key(task_id),
+            set={"scan_at": clock.text(self._clock.now())},
+            when=(table.Equals("kind", "task"), table.Equals("status", Status.PROCESSING)),
             answer=table.Answer.WRITTEN,
         )
         with contextlib.suppress(table.ConditionFailed):

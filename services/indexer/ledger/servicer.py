@@ -140,6 +140,10 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         await self._ledger.tasks.note_wait(request.task_id, request.why)
         return ledger_pb2.NoteWaitResponse()
 
+    async def NoteScan(self, request: ledger_pb2.NoteScanRequest, context: Context) -> ledger_pb2.NoteScanResponse:
+        await self._ledger.tasks.note_scan(request.task_id)
+        return ledger_pb2.NoteScanResponse()
+
     async def ListBlockedTasks(
         self, request: ledger_pb2.ListBlockedTasksRequest, context: Context
     ) -> ledger_pb2.ListBlockedTasksResponse:

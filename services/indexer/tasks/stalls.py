@@ -14,6 +14,8 @@ PINECONE = "Pinecone takes no vectors now. It goes on by itself."
 NOT_TAKEN = "No ingest has taken it up yet: see whether one is up and reaches the ledger."
 NO_SPLITTER = "It has its turn, and waits for a free splitter: see whether ingest is up, or raise SPLITTERS."
 
+NO_SCAN = "Its scan does not move: see whether ingest is up and reads the source. Another ingest takes it up by itself."
+
 
 def since(
     item: table.Item, counts: progress.Progress, now: datetime.datetime, stall_seconds: float
@@ -23,9 +25,8 @@ def since(
         case Status.PENDING | Status.QUEUED:
             moved = str(item["status_at"])
         case Status.PROCESSING:
-            if "wait" not in item:  # a scan of a large file takes its time, and tells nothing on its way
-                return None
-            moved = str(item["wait_at"])
+            # A scan of a large file takes its time, and says now and then that it moves.
+            moved = str(item["wait_at"] if "wait" in item else item.get("scan_at", item["status_at"]))
         case Status.PROCESSING_CHUNKS:
             # Since the scan, the resumption or the last settled chunk, whichever was last.
             moved = max(str(item["status_at"]), counts.settled_at)
@@ -52,4 +53,6 @@ def reason(item: table.Item, *, ahead: str | None, circuit_open: bool) -> str:
             return NOT_TAKEN
         case Status.QUEUED:
             return NO_SPLITTER
+        case Status.PROCESSING:
+            return NO_SCAN
     return PINECONE if circuit_open else UNTOLD

@@ -220,6 +220,7 @@ class Driver:
             return sources.Pinned.from_proto(record.source)
         if chosen.data_source == "metabase":
             await self._ledger.begin_scan(record.task_id, None)
+            await self._notes.tell(record.task_id, f"for Metabase's export of question {chosen.question_id}.")
             pinned = await stand.during(self._questions.stage(chosen, record.task_id, record.client))
             failpoints.hit("ingest.after_stage")
             return pinned

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from services.runtime import background
 log = structlog.get_logger()
 
 WATCH_SECONDS = 2.0
+# A scan that moves is told of so often: well below the 120 s after which a task shows as standing still.
+TELL_SECONDS = 20.0
 
 Answer = TypeVar("Answer")
 
@@ -32,6 +35,9 @@ class Standing:
         self._fence = fence
         self._why = ""
         self._stopped = asyncio.Event()
+        # A scan looked in since that was told last.
+        self._moved = False
+        self._told_at = time.monotonic()
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -51,6 +57,7 @@ class Standing:
         Raises:
             Stopped: It must end.
         """
+        self._moved = True
         if self._stopped.is_set():
             raise Stopped(self._why)
 
@@ -77,6 +84,11 @@ class Standing:
             self._why = await self._reason_to_stop()
         self._stopped.set()
 
+    async def _tell(self) -> None:
+        due = self._moved and time.monotonic() - self._told_at >= TELL_SECONDS
+        if due and await self._ledger.note_scan(self._lease.task_id):
+            self._moved, self._told_at = False, time.monotonic()
+
     async def _reason_to_stop(self) -> str:
         try:
             if not await self._lease.renew():
@@ -93,4 +105,6 @@ class Standing:
             return str(error)
         if ledger_client.over(record):
             return f"the task is {record.status}"
+        if record.status == ledger_client.SCANNING:
+            await self._tell()
         return "" if record.fence == self._fence else "the task lost its turn"

@@ -21,6 +21,11 @@ class Ledger:
 
     def __init__(self) -> None:
         self.begun: list[Any] = []
+        self.waits: list[str] = []
+
+    async def note_wait(self, _task_id: str, why: str) -> bool:
+        self.waits.append(why)
+        return True
 
     async def begin_scan(self, _task_id: str, pinned: Any) -> None:
         self.begun.append(pinned)
@@ -57,6 +62,7 @@ async def test_what_is_pinned_is_not_asked_again(asked: metabase_export.Question
 
     assert again == first
     assert len((await scripted.get("/_sandbox/requests")).json()) == 1
+    assert ledger.waits == ["for Metabase's export of question 232."]
     assert ledger.begun == [None]  # the task shows that it is worked on before the export has come
 
 

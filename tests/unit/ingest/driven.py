@@ -53,12 +53,19 @@ class Ledger:
     stored: dict[str, list[ledger_pb2.ReadRejectsResponse]] = dataclasses.field(default_factory=dict)
 
     waits: list[str] = dataclasses.field(default_factory=list)
+    looks: int = 0
+    scans: list[str] = dataclasses.field(default_factory=list)
 
     async def note_wait(self, _task_id: str, why: str) -> bool:
         self.waits.append(why)
         return True
 
+    async def note_scan(self, task_id: str) -> bool:
+        self.scans.append(task_id)
+        return True
+
     async def get(self, task_id: str) -> ledger_pb2.TaskRecord:
+        self.looks += 1
         if task_id not in self.tasks:
             raise ledger_client.LedgerRefused("NOT_FOUND")
         return self.tasks[task_id]

@@ -200,11 +200,26 @@ async def test_a_task_that_nobody_took_up_says_so(line: Line) -> None:
     assert (await seen(line, task_id)).stalled_reason == stalls.NOT_TAKEN
 
 
-async def test_a_scan_stalls_while_its_driver_says_why_it_waits_and_only_then(line: Line) -> None:
+async def test_a_scan_moves_as_long_as_its_ingest_says_so(line: Line) -> None:
     task_id = await ledgers.create(line.book)
     await line.book.tasks.begin_scan(task_id, b"")
-    line.time.pass_by(3_600)
-    assert not (await seen(line, task_id)).HasField("stalled_since")  # a large file
+    for _ in range(30):  # a large file
+        line.time.pass_by(119)
+        assert not (await seen(line, task_id)).HasField("stalled_since")
+        await line.book.tasks.note_scan(task_id)
+    told = line.time.now
+    line.time.pass_by(121)
+    task = await seen(line, task_id)
+    assert (task.stalled_since.ToSeconds(), task.stalled_reason) == (int(told), stalls.NO_SCAN)
+    await line.book.tasks.cancel(task_id)
+    await line.book.tasks.note_scan(task_id)  # of an ingest that does not know yet
+    assert not (await seen(line, task_id)).HasField("stalled_since")
+
+
+async def test_a_scan_whose_driver_says_why_it_waits_stalls_for_that(line: Line) -> None:
+    task_id = await ledgers.create(line.book)
+    await line.book.tasks.begin_scan(task_id, b"")
+    line.time.pass_by(60)
     await line.book.tasks.note_wait(task_id, "S3 does not answer.")
     noted = line.time.now
     line.time.pass_by(121)

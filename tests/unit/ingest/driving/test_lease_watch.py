@@ -103,6 +103,30 @@ async def test_an_outage_ends_nothing(
         assert await stand.during(work()) == "done"
 
 
+async def test_a_scan_that_looks_in_is_told_of_and_one_that_hangs_is_not(
+    ledger: driven.Ledger, queue: memory_store.MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_watch, "TELL_SECONDS", 0.01)
+    ledger.tasks[driven.TASK].status = "processing"
+    stand = await standing(ledger, queue)
+    async with stand.watched(), asyncio.timeout(5):
+        await _looks(ledger, 3)
+        assert not ledger.scans  # it hangs
+
+        stand.check()
+        while not ledger.scans:
+            await asyncio.sleep(0.001)
+        await _looks(ledger, 3)
+        assert ledger.scans == [driven.TASK]  # once for all that it read meanwhile
+
+
+async def _looks(ledger: driven.Ledger, number: int) -> None:
+    """Wait until the watch has looked so often."""
+    before = ledger.looks
+    while ledger.looks < before + number:
+        await asyncio.sleep(0.001)
+
+
 async def test_work_left_behind_in_its_thread_ends_with_the_watch(
     ledger: driven.Ledger, queue: memory_store.MemoryStore
 ) -> None:
