@@ -5,6 +5,7 @@ import (``protos/vectorline/v1`` is ``vectorline.v1``), so nothing rewrites impo
 """
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -17,6 +18,7 @@ MODULES = ROOT / "build" / "protos"
 DESCRIPTORS = MODULES / "vectorline.binpb"
 OPENAPI = MODULES / "openapi.json"
 GOOGLEAPIS = ROOT / "build" / "googleapis"
+CLIENT = ROOT / "clients" / "python" / "src" / "vectorline_client"
 
 
 def copy_googleapis() -> None:
@@ -29,6 +31,14 @@ def copy_googleapis() -> None:
             shutil.copy(proto, target)
 
 
+def link_client() -> None:
+    """Put the client beside its messages, so that the one folder on the path has all of both."""
+    link = MODULES / CLIENT.name
+    link.unlink(missing_ok=True)
+    if CLIENT.exists():  # an image that is built for the services alone may do without
+        link.symlink_to(os.path.relpath(CLIENT, MODULES), target_is_directory=True)
+
+
 def main() -> None:
     """Build modules, stubs, descriptors, the description of the REST face and the client's messages."""
     copy_googleapis()
@@ -38,6 +48,7 @@ def main() -> None:
     )
     compiler.describe(DESCRIPTORS)
     client.build(DESCRIPTORS.read_bytes(), MODULES)
+    link_client()
     OPENAPI.write_text(json.dumps(openapi.document(DESCRIPTORS.read_bytes())) + "\n", encoding="utf-8")
 
 
