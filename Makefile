@@ -33,7 +33,7 @@ $(INSTALLED): requirements/all.lock $(LINE)
 	@$(INSTALL) all
 	@touch $@
 
-$(BUILT): $(LINE) protos/build.py protos/openapi.py $(shell find protos -name '*.proto')
+$(BUILT): $(LINE) $(shell find protos -name '*.proto' -o -name '*.py')
 	@$(BIN)/python protos/build.py
 	@touch $@
 

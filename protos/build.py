@@ -1,58 +1,54 @@
-"""Builds what the protos turn into: Python modules, the descriptor set that Envoy transcodes by, and openapi.json.
+"""Builds what the protos turn into: Python modules, Envoy's descriptor set, openapi.json, the client's messages.
 
 Everything lands in ``build/`` and is never committed. The proto folder equals the proto package equals the Python
 import (``protos/vectorline/v1`` is ``vectorline.v1``), so nothing rewrites imports.
 """
 
-import importlib.util
 import json
+import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
-import openapi  # beside this file: it is run as a script
+import client  # these three stand beside this file: it is run as a script
+import compiler
+import openapi
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SOURCES = ROOT / "protos"
 MODULES = ROOT / "build" / "protos"
 DESCRIPTORS = MODULES / "vectorline.binpb"
 OPENAPI = MODULES / "openapi.json"
 GOOGLEAPIS = ROOT / "build" / "googleapis"
-
-# Envoy turns a status's details into JSON by these; without them it answers an empty body.
-ERROR_DETAILS = ("google/rpc/status.proto", "google/rpc/error_details.proto")
+CLIENT = ROOT / "clients" / "python" / "src" / "vectorline_client"
 
 
-def copy_googleapis() -> pathlib.Path:
-    """Copy google/api and google/rpc out of the locked package, for buf, and return the folder they came from."""
-    spec = importlib.util.find_spec("google.api.http_pb2")
-    if spec is None or spec.origin is None:
-        sys.exit("googleapis-common-protos is not installed; run `make install`")
-    installed = pathlib.Path(spec.origin).parent.parent.parent
+def copy_googleapis() -> None:
+    """Copy google/api and google/rpc out of the locked package, for buf."""
+    installed = compiler.googleapis()
     for package in ("api", "rpc"):
         target = GOOGLEAPIS / "google" / package
         target.mkdir(parents=True, exist_ok=True)
         for proto in (installed / "google" / package).glob("*.proto"):
             shutil.copy(proto, target)
-    return installed
 
 
-def protoc(googleapis: pathlib.Path, *arguments: str) -> None:
-    """Run the pinned protoc over our sources."""
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{SOURCES}", f"-I{googleapis}", *arguments]
-    subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
+def link_client() -> None:
+    """Put the client beside its messages, so that the one folder on the path has all of both."""
+    link = MODULES / CLIENT.name
+    link.unlink(missing_ok=True)
+    if CLIENT.exists():  # an image that is built for the services alone may do without
+        link.symlink_to(os.path.relpath(CLIENT, MODULES), target_is_directory=True)
 
 
 def main() -> None:
-    """Build modules, stubs, descriptors and the description of the REST face."""
-    googleapis = copy_googleapis()
+    """Build modules, stubs, descriptors, the description of the REST face and the client's messages."""
+    copy_googleapis()
     MODULES.mkdir(parents=True, exist_ok=True)
-    protos = [str(path.relative_to(SOURCES)) for path in sorted(SOURCES.rglob("*.proto"))]
-    outputs = [f"--{kind}_out={MODULES}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
-    protoc(googleapis, *outputs, *protos)
-    descriptors = f"--descriptor_set_out={DESCRIPTORS}"
-    protoc(googleapis, "--include_imports", "--include_source_info", descriptors, *protos, *ERROR_DETAILS)
+    compiler.run(
+        *(f"--{kind}_out={MODULES}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")), *compiler.protos()
+    )
+    compiler.describe(DESCRIPTORS)
+    client.build(DESCRIPTORS.read_bytes(), MODULES)
+    link_client()
     OPENAPI.write_text(json.dumps(openapi.document(DESCRIPTORS.read_bytes())) + "\n", encoding="utf-8")
 
 

@@ -148,7 +148,7 @@ class Document:
 
     def _service(self, name: str, service: descriptor_pb2.ServiceDescriptorProto) -> None:
         tag = service.name.removesuffix("Service").lower()
-        public = [method for method in service.method if _access(method) != INTERNAL and _bindings(method)]
+        public = [method for method in service.method if access_of(method) != INTERNAL and _bindings(method)]
         if public:
             self._tags.append({"name": tag, "description": self._source.comments[name]})
         for method in public:
@@ -162,7 +162,7 @@ class Document:
     # ---- one operation
 
     def _operation(self, service: str, method: Method, rule: http_pb2.HttpRule, path: str) -> Json:
-        access = _access(method)
+        access = access_of(method)
         comment = self._source.comments[f"{service}.{method.name}"]
         scope = f" Needs the scope `{SCOPES[access]}`." if access in SCOPES else " Needs no key."
         operation: Json = {
@@ -213,7 +213,7 @@ class Document:
             if method.name in HEADERS:
                 responses[status]["headers"] = HEADERS[method.name]
         refusals = {"400": "The request is wrong; every bad field is named."}
-        if _access(method) != PUBLIC:
+        if access_of(method) != PUBLIC:
             refusals |= {
                 "401": "No key, or a wrong one.",
                 "403": "The key lacks the scope.",
@@ -328,7 +328,7 @@ def _bindings(method: Method) -> list[http_pb2.HttpRule]:
     return [rule, *rule.additional_bindings]
 
 
-def _access(method: Method) -> int:
+def access_of(method: Method) -> int:
     """`access` of a method. Our own modules are not there yet while this runs, so it is read as an unknown field."""
     known = unknown_fields.UnknownFieldSet(method.options)
     return next((int(field.data) for field in known if field.field_number == ACCESS), 0)

@@ -80,6 +80,7 @@ class FakeLine(
             "CancelTask": empty_pb2.Empty(),
             "ReleaseNamespace": indexer_pb2.ReleaseNamespaceResponse(namespace="v2", model="ada", dimension=1536),
             "Search": embedder_pb2.SearchResponse(),
+            "RetryTasks": ingest_pb2.RetryTasksResponse(),
             "GetHealth": embedder_pb2.GetHealthResponse(status="healthy"),
         }
         self.refusals: dict[str, collections.deque[Refusal]] = collections.defaultdict(collections.deque)
@@ -142,6 +143,9 @@ class FakeLine(
     def RetryTask(self, request, context):
         return self._answer("RetryTask", request, context)
 
+    def RetryTasks(self, request, context):
+        return self._answer("RetryTasks", request, context)
+
     def CancelTask(self, request, context):
         return self._answer("CancelTask", request, context)
 
@@ -154,6 +158,21 @@ class FakeLine(
     def GetHealth(self, request, context):
         return self._answer("GetHealth", request, context)
 
+    def GetQueues(self, request, context):
+        return self._answer("GetQueues", request, context)
+
+    def GetWorkers(self, request, context):
+        return self._answer("GetWorkers", request, context)
+
+    def GetLimiter(self, request, context):
+        return self._answer("GetLimiter", request, context)
+
+    def GetStatistics(self, request, context):
+        return self._answer("GetStatistics", request, context)
+
+    def GetAnomalies(self, request, context):
+        return self._answer("GetAnomalies", request, context)
+
     def Upload(self, request_iterator, context):
         first = next(request_iterator)
         self._take("Upload", first, context)
@@ -164,7 +183,7 @@ class FakeLine(
             digest.update(part.body.data)
             self.upload_sizes.append(len(part.body.data))
         self.upload_sha256 = digest.hexdigest()
-        return self.answers["Process"]
+        return self.answers.get("Upload", self.answers["Process"])
 
     def WatchTask(self, request, context) -> Iterator[task_pb2.Task]:
         self._take("WatchTask", request, context)

@@ -1,0 +1,1 @@
+"""The asynchronous client, which is the source of the other one."""

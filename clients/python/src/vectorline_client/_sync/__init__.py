@@ -1,0 +1,1 @@
+"""The client without async: made of `_async` by unasync.py, but for `platform`, which is written by hand."""

@@ -1,0 +1,80 @@
+# Made by unasync.py of _async/calls.py: edit that one.
+"""Every call of the client: its channel, its deadline, its key, and its errors as types."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf import message
+
+from vectorline_client import connection, errors, wire
+from vectorline_client._sync import platform
+
+
+class Calls:
+    """Calls methods by name. Raises errors.ApiError and those below it, never an error of grpc.
+
+    Args:
+        target: Where the line is.
+        api_key: Sent with every call; empty: none is sent.
+    """
+
+    def __init__(self, target: connection.Target, api_key: str) -> None:
+        self._target = target
+        self._metadata = (("x-api-key", api_key),) if api_key else ()
+        self._channels: dict[str, platform.Channel] = {}
+
+    def close(self) -> None:
+        """Close what was opened."""
+        while self._channels:
+            _, channel = self._channels.popitem()
+            channel.close()
+
+    def unary(self, name: str, fields: Mapping[str, Any], timeout: float) -> message.Message:
+        """One request, one answer."""
+        method = wire.method(name)
+        call = self._channel(method).unary_unary(
+            method.path, method.request.SerializeToString, method.answer.FromString
+        )
+        with self._translated(method):
+            made: message.Message = call(wire.request(method, fields), timeout=timeout, metadata=self._metadata)
+        return made
+
+    def stream(self, name: str, fields: Mapping[str, Any], timeout: float) -> Iterator[message.Message]:
+        """One request, many answers. A caller that stops early leaves no open call behind."""
+        method = wire.method(name)
+        call = self._channel(method).unary_stream(
+            method.path, method.request.SerializeToString, method.answer.FromString
+        )
+        answers = call(wire.request(method, fields), timeout=timeout, metadata=self._metadata)
+        try:
+            with self._translated(method):
+                for each in answers:
+                    yield each
+        finally:
+            answers.cancel()
+
+    def upload(self, name: str, messages: Iterator[message.Message], timeout: float) -> message.Message:
+        """Many requests, one answer. Raises what reading the requests raises."""
+        method = wire.method(name)
+        call = self._channel(method).stream_unary(
+            method.path, method.request.SerializeToString, method.answer.FromString
+        )
+        with self._translated(method):
+            made: message.Message = platform.stream_unary(call, messages, timeout, self._metadata)
+        return made
+
+    def _channel(self, method: wire.Method) -> platform.Channel:
+        address = self._target.address(method.service)  # behind a gateway one channel is enough
+        if address not in self._channels:
+            self._channels[address] = platform.dial(self._target, method.service)
+        return self._channels[address]
+
+    @contextlib.contextmanager
+    def _translated(self, method: wire.Method) -> Any:
+        try:
+            yield
+        except grpc.RpcError as error:
+            address = self._target.address(method.service)
+            raise errors.from_call(error, method.service, address) from error
