@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import re
 import string
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ DEFAULTS = {
     "ENVOY_HEAP_MEGABYTES": "400",  # load is shed from three quarters of it on; well below what the container may use
     "ENVOY_MAX_CONNECTIONS": "20000",
     "ENVOY_MAX_REQUESTS": "10000",  # under way at once, to each service
+    "ENVOY_METRICS_PORT": "0",  # of /metrics for Prometheus, on API_HOST too; 0: none
     "ENVOY_TRUSTED_HOPS": "0",  # proxies in front (an ALB is one) whose x-forwarded-for is believed
     "ENVOY_OPENAPI": str(HERE.parent / "build" / "protos" / "openapi.json"),
     "ENVOY_HEALTH_SECONDS": "1",  # between two health checks of a replica
@@ -103,7 +105,7 @@ def _endpoints(variable: str, addresses: str) -> str:
         host = host.strip("[]")
         if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
             raise WrongValueError(f"{variable}: {address!r} is not host:port")
-        endpoints.append({"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}})
+        endpoints.append({"endpoint": {"address": _socket(host, int(port))}})
     if not endpoints:
         raise WrongValueError(f"{variable}: name at least one host:port")
     return json.dumps(endpoints)
@@ -214,6 +216,41 @@ def _transcoder(descriptors: str, **print_options: bool) -> str:
     )
 
 
+def _timed(template: str) -> str:
+    """Envoy's ``virtual_clusters``: each public method is timed under its own name, whatever route it shares."""
+    named = []
+    for service, text in re.findall(r"/vectorline\\\.v1\\\.(\w+)/([\w(|)]+)'", template):
+        before, _, several = text.partition("(")
+        for rest in several.removesuffix(")").split("|"):
+            path = {"name": ":path", "string_match": {"exact": f"/vectorline.v1.{service}/{before}{rest}"}}
+            named.append({"name": f"{before}{rest}", "headers": [path]})
+    return json.dumps(named)
+
+
+def _metrics(port: int, host: str, admin: int) -> dict[str, str]:
+    """A listener that shows Envoy's metrics and nothing else of its admin page, and the way there; 0: neither."""
+    if not port:
+        return {"METRICS_LISTENER": "", "METRICS_CLUSTER": ""}
+    kind = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    router = "envoy.extensions.filters.http.router.v3.Router"
+    route = {"match": {"path": "/metrics"}, "route": {"cluster": "admin", "prefix_rewrite": "/stats/prometheus"}}
+    manager = {
+        "@type": f"type.googleapis.com/{kind}",
+        "stat_prefix": "metrics",
+        "route_config": {"virtual_hosts": [{"name": "metrics", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"type.googleapis.com/{router}"}}],
+    }
+    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    listener = {"name": "metrics", "address": _socket(host, port), "filter_chains": [{"filters": filters}]}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": _socket("127.0.0.1", admin)}}]}]
+    cluster = {"name": "admin", "load_assignment": {"cluster_name": "admin", "endpoints": endpoints}}
+    return {"METRICS_LISTENER": f"- {json.dumps(listener)}", "METRICS_CLUSTER": f"- {json.dumps(cluster)}"}
+
+
+def _socket(host: str, port: int) -> dict[str, object]:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
 def _derived(numbers: Mapping[str, int]) -> dict[str, str]:
     """What Envoy wants to be told in other terms than people."""
     rate, heap = numbers["ENVOY_CLIENT_REQUESTS_PER_SECOND"], numbers["ENVOY_HEAP_MEGABYTES"]
@@ -250,6 +287,8 @@ def render(environment: Mapping[str, str]) -> str:
             raise WrongValueError(f"{name}: {value!r} is not a port, 1 to 65535")
         elif name in _TEXT:
             filled[name] = json.dumps(value)
+        elif name == "ENVOY_METRICS_PORT" and not (value.isascii() and value.isdigit() and int(value) < 65536):
+            raise WrongValueError(f"{name}: {value!r} is not a port, or 0 for none")
         elif value.isascii() and value.isdigit():
             filled[name] = value
             numbers[name] = int(value)
@@ -258,7 +297,10 @@ def render(environment: Mapping[str, str]) -> str:
     filled["LOCAL_REPLIES"] = _local_replies()
     filled["TRANSCODER"] = _transcoder(values["ENVOY_DESCRIPTORS"])
     filled["TRANSCODER_OF_EVENTS"] = _transcoder(values["ENVOY_DESCRIPTORS"], stream_sse_style_delimited=True)
-    return string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(filled | _derived(numbers))
+    template = TEMPLATE.read_text(encoding="utf-8")
+    filled["TIMED"] = _timed(template)
+    shown = _metrics(numbers["ENVOY_METRICS_PORT"], _ip(values["API_HOST"]), int(values["ENVOY_ADMIN_PORT"]))
+    return string.Template(template).substitute(filled | _derived(numbers) | shown)
 
 
 def main() -> None:

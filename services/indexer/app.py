@@ -12,7 +12,7 @@ from services.indexer.pinecone import client, rest, transport, wire, writer
 from services.indexer.storage import clock, dynamodb, rejects
 from services.indexer.tasks import gauges
 from services.indexer.tasks import servicer as task_servicer
-from services.runtime import aws, background, health, server
+from services.runtime import aws, background, health, lateness, server
 
 NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService")
 # Who may call as a service of the line.
@@ -70,6 +70,7 @@ async def application(
         api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules, views=views)
         alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
+        await stack.enter_async_context(background.running("lateness", lateness.Lateness().run))
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
         internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension)

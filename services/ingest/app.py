@@ -19,7 +19,7 @@ from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
-from services.runtime import aws, channels, health, secrets, server, tls
+from services.runtime import aws, background, channels, health, lateness, secrets, server, tls
 from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates, tokens
 from services.valkey import health as valkey_health
@@ -61,6 +61,7 @@ async def application(
 ) -> AsyncIterator[server.Service]:
     """Everything that an ingest process is, closed again at the end."""
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(background.running("lateness", lateness.Lateness().run))
         asyncio.get_running_loop().set_default_executor(
             concurrent.futures.ThreadPoolExecutor(SHORT_CALLS, thread_name_prefix="call")
         )

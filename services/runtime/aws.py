@@ -4,10 +4,12 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import boto3
+import prometheus_client
 import pydantic
 import structlog
 import tenacity
@@ -23,6 +25,15 @@ if TYPE_CHECKING:  # the stubs are there for mypy only
 log = structlog.get_logger()
 
 Answer = TypeVar("Answer")
+
+CALLS = prometheus_client.Counter(
+    "vectorline_aws_calls",
+    "Calls to AWS, each try: ok, refused (a condition that does not hold is one), throttled, failed.",
+    ["dependency", "operation", "outcome"],
+)
+SECONDS = prometheus_client.Histogram(
+    "vectorline_aws_seconds", "Seconds of a call to AWS, of one try.", ["dependency", "operation"]
+)
 
 # Worth another try: the service is busy or broken for the moment, or two transactions met on an item.
 TRANSIENT: Final = frozenset(
@@ -57,6 +68,18 @@ MISCONFIGURED: Final = frozenset(
         "ResourceNotFoundException",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
+    }
+)
+# Of those that are worth another try: we ask for more than the account or the table gives.
+THROTTLED: Final = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
     }
 )
 _CANCELLED_TRANSIENT: Final = frozenset(
@@ -117,6 +140,28 @@ def transient(error: BaseException) -> bool:
     return code(error) in TRANSIENT or status >= 500
 
 
+def outcome(error: BaseException | None) -> str:
+    """How a try ended, in the words of `CALLS`."""
+    if error is None:
+        return "ok"
+    if code(error) in THROTTLED or _throttled_within(error):
+        return "throttled"
+    return "failed" if transient(error) or code(error) in MISCONFIGURED or not code(error) else "refused"
+
+
+def _operation(method: Callable[..., object]) -> str:
+    """What a client's method is called: few, and the same for all callers."""
+    return str(getattr(method, "__name__", type(method).__name__)).strip("_")
+
+
+def _throttled_within(error: BaseException) -> bool:
+    """Whether a transaction was cancelled since one of its items is throttled."""
+    if not isinstance(error, exceptions.ClientError):
+        return False
+    reasons = {str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])}
+    return not reasons.isdisjoint({"ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
 class Caller:
     """Runs client methods in its own threads and tries transient failures again, with full jitter.
 
@@ -129,7 +174,7 @@ class Caller:
     """
 
     def __init__(self, name: str, aws: CallerSettings, watch: Watch | None = None) -> None:
-        self._name = name
+        self.name = name
         self._watch = watch
         self._retry_seconds = aws.aws_retry_seconds
         self._threads = concurrent.futures.ThreadPoolExecutor(aws.aws_threads, thread_name_prefix=name.lower())
@@ -148,16 +193,28 @@ class Caller:
             reraise=True,
         )
         try:
-            return await retrying(self._once, functools.partial(method, **arguments))
+            return await retrying(self._counted, functools.partial(method, **arguments), _operation(method))
         except (exceptions.ClientError, exceptions.BotoCoreError) as error:
             if isinstance(error, exceptions.ClientError) and not transient(error) and code(error) not in MISCONFIGURED:
                 raise
-            log.warning("A call to AWS failed.", action="aws_failed", dependency=self._name, error=str(error))
+            log.warning("A call to AWS failed.", action="aws_failed", dependency=self.name, error=str(error))
             raise errors.Unavailable(
-                f"{self._name} does not answer now. Nothing is lost; try again.",
+                f"{self.name} does not answer now. Nothing is lost; try again.",
                 retry_seconds=RETRY_AFTER_SECONDS,
-                metadata={"dependency": self._name},
+                metadata={"dependency": self.name},
             ) from error
+
+    async def _counted(self, method: Callable[[], Answer], operation: str) -> Answer:
+        began = time.monotonic()
+        failure: Exception | None = None
+        try:
+            return await self._once(method)
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            SECONDS.labels(self.name, operation).observe(time.monotonic() - began)
+            CALLS.labels(self.name, operation, outcome(failure)).inc()
 
     async def _once(self, method: Callable[[], Answer]) -> Answer:
         loop = asyncio.get_running_loop()

@@ -192,6 +192,11 @@ class Keyring:
                 found = key
         return found
 
+    def first_end(self, now: datetime.datetime) -> datetime.datetime | None:
+        """When the first key that is still good expires; None: none does."""
+        self._follow()
+        return min((key.expires for key in self._listed if key.expires and not key.expired(now)), default=None)
+
     def _keys(self, pepper: str) -> tuple[Key, ...]:
         self._follow()
         single = self._access.api_key.get_secret_value()

@@ -6,13 +6,15 @@ The CPU that the process uses would not tell: beside others on a full machine it
 import asyncio
 import time
 
-import prometheus_client
+from services.runtime import metrics
 
 EVERY_SECONDS = 0.02
 # Of the last half second or so.
 WEIGHT = 0.05
 
-SECONDS = prometheus_client.Gauge("vectorline_loop_late_seconds", "How late the event loop lately was, on average.")
+SECONDS = metrics.gauge(
+    "vectorline_loop_late_seconds", "How late the event loop lately was, on average.", over=metrics.Over.EACH
+)
 
 
 class Lateness:

@@ -8,6 +8,7 @@ whatever start-up opened is closed, last opened first.
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,12 +23,15 @@ from grpc_reflection.v1alpha import reflection
 from services.runtime import (
     background,
     channels,
+    expiry,
     failpoints,
     health,
     heap,
+    host,
     key_rates,
     keys,
     logs,
+    metrics,
     secrets,
     settings,
     tls,
@@ -99,6 +103,8 @@ def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: sec
         settings.refuse("FAILPOINT: it lets a process die, hang or fail on purpose, for tests; production takes none")
     authentication = _authentication(process)
     logs.configure(process, name)
+    # When each counter began is a series of its own in the text format: half of them, and nobody asks.
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     heap.tune()
     sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(_serve(name, process, opener, vault, authentication))
@@ -131,10 +137,25 @@ def _interceptors(
     ]
 
 
-def _show_metrics(process: settings.ProcessSettings) -> None:
-    if process.metrics_port:
-        # gRPC wants an IPv6 address in brackets, a socket wants it without.
-        prometheus_client.start_http_server(process.metrics_port, addr=process.grpc_host.strip("[]"))
+def _show_metrics(name: str, process: settings.ProcessSettings, authentication: Authentication) -> None:
+    if not process.metrics_port:
+        return
+    metrics.show_build(name)
+    prometheus_client.REGISTRY.register(host.Host())
+    prometheus_client.REGISTRY.register(expiry.Expiry(_ends(authentication)))
+    # gRPC wants an IPv6 address in brackets, a socket wants it without.
+    prometheus_client.start_http_server(process.metrics_port, addr=process.grpc_host.strip("[]"))
+
+
+def _ends(authentication: Authentication) -> dict[str, Callable[[], datetime.datetime | None]]:
+    """When what this process has runs out, by kind."""
+    ends: dict[str, Callable[[], datetime.datetime | None]] = {
+        "key": lambda: authentication.keys.first_end(datetime.datetime.now(datetime.UTC))
+    }
+    if (files := authentication.files) is not None:
+        ends["certificate"] = lambda: expiry.of_certificates(files.certificate.read_text())
+        ends["authority"] = lambda: expiry.of_certificates(files.authority.read_text())
+    return ends
 
 
 def _listen(server: grpc.aio.Server, process: settings.ProcessSettings, authentication: Authentication) -> int:
@@ -151,7 +172,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
-    _show_metrics(process)
+    _show_metrics(name, process, authentication)
     async with opener() as service:
         server = grpc.aio.server(
             interceptors=_interceptors(process, authentication, service, vault), options=SERVER_OPTIONS

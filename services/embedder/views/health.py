@@ -9,11 +9,10 @@ from vectorline.v1 import embedder_pb2
 from services.chunks import errors as queue_errors
 from services.chunks import presence
 from services.embedder.views import looks
+from services.runtime import metrics
 
 log = structlog.get_logger()
 
-# Of pyproject.toml: images hold the folders, not the installed package.
-VERSION = "0.1.0"
 PROBE_SECONDS = 2.0
 
 
@@ -57,7 +56,11 @@ class HealthView:
         except (queue_errors.QueueUnavailable, TimeoutError):
             services["valkey"] = "unhealthy"
         return embedder_pb2.GetHealthResponse(
-            status=_status(services), version=VERSION, environment=self._environment, workers=workers, services=services
+            status=_status(services),
+            version=metrics.VERSION,
+            environment=self._environment,
+            workers=workers,
+            services=services,
         )
 
     async def _ask(self, probe: Callable[[], Awaitable[object]]) -> bool:

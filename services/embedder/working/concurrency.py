@@ -11,7 +11,7 @@ behind all of them.
 
 from collections.abc import Callable
 
-import prometheus_client
+from services.runtime import metrics
 
 # One is worked while the other is bought.
 LEAST = 2
@@ -20,7 +20,9 @@ OTHERS_SHARE = 0.75
 # An event loop with nothing to do is 0.4 ms late, one of a full machine 2 to 6.
 LATE_SECONDS = 0.0015
 
-CHUNKS = prometheus_client.Gauge("vectorline_chunks_wanted", "Slots of chunks that this embedder wants filled at once.")
+CHUNKS = metrics.gauge(
+    "vectorline_chunks_wanted", "Slots of chunks that this embedder wants filled at once.", over=metrics.Over.SUM
+)
 
 
 class Concurrency:

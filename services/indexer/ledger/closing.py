@@ -4,6 +4,7 @@ Closing is a predicate on what is stored, not an event: every step may be repeat
 caller wins each, and a crash between two of them is healed by the next call.
 """
 
+import prometheus_client
 import structlog
 
 from services.indexer.ledger import items, lifecycle, shards
@@ -12,6 +13,13 @@ from services.indexer.storage import clock, table
 from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
+
+ROWS = prometheus_client.Counter("vectorline_rows", "Rows settled, by what became of them.", ["outcome"])
+REJECTED = prometheus_client.Counter("vectorline_rows_rejected", "Rows settled as failed, by reason.", ["reason"])
+SETTLED = prometheus_client.Counter("vectorline_chunks_settled", "Chunks settled, each once in its life.")
+DEAD = prometheus_client.Counter(
+    "vectorline_dead_letters", "Chunks that failed by their header alone, by reason.", ["reason"]
+)
 
 
 class Closing:
@@ -33,6 +41,8 @@ class Closing:
         """
         settled = await self._shards.settle(task_id, chunk, outcome)
         failpoints.hit("indexer.after_settle")
+        if not settled.already:
+            _count(outcome)
         if settled.full:  # also when settled before: whoever did it may have died here
             number = items.shard_of(chunk)
             await self._roll_up(task_id, (await self._shards.without_outcomes(task_id, [number]))[number])
@@ -161,6 +171,16 @@ class Closing:
             f"All its chunks are settled and account for {counted} rows, but its source has {total}. That is a defect "
             f"of ours: report it with this task's id. Cancel the task and submit its source again.",
         )
+
+
+def _count(outcome: shards.Outcome) -> None:
+    SETTLED.inc()
+    for name in ("indexed", "skipped", "failed"):
+        ROWS.labels(name).inc(getattr(outcome, name))
+    for reason, rows in outcome.reasons.items():
+        REJECTED.labels(reason).inc(rows)
+    if outcome.reason:
+        DEAD.labels(outcome.reason).inc()
 
 
 def closable(task: table.Item) -> bool:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import prometheus_client
 import structlog
 
 from services.indexer.ledger import items
@@ -14,6 +15,15 @@ from services.indexer.storage import clock, table
 from services.runtime import errors
 
 log = structlog.get_logger()
+
+SECONDS = prometheus_client.Histogram(
+    "vectorline_task_seconds",
+    "Seconds from storing a task to its end, waiting included, by status and rows (to_10k: 1,001 to 10,000).",
+    ["status", "size"],
+    buckets=(1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 14_400, 86_400),
+)
+# What a task is counted as, by the most rows that it may have.
+SIZES = {1_000: "to_1k", 10_000: "to_10k", 100_000: "to_100k", 1_000_000: "to_1m"}
 
 # Within the margin of `turns.MARGIN_SECONDS`.
 SLOW_WRITE_SECONDS = 0.5
@@ -216,6 +226,9 @@ class Lifecycle:
             if failed.item is None or not items.is_task(failed.item):
                 raise items.unknown(task_id) from failed
             return failed.item, failed.item["status_token"] == token
+        if status in items.TERMINAL:
+            lasted = clock.parse(now) - clock.parse(item["created_at"])
+            SECONDS.labels(str(status), size_class(item.get("rows_total", 0))).observe(max(0.0, lasted.total_seconds()))
         log.info("A task changed its status.", action="task_status", task_id=task_id, status=str(status))
         if "stopped_at" in changes:
             await self._stamp_anew(task_id, token, now)
@@ -239,6 +252,11 @@ class Lifecycle:
         later = table.Update(task_id, set={"stopped_at": clock.text(now)}, when=(table.Equals("status_token", token),))
         with contextlib.suppress(table.ConditionFailed):  # it goes on already
             await self._table.update(later)
+
+
+def size_class(rows: int) -> str:
+    """What a task of so many rows is counted as: sizes are few, so that each is a series."""
+    return next((name for most, name in SIZES.items() if rows <= most), "over_1m")
 
 
 def wrong_status(item: table.Item, rule: str) -> errors.Conflict:

@@ -1,6 +1,7 @@
 """A batch of vectors for one upsert, and how an index may refuse it: shared by the hot path and the SDK's."""
 
 import dataclasses
+import math
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,9 @@ from services.runtime import wire
 UPSERT_BYTES = 2_000_000 - 4_096
 UPSERT_VECTORS = 1_000
 BYTES_A_FLOAT = 4
+# https://docs.pinecone.io/guides/manage-cost/understanding-cost
+BYTES_A_UNIT = 1_000
+LEAST_WRITE_UNITS = 5
 # Tag and length of one vector and of its three fields, at most.
 FRAMING_BYTES = 24
 
@@ -40,15 +44,17 @@ class Batch:
         namespace: Where they go.
     """
 
-    __slots__ = ("namespace", "request", "vectors")
+    __slots__ = ("_bytes", "namespace", "request", "vectors")
 
     def __init__(self, vectors: Sequence[Vector], namespace: str) -> None:
         self.namespace = namespace
         parts: list[bytes | memoryview] = []
         starts: list[int] = []
         size = 0
+        self._bytes = 0  # of ids, values and metadata alone
         for vector in vectors:
             before, values, after = vector.parts()
+            self._bytes += len(vector.id) + len(vector.values) + len(vector.metadata)
             starts.append(size + len(before))
             size = starts[-1] + len(values) + len(after)
             parts += (before, values, after)
@@ -62,6 +68,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @property
+    def write_units(self) -> int:
+        """What Pinecone bills for these vectors: 1 unit a KB, 5 at least a request."""
+        return max(LEAST_WRITE_UNITS, math.ceil(self._bytes / BYTES_A_UNIT))
 
     def part(self, start: int, end: int) -> "Batch":
         """The vectors of some positions, as a batch of their own."""

@@ -20,6 +20,11 @@ log = structlog.get_logger()
 
 UPSERTS = prometheus_client.Counter("vectorline_pinecone_upserts", "Upserts to Pinecone.", ["outcome"])
 SECONDS = prometheus_client.Histogram("vectorline_pinecone_seconds", "Seconds an upsert took.")
+VECTORS = prometheus_client.Counter("vectorline_pinecone_vectors", "Vectors that Pinecone said it wrote.")
+UNITS = prometheus_client.Counter(
+    "vectorline_pinecone_write_units",
+    "Write units of what was written; Pinecone bills those of what it replaced besides, which only it knows.",
+)
 
 # After a refusal for a quota nothing is bought for any task for so long. Each task asks once a second, so all that
 # have something in hand hear of it; one that a person resumes after the quota was raised does not wait long.
@@ -164,6 +169,8 @@ class Upserts:
                 self._transport.find_anew()
             raise
         UPSERTS.labels("written").inc()
+        VECTORS.inc(written)
+        UNITS.inc(batch.write_units)
         slot.succeed()
         self.circuit.succeed()
         return written

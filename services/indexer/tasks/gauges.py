@@ -4,25 +4,36 @@ What stalls is logged as well, once when it is seen and once when it goes on: a 
 """
 
 import asyncio
+import collections
 from typing import NoReturn
 
-import prometheus_client
 import structlog
 
 from services.indexer import ledger
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
-from services.indexer.tasks import overview
-from services.runtime import errors
+from services.indexer.storage import table
+from services.indexer.tasks import overview, stalls
+from services.runtime import errors, metrics
 
 log = structlog.get_logger()
 
 REFRESH_SECONDS = 30.0
 
-TASKS = prometheus_client.Gauge("vectorline_tasks", "Tasks that are not finished.", ["status"])
-STALLED = prometheus_client.Gauge("vectorline_tasks_stalled", "Tasks that settled no chunk for STALL_SECONDS.")
-OLDEST_WAITING = prometheus_client.Gauge(
-    "vectorline_tasks_oldest_waiting_seconds", "How long the longest waiting task is pending or queued; 0: none."
+MAX = metrics.Over.MAX  # every indexer sees the same tasks
+TASKS = metrics.gauge("vectorline_tasks", "Tasks that are not finished.", ["status"], over=MAX)
+BLOCKED = metrics.gauge("vectorline_tasks_blocked", "Tasks that wait for a person, by reason.", ["reason"], over=MAX)
+STALLED = metrics.gauge(
+    "vectorline_tasks_stalled",
+    "Open tasks without progress for STALL_SECONDS, by what they wait for; turn (another task goes first) is no fault.",
+    ["reason"],
+    over=MAX,
+)
+OLDEST_OPEN = metrics.gauge("vectorline_tasks_oldest_open_seconds", "Age of the oldest open task; 0: none.", over=MAX)
+OLDEST_WAITING = metrics.gauge(
+    "vectorline_tasks_oldest_waiting_seconds",
+    "How long the longest waiting task is pending or queued; 0: none.",
+    over=MAX,
 )
 
 
@@ -54,11 +65,36 @@ class Gauges:
         for status in (*items.OPEN, Status.BLOCKED):
             TASKS.labels(str(status)).set(counts[str(status)])
         self._tell([note for note in seen.notes if note.stalled(seen.now, self._stall_seconds)])
+        await self._show_stalled(seen)
+        _show_blocked(seen)
+        ages = [(seen.now - note.created).total_seconds() for note in seen.notes if note.status in items.OPEN]
+        OLDEST_OPEN.set(max(ages, default=0.0))
         waits = [note.status_at for note in seen.notes if note.status in (Status.PENDING, Status.QUEUED)]
         OLDEST_WAITING.set((seen.now - min(waits)).total_seconds() if waits else 0.0)
 
+    async def _show_stalled(self, seen: overview.Overview) -> None:
+        """Of every cause, zeros too: an alarm that is over must see that it is."""
+        quiet = [
+            note.task_id
+            for note in seen.notes
+            if note.status in items.OPEN and (seen.now - note.moved).total_seconds() > self._stall_seconds
+        ]
+        tasks = await self._ledger.tasks.get_many(quiet)
+        counts = await self._ledger.progress(tasks)
+        still = [
+            task
+            for task, count in zip(tasks, counts, strict=True)
+            if stalls.since(task, count, seen.now, self._stall_seconds) is not None
+        ]
+        ahead = await self._ledger.turns.ahead(still)
+        circuit_open = self._ledger.circuit_open()
+        causes = collections.Counter(
+            stalls.cause(task, ahead=ahead.get(str(task[table.KEY])), circuit_open=circuit_open) for task in still
+        )
+        for cause in stalls.Cause:
+            STALLED.labels(cause.value).set(causes[cause])
+
     def _tell(self, stalled: list[overview.Note]) -> None:
-        STALLED.set(len(stalled))
         for note in stalled:
             if note.task_id not in self._stalled:
                 words = "The task settles no chunk; look at what the embedders wait for."
@@ -67,3 +103,12 @@ class Gauges:
         for task_id in sorted(self._stalled - still):
             log.info("The task is not stalled any more.", action="task_stalled_over", task_id=task_id)
         self._stalled = still
+
+
+def _show_blocked(seen: overview.Overview) -> None:
+    """By reason; one that was seen before and is over stays, at 0."""
+    reasons = collections.Counter(note.error_reason for note in seen.notes if note.status == Status.BLOCKED)
+    for labels in [sample.labels for family in BLOCKED.collect() for sample in family.samples]:
+        BLOCKED.labels(labels["reason"]).set(reasons.pop(labels["reason"], 0))
+    for reason, count in reasons.items():
+        BLOCKED.labels(reason).set(count)

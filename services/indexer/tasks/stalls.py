@@ -1,21 +1,37 @@
 """Whether an open task stands still, since when, and what it waits for: as far as the ledger and its driver know."""
 
 import datetime
+import enum
 
 from services.indexer.ledger import progress
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
 
-UNTOLD = (
-    "No chunk of it was settled since. Its chunks wait for OpenAI, for the shared limit in Valkey, or for a free "
-    "embedder: the detailed health and the embedders' logs say which."
-)
-PINECONE = "Pinecone takes no vectors now. It goes on by itself."
-NOT_TAKEN = "No ingest has taken it up yet: see whether one is up and reaches the ledger."
-NO_SPLITTER = "It has its turn, and waits for a free splitter: see whether ingest is up, or raise SPLITTERS."
 
-NO_SCAN = "Its scan does not move: see whether ingest is up and reads the source. Another ingest takes it up by itself."
+class Cause(enum.StrEnum):
+    """What a task that stands still waits for, as metrics tell it."""
 
+    DRIVER = "driver"
+    TURN = "turn"
+    INGEST = "ingest"
+    SPLITTER = "splitter"
+    SCAN = "scan"
+    PINECONE = "pinecone"
+    EMBEDDERS = "embedders"
+
+
+SENTENCES = {
+    Cause.EMBEDDERS: (
+        "No chunk of it was settled since. Its chunks wait for OpenAI, for the shared limit in Valkey, or for a free "
+        "embedder: the detailed health and the embedders' logs say which."
+    ),
+    Cause.PINECONE: "Pinecone takes no vectors now. It goes on by itself.",
+    Cause.INGEST: "No ingest has taken it up yet: see whether one is up and reaches the ledger.",
+    Cause.SCAN: (
+        "Its scan does not move: see whether ingest is up and reads the source. Another ingest takes it up by itself."
+    ),
+    Cause.SPLITTER: "It has its turn, and waits for a free splitter: see whether ingest is up, or raise SPLITTERS.",
+}
 
 def since(
     item: table.Item, counts: progress.Progress, now: datetime.datetime, stall_seconds: float
@@ -36,7 +52,7 @@ def since(
     return at if (now - at).total_seconds() > stall_seconds else None
 
 
-def reason(item: table.Item, *, ahead: str | None, circuit_open: bool) -> str:
+def cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
     """What a task that stands still waits for.
 
     Args:
@@ -45,14 +61,25 @@ def reason(item: table.Item, *, ahead: str | None, circuit_open: bool) -> str:
         circuit_open: Pinecone is known not to take vectors now.
     """
     if "wait" in item:
-        return f"Its driver waits: {item['wait']}"
+        return Cause.DRIVER
     if ahead is not None:
-        return f"It waits for its turn: {ahead} of the same question and namespace goes first."
+        return Cause.TURN
     match item["status"]:
         case Status.PENDING:
-            return NOT_TAKEN
+            return Cause.INGEST
         case Status.QUEUED:
-            return NO_SPLITTER
+            return Cause.SPLITTER
         case Status.PROCESSING:
-            return NO_SCAN
-    return PINECONE if circuit_open else UNTOLD
+            return Cause.SCAN
+    return Cause.PINECONE if circuit_open else Cause.EMBEDDERS
+
+
+def reason(item: table.Item, *, ahead: str | None, circuit_open: bool) -> str:
+    """The same in a sentence; see `cause`."""
+    match cause(item, ahead=ahead, circuit_open=circuit_open):
+        case Cause.DRIVER:
+            return f"Its driver waits: {item['wait']}"
+        case Cause.TURN:
+            return f"It waits for its turn: {ahead} of the same question and namespace goes first."
+        case other:
+            return SENTENCES[other]

@@ -121,6 +121,33 @@ def test_each_address_becomes_an_endpoint() -> None:
     ] == [("127.0.0.1", 7301), ("indexer.internal", 7000), ("::1", 9)]
 
 
+def test_each_public_method_is_timed_under_its_own_name() -> None:
+    host = manager(rendered())["route_config"]["virtual_hosts"][0]
+    timed = {each["name"]: each["headers"][0]["string_match"]["exact"] for each in host["virtual_clusters"]}
+
+    assert timed == {
+        method.name: f"/{method.containing_service.full_name}/{method.name}"
+        for method in methods()
+        if method.GetOptions().Extensions[access_pb2.access] != access_pb2.ACCESS_INTERNAL
+    }
+
+
+def test_metrics_are_shown_on_a_port_of_their_own_if_one_is_set() -> None:
+    config = rendered(ENVOY_METRICS_PORT="9902", API_HOST="10.0.0.1", ENVOY_ADMIN_PORT="19901")
+    _public, shown = config["static_resources"]["listeners"]
+    (route,) = shown["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+
+    assert shown["address"]["socket_address"] == {"address": "10.0.0.1", "port_value": 9902}
+    assert route["match"] == {"path": "/metrics"}, "nothing else of the admin page"
+    place = clusters(config)["admin"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
+    assert place["socket_address"] == {"address": "127.0.0.1", "port_value": 19901}
+
+
+def test_no_metrics_are_shown_where_no_port_is_set() -> None:
+    assert len(rendered()["static_resources"]["listeners"]) == 1
+    assert "admin" not in clusters(rendered())
+
+
 def test_each_cluster_asks_for_the_health_of_its_own_service() -> None:
     for name, cluster in clusters(rendered()).items():
         assert cluster["health_checks"][0]["grpc_health_check"]["service_name"] == (

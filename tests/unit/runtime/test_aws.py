@@ -1,7 +1,9 @@
 """One retry layer: what is tried again, what is not, and what the caller hears."""
 
+import contextlib
 from typing import Any
 
+import prometheus_client
 import pytest
 from botocore import exceptions
 
@@ -97,3 +99,31 @@ def test_clients_wait_for_a_bounded_time_and_leave_retrying_to_us(monkeypatch: p
         assert client.meta.config.retries["total_max_attempts"] == 1
         assert client.meta.config.connect_timeout == 2.0
         assert client.meta.config.read_timeout == 5.0
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "ok"),
+        (refusal("ThrottlingException"), "throttled"),
+        (refusal("TransactionCanceledException", CancellationReasons=[{"Code": "ThrottlingError"}]), "throttled"),
+        (refusal("ConditionalCheckFailedException"), "refused"),
+        (refusal("TransactionCanceledException", CancellationReasons=[{"Code": "ConditionalCheckFailed"}]), "refused"),
+        (refusal("AccessDeniedException"), "failed"),
+        (refusal("Whatever", 500), "failed"),
+        (exceptions.ReadTimeoutError(endpoint_url="u"), "failed"),
+    ],
+    ids=str,
+)
+async def test_each_try_is_counted_by_how_it_ended(error: Exception | None, outcome: str) -> None:
+    def counted(how: str) -> float:
+        labels = {"dependency": "Counted", "operation": "Method", "outcome": how}
+        return prometheus_client.REGISTRY.get_sample_value("vectorline_aws_calls_total", labels) or 0.0
+
+    before = {each: counted(each) for each in ("ok", outcome)}
+    with contextlib.suppress(exceptions.ClientError, errors.Unavailable):
+        await aws.Caller("Counted", QUICK).call(Method(*([error] if error else [])))
+
+    assert counted(outcome) == before[outcome] + 1
+    again = error is None or aws.transient(error)  # then the second try went well
+    assert counted("ok") == before["ok"] + again

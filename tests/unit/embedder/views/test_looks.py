@@ -13,6 +13,7 @@ from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.views import gauges, looks, monitoring
 from services.embedder.views import health as health_view
+from services.runtime import metrics
 from tests.support import virtual_time
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -99,4 +100,4 @@ def test_a_caller_who_goes_away_spoils_it_for_nobody() -> None:
 
 def test_the_version_is_that_of_the_project() -> None:
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert told["project"]["version"] == health_view.VERSION
+    assert told["project"]["version"] == metrics.VERSION

@@ -108,3 +108,7 @@ async def test_the_gauges_show_the_same(line: Line) -> None:
     assert value("vectorline_worker_slots", {"state": "available"}) == 8
     assert value("vectorline_queue_chunks", {"lane": "high", "state": "waiting"}) == 0
     assert value("vectorline_queue_oldest_seconds") == 0
+    assert value("vectorline_queue_bytes_limit") > 0
+    assert value("vectorline_workers") == 1
+    assert value("vectorline_limiter_pause_seconds") == 0
+    assert value("vectorline_limiter_requests_per_second") > 0

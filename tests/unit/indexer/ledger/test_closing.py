@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 import hypothesis
+import prometheus_client
 import pytest
 from hypothesis import strategies
 
@@ -351,3 +352,43 @@ def test_progress_never_goes_back_while_shards_are_rolled_up(seed: int) -> None:
     scheduler.run(storage.look)
     assert seen == sorted(seen)
     assert max(seen) <= 5
+
+
+def shown(name: str, **labels: str) -> float:
+    return prometheus_client.REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_rows_and_chunks_are_counted_once_however_often_they_are_settled(line: Line) -> None:
+    task_id = await opened(line, 2, rows=7)
+    names = ("indexed", "skipped", "failed")
+    before = [shown("vectorline_rows_total", outcome=name) for name in names]
+    settled, dead = shown("vectorline_chunks_settled_total"), shown("vectorline_dead_letters_total", reason="poison")
+    bad = shown("vectorline_rows_rejected_total", reason="empty_text")
+
+    for _ in range(3):
+        await line.book.closing.settle(task_id, 0, shards.Outcome(2, 1, 1, {"empty_text": 1}, rejects_key=""))
+        await line.book.closing.settle(task_id, 1, shards.Outcome(0, 0, 3, {"poison": 3}, reason="poison"))
+
+    assert [shown("vectorline_rows_total", outcome=name) for name in names] == [
+        before[0] + 2,
+        before[1] + 1,
+        before[2] + 4,
+    ]
+    assert shown("vectorline_rows_rejected_total", reason="empty_text") == bad + 1
+    assert shown("vectorline_chunks_settled_total") == settled + 2
+    assert shown("vectorline_dead_letters_total", reason="poison") == dead + 1
+
+
+@pytest.mark.parametrize(("rows", "size"), [(0, "to_1k"), (1_000, "to_1k"), (1_001, "to_10k"), (5_000_000, "over_1m")])
+async def test_how_long_a_task_took_is_counted_once_by_its_end_and_size(line: Line, rows: int, size: str) -> None:
+    task_id = await ledgers.scanned(line.book, rows=rows)
+    labels = {"status": "cancelled", "size": size}
+    before = shown("vectorline_task_seconds_count", **labels), shown("vectorline_task_seconds_sum", **labels)
+    line.time.pass_by(90)
+
+    await line.book.tasks.cancel(task_id)
+    with pytest.raises(errors.Conflict):
+        await line.book.tasks.cancel(task_id)
+
+    assert shown("vectorline_task_seconds_count", **labels) == before[0] + 1
+    assert shown("vectorline_task_seconds_sum", **labels) == pytest.approx(before[1] + 90, abs=1)

@@ -47,6 +47,15 @@ def test_batches_fit_one_upsert_and_keep_every_record_in_order(sizes: list[int])
     assert all(len(batch) <= batches.UPSERT_VECTORS for batch in made)
 
 
+@pytest.mark.parametrize(
+    ("record", "count", "units"), [(("v", bytes(40), b"m"), 1, 5), (("v" * 10, bytes(6_144), b"m" * 46), 100, 620)]
+)
+def test_write_units_are_kilobytes_of_what_is_kept_five_at_least(
+    record: tuple[str, bytes, bytes], count: int, units: int
+) -> None:
+    assert batches.Batch([vector(*record)] * count, "namespace").write_units == units
+
+
 def test_small_records_are_limited_by_number() -> None:
     vectors = [vector(f"v{number}", b"1234", b"") for number in range(2_500)]
 

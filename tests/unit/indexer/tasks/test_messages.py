@@ -191,13 +191,13 @@ async def test_a_task_that_waits_for_its_turn_says_for_whom(line: Line) -> None:
     told = (await seen(line, theirs)).stalled_reason
     assert "a task of another key" in told
     assert holder not in told
-    assert (await seen(line, holder)).stalled_reason == stalls.NO_SPLITTER
+    assert (await seen(line, holder)).stalled_reason == stalls.SENTENCES[stalls.Cause.SPLITTER]
 
 
 async def test_a_task_that_nobody_took_up_says_so(line: Line) -> None:
     task_id = await ledgers.create(line.book)
     line.time.pass_by(121)
-    assert (await seen(line, task_id)).stalled_reason == stalls.NOT_TAKEN
+    assert (await seen(line, task_id)).stalled_reason == stalls.SENTENCES[stalls.Cause.INGEST]
 
 
 async def test_a_scan_moves_as_long_as_its_ingest_says_so(line: Line) -> None:
@@ -239,6 +239,6 @@ async def test_chunks_that_do_not_settle_say_what_is_known(line: Line) -> None:
     task_id = await stored(line)
     await line.book.turns.acquire(task_id)
     line.time.pass_by(121)
-    assert (await seen(line, task_id)).stalled_reason == stalls.UNTOLD
+    assert (await seen(line, task_id)).stalled_reason == stalls.SENTENCES[stalls.Cause.EMBEDDERS]
     line.circuit[0] = True
-    assert (await seen(line, task_id)).stalled_reason == stalls.PINECONE
+    assert (await seen(line, task_id)).stalled_reason == stalls.SENTENCES[stalls.Cause.PINECONE]

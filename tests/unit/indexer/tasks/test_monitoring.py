@@ -199,7 +199,11 @@ async def test_gauges_show_open_blocked_and_stalled_tasks(line: Line) -> None:
     value = prometheus_client.REGISTRY.get_sample_value
     assert value("vectorline_tasks", {"status": "blocked"}) == 1
     assert value("vectorline_tasks", {"status": "pending"}) == 1
-    assert value("vectorline_tasks_stalled") == 1
+    assert value("vectorline_tasks_blocked", {"reason": "CAP"}) == 1
+    assert value("vectorline_tasks_stalled", {"reason": "embedders"}) == 1
+    assert value("vectorline_tasks_stalled", {"reason": "ingest"}) == 1
+    assert value("vectorline_tasks_stalled", {"reason": "pinecone"}) == 0
+    assert value("vectorline_tasks_oldest_open_seconds") == STALL_SECONDS + 1
     assert value("vectorline_tasks_oldest_waiting_seconds") == STALL_SECONDS + 1
 
 
