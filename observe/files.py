@@ -3,14 +3,20 @@
 import pathlib
 from typing import Final
 
-from observe import reference
+from observe import cloudwatch, dashboards, grafana, reference
 
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 
 
 def made() -> dict[str, str]:
     """Each file's place in the repository and its text."""
-    return {"docs/metrics.md": reference.page()}
+    return {
+        "docs/metrics.md": reference.page(),
+        "deploy/observe/cloudwatch-agent.json": cloudwatch.agent(),
+        "deploy/observe/cloudwatch-alarms.json": cloudwatch.template(),
+        **{f"deploy/observe/grafana-{each.name}.json": grafana.dashboard(each) for each in dashboards.ALL},
+        **{f"deploy/observe/cloudwatch-{each.name}.json": cloudwatch.dashboard(each) for each in dashboards.ALL},
+    }
 
 
 def write() -> list[str]:

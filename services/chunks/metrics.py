@@ -11,6 +11,8 @@ HANDED_BACK = Counter("vectorline_chunks_handed_back", "Chunks given back for th
 LEASES_LOST = Counter(
     "vectorline_chunks_leases_lost", "Chunks that this process lost while it worked on them.", ["because"]
 )
+for _because in ("not_owner", "no_progress"):
+    LEASES_LOST.labels(_because)  # shown from 0 on: what is first seen at 1 has not grown, for an alarm
 ENTRIES_LOST = Counter("vectorline_chunks_entries_lost", "Entries that vanished from a stream while pending.")
 DISCARDED = Counter("vectorline_chunks_discarded", "Entries that this version cannot read.")
 PRUNED = Counter("vectorline_chunks_pruned", "Chunks in flight whose entry was gone.")

@@ -9,7 +9,16 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from services.runtime import metrics
+
 log = structlog.get_logger()
+
+UP = metrics.gauge(
+    "vectorline_dependency_up",
+    "1 while what this process needs answers its probe.",
+    ["dependency"],
+    over=metrics.Over.EACH,
+)
 
 PROBE_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 3.0
@@ -54,6 +63,7 @@ class Health:
         names = list(self._dependencies)
         answers = await asyncio.gather(*(self._ask(name) for name in names))
         for name, answered in zip(names, answers, strict=True):
+            UP.labels(name).set(answered)
             self._failures[name] = 0 if answered else self._failures.get(name, 0) + 1
         if not self._started:
             self._started = all(answers)

@@ -23,6 +23,9 @@ OUTCOMES: dict[type[Exception], str] = {
     openai_errors.AccountRefused: "account_refused",
     openai_errors.Refused: "refused",
 }
+BOUGHT = "bought"
+for _outcome in (BOUGHT, *OUTCOMES.values()):
+    REQUESTS.labels(_outcome)  # shown from 0 on: what is first seen at 1 has not grown, for an alarm
 
 
 class Embeddings(Protocol):
@@ -49,7 +52,7 @@ class SharedBackoff:
             if isinstance(error, openai_errors.Throttled):
                 await self._pause(error)
             raise
-        REQUESTS.labels("bought").inc()
+        REQUESTS.labels(BOUGHT).inc()
         SECONDS.observe(time.monotonic() - began)
         return vectors
 

@@ -49,6 +49,10 @@ class End(enum.StrEnum):
     DEFECT = "defect"
 
 
+for _end in End:
+    CHUNKS.labels(_end.value)
+
+
 class Worker:
     """Works deliveries; one instance a process."""
 

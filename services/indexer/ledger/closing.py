@@ -20,6 +20,9 @@ SETTLED = prometheus_client.Counter("vectorline_chunks_settled", "Chunks settled
 DEAD = prometheus_client.Counter(
     "vectorline_dead_letters", "Chunks that failed by their header alone, by reason.", ["reason"]
 )
+for _outcome in ("indexed", "skipped", "failed"):
+    ROWS.labels(_outcome)
+DEAD.labels("poison")  # shown from 0 on: what is first seen at 1 has not grown, for an alarm
 
 
 class Closing:

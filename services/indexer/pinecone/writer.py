@@ -19,6 +19,8 @@ from services.runtime import breaker, errors
 log = structlog.get_logger()
 
 UPSERTS = prometheus_client.Counter("vectorline_pinecone_upserts", "Upserts to Pinecone.", ["outcome"])
+for _outcome in ("written", "partial", "refused", "exhausted", "failed"):
+    UPSERTS.labels(_outcome)  # shown from 0 on: what is first seen at 1 has not grown, for an alarm
 SECONDS = prometheus_client.Histogram("vectorline_pinecone_seconds", "Seconds an upsert took.")
 VECTORS = prometheus_client.Counter("vectorline_pinecone_vectors", "Vectors that Pinecone said it wrote.")
 UNITS = prometheus_client.Counter(

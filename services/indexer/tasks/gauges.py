@@ -23,6 +23,12 @@ REFRESH_SECONDS = 30.0
 MAX = metrics.Over.MAX  # every indexer sees the same tasks
 TASKS = metrics.gauge("vectorline_tasks", "Tasks that are not finished.", ["status"], over=MAX)
 BLOCKED = metrics.gauge("vectorline_tasks_blocked", "Tasks that wait for a person, by reason.", ["reason"], over=MAX)
+# The reasons that there are; shown from 0 on, so that an alarm sees what is over.
+for _reason in (
+    *("ACCOUNT_REFUSED", "DIMENSION_REFUSED", "INDEX_QUOTA_EXCEEDED", "INDEX_REFUSED", "INDEX_UNUSABLE"),
+    *("NAMESPACE_REFUSED", "ROWS_UNACCOUNTED"),
+):
+    BLOCKED.labels(_reason)
 STALLED = metrics.gauge(
     "vectorline_tasks_stalled",
     "Open tasks without progress for STALL_SECONDS, by what they wait for; turn (another task goes first) is no fault.",
