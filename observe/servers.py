@@ -17,6 +17,7 @@ BINARIES: Final = {
     "promtool": ("promtool",),
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
 }
+TEMPLATE: Final = pathlib.Path("/usr/share/prometheus/alertmanager/default.tmpl")
 PACKAGES: Final = ("prometheus", "prometheus-alertmanager")
 FETCH_SECONDS: Final = 120.0
 
@@ -49,6 +50,23 @@ REMEDY: Final = (
     "install Debian's packages (apt-get install prometheus prometheus-alertmanager), or put prometheus, promtool and "
     "alertmanager of prometheus.io on the PATH."
 )
+
+
+def command(name: str) -> list[str]:
+    """How it is started.
+
+    Debian's Alertmanager reads a template at a fixed place, which a package that is only unpacked has elsewhere: it
+    sees the package's /usr/share in the place of the machine's, by a mount of its own.
+
+    Raises:
+        MissingServer: It is neither here nor to be had.
+    """
+    binary = path(name)
+    if name != "alertmanager" or not binary.is_relative_to(folder()) or TEMPLATE.exists():
+        return [str(binary)]
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    mounted = 'mount --bind "$1" /usr/share && exec "$2" "${@:3}"'
+    return ["unshare", "--mount", *rights, "bash", "-c", mounted, "--", str(folder() / "usr" / "share"), str(binary)]
 
 
 def _present(name: str) -> pathlib.Path | None:

@@ -100,7 +100,7 @@ def watching(
     Raises:
         servers.MissingServer: Prometheus or Alertmanager is not here.
     """
-    prometheus, alertmanager = servers.path("prometheus"), servers.path("alertmanager")
+    prometheus, alertmanager = servers.command("prometheus"), servers.command("alertmanager")
     folder.mkdir(parents=True, exist_ok=True)
     notices: list[Notice] = []
     with contextlib.ExitStack() as stack:
@@ -111,14 +111,14 @@ def watching(
         (folder / "prometheus.yaml").write_text(json.dumps(_prometheus(ports, at_alertmanager, scrape_seconds)))
         commands = {
             f"http://{HOST}:{at_alertmanager}": [
-                str(alertmanager),
+                *alertmanager,
                 "--config.file=alertmanager.yaml",
                 "--storage.path=alertmanager",
                 f"--web.listen-address={HOST}:{at_alertmanager}",
                 "--cluster.listen-address=",  # it is alone
             ],
             f"http://{HOST}:{at_prometheus}": [
-                str(prometheus),
+                *prometheus,
                 "--config.file=prometheus.yaml",
                 "--storage.tsdb.path=prometheus",
                 f"--web.listen-address={HOST}:{at_prometheus}",
@@ -197,13 +197,13 @@ def _hearing(notices: list[Notice]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _running(command: list[str], folder: pathlib.Path, url: str) -> Iterator[None]:
-    log = folder / f"{pathlib.Path(command[0]).name}.log"
+    log = folder / f"{url.rpartition(':')[2]}.log"
     with log.open("wb") as out, subprocess.Popen(command, cwd=folder, stdout=out, stderr=out) as process:
         try:
             deadline = time.monotonic() + START_SECONDS
             while not _ready(url):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise servers.MissingServer(f"{command[0]} did not start:\n{log.read_text()[-2_000:]}")
+                    raise servers.MissingServer(f"{' '.join(command)} did not start:\n{log.read_text()[-2_000:]}")
                 time.sleep(0.05)
             yield
         finally:
