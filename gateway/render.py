@@ -12,7 +12,7 @@ import pathlib
 import re
 import string
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
 TEMPLATE = HERE / "envoy.yaml"
@@ -219,12 +219,18 @@ def _transcoder(descriptors: str, **print_options: bool) -> str:
 def _timed(template: str) -> str:
     """Envoy's ``virtual_clusters``: each public method is timed under its own name, whatever route it shares."""
     named = []
-    for service, text in re.findall(r"/vectorline\\\.v1\\\.(\w+)/([\w(|)]+)'", template):
+    for service, text in re.findall(r"/vectorline\\\.v1\\\.(\w+)/([\w(|)?]+)'", template):
         before, _, several = text.partition("(")
-        for rest in several.removesuffix(")").split("|"):
+        for rest in _spelled(several.removesuffix(")").split("|")):
             path = {"name": ":path", "string_match": {"exact": f"/vectorline.v1.{service}/{before}{rest}"}}
             named.append({"name": f"{before}{rest}", "headers": [path]})
     return json.dumps(named)
+
+
+def _spelled(words: Sequence[str]) -> Iterator[str]:
+    """Each word without and with a last letter that may be there: `Tasks?`."""
+    for word in words:
+        yield from (word[:-2], word[:-1]) if word.endswith("?") else (word,)
 
 
 def _metrics(port: int, host: str, admin: int) -> dict[str, str]:
