@@ -38,10 +38,10 @@ def test_a_certificate_ends_when_it_says(tmp_path: pathlib.Path) -> None:
         assert expiry.of_certificates(pathlib.Path(files[name]).read_text()) == end_of(files[name])
 
 
-def test_a_chain_ends_with_its_first(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_ends_with_its_first(tmp_path: pathlib.Path) -> None:
     short = certificates.Authority(tmp_path / "short").sign("ingest")["tls_cert_file"]
-    monkeypatch.setattr(certificates, "DAY", datetime.timedelta(days=10_000))  # beyond 2050: written another way
-    long = certificates.Authority(tmp_path / "long").sign("ingest")["tls_cert_file"]
+    late = datetime.timedelta(days=10_000)  # beyond 2050: written another way
+    long = certificates.Authority(tmp_path / "long").sign("ingest", ends=late)["tls_cert_file"]
     texts = [pathlib.Path(path).read_text() for path in (long, short)]
 
     assert expiry.of_certificates(texts[0]) == end_of(long)
