@@ -193,9 +193,9 @@ ALL: Final = (
         "Open tasks make no progress.",
         {
             word: _gauge("vectorline_tasks_stalled", "indexer", reason=word)
-            for word in ("embedders", "pinecone", "driver", "splitter", "ingest")
+            for word in ("embedders", "pinecone", "driver", "splitter", "scan", "ingest")
         },
-        "MAX([embedders, pinecone, driver, splitter, ingest])",
+        "MAX([embedders, pinecone, driver, splitter, scan, ingest])",
         0,
     ),
     Alarm(

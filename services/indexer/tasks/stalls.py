@@ -33,6 +33,7 @@ SENTENCES = {
     Cause.SPLITTER: "It has its turn, and waits for a free splitter: see whether ingest is up, or raise SPLITTERS.",
 }
 
+
 def since(
     item: table.Item, counts: progress.Progress, now: datetime.datetime, stall_seconds: float
 ) -> datetime.datetime | None:

@@ -210,7 +210,7 @@ async def test_a_scan_moves_as_long_as_its_ingest_says_so(line: Line) -> None:
     told = line.time.now
     line.time.pass_by(121)
     task = await seen(line, task_id)
-    assert (task.stalled_since.ToSeconds(), task.stalled_reason) == (int(told), stalls.NO_SCAN)
+    assert (task.stalled_since.ToSeconds(), task.stalled_reason) == (int(told), stalls.SENTENCES[stalls.Cause.SCAN])
     await line.book.tasks.cancel(task_id)
     await line.book.tasks.note_scan(task_id)  # of an ingest that does not know yet
     assert not (await seen(line, task_id)).HasField("stalled_since")
