@@ -25,6 +25,6 @@ def promtool(*arguments: str, given: str | None = None, folder: pathlib.Path | N
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
     return done.returncode, done.stdout + done.stderr

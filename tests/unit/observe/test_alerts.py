@@ -16,7 +16,9 @@ ALERTS: dict[str, dict[str, Any]] = {
     rule["alert"]: rule for group in yaml.safe_load(rules.alerts())["groups"] for rule in group["rules"]
 }
 TESTS: dict[str, dict[str, Any]] = {
-    test["name"]: test for test in yaml.safe_load((DEPLOYED / "alerts_test.yaml").read_text())["tests"]
+    test["name"]: test
+    for path in DEPLOYED.glob("alerts*_test.yaml")
+    for test in yaml.safe_load(path.read_text())["tests"]
 }
 # Of others than our code: tests/e2e/test_watched.py asks a real Prometheus for them.
 FOREIGN = re.compile(r"up|envoy_\w+|process_\w+")
@@ -69,7 +71,7 @@ def test_an_alert_was_seen_silent_firing_and_resolved(name: str) -> None:
 
 def test_prometheus_takes_rules_and_configurations() -> None:
     for arguments in (
-        ("test", "rules", "alerts_test.yaml"),
+        ("test", "rules", "alerts_test.yaml", "alerts_day_test.yaml"),
         ("check", "config", "prometheus.yaml"),
         ("check", "config", "cloudwatch-prometheus.yaml"),
     ):
