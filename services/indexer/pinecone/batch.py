@@ -40,7 +40,7 @@ class Batch:
         namespace: Where they go.
     """
 
-    __slots__ = ("namespace", "request", "vectors")
+    __slots__ = ("namespace", "record_bytes", "request", "vectors")
 
     def __init__(self, vectors: Sequence[Vector], namespace: str) -> None:
         self.namespace = namespace
@@ -54,6 +54,8 @@ class Batch:
             parts += (before, values, after)
         # A `PineconeUpsertRequest`, serialised.
         self.request = b"".join((*parts, wire.field(2, namespace.encode())))
+        # As Pinecone counts a record for its bill: id, values and metadata.
+        self.record_bytes = sum(len(v.id.encode()) + len(v.values) + len(v.metadata) for v in vectors)
         view = memoryview(self.request)
         self.vectors: Sequence[Vector] = [
             Vector(vector.id, view[start : start + len(vector.values)], vector.metadata)
@@ -78,11 +80,15 @@ class IndexRefused(Exception):
 
 
 class IndexUnavailable(Exception):
-    """The index does not take the batch now; the same batch may succeed later. `busy`: it is asked for too much."""
+    """The index does not take the batch now; the same batch may succeed later.
 
-    def __init__(self, words: str, *, busy: bool = False) -> None:
+    `busy`: it is asked for too much. `unanswered`: it may have taken it all the same, for its answer never came.
+    """
+
+    def __init__(self, words: str, *, busy: bool = False, unanswered: bool = False) -> None:
         super().__init__(words)
         self.busy = busy
+        self.unanswered = unanswered
 
 
 class IndexExhausted(Exception):
