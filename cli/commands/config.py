@@ -25,6 +25,7 @@ SECTIONS: Final = (
     ("ingest: sources", "services.ingest.settings:SourceSettings"),
     ("ingest: Metabase", "services.ingest.settings:MetabaseSettings"),
     ("ingest: requests", "services.ingest.settings:RequestSettings"),
+    ("prices", "services.billing.prices:PriceSettings"),
     ("ingest: estimates", "services.ingest.settings:EstimateSettings"),
     ("ingest: splitting", "services.ingest.settings:SplitSettings"),
     ("embedder: work", "services.embedder.settings:WorkSettings"),

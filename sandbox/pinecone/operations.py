@@ -81,7 +81,7 @@ async def fetch(index: catalog.Index, request: Request) -> Answer:
     """Return vectors by id; unknown ids are left out."""
     ids = limits.check_ids(request.get("ids"))
     namespace = index.find(request.get("namespace", ""))
-    records = [namespace.get(name) for name in ids] if namespace else []
+    records = [namespace.get(name) for name in dict.fromkeys(ids)] if namespace else []
     return _fetched(request, [record for record in records if record])
 
 
@@ -180,7 +180,7 @@ async def delete(index: catalog.Index, request: Request) -> Answer:
     if namespace is not None:
         rows = [] if ids else await asyncio.to_thread(_matching, namespace, predicate)
         doomed = ids or [namespace.id_of(row) for row in rows]
-        written = units.of_change(map(namespace.size_of, doomed))
+        written = units.of_change(map(namespace.size_of, set(doomed)))  # an id that stands twice costs once
         namespace.delete(doomed)
     return {UNITS: (written, 0)}
 

@@ -66,6 +66,7 @@ class Namespace:
         self._metadata_at = array("Q")
         self._metadata_bytes = array("I")
         self._sorted_ids: list[str] | None = None
+        self._live_bytes = 0
         self._rows_path = folder / "rows.f32"
         self._rows = os.open(self._rows_path, os.O_RDWR | os.O_CREAT, 0o600)
         self._log = log.Log(folder / "log")
@@ -89,8 +90,8 @@ class Namespace:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes on disk."""
-        return len(self._ids) * self._stride + self._log.size_bytes
+        """Bytes of the live records: ids, values and metadata, which is what Pinecone bills storage and queries by."""
+        return self._live_bytes
 
     def upsert(self, ids: Sequence[str], matrix: Matrix, metadata: Sequence[bytes]) -> None:
         """Store vectors, replacing those of the same id. On return they survive the death of the process.
@@ -126,9 +127,11 @@ class Namespace:
             before = self._row_of.get(name)
             if before is not None:
                 self._live[before] = 0
+                self._live_bytes -= self.size_of(name)
             else:
                 self._sorted_ids = None
             self._row_of[name] = row
+            self._live_bytes += self.size_of(name)
             row += 1
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -143,9 +146,11 @@ class Namespace:
 
     def _forget(self, ids: Sequence[str]) -> None:
         for name in ids:
+            size = self.size_of(name)
             row = self._row_of.pop(name, None)
             if row is not None:
                 self._live[row] = 0
+                self._live_bytes -= size
         self._sorted_ids = None
 
     def get(self, name: str) -> Record | None:

@@ -17,7 +17,7 @@ from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.openai import client as openai_client
 from services.embedder.views import gauges, looks, monitoring
 from services.embedder.views import health as health_view
-from services.embedder.working import concurrency, consuming, worker
+from services.embedder.working import concurrency, consuming, unsettled, worker
 from services.runtime import background, channels, health, lateness, secrets, server, tls
 from services.runtime import settings as runtime_settings
 from services.valkey import connection, rates
@@ -77,21 +77,24 @@ async def application(
             requests_in_flight=work.max_workers,
             request_limited=embedding.openai_rate_limit > 0,
             known=known,
+            count=counting.exact,
         )
         chunks = consumer.Consumer(queue, slots=work.max_workers)
         bought = tokens_of_keys.ValkeyTokens(client)
         stack.push_async_callback(bought.flush)
         late = lateness.Lateness()
         wanted = concurrency.Concurrency(work.max_workers, lambda: late.seconds)
+        loose = unsettled.Unsettled(indexer)
+        stack.push_async_callback(loose.flush)
         workers = worker.Worker(
             chunks,
             indexer,
             batcher,
             wanted,
+            unsettled=loose,
             model=embedding.openai_model,
             dimension=source.dimension,
             count=counting.where_needed,
-            exact=counting.exact,
             spent=bought.spent,
         )
         consumption = consuming.Consuming(chunks, workers, batcher, wanted)
@@ -104,6 +107,7 @@ async def application(
             "touch": lambda: _touch(limiter),
             "lateness": late.run,
             "tokens": bought.run,
+            "unsettled": loose.run,
             "gauges": gauges.Gauges(seen).run,
         }
         for name, loop in loops.items():

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf import struct_pb2
 from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
+from services.billing import spend
 from services.chunks import entry, strikes
 from services.chunks import errors as queue_errors
 
@@ -64,7 +65,7 @@ class ChunkCall:
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, **part: Any) -> None:
-        """Send a part: header= or rejects=.
+        """Send a part: header=, rejects= or spent=.
 
         Raises:
             ChunkRefused, IndexerUnavailable: The call has ended, or does not take it in time.
@@ -189,6 +190,16 @@ class Indexer:
         async with _translated():
             await self._ledger.ResumeTask(ledger_pb2.ResumeTaskRequest(task_id=task_id), timeout=ANSWER_SECONDS)
 
+    async def record_spend(self, task_id: str, spent: spend.Spend) -> None:
+        """Add to a task's bill what was paid without a settlement.
+
+        Raises:
+            IndexerUnavailable: It may be in the bill, or not.
+        """
+        request = indexer_pb2.RecordSpendRequest(task_id=task_id, spent=spent.to_proto())
+        async with _translated():
+            await self._index.RecordSpend(request, timeout=ANSWER_SECONDS)
+
     @contextlib.asynccontextmanager
     async def index_chunk(self, header: entry.Header, counter: strikes.Strikes) -> AsyncIterator[ChunkCall]:
         """Open an IndexChunk call.
@@ -203,15 +214,27 @@ class Indexer:
             await call.close()
 
     async def query(
-        self, vector: bytes, *, namespace: str, top_k: int, metadata_filter: struct_pb2.Struct, model: str
+        self,
+        vector: bytes,
+        *,
+        namespace: str,
+        top_k: int,
+        metadata_filter: struct_pb2.Struct,
+        model: str,
+        client: str,
+        tokens: int,
     ) -> Sequence[embedder_pb2.Match]:
-        """The nearest rows; errors of the indexer pass through as they are."""
-        answer = await self._index.Query(
-            indexer_pb2.QueryRequest(
-                vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter, model=model
-            ),
-            timeout=30.0,
+        """The nearest rows, for a key that pays and a vector that cost so much; the indexer's errors pass through."""
+        question = indexer_pb2.QueryRequest(
+            vector=vector,
+            namespace=namespace,
+            top_k=top_k,
+            filter=metadata_filter,
+            model=model,
+            client=client,
+            tokens=tokens,
         )
+        answer = await self._index.Query(question, timeout=30.0)
         return answer.matches
 
 

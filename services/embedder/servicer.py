@@ -74,6 +74,8 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
             top_k=top_k,
             metadata_filter=request.filter,
             model=self._model,
+            client=identity.current().key_id,
+            tokens=cost,
         )
         return embedder_pb2.SearchResponse(matches=matches)
 

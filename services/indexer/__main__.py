@@ -1,5 +1,6 @@
 """Starts an indexer: `python -m services.indexer`."""
 
+from services.billing import prices
 from services.indexer import app, settings
 from services.runtime import aws, secrets, server
 from services.runtime import settings as runtime_settings
@@ -13,7 +14,8 @@ def main() -> None:
     rules = vault.load(settings.LedgerSettings)
     kept = vault.load(settings.RejectSettings)
     pinecone = vault.load(settings.PineconeSettings)
-    server.run("indexer", process, lambda: app.application(where, rules, kept, pinecone), vault)
+    known = vault.load(prices.PriceSettings).prices
+    server.run("indexer", process, lambda: app.application(where, rules, kept, pinecone, known), vault)
 
 
 if __name__ == "__main__":

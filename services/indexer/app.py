@@ -1,11 +1,13 @@
 """Wires the indexer."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
 from vectorline.v1 import ledger_pb2_grpc
 
+from services.billing import prices
 from services.indexer import index_watch, ledger, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client, rest, transport, wire, writer
@@ -22,6 +24,8 @@ QUIET = ("/vectorline.v1.LedgerService/", f"/{servicer.SERVICE}/IndexChunk")
 
 # For what callers and operators ask about tasks.
 READ_THREADS = 8
+# Between two writes of what was paid besides settlements; a process that is killed takes so much along.
+SPENDING_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -30,6 +34,7 @@ async def application(
     rules: settings.LedgerSettings,
     kept: settings.RejectSettings,
     pinecone: settings.PineconeSettings,
+    known: prices.Prices,
 ) -> AsyncIterator[server.Service]:
     """Everything that an indexer process is, closed again at the end."""
     async with contextlib.AsyncExitStack() as stack:
@@ -63,17 +68,20 @@ async def application(
                 index_dimension=lambda: index.dimension,
                 index_problem=lambda: index.problem or upserts.exhausted,
                 look_again=index.look_again,
+                holds=index.holds,
             )
 
         book, views = over(tables), over(reads)
-        tasks = task_servicer.TaskServicer(views, rules)
+        tasks = task_servicer.TaskServicer(views, rules, known)
         api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules, views=views)
         alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
         await stack.enter_async_context(background.running("lateness", lateness.Lateness().run))
+        await stack.enter_async_context(background.running("spending", lambda: _written(book)))
+        stack.push_async_callback(book.spending.flush)
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
-        internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension)
+        internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension, index.count)
 
         def register(grpc_server: grpc.aio.Server) -> None:
             servicer.register(api, grpc_server)
@@ -92,3 +100,10 @@ async def application(
                 "pinecone": health.Dependency(index.index, vital=False),
             },
         )
+
+
+async def _written(book: ledger.Ledger) -> None:
+    """Write for ever what was paid besides settlements."""
+    while True:
+        await asyncio.sleep(SPENDING_SECONDS)
+        await book.spending.flush()

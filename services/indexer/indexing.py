@@ -15,10 +15,11 @@ from typing import NoReturn
 import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
+from services.billing import spend, units
 from services.indexer import ledger
 from services.indexer.ledger import gate, items, namespaces, shards
 from services.indexer.pinecone import batch as batches
-from services.indexer.pinecone import writer
+from services.indexer.pinecone import meter, writer
 from services.indexer.storage import rejects
 from services.runtime import errors, failpoints, stages
 
@@ -98,6 +99,10 @@ class Chunk:
         self._slots = asyncio.Semaphore(UPSERTS_A_CHUNK)
         self._wanted = namespaces.Wanted(header.namespace, namespaces.Kind(header.model, header.dimension))
         self._taken = False  # the index took a record of it
+        self._meter = meter.Meter()
+        # What the embedder paid; it tells at the end.
+        self.spent = spend.NOTHING
+        self._settled = self._settling = False
         self._writing: list[asyncio.Task[Written]] = []
         self._rejects: list[chunk_pb2.Reject] = []
 
@@ -119,7 +124,7 @@ class Chunk:
 
     async def _write(self, part: Part) -> Written:
         try:
-            refused = await INDEX.during(self._upserts.write(part.batch, self._may_write))
+            refused = await INDEX.during(self._upserts.write(part.batch, self._may_write, self._meter))
             self._taken = self._taken or len(refused) < len(part.batch)
             if len(part.batch) > 1 and len(refused) == len(part.batch) and not self._taken:
                 await self._doubt_index(refused)
@@ -186,9 +191,16 @@ class Chunk:
             failed=len(found),
             reasons=collections.Counter(reject.reason for reject in found),
             rejects_key=key,
+            spent=self._bill(),
         )
         failpoints.hit("indexer.before_settle")
+        self._settling = True
         settled = await self._ledger.closing.settle(self.header.task_id, self.header.chunk, outcome)
+        self._settled = True
+        if settled.already:  # by another delivery, or by this one, whose answer was lost
+            self._ledger.spending.add(self.header.task_id, outcome.spent.doubtful())
+        else:
+            self._ledger.spending.settled(self.header.task_id, outcome.spent)
         return indexer_pb2.ChunkSettled(
             indexed=settled.indexed,
             skipped=settled.skipped,
@@ -196,11 +208,22 @@ class Chunk:
             already_settled=settled.already,
         )
 
+    def _bill(self) -> spend.Spend:
+        """What the chunk cost, with what its records replaced: as far as the header knows, else a range."""
+        replaced, records = self.header.replaced, self._meter.records
+        least, most = (replaced.least, replaced.most) if self.header.HasField("replaced") else (0, records)
+        spent = self.spent + self._meter.spent + self._meter.replaced(least, most)
+        return spent + self._meter.rewritten() if self.header.again else spent
+
     async def abandon(self) -> None:
-        """Stop writing; nothing settles."""
+        """Stop writing; nothing settles. What was written is billed, and once more when it is replaced."""
         for task in self._writing:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
+        if not self._settled and self._meter.spent:
+            spent = self._meter.spent.doubtful() if self._settling else self._meter.spent  # it may be settled after all
+            again = spend.Spend(write_units_doubtful=units.of_replaced(self._meter.record_bytes))
+            self._ledger.spending.add(self.header.task_id, spent + again)
 
     def _check_sum(self, indexed: int, failed: int) -> None:
         rows = indexed + self.header.skipped + failed

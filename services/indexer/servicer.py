@@ -10,7 +10,9 @@ import grpc
 from google.protobuf import empty_pb2, json_format, message
 from vectorline.v1 import chunk_pb2, embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
+from services.billing import spend
 from services.indexer import indexing, ledger, settings
+from services.indexer.ledger import days
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, writer
 from services.indexer.storage import rejects
@@ -67,6 +69,7 @@ class IndexerServicer(monitoring.MonitoringServicer):
                 elif chunk is None:
                     raise errors.InvalidArgument("The header comes first.")
                 else:
+                    chunk.spent += decoded.spent
                     chunk.reject(decoded.rejects)
                     while decoded.parts:  # taken out, so that what is written is not held until the next message comes
                         await chunk.write(decoded.parts.popleft())
@@ -81,6 +84,13 @@ class IndexerServicer(monitoring.MonitoringServicer):
             if chunk is not None:
                 await chunk.abandon()
 
+    async def RecordSpend(
+        self, request: indexer_pb2.RecordSpendRequest, context: Context
+    ) -> indexer_pb2.RecordSpendResponse:
+        """What an embedder paid for chunks that it did not settle."""
+        await self._book.spending.record(request.task_id, spend.of_proto(request.spent))
+        return indexer_pb2.RecordSpendResponse()
+
     async def Query(self, request: indexer_pb2.QueryRequest, context: Context) -> indexer_pb2.QueryResponse:
         """The vectors nearest to a vector."""
         if not 1 <= request.top_k <= MOST_MATCHES:
@@ -89,13 +99,16 @@ class IndexerServicer(monitoring.MonitoringServicer):
                 violations=(errors.FieldViolation("top_k", f"Between 1 and {MOST_MATCHES}."),),
             )
         vector = batches.floats(request.vector)
+        account = days.Account(request.client, request.namespace, request.model)
+        self._book.spending.searched(account, spend.Spend(tokens=request.tokens, texts_bought=bool(request.tokens)))
         await self._ledger.namespaces.check(request.namespace, request.model, len(vector))
-        found = await self._index.query(
+        found, cost = await self._index.query(
             vector,
             namespace=request.namespace,
             top_k=request.top_k,
             metadata_filter=json_format.MessageToDict(request.filter) if request.HasField("filter") else None,
         )
+        self._book.spending.searched(account, cost)
         matches = []
         for each in found:
             match = embedder_pb2.Match(id=each.vector_id, score=each.score)
@@ -161,6 +174,7 @@ class _Decoded:
     header: indexer_pb2.IndexChunkHeader | None = None
     parts: collections.deque[indexing.Part] = dataclasses.field(default_factory=collections.deque)
     rejects: Sequence[chunk_pb2.Reject] = ()
+    spent: spend.Spend = spend.NOTHING
     flaw: errors.ServiceError | None = None
 
 
@@ -172,6 +186,8 @@ def _decode(raw: bytes, header: indexer_pb2.IndexChunkHeader | None, most_vector
             return _Decoded(header=request.header)
         if request.HasField("vectors") and header is not None:
             return _Decoded(parts=collections.deque(indexing.parts_of(request.vectors, header, most_vectors)))
+        if request.HasField("spent"):
+            return _Decoded(spent=spend.of_proto(request.spent))
         return _Decoded(rejects=request.rejects.rejects)
     except message.DecodeError:
         return _Decoded(flaw=errors.InvalidArgument("The message is no IndexChunkRequest."))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 import pydantic
 from pydantic_settings import NoDecode
 
+from services.billing import prices
 from services.ingest.estimating import estimate
 from services.ingest.request import options
 from services.ingest.sources import named
@@ -105,7 +106,7 @@ class MetabaseSettings(settings.Section):
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-class EstimateSettings(settings.Section):
+class EstimateSettings(prices.PriceSettings):
     """What buying costs, as the embedders are told it, and how long an estimate may take."""
 
     openai_model: settings.Word = pydantic.Field("text-embedding-3-small", description="Embedding model.")
@@ -113,11 +114,6 @@ class EstimateSettings(settings.Section):
     openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
     embedding_dimensions: int | None = pydantic.Field(
         None, ge=1, le=20_000, description="Values a vector; default: the index's."
-    )
-    # https://platform.openai.com/docs/pricing
-    openai_prices: dict[str, Annotated[float, pydantic.Field(ge=0)]] = pydantic.Field(
-        {"text-embedding-3-small": 0.02, "text-embedding-3-large": 0.13, "text-embedding-ada-002": 0.1},
-        description="US dollars per million tokens, by model, as JSON.",
     )
     estimate_seconds: float = pydantic.Field(
         270.0, gt=0, description="An estimate that takes longer is refused; below ENVOY_UNARY_SECONDS."
@@ -129,7 +125,7 @@ class EstimateSettings(settings.Section):
         return estimate.Terms(
             model=self.openai_model,
             dimension=self.embedding_dimensions or 0,
-            prices=self.openai_prices,
+            prices=self.prices,
             requests_per_second=self.openai_rate_limit,
             tokens_per_minute=self.openai_tokens_per_minute,
         )

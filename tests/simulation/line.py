@@ -12,7 +12,7 @@ from services.chunks import consumer, entry, inflight, presence
 from services.embedder import indexer_client
 from services.embedder.buying import account, batching, packing, tokens
 from services.embedder.limiter import permits
-from services.embedder.working import concurrency, consuming, worker
+from services.embedder.working import concurrency, consuming, unsettled, worker
 from services.indexer import ledger, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client as pinecone_client
@@ -114,12 +114,20 @@ class Embedder:
         )
         # Its processors are always full: the number of chunks in hand changes as it does nowhere else.
         wanted = concurrency.Concurrency(SLOTS, lambda: 1.0)
+        loose = unsettled.Unsettled(indexer)
         work = worker.Worker(
-            self.consumer, indexer, batcher, wanted, model=MODEL, dimension=providers.DIMENSION, count=tokens.bound
+            self.consumer,
+            indexer,
+            batcher,
+            wanted,
+            unsettled=loose,
+            model=MODEL,
+            dimension=providers.DIMENSION,
+            count=tokens.bound,
         )
         self.consumption = consuming.Consuming(self.consumer, work, batcher, wanted)
         probe = account.Account(limiter, source, indexer, PROBE_SECONDS)
-        self._loops = {"permits": permit.run, "batching": batcher.run, "account": probe.run}
+        self._loops = {"permits": permit.run, "batching": batcher.run, "account": probe.run, "unsettled": loose.run}
         self._limiter = limiter
 
     async def run(self) -> None:

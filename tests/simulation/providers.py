@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from vectorline.v1 import pinecone_pb2
 
+from services.embedder.openai import answers
 from services.embedder.openai import errors as openai_errors
 from tests.simulation import loop as loops
 from tests.simulation import wire
@@ -49,7 +50,7 @@ class Embeddings:
         self._account = account
         self._process = process
 
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+    async def embed(self, texts: Sequence[str]) -> answers.Bought:
         account, network = self._account, self._account.network
         weather = network.weather
         if not self._process.alive:
@@ -72,10 +73,10 @@ class Embeddings:
             account.on_paid_in_vain(texts)
         await network.pause()
         if lost:
-            raise openai_errors.Failed("the connection broke")
+            raise openai_errors.Unanswered("the connection broke")
         vectors = [vector_of(text) for text in texts]
         account.text_of.update(zip(vectors, texts, strict=True))
-        return vectors
+        return answers.Bought(vectors, len(texts))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,11 @@ from typing import Any
 
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
+from services.billing import spend
 from services.chunks import entry
 from services.embedder import indexer_client
+from services.embedder.buying import tokens
+from services.embedder.openai import answers
 from services.embedder.openai import errors as openai_errors
 
 DIMENSION = 4
@@ -35,8 +38,10 @@ class FakeEmbeddings:
         self.requests: list[tuple[float, list[str]]] = []
         self.bought: list[str] = []
         self.under_way = 0
+        # Tokens that a request is billed for; None: the server does not say.
+        self.billed: Callable[[Sequence[str]], int | None] = lambda texts: sum(tokens.count(texts))
 
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+    async def embed(self, texts: Sequence[str]) -> answers.Bought:
         self.requests.append((asyncio.get_running_loop().time(), list(texts)))
         self.under_way += 1
         try:
@@ -56,7 +61,7 @@ class FakeEmbeddings:
         if self.bad_texts & set(texts):
             raise openai_errors.Refused("'$.input' is invalid.")
         self.bought += texts
-        return [vector(text) for text in texts]
+        return answers.Bought((vector(text) for text in texts), self.billed(texts))
 
 
 class FakeCall:
@@ -65,6 +70,7 @@ class FakeCall:
     def __init__(self, indexer: "FakeIndexer") -> None:
         self._indexer = indexer
         self.header: indexer_pb2.IndexChunkHeader | None = None
+        self.spent = spend.NOTHING
         self.vectors: dict[str, bytes] = {}
         self.rejects: dict[int, str] = {}
 
@@ -73,6 +79,8 @@ class FakeCall:
         self._indexer.sent.append(next(iter(part)))
         if "header" in part:
             self.header = part["header"]
+        elif "spent" in part:
+            self.spent = spend.of_proto(part["spent"])
         else:
             self.rejects.update({each.row_number: each.reason for each in part["rejects"].rejects})
 
@@ -108,6 +116,9 @@ class FakeIndexer:
         self.settled: dict[tuple[str, int], FakeCall] = {}
         self.failed: list[tuple[str, int, str]] = []
         self.blocked: dict[str, str] = {}
+        # What it was told besides the settlements, by task.
+        self.unsettled: dict[str, spend.Spend] = {}
+        self.breaks_in_spend: list[Exception] = []
         self.resumed: list[str] = []
         self.unresumable: set[str] = set()
         self.sent: list[str] = []
@@ -132,6 +143,11 @@ class FakeIndexer:
 
     async def block_task(self, task_id: str, reason: str, message: str) -> None:
         self.blocked[task_id] = message
+
+    async def record_spend(self, task_id: str, spent: spend.Spend) -> None:
+        if self.breaks_in_spend:
+            raise self.breaks_in_spend.pop(0)
+        self.unsettled[task_id] = self.unsettled.get(task_id, spend.NOTHING) + spent
 
     async def blocked_tasks(self, reason: str) -> list[str]:
         return list(self.blocked)

@@ -9,7 +9,7 @@ import pytest
 
 from services.chunks import consumer, memory_store, settings
 from services.embedder.buying import packing, tokens
-from services.embedder.working import concurrency, consuming, worker
+from services.embedder.working import concurrency, consuming, unsettled, worker
 from tests.support import buying, chunks, embeddings
 from tests.support.key_tokens import LocalTokens
 
@@ -28,16 +28,17 @@ class Embedder:
         self.consumer = consumer.Consumer(self.queue, slots=slots)
         self.late_seconds = 0.0
         self.spent = LocalTokens()
+        self.unsettled = unsettled.Unsettled(self.indexer)
         self.concurrency = concurrency.Concurrency(slots, lambda: self.late_seconds)
         self.worker = worker.Worker(
             self.consumer,
             self.indexer,  # type: ignore[arg-type]
             shared.batcher,
             self.concurrency,
+            unsettled=self.unsettled,
             model="m",
             dimension=embeddings.DIMENSION,
             count=tokens.bound,
-            exact=tokens.count,
             spent=self.spent.spent,
         )
         self.consuming = consuming.Consuming(self.consumer, self.worker, shared.batcher, self.concurrency)

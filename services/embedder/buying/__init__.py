@@ -12,6 +12,7 @@ Where to look, in the order in which a text passes:
     sizes               how much a request may hold, and what the server turned out to take
     slots               how many requests are under way
     request_attempts    one request: try, retry, slow down, make smaller. The one place that retries OpenAI
+    charging            what each batch of a request pays of it
     proof               whose fault a refusal is: whether anything at all is bought
     shared_backoff      what one request learns of the quota and the account holds for everybody
     account             while the account refuses: one probe a minute for the whole line

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from services.embedder.buying import packing, proof, shared_backoff, sizes
+from services.embedder.buying import packing, proof, shared_backoff, sizes, tokens
 from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.buying.request_attempts import Piece, RequestAttempts
 from services.embedder.limiter import permits, promise
@@ -36,6 +36,7 @@ class Batcher:
         size: What one request may hold; less once a server or a token limit turns out to take less.
         request_limited: Requests are limited, so they are to be filled before they start.
         known: What is known of the account, where others share it.
+        count: Counts tokens exactly, for servers that do not say what they billed.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Batcher:
         requests_in_flight: int,
         request_limited: bool,
         known: proof.Proof | None = None,
+        count: Callable[[Sequence[str]], list[int]] = tokens.count,
     ) -> None:
         self._permits = permit
         self._sizes = sizes.Sizes(size)
@@ -60,6 +62,7 @@ class Batcher:
             self._sizes,
             in_flight=requests_in_flight,
             refuse=self._refuse_account,
+            count=count,
         )
         self._queue: deque[PendingBatch] = deque()
         self._arrived = asyncio.Event()

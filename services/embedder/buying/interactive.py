@@ -9,6 +9,7 @@ import structlog
 
 from services.embedder.buying import packing, proof, shared_backoff, tokens
 from services.embedder.limiter import permits, promise
+from services.embedder.openai import answers
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from services.runtime import errors
@@ -69,7 +70,8 @@ class Interactive:
             cost = sum(await self._count(texts))
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                return await self._buy(texts, cost), cost
+                bought = await self._buy(texts, cost)
+                return bought, bought.tokens or cost
         except TimeoutError as error:
             raise self._too_late() from error
 
@@ -88,7 +90,7 @@ class Interactive:
                 raise self._too_late() from error
             raise _too_many(self._permits.search_seconds()) from error
 
-    async def _buy(self, texts: Sequence[str], cost: int) -> list[bytes]:
+    async def _buy(self, texts: Sequence[str], cost: int) -> answers.Bought:
         tries = 0
         while tries < TRIES:
             try:
@@ -108,7 +110,7 @@ class Interactive:
                 raise _account_refuses() from refusal
         raise errors.Unavailable("The embedding provider does not answer now; try again.", retry_seconds=5.0)
 
-    async def _attempt(self, texts: Sequence[str], cost: int) -> list[bytes]:
+    async def _attempt(self, texts: Sequence[str], cost: int) -> answers.Bought:
         """One request. A refusal is the text's only if a harmless one is bought: else a search would block the line."""
         await self._permit(cost)
         began = self._proof.begin()

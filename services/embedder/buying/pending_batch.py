@@ -5,6 +5,8 @@ import dataclasses
 import enum
 from collections.abc import Callable
 
+from services.billing import spend
+
 # The gate's answer is asked again when it is older than this.
 GATE_SECONDS = 2.0
 # Reasons of rows whose text the provider refuses for its content, or never gives an embedding for.
@@ -68,8 +70,9 @@ class PendingBatch:
         self.refusals: dict[int, Refusal] = {}
         self.on_progress = on_progress
         self.first = first
-        # Of the texts that have a vector.
-        self.bought_tokens = 0
+        # What was paid for it, until it leaves.
+        self.paid = spend.NOTHING
+        self._payer: Callable[[spend.Spend], None] | None = None
         # The quota held up a request for any of its texts, or would have taken more with it.
         self.rationed = False
         self._placed_at = self._finished_at = 0.0
@@ -151,11 +154,23 @@ class PendingBatch:
         self._admitted.set()
         self._changed.set()
 
+    def pay(self, spent: spend.Spend) -> None:
+        """Something was paid for it."""
+        if self._payer is None:
+            self.paid += spent
+        else:
+            self._payer(spent)
+
+    def leave(self, payer: Callable[[spend.Spend], None]) -> None:
+        """It will not be settled here: tell `payer` what was paid, also for what is still under way."""
+        self._payer = payer
+        if self.paid:
+            payer(self.paid)
+
     def deliver(self, index: int, vector: bytes) -> None:
         """A vector came."""
         if self.vectors[index] is None and index not in self.refusals:
             self.vectors[index] = vector
-            self.bought_tokens += self.tokens[index]
             self._settle_one()
 
     def refuse(self, index: int, words: str, reason: str = REFUSED) -> None:

@@ -7,14 +7,15 @@ a harmless text is bought (`proof`); a request of several that does not go throu
 import asyncio
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import prometheus_client
 import structlog
 
-from services.embedder.buying import pending_batch, proof, shared_backoff, sizes, slots
+from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots
 from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.limiter import permits, promise
+from services.embedder.openai import answers
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from services.runtime import breaker, failpoints, stages
@@ -23,7 +24,7 @@ log = structlog.get_logger()
 
 EMBED = stages.Stage("embed")
 TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts of rows bought.")
-TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens of these texts (exact or upper bound).")
+TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens that were billed for them.")
 
 RETRY_FIRST_SECONDS = 0.5
 RETRY_LONGEST_SECONDS = 20.0
@@ -90,6 +91,7 @@ class RequestAttempts:
         size: How much requests hold; it learns from those that do not go through.
         in_flight: Requests under way at once.
         refuse: Called when the account refuses, with the batches concerned.
+        count: Counts tokens exactly, for servers that do not say what they billed.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class RequestAttempts:
         *,
         in_flight: int,
         refuse: Callable[[list[PendingBatch], openai_errors.AccountRefused], None],
+        count: Callable[[Sequence[str]], list[int]],
     ) -> None:
+        self._count = count
         self._source = shared_backoff.SharedBackoff(source, limiter)
         self._permits = permit
         self._limiter = limiter
@@ -291,13 +295,15 @@ class RequestAttempts:
         """One request; what it brings is delivered, also if that is only a part."""
         texts = [piece.batch.texts[piece.index] for piece in pieces]
         try:
-            vectors: list[bytes] = await EMBED.during(self._source.embed(texts))
+            vectors: answers.Bought = await EMBED.during(self._source.embed(texts))
         except openai_errors.Partial as partial:
-            self._deliver(pieces, partial.vectors, began)
+            self._deliver(pieces, partial.vectors, began, await self._billed(texts, partial.tokens))
             raise
         except openai_errors.Adapted:
             raise
-        except openai_errors.Failed:
+        except openai_errors.Failed as failed:
+            if failed.maybe_billed:
+                charging.doubt(pieces)
             self._breaker.fail()
             raise
         except (openai_errors.AccountRefused, openai_errors.Refused):
@@ -307,14 +313,19 @@ class RequestAttempts:
             for batch in _batches(pieces):
                 batch.on_progress()  # the provider's slowness is bounded by the request's deadline
         failpoints.hit("embedder.after_openai")
-        self._deliver(pieces, vectors, began)
+        self._deliver(pieces, vectors, began, await self._billed(texts, vectors.tokens))
 
-    def _deliver(self, pieces: list[Piece], vectors: list[bytes] | list[bytes | None], began: int) -> None:
+    async def _billed(self, texts: list[str], told: int | None) -> int:
+        """Tokens that a request was billed for."""
+        return told if told is not None else sum(await stages.to_thread(self._count, texts))
+
+    def _deliver(self, pieces: list[Piece], vectors: Sequence[bytes | None], began: int, tokens: int) -> None:
+        charging.charge(pieces, tokens, [vector is not None for vector in vectors])
         self._proof.bought(began)
         self._sizes.passed(len(pieces))
         self._breaker.succeed()
         TEXTS.inc(len(pieces))
-        TOKENS.inc(sum(piece.tokens for piece in pieces))
+        TOKENS.inc(tokens)
         for piece, vector in zip(pieces, vectors, strict=True):
             if vector is not None:
                 piece.batch.deliver(piece.index, vector)

@@ -9,6 +9,7 @@ import prometheus_client
 import structlog
 
 from services.embedder.limiter import promise
+from services.embedder.openai import answers
 from services.embedder.openai import errors as openai_errors
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ for _outcome in (BOUGHT, *OUTCOMES.values()):
 class Embeddings(Protocol):
     """Who is bought from; `openai.client.OpenAI`, or a fake."""
 
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+    async def embed(self, texts: Sequence[str]) -> answers.Bought:
         """One embedding a text; raises what `openai.client` documents."""
 
 
@@ -42,7 +43,7 @@ class SharedBackoff:
         self._source = source
         self._limiter = limiter
 
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+    async def embed(self, texts: Sequence[str]) -> answers.Bought:
         """See `Embeddings`. A 429 pauses everybody before it is raised."""
         began = time.monotonic()
         try:

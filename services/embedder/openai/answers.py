@@ -4,6 +4,7 @@ Source of the form: https://platform.openai.com/docs/api-reference/embeddings/ob
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,14 @@ class ErrorInside(Exception):
         self.body = body
 
 
+class Bought(list[bytes]):
+    """One embedding a text. `tokens`: what the answer says was billed for them; None: it does not say."""
+
+    def __init__(self, vectors: Iterable[bytes], tokens: int | None = None) -> None:
+        super().__init__(vectors)
+        self.tokens = tokens
+
+
 class Decoder:
     """Decodes a response while it comes: of base64 as servers write it, no more than a piece is in memory.
 
@@ -55,6 +64,7 @@ class Decoder:
         self._checked = 0
         # Why the last bad one is bad.
         self._why = ""
+        self._tokens: int | None = None
 
     @property
     def unparsed_bytes(self) -> int:
@@ -77,7 +87,7 @@ class Decoder:
             if not any(self._vectors):  # none of so many: it is not for one text
                 raise Invalid(self._why)
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> Bought:
         """The embeddings, ordered by `index`: float32 little-endian, `dimension` values each.
 
         Raises:
@@ -93,8 +103,8 @@ class Decoder:
         vectors = [self._found(by_index[index]) for index in range(self._count)]
         good = [vector for vector in vectors if vector is not None]
         if len(good) == len(vectors):
-            return good
-        raise openai_errors.Partial(self._why, vectors) if good else Invalid(self._why)
+            return Bought(good, self._tokens)
+        raise openai_errors.Partial(self._why, vectors, self._tokens) if good else Invalid(self._why)
 
     def _by_index(self) -> dict[int, Any]:
         """What is in the JSON for each input. One without an index is in its place: Google leaves out a 0."""
@@ -114,6 +124,7 @@ class Decoder:
             raise Invalid("The answer is not an embeddings response.") from error
         if len(data) != self._count or any(index not in found for index in range(self._count)):
             raise Invalid(f"{len(data)} embeddings came for {self._count} inputs.")
+        self._tokens = _billed(answer.get("usage"))
         return found
 
     def _cut(self, text: bytes) -> bytes:
@@ -212,3 +223,11 @@ def _parsed(text: bytearray) -> Any:
         return json.loads(text)  # knows NaN, which Python's servers write
     except (ValueError, RecursionError) as error:
         raise Invalid("The answer is not an embeddings response.") from error
+
+
+def _billed(usage: Any) -> int | None:
+    """Tokens that were billed. Some servers write zeros in place of what they do not count."""
+    if not isinstance(usage, dict):
+        return None
+    tokens = usage.get("total_tokens") or usage.get("prompt_tokens")
+    return tokens if type(tokens) is int and tokens > 0 else None

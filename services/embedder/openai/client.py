@@ -72,7 +72,7 @@ class OpenAI:
         """Close the connections."""
         await self._client.close()
 
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+    async def embed(self, texts: Sequence[str]) -> answers.Bought:
         """One embedding a text, in their order: float32 little-endian, `dimension` values each.
 
         Raises:
@@ -134,7 +134,8 @@ class OpenAI:
             raise kind(f"No answer within {self._deadline_seconds:g} s.") from None
         except (openai.APIError, httpx2.HTTPError) as error:
             cause = error.__cause__ or error
-            raise Failed(f"{type(cause).__name__}: {sorting.without(str(cause), texts, key)}") from None
+            kind = Failed if isinstance(cause, httpx2.ConnectError) else openai_errors.Unanswered
+            raise kind(f"{type(cause).__name__}: {sorting.without(str(cause), texts, key)}") from None
 
     def _options(self, key: str) -> Any:
         """Headers and query: Azure's where a version of its API is configured."""

@@ -45,12 +45,21 @@ class Throttled(Exception):
 class Failed(Exception):
     """5xx, a dropped connection: the same request may succeed later. `seconds`: not before, if said."""
 
+    # It may have been billed all the same: the server had it, and nobody saw the end of its answer.
+    maybe_billed = False
+
     def __init__(self, message: str, seconds: float = 0.0) -> None:
         super().__init__(message)
         self.seconds = seconds
 
 
-class TimedOut(Failed):
+class Unanswered(Failed):
+    """The connection broke after the request was sent."""
+
+    maybe_billed = True
+
+
+class TimedOut(Unanswered):
     """No answer within the deadline: a smaller request may have one."""
 
 
@@ -61,14 +70,20 @@ class Adapted(Failed):
 class Invalid(Failed):
     """A 200 that is no answer: not one embedding an input, a wrong dimension, no JSON."""
 
+    maybe_billed = True
+
 
 class WrongWidth(Invalid):
     """An embedding has another dimension than asked for; the others were not looked at."""
 
 
 class Partial(Invalid):
-    """Some embeddings cannot be used (null, NaN, zeros); `vectors` holds None in their places, and the others."""
+    """Some embeddings cannot be used (null, NaN, zeros); `vectors` holds None in their places, and the others.
 
-    def __init__(self, message: str, vectors: Sequence[bytes | None]) -> None:
+    `tokens`: what the answer says was billed; None: it does not say.
+    """
+
+    def __init__(self, message: str, vectors: Sequence[bytes | None], tokens: int | None = None) -> None:
         super().__init__(message)
         self.vectors = list(vectors)
+        self.tokens = tokens

@@ -9,4 +9,5 @@ Where to look, in the order in which a chunk passes:
     worker          the work on one chunk, and how it ends
     rows            decoded: unique texts to buy, batches of vectors to send
     sending         to the indexer, as they are bought
+    unsettled       what was paid for chunks that were given up
 """

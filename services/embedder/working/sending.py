@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
+from services.billing import spend
 from services.embedder.buying.pending_batch import PendingBatch
 from services.embedder.working import rows
 from services.runtime import failpoints, stages
@@ -18,7 +19,7 @@ class Call(Protocol):
     """One IndexChunk call; `indexer_client.ChunkCall`, or a fake."""
 
     async def send(self, **part: Any) -> None:
-        """Send a part: header= or rejects=."""
+        """Send a part: header=, rejects= or spent=."""
 
     async def send_packed(self, request: bytes) -> None:
         """Send a part that is serialised already: the vectors."""
@@ -45,7 +46,15 @@ async def send(
         on_progress()
         if not batch.finished:
             await until_more(batch)
+    if spent := spent_on(content, batch):
+        await call.send(spent=spent.to_proto())
     failpoints.hit("embedder.after_index_sent")
+
+
+def spent_on(content: rows.Rows, batch: PendingBatch) -> spend.Spend:
+    """What was paid for a chunk that is bought, and how many of its rows had their text with another row."""
+    have = [text for text in content.text_of if batch.vectors[text] is not None]
+    return batch.paid + spend.Spend(texts_reused=len(have) - len(set(have)))
 
 
 async def until_more(batch: PendingBatch) -> None:

@@ -12,14 +12,16 @@ import structlog
 import tenacity
 from vectorline.v1 import indexer_pb2
 
+from services.billing import spend
 from services.chunks import consumer as consumers
-from services.chunks import entry, keys, strikes
 from services.chunks import errors as queue_errors
+from services.chunks import keys, strikes
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
 from services.embedder.buying import batching, pending_batch
 from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
 from services.embedder.working import concurrency, rows, sending
+from services.embedder.working import unsettled as unsettled_spends
 from services.runtime import failpoints, stages
 
 log = structlog.get_logger()
@@ -63,20 +65,20 @@ class Worker:
         batcher: batching.Batcher,
         wanted: concurrency.Concurrency,
         *,
+        unsettled: unsettled_spends.Unsettled,
         model: str,
         dimension: int,
         count: Callable[[Sequence[str]], list[int]],
-        exact: Callable[[Sequence[str]], list[int]] | None = None,
         spent: Callable[[str, int], None] | None = None,
     ) -> None:
         self._consumer = consumer
         self._indexer = indexer
         self._batcher = batcher
         self._concurrency = wanted
+        self._unsettled = unsettled
         self._model = model
         self.dimension = dimension
         self._count = count
-        self._exact = exact or count
         self._spent = spent
         self._batches: set[PendingBatch] = set()
         self._draining = False
@@ -166,13 +168,13 @@ class Worker:
         began = _now()
         with self._batcher.arriving():
             content = await self._decode(delivery)
-            # What is charged to somebody is counted, not bounded.
-            counter = self._exact if delivery.header.client else self._count
-            counts = await PACK.during(stages.to_thread(counter, content.texts))
+            counts = await PACK.during(stages.to_thread(self._count, content.texts))
             # A task's first chunks went before others in the queue; here they would wait behind them again.
             first = delivery.header.lane is keys.Lane.FIRST
             batch = PendingBatch(content.texts, counts, delivery.progress, first=first)
-        async with self._guarded(delivery, batch):
+        if delivery.delivery_count > 1:  # whoever had it before may have bought all of it, and died of it
+            batch.pay(spend.Spend(tokens_doubtful=sum(counts)))
+        async with self._guarded(delivery, batch), self._billed(delivery, batch):
             await batch.admission()
             if content.texts:
                 self._batcher.place(batch)
@@ -198,11 +200,20 @@ class Worker:
             yield
         finally:
             if self._spent is not None and delivery.header.client:
-                self._spent(delivery.header.client, batch.bought_tokens)
+                self._spent(delivery.header.client, batch.paid.tokens)
             self._batcher.withdraw(batch)
             self._batches.discard(batch)
             for guard in guards:
                 guard.cancel()
+
+    @contextlib.asynccontextmanager
+    async def _billed(self, delivery: Delivery, batch: PendingBatch) -> AsyncIterator[None]:
+        """What is paid is in the settlement, or told for itself."""
+        try:
+            yield
+        except BaseException:
+            batch.leave(functools.partial(self._unsettled.add, delivery.header.task_id))
+            raise
 
     async def _decode(self, delivery: Delivery) -> rows.Rows:
         """Decode under a strike: a chunk that kills its decoder is found by it."""
@@ -253,7 +264,9 @@ class Worker:
         else:
             batch.drop(Reason.VOID, gate.name)
 
-    def _head(self, header: entry.Header, content: rows.Rows) -> indexer_pb2.IndexChunkHeader:
+    def _head(self, delivery: Delivery, content: rows.Rows, *, again: bool) -> indexer_pb2.IndexChunkHeader:
+        header = delivery.header
+        replaced = content.content.replaced if content.content.HasField("replaced") else None
         return indexer_pb2.IndexChunkHeader(
             task_id=header.task_id,
             chunk=header.chunk,
@@ -263,6 +276,9 @@ class Worker:
             namespace=content.content.namespace,
             model=self._model,
             dimension=self.dimension,
+            replaced=replaced,
+            # Of a process that died, or was taken for dead, nobody knows how much it had written.
+            again=again or delivery.delivery_count > 1,
         )
 
     async def _index(self, delivery: Delivery, content: rows.Rows, batch: PendingBatch) -> float:
@@ -273,10 +289,11 @@ class Worker:
         """
         sent_at = 0.0
         await sending.until_more(batch)
-        head = self._head(delivery.header, content)
         async for attempt in self._patiently(delivery, batch):
+            again = attempt.retry_state.attempt_number > 1
+            head = self._head(delivery, content, again=again)
             with attempt:
-                if attempt.retry_state.attempt_number > 1:
+                if again:
                     # The call may have broken because the chunk is void: grpc.aio hides such an end behind a write.
                     await self._ask_gate(delivery, batch)
                     batch.check()

@@ -3,8 +3,9 @@
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
 is · `shards` holds the books of chunks · `grouping` lets calls go together · `closing` settles, rolls up, seals, closes
 · `gate` answers before each purchase and write · `namespaces` keeps models apart · `column_types` remembers the types
-of the last load · `allowance` counts what keys use · `progress` counts · `listing` lists · `finding` filters ·
-`records` puts items into the messages of LedgerService · `servicer` serves it to ingest and embedder.
+of the last load · `allowance` counts what keys use · `spending` adds what was paid to tasks and to `days` · `progress`
+counts · `listing` lists · `finding` filters · `records` puts items into the messages of LedgerService · `servicer`
+serves it to ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
@@ -12,6 +13,7 @@ It keeps nothing in the process but what can never change: any indexer may answe
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
+from services.billing import spend
 from services.indexer.ledger import (
     allowance,
     closing,
@@ -26,6 +28,7 @@ from services.indexer.ledger import (
     progress,
     records,
     shards,
+    spending,
     turns,
 )
 from services.indexer.storage import clock, table
@@ -51,6 +54,11 @@ async def _nothing() -> None:
     """There is nothing to learn."""
 
 
+async def _anything(_namespace: str, _question_id: int) -> tuple[bool, spend.Spend]:
+    """Nobody can say what is in the index."""
+    return True, spend.NOTHING
+
+
 class Ledger:
     """The ledger's parts over one table.
 
@@ -63,6 +71,7 @@ class Ledger:
         index_dimension: Values a vector of the index; 0 while that is not known.
         index_problem: Why the index takes no vectors at all now, whatever is sent.
         look_again: Learns both anew.
+        holds: Whether a namespace holds anything of a question, and what it cost to ask.
     """
 
     def __init__(
@@ -76,8 +85,10 @@ class Ledger:
         index_dimension: Callable[[], int] = _unknown,
         index_problem: Callable[[], errors.Conflict | None] = _no_problem,
         look_again: Callable[[], Awaitable[None]] = _nothing,
+        holds: Callable[[str, int], Awaitable[tuple[bool, spend.Spend]]] = _anything,
     ) -> None:
         self._table = storage
+        self._holds = holds
         self.clock = watch
         self.circuit_open = circuit_open
         self.creation = creation.Creation(storage, watch)
@@ -100,6 +111,7 @@ class Ledger:
         )
         self.listing = listing.Tasks(storage)
         self.finding = finding.Finder(storage, self.tasks, self.listing)
+        self.spending = spending.Spending(storage, watch, self.tasks)
         self.types = column_types.ColumnTypes(storage, index=index)
 
     async def create(self, new: creation.NewTask) -> tuple[table.Item, bool]:
@@ -146,10 +158,24 @@ class Ledger:
             raise errors.Conflict(words, reason=allowance.ROWS, metadata={"task_id": task_id})
         types = {name: scan.types[name] for name in items.fitting(scan.types)}
         changed = [records.types_changed(each) for each in await self.types.changes(task, types)]
-        task, first = await self.tasks.end_scan(task_id, dataclasses.replace(scan, warnings=(*scan.warnings, *changed)))
+        nothing, spent = await self._replaces_nothing(task)
+        scan = dataclasses.replace(scan, warnings=(*scan.warnings, *changed), replaces_nothing=nothing)
+        task, first = await self.tasks.end_scan(task_id, scan)
+        await self.spending.record(task_id, spent)
         if first and not task.get("parent_task_id"):
             await self.types.keep(task, types)
         return task
+
+    async def _replaces_nothing(self, task: table.Item) -> tuple[bool, spend.Spend]:
+        """Whether its question has nothing in the namespace, so that no upsert replaces anything, and its price."""
+        question_id = task.get("question_id")
+        if task["status"] != items.Status.PROCESSING or question_id is None:
+            return False, spend.NOTHING
+        try:
+            holds, spent = await self._holds(task["namespace"], question_id)
+        except errors.Unavailable:
+            return False, spend.NOTHING
+        return not holds, spent
 
     async def progress(self, tasks: Sequence[table.Item]) -> list[progress.Progress]:
         """How far each of these tasks is."""

@@ -7,6 +7,7 @@ caller wins each, and a crash between two of them is healed by the next call.
 import prometheus_client
 import structlog
 
+from services.billing import spend
 from services.indexer.ledger import items, lifecycle, shards
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
@@ -123,6 +124,7 @@ class Closing:
                         "shards_settled": 1,
                         **{name: shard[name] for name in ("indexed", "skipped", "failed", "chunks_failed")},
                         **{f"{items.REASON}{reason}": rows for reason, rows in shard["reasons"].items()},
+                        **spend.of_stored(shard).stored(),
                     },
                     when=(table.Equals("kind", "task"), table.Missing(("s", number))),
                 )

@@ -6,7 +6,8 @@ encoding, delimiter, columns, chunks_planned, warnings (Warning messages), encod
 scanned_at, stopped_at, completed_at, fence, model, error_reason, error, parent_task_id, recency (a retry's: how new the
 rows of its parent are), sealed, chunks_total, shards_total, shards_opened, shards_settled, s
 (settled chunks by rolled-up shard; before: the shard's sums), and of those shards together indexed, skipped, failed,
-chunks_failed, settled_at and failed:<reason>; wait and wait_at: why its driver waits, and since when;
+chunks_failed, settled_at, failed:<reason> and what they cost (the names of `billing.spend.Spend`, with what was paid
+besides settlements); replaces_nothing (when its scan ended); wait and wait_at: why its driver waits, and since when;
 scan_at: when its scan was last seen to move.
 
 Of a key with limits a task also has tokens_per_day, rows_per_day, and rows_day when its rows are counted; slots: n, t
@@ -18,9 +19,13 @@ turn: holder, fence, waiters, wrote (the newest recency that holders before the 
 
 types: types (by column), task (that was loaded last).
 
-shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, chunks_failed, reasons, settled_at.
+spent: sums (by key, namespace and model, of a day and a process), or parts:<process> (of a day); see `days`.
+
+shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, chunks_failed, reasons, settled_at, and what they
+cost.
 """
 
+import datetime
 import enum
 import re
 import urllib.parse
@@ -157,6 +162,11 @@ def slots_key(client: str) -> str:
 def rows_key(client: str, day: str) -> str:
     """The key of what a client's scans of a day found."""
     return _key("rows", client, day)
+
+
+def spent_key(day: datetime.date, process: str = "", part: int = 0) -> str:
+    """The key of who spent something on a day, or of a part of what a process did."""
+    return _key("spent", day.isoformat(), *((process, str(part)) if process else ()))
 
 
 def _key(kind: str, *names: str) -> str:

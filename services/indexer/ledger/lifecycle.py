@@ -52,6 +52,8 @@ class Scan:
     quoting: str = ""
     # By column; empty where metadata have no types.
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Nothing of the task's question is in the namespace.
+    replaces_nothing: bool = False
 
 
 class Lifecycle:
@@ -105,6 +107,7 @@ class Lifecycle:
             "encoding_guessed": scan.encoding_guessed,
             "quoting": scan.quoting,
             "chunks_planned": scan.chunks,
+            "replaces_nothing": scan.replaces_nothing,
             "scanned_at": clock.text(self._clock.now()),
         }
         item, moved = await self.move(task_id, Status.PROCESSING_CHUNKS, since=(Status.PROCESSING,), set=found)
@@ -144,7 +147,7 @@ class Lifecycle:
     async def resume(self, task_id: str) -> table.Item:
         """From blocked to processing_chunks, or to queued if it was not scanned. No effect on any other task.
 
-        Its fence is void: it queues for its turn again.
+        Its fence is void: it queues for its turn again. What it replaces is not known any more: others had the turn.
         """
         item = await self.get(task_id)
         scanned = "scanned_at" in item
@@ -152,7 +155,7 @@ class Lifecycle:
             task_id,
             Status.PROCESSING_CHUNKS if scanned else Status.QUEUED,
             since=(Status.BLOCKED,),
-            remove=("fence", "error_reason", "error"),
+            remove=("fence", "error_reason", "error", "replaces_nothing"),
             # What a blocked task was scanned as never changes while it is blocked; this only makes it plain.
             when=(table.Exists("scanned_at") if scanned else table.Missing("scanned_at"),),
         )

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from services.billing import spend
 from services.indexer.ledger import items, shards
 from services.indexer.storage import table
 
@@ -21,6 +22,8 @@ class Progress:
     # RFC 3339; empty before the first settlement.
     settled_at: str = ""
     reasons: dict[str, int] = dataclasses.field(default_factory=dict)
+    # By the settlements, and besides them.
+    spent: spend.Spend = spend.NOTHING
 
     @property
     def rows(self) -> int:
@@ -45,6 +48,7 @@ class Progress:
 
     def _add_rest(self, sums: table.Item) -> None:
         self.chunks_failed += sums["chunks_failed"]
+        self.spent += spend.of_stored(sums)
         self.settled_at = max(self.settled_at, sums.get("settled_at", ""))
         for reason, rows in sums["reasons"].items():
             self.reasons[reason] = self.reasons.get(reason, 0) + rows
@@ -72,6 +76,7 @@ def rolled_up(task: table.Item) -> Progress:
         chunks_failed=task.get("chunks_failed", 0),
         settled_at=task.get("settled_at", ""),
         reasons={name.removeprefix(items.REASON): task[name] for name in task if name.startswith(items.REASON)},
+        spent=spend.of_stored(task),
     )
     for number, sums in task["s"].items():
         settled = sums if isinstance(sums, int) else progress.add_older(sums)

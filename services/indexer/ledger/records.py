@@ -30,6 +30,7 @@ def record(
         error=item.get("error", ""),
         existed=existed,
         metered="tokens_per_day" in item,
+        replaces_nothing=item.get("replaces_nothing", False),
     )
     for reason, rows in (counts or progress.rolled_up(item)).reasons.items():
         message.rejected[reason] = rows

@@ -29,6 +29,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         book: The ledger.
         store: Where rejects are kept.
         dimension: Asks the index that vectors go to for its values a vector; None: there is none to ask.
+        count: Asks it how many vectors a namespace holds.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         book: ledger.Ledger,
         store: rejects.RejectStore,
         dimension: Callable[[], Awaitable[int]] | None = None,
+        count: Callable[[str], Awaitable[int]] | None = None,
     ) -> None:
         self._ledger = book
         self._rejects = store
         self._dimension = dimension
+        self._count = count
 
     async def CreateTask(self, request: ledger_pb2.CreateTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         if not request.client:
@@ -172,6 +175,9 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
                 await self._ledger.namespaces.check(request.namespace, request.model, dimension)
         except namespaces.NamespaceRefused as refused:
             answer.problem = refused.message
+        if request.namespace and self._count is not None:
+            with contextlib.suppress(errors.Unavailable):
+                answer.vectors = await self._count(request.namespace)
         return answer
 
     async def _index_dimension(self) -> int:

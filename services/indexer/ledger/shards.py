@@ -6,13 +6,14 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from services.billing import spend
 from services.indexer.ledger import grouping, items
 from services.indexer.storage import clock, objects, table
 from services.runtime import errors
 
 _COUNTS: Final = ("settled", "indexed", "skipped", "failed", "chunks_failed")
 # A shard but for its outcomes, which are most of its bytes.
-WITHOUT_OUTCOMES: Final = ("kind", "task", "shard", "exp", "reasons", "settled_at", *_COUNTS)
+WITHOUT_OUTCOMES: Final = ("kind", "task", "shard", "exp", "reasons", "settled_at", *_COUNTS, *spend.NAMES)
 
 # Chunks that one write settles: an expression of DynamoDB's has 4 KB at most.
 MOST_SETTLED: Final = 25
@@ -30,6 +31,7 @@ class Outcome:
         rejects_key: The S3 object that holds the rejects, written before; empty: none.
         reason: Set when the chunk failed by its header alone; then nobody decoded its rows.
         first_row: Of such a chunk, the number of its first row.
+        spent: What the delivery that settles it has cost; added to the shard's sums.
     """
 
     indexed: int
@@ -39,6 +41,7 @@ class Outcome:
     rejects_key: str = ""
     reason: str = ""
     first_row: int = 0
+    spent: spend.Spend = spend.NOTHING
 
     def __post_init__(self) -> None:
         """Refuse numbers that do not add up: what is settled can never be corrected."""
@@ -179,6 +182,7 @@ def _outcomes(key: tuple[str, int], asked: Sequence[tuple[int, Outcome]], now: d
         adding["chunks_failed"] += int(outcome.failed > 0 and outcome.indexed == 0)
         for reason, rows in outcome.reasons.items():
             adding["reasons", reason] += rows
+        adding.update(outcome.spent.stored())
     return table.Update(
         items.shard_key(task_id, number),
         set={

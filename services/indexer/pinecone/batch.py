@@ -1,7 +1,6 @@
 """A batch of vectors for one upsert, and how an index may refuse it: shared by the hot path and the SDK's."""
 
 import dataclasses
-import math
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -12,9 +11,6 @@ from services.runtime import wire
 UPSERT_BYTES = 2_000_000 - 4_096
 UPSERT_VECTORS = 1_000
 BYTES_A_FLOAT = 4
-# https://docs.pinecone.io/guides/manage-cost/understanding-cost
-BYTES_A_UNIT = 1_000
-LEAST_WRITE_UNITS = 5
 # Tag and length of one vector and of its three fields, at most.
 FRAMING_BYTES = 24
 
@@ -44,17 +40,18 @@ class Batch:
         namespace: Where they go.
     """
 
-    __slots__ = ("_bytes", "namespace", "request", "vectors")
+    __slots__ = ("namespace", "record_bytes", "request", "vectors")
 
     def __init__(self, vectors: Sequence[Vector], namespace: str) -> None:
         self.namespace = namespace
         parts: list[bytes | memoryview] = []
         starts: list[int] = []
         size = 0
-        self._bytes = 0  # of ids, values and metadata alone
+        # As Pinecone counts a record for its bill: id, values and metadata.
+        self.record_bytes = 0
         for vector in vectors:
             before, values, after = vector.parts()
-            self._bytes += len(vector.id) + len(vector.values) + len(vector.metadata)
+            self.record_bytes += len(vector.id.encode()) + len(vector.values) + len(vector.metadata)
             starts.append(size + len(before))
             size = starts[-1] + len(values) + len(after)
             parts += (before, values, after)
@@ -68,11 +65,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.vectors)
-
-    @property
-    def write_units(self) -> int:
-        """What Pinecone bills for these vectors: 1 unit a KB, 5 at least a request."""
-        return max(LEAST_WRITE_UNITS, math.ceil(self._bytes / BYTES_A_UNIT))
 
     def part(self, start: int, end: int) -> "Batch":
         """The vectors of some positions, as a batch of their own."""
@@ -89,11 +81,15 @@ class IndexRefused(Exception):
 
 
 class IndexUnavailable(Exception):
-    """The index does not take the batch now; the same batch may succeed later. `busy`: it is asked for too much."""
+    """The index does not take the batch now; the same batch may succeed later.
 
-    def __init__(self, words: str, *, busy: bool = False) -> None:
+    `busy`: it is asked for too much. `unanswered`: it may have taken it all the same, for its answer never came.
+    """
+
+    def __init__(self, words: str, *, busy: bool = False, unanswered: bool = False) -> None:
         super().__init__(words)
         self.busy = busy
+        self.unanswered = unanswered
 
 
 class IndexExhausted(Exception):

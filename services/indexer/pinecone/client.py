@@ -14,8 +14,9 @@ import pinecone
 import pinecone.errors
 import structlog
 
+from services.billing import bill, spend, units
 from services.indexer import settings
-from services.indexer.pinecone import shape
+from services.indexer.pinecone import shape, sizes
 from services.runtime import errors, secrets
 
 log = structlog.get_logger()
@@ -97,6 +98,7 @@ class Pinecone:
         # A look at the control plane may take long, and what is known serves meanwhile.
         self._looking = asyncio.Lock()
         self._finding: asyncio.Task[None] | None = None
+        self._sizes = sizes.Sizes(self.count)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -234,6 +236,21 @@ class Pinecone:
         names = {namespace} | (DEFAULT_NAMES if namespace in DEFAULT_NAMES else set())
         return sum(found.vector_count for name, found in stats.namespaces.items() if name in names)
 
+    async def holds(self, namespace: str, question_id: int) -> tuple[bool, spend.Spend]:
+        """Whether any vector of a question is in a namespace, and what it cost to ask. It may be behind its writes.
+
+        Raises:
+            errors.Unavailable: Pinecone does not answer.
+        """
+        if not await self.count(namespace):
+            return False, spend.NOTHING
+        data, key = await self.data_plane()
+        try:
+            page = await data.list_paginated(prefix=f"{question_id}.", limit=1, namespace=namespace)
+        except pinecone.errors.PineconeError as error:
+            raise await self._unavailable(error, key) from error
+        return bool(page.vectors), spend.Spend(read_thousandths=bill.THOUSAND)
+
     async def _unavailable(self, error: pinecone.errors.PineconeError, key: str) -> errors.Unavailable:
         """What a caller hears; a key that was refused is renewed."""
         if getattr(error, "status_code", 0) in {401, 403}:
@@ -246,8 +263,8 @@ class Pinecone:
 
     async def query(
         self, vector: list[float], *, namespace: str, top_k: int, metadata_filter: Mapping[str, Any] | None
-    ) -> list[Neighbour]:
-        """The vectors nearest to `vector` in a namespace, best first.
+    ) -> tuple[list[Neighbour], spend.Spend]:
+        """The vectors nearest to `vector` in a namespace, best first, and what it cost to ask.
 
         Raises:
             errors.InvalidArgument: Pinecone refuses the question, e.g. its filter.
@@ -264,7 +281,10 @@ class Pinecone:
             if getattr(error, "status_code", 0) == 400:
                 raise _refusal(error, metadata_filter) from error
             raise await self._unavailable(error, key) from error
-        return [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
+        told = (answer.usage.read_units or 0) if answer.usage else 0
+        cost = units.of_query(told, await self._sizes.vectors(namespace) * len(vector) * units.BYTES_A_FLOAT)
+        found = [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
+        return found, spend.Spend(read_thousandths=cost)
 
 
 def _tell(before: Index | None, now: Index) -> None:

@@ -17,6 +17,8 @@ from services.runtime import errors
 REFUSED_STATUSES = frozenset({400, 413, 422})
 KEY_REFUSED_STATUSES = frozenset({401, 403})
 BUSY_STATUSES = frozenset({429, 504})
+# A gateway that lost whom it asked.
+UNANSWERED_STATUSES = frozenset({500, 502, 504})
 PAYMENT_REQUIRED = 402
 QUOTA_STATUSES = frozenset({403, 412, 429})
 
@@ -42,7 +44,7 @@ class Rest:
             raise batches.IndexUnavailable(error.message) from error
         except TimeoutError as error:
             words = f"No answer within {self._deadline_seconds:g} s."
-            raise batches.IndexUnavailable(words, busy=True) from error
+            raise batches.IndexUnavailable(words, busy=True, unanswered=True) from error
         except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
             raise batches.IndexRefused(str(error)[:300]) from error
         except pinecone.errors.PineconeError as error:
@@ -54,7 +56,8 @@ class Rest:
             if status in KEY_REFUSED_STATUSES:
                 await self._index.renew_key(key)
             busy = status in BUSY_STATUSES or isinstance(error, pinecone.errors.PineconeTimeoutError)
-            raise batches.IndexUnavailable(words, busy=busy) from error
+            unanswered = not status or status in UNANSWERED_STATUSES
+            raise batches.IndexUnavailable(words, busy=busy, unanswered=unanswered) from error
         return int(answer.upserted_count)
 
 

@@ -21,6 +21,18 @@ API_VERSION = "2026-07"  # as the SDK's; https://docs.pinecone.io/reference/api/
 
 REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
 KEY_REFUSED = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
+# A call that ended so may have done its work.
+UNANSWERED = frozenset(
+    {
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+# What gRPC says where it had no connection to send by.
+NOT_SENT = ("failed to connect", "Connection refused", "DNS resolution failed")
 BUSY = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
 # Which may be a plan's quota: HTTP's 402, 403, 412 and 429.
 QUOTAS = frozenset(
@@ -101,7 +113,8 @@ class Wire:
         if error.code() is grpc.StatusCode.UNIMPLEMENTED:
             self._unserved = True
         busy = error.code() in BUSY
-        raise batches.IndexUnavailable(f"{error.code().name}: {words}", busy=busy) from error
+        unanswered = error.code() in UNANSWERED and not any(each in words for each in NOT_SENT)
+        raise batches.IndexUnavailable(f"{error.code().name}: {words}", busy=busy, unanswered=unanswered) from error
 
     async def _open(self) -> Call:
         async with self._opening:  # or two that come first would open a channel each

@@ -12,7 +12,8 @@ import prometheus_client
 import structlog
 import tenacity
 
-from services.indexer.pinecone import concurrency, transport
+from services.billing import units
+from services.indexer.pinecone import concurrency, meter, transport
 from services.indexer.pinecone.batch import UPSERT_VECTORS, Batch, IndexExhausted, IndexRefused, IndexUnavailable
 from services.runtime import breaker, errors
 
@@ -56,8 +57,8 @@ class Upserts:
             return None
         return quota_used(self._exhausted[0])
 
-    async def write(self, batch: Batch, check: Check) -> dict[int, str]:
-        """Write a batch; `check` is asked before each try and may raise to stop.
+    async def write(self, batch: Batch, check: Check, bill: meter.Meter | None = None) -> dict[int, str]:
+        """Write a batch; `check` is asked before each try and may raise to stop. `bill` is told of each upsert.
 
         Returns:
             Refused records: position in the batch to the index's words. All others are written.
@@ -66,18 +67,21 @@ class Upserts:
             IndexExhausted: Not written; no write is taken before a person acts.
             IndexUnavailable: Not written (or not known to be) after the retries; to be sent again later.
         """
+        bill = bill or meter.Meter()
         try:
-            await self._write_all(batch, check)
+            await self._write_all(batch, check, bill)
         except IndexRefused as refusal:
             # Before and after, not at each row: a look costs a call to the control plane.
             await self._transport.compare(batch.vectors[0])
-            refused = await self._look_through(batch, check, refusal)
+            refused = await self._look_through(batch, check, bill, refusal)
             if len(batch) > 1:
                 await self._transport.compare(batch.vectors[0])
             return refused
         return {}
 
-    async def _look_through(self, batch: Batch, check: Check, refusal: IndexRefused) -> dict[int, str]:
+    async def _look_through(
+        self, batch: Batch, check: Check, bill: meter.Meter, refusal: IndexRefused
+    ) -> dict[int, str]:
         """Write all but the records that a refused batch was refused for; see `write`.
 
         First one by one until a record is taken: where none ever is, bisecting would cost twice the upserts. Other
@@ -92,7 +96,7 @@ class Upserts:
         async with lock:
             while tried < len(batch) and len(refused) == tried:
                 places = range(tried, min(tried + SINGLY, len(batch)))
-                singles = (self._write_one(batch.part(at, at + 1), check) for at in places)
+                singles = (self._write_one(batch.part(at, at + 1), check, bill) for at in places)
                 answers = await asyncio.gather(*singles, return_exceptions=True)  # none may go on alone
                 for at, answer in zip(places, answers, strict=True):
                     if isinstance(answer, BaseException):
@@ -101,22 +105,22 @@ class Upserts:
                         refused[at] = answer
                 tried = places.stop
         if tried < len(batch):
-            found = await self._write_rest(batch.part(tried, len(batch)), check)
+            found = await self._write_rest(batch.part(tried, len(batch)), check, bill)
             refused |= {tried + position: words for position, words in found.items()}
         return refused
 
-    async def _write_one(self, single: Batch, check: Check) -> str | None:
+    async def _write_one(self, single: Batch, check: Check, bill: meter.Meter) -> str | None:
         """Write one record; the index's words if it is refused."""
         try:
-            await self._write_all(single, check)
+            await self._write_all(single, check, bill)
         except IndexRefused as refusal:
             return str(refusal)
         return None
 
-    async def _write_rest(self, batch: Batch, check: Check) -> dict[int, str]:
+    async def _write_rest(self, batch: Batch, check: Check, bill: meter.Meter) -> dict[int, str]:
         """Write a batch that may hold refused records, by halves."""
         try:
-            await self._write_all(batch, check)
+            await self._write_all(batch, check, bill)
         except IndexRefused as refusal:
             if len(batch) == 1:
                 return {0: str(refusal)}
@@ -125,28 +129,28 @@ class Upserts:
         middle = len(batch) // 2
         refused: dict[int, str] = {}
         for start, end in ((0, middle), (middle, len(batch))):
-            found = await self._write_rest(batch.part(start, end), check)
+            found = await self._write_rest(batch.part(start, end), check, bill)
             refused |= {start + position: words for position, words in found.items()}
         return refused
 
-    async def _write_all(self, batch: Batch, check: Check) -> None:
+    async def _write_all(self, batch: Batch, check: Check, bill: meter.Meter) -> None:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(IndexUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
             stop=tenacity.stop_after_attempt(4),
             reraise=True,
         )
-        way = await self._transport.way()
+        way, paid = await self._transport.way(), bill.upsert(batch)
         async for attempt in retrying:
             with attempt:
                 async with self._limiter.slot() as slot:
                     await check()  # after the wait for the slot: what it says must not be old when the upsert goes
-                    written = await self._send(way, slot, batch)
+                    written = await self._send(way, slot, batch, paid)
                 if written != len(batch):
                     UPSERTS.labels("partial").inc()
                     raise IndexUnavailable(f"Pinecone wrote {written} of {len(batch)} vectors.")
 
-    async def _send(self, way: transport.Way, slot: concurrency.Slot, batch: Batch) -> int:
+    async def _send(self, way: transport.Way, slot: concurrency.Slot, batch: Batch, paid: meter.Upsert) -> int:
         """One upsert, and what it tells about the index."""
         try:
             with SECONDS.time():
@@ -163,6 +167,8 @@ class Upserts:
             raise
         except IndexUnavailable as error:
             UPSERTS.labels("failed").inc()
+            if error.unanswered:
+                paid.lost()
             if error.busy:
                 slot.push_back()
             self.circuit.fail()
@@ -170,9 +176,13 @@ class Upserts:
             if self.circuit.open:
                 self._transport.find_anew()
             raise
+        except asyncio.CancelledError:
+            paid.lost()
+            raise
+        paid.wrote(written)
         UPSERTS.labels("written").inc()
         VECTORS.inc(written)
-        UNITS.inc(batch.write_units)
+        UNITS.inc(units.of_upsert(batch.record_bytes))
         slot.succeed()
         self.circuit.succeed()
         return written

@@ -7,10 +7,12 @@ from typing import Final
 from google.protobuf import json_format, struct_pb2
 from vectorline.v1 import task_pb2, warning_pb2
 
+from services.billing import bill, prices
 from services.indexer.ledger import items, progress, records
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
 
+NO_PRICES: Final = prices.Prices()
 STATES: Final = {status: task_pb2.TaskState.Value(f"TASK_STATE_{status.name}") for status in Status}
 
 
@@ -19,6 +21,7 @@ def message(
     counts: progress.Progress,
     *,
     now: datetime.datetime,
+    known: prices.Prices = NO_PRICES,
     stalled: datetime.datetime | None = None,
     stalled_reason: str = "",
 ) -> task_pb2.Task:
@@ -28,6 +31,7 @@ def message(
         item: The task.
         counts: Its progress.
         now: The ledger's time.
+        known: Prices of tokens and units.
         stalled: Since when it stands still; None: it moves.
         stalled_reason: What it waits for, if it stands still.
     """
@@ -38,6 +42,7 @@ def message(
         state=STATES[status],
         progress=_progress(item, counts, status),
         metadata=_metadata(item),
+        bill=bill.message(counts.spent, item.get("model", ""), _worked_on(item, counts), known),
     )
     if "started_at" in item:
         task.started_at.CopyFrom(records.timestamp(item["started_at"]))
@@ -138,6 +143,11 @@ def _metadata(item: table.Item) -> task_pb2.TaskMetadata:
     if "encoding_guessed" in item:
         metadata.encoding_guessed = item["encoding_guessed"]
     return metadata
+
+
+def _worked_on(item: table.Item, counts: progress.Progress) -> datetime.date:
+    """The day on which the task was last worked on."""
+    return clock.parse(counts.settled_at or item["created_at"]).date()
 
 
 def _estimated_completion(

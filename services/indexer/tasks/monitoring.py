@@ -12,7 +12,7 @@ from vectorline.v1 import indexer_pb2_grpc, monitoring_pb2, task_pb2
 from services.indexer import ledger, settings
 from services.indexer.ledger import items
 from services.indexer.storage import clock, table
-from services.indexer.tasks import anomalies, overview, statistics
+from services.indexer.tasks import anomalies, bills, overview, statistics
 from services.indexer.tasks import servicer as task_servicer
 from services.runtime import errors, identity
 from services.runtime.interceptors.around import Context
@@ -85,6 +85,14 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
     ) -> monitoring_pb2.Statistics:
         """What came of the tasks of the last hours."""
         return statistics.of(await self._look(request))
+
+    async def GetBill(self, request: monitoring_pb2.GetBillRequest, context: Context) -> monitoring_pb2.BillOverview:
+        """What was spent by day, key and namespace."""
+        hours = request.hours if request.HasField("hours") else DEFAULT_HOURS
+        task_servicer.refuse(task_servicer.bad_range("hours", hours, 1, MOST_HOURS))
+        now = self._ledger.clock.now()
+        sums = await self._ledger.spending.days.read(bills.days_of(now, hours))
+        return bills.overview(sums, hours, _client(), self._tasks.prices)
 
     async def GetAnomalies(
         self, request: monitoring_pb2.GetAnomaliesRequest, context: Context

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf import empty_pb2
 from vectorline.v1 import indexer_pb2, task_pb2
 
+from services.billing import prices
 from services.indexer import ledger, settings
 from services.indexer.ledger import items, listing, progress
 from services.indexer.storage import table
@@ -30,7 +31,10 @@ TASK_TYPES: Final = ("s3_csv", "metabase", "upload", "local_csv")
 class TaskServicer:
     """GetTask, ListTasks, StreamTasks, WatchTask and CancelTask. A caller sees its own tasks, an admin every task."""
 
-    def __init__(self, book: ledger.Ledger, rules: settings.LedgerSettings) -> None:
+    def __init__(
+        self, book: ledger.Ledger, rules: settings.LedgerSettings, known: prices.Prices = messages.NO_PRICES
+    ) -> None:
+        self.prices = known
         self._ledger = book
         self._rules = rules
         self._watches = watching.Watches(
@@ -151,7 +155,14 @@ class TaskServicer:
             for task in still
         }
         return [
-            messages.message(task, count, now=now, stalled=since, stalled_reason=reasons.get(task[table.KEY], ""))
+            messages.message(
+                task,
+                count,
+                now=now,
+                known=self.prices,
+                stalled=since,
+                stalled_reason=reasons.get(task[table.KEY], ""),
+            )
             for task, count, since in zip(found, counts, stalled, strict=True)
         ]
 

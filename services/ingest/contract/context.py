@@ -23,6 +23,8 @@ class Context:
     s3_key: str
     # As TIME_FORMAT; the task's created_at and not the clock, since a chunk split again must be the same.
     processed_at: str
+    # No row of it replaces a record of the index.
+    replaces_nothing: bool = False
 
 
 def of_any_task(chosen: options.Options, pinned: sources.Pinned) -> Context:

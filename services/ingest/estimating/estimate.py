@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from vectorline.v1 import chunk_pb2
 
+from services.billing import prices
 from services.ingest import sources, warning
 from services.ingest.contract import context, metadata, tokens
 from services.ingest.estimating import lengths, packing
@@ -31,21 +32,16 @@ class Terms:
     Args:
         model: The embedding model.
         dimension: Values a vector.
-        prices: US dollars per million tokens, by model.
+        prices: Of tokens and of the index's units.
         requests_per_second: Limit of the account; 0: none.
         tokens_per_minute: Limit of the account; 0: none.
     """
 
     model: str
     dimension: int
-    prices: Mapping[str, float]
+    prices: prices.Prices
     requests_per_second: float
     tokens_per_minute: float
-
-    def price(self, billed_tokens: int) -> float | None:
-        """US dollars; None: the model has no price here."""
-        price = self.prices.get(self.model)
-        return None if price is None else price * billed_tokens / 1e6
 
     def seconds(self, requests: int, billed_tokens: int) -> float | None:
         """Time to buy at the limits; None: there are none."""
@@ -79,6 +75,12 @@ class Estimate:
     billed_tokens: int
     profile: lengths.Profile
     requests: int
+    # Texts to buy; the other usable rows have theirs with another row.
+    texts: int
+    # Ids and metadata of the usable rows.
+    record_bytes: int
+    # Chunks with usable rows: each is an upsert or more.
+    written_chunks: int
     # Those of the plan, and what only judging the rows shows.
     warnings: tuple[warning.Warning, ...] = ()
 
@@ -129,6 +131,7 @@ class _Tally:
         self._lengths = lengths.Lengths()
         self._requests = packing.Requests(terms.tokens_per_minute)
         self._billed = self._usable = self._skipped = self._rejected = 0
+        self._texts = self._record_bytes = self._written_chunks = 0
         self._texts_cut = self._first_cut = 0
         self._rejects: dict[str, Rejects] = {}
 
@@ -140,6 +143,9 @@ class _Tally:
         self._texts_cut += chunk.texts_cut
         self._first_cut = self._first_cut or chunk.first_cut
         self._buy([row.text for row in rows.rows])
+        self._written_chunks += bool(rows.rows)
+        common = len(rows.common_metadata)
+        self._record_bytes += sum(len(row.vector_id) + len(row.metadata) + common for row in rows.rows)
         for reject in rows.rejects:
             found = self._rejects.setdefault(reject.reason, Rejects())
             found.rows += 1
@@ -150,6 +156,7 @@ class _Tally:
         """As the embedder does: identical texts of a chunk once, in the order in which they first stand there."""
         count = self._counted(dict.fromkeys(texts))
         self._lengths.add(count[text] for text in texts)
+        self._texts += len(count)
         for length in count.values():
             self._billed += length
             self._requests.add(length)
@@ -176,6 +183,9 @@ class _Tally:
             billed_tokens=self._billed,
             profile=self._lengths.profile(),
             requests=self._requests.count,
+            texts=self._texts,
+            record_bytes=self._record_bytes,
+            written_chunks=self._written_chunks,
             warnings=(*scanned.plan.warnings, *self._warnings()),
         )
 

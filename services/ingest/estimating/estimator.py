@@ -10,10 +10,11 @@ import uuid
 from collections.abc import AsyncIterator
 
 import structlog
-from vectorline.v1 import ingest_pb2
+from vectorline.v1 import ingest_pb2, ledger_pb2
 
+from services.billing import bill
 from services.ingest import ledger_client, refusals, sources, threads
-from services.ingest.estimating import estimate
+from services.ingest.estimating import estimate, forecast
 from services.ingest.planning import scratch
 from services.ingest.request import options
 from services.ingest.sources import named
@@ -95,8 +96,15 @@ class Estimator:
                     reason="ESTIMATE_TOO_LONG",
                     metadata={"upload_id": upload_id} if upload_id else {},
                 ) from error
+        held = await self._ledger.check_namespace(chosen.namespace, self._terms.model, self._terms.dimension)
         answer = _answer(found, self._terms)
-        answer.namespace_check.CopyFrom(await self._check(chosen.namespace))
+        answer.namespace_check.CopyFrom(self._check(chosen.namespace, held))
+        vectors = held.vectors if held.HasField("vectors") else None
+        dimension = answer.namespace_check.dimension
+        spent = forecast.spend_of(found, dimension=dimension, vectors=vectors)
+        answer.bill.CopyFrom(bill.message(spent, self._terms.model, forecast.today(), self._terms.prices))
+        if answer.bill.HasField("openai_dollars"):
+            answer.price_usd = answer.bill.openai_dollars
         if upload_id:
             answer.upload_id = upload_id
         log.info("A source was estimated.", action="estimated", rows=answer.rows, tokens=answer.tokens)
@@ -156,8 +164,7 @@ class Estimator:
         )
         return found
 
-    async def _check(self, namespace: str) -> ingest_pb2.NamespaceCheck:
-        held = await self._ledger.check_namespace(namespace, self._terms.model, self._terms.dimension)
+    def _check(self, namespace: str, held: ledger_pb2.CheckNamespaceResponse) -> ingest_pb2.NamespaceCheck:
         return ingest_pb2.NamespaceCheck(
             namespace=namespace,
             holds_model=held.model,
@@ -182,7 +189,6 @@ def _answer(found: estimate.Estimate, terms: estimate.Terms) -> ingest_pb2.Estim
         rejects=[_group(reason, group) for reason, group in found.rejects.items()],
         tokens=found.tokens,
         billed_tokens=found.billed_tokens,
-        price_usd=terms.price(found.billed_tokens),
         tokens_per_text=ingest_pb2.TokenProfile(
             min=found.profile.min,
             median=found.profile.median,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import prometheus_client
 import structlog
-from vectorline.v1 import chunk_pb2
+from vectorline.v1 import bill_pb2, chunk_pb2
 
 from services.ingest import failures, sources
 from services.ingest.contract import context, contract
@@ -140,6 +140,8 @@ class _Builder:
         self._contract = judge
         self._common = judge.common(task, number)
         self._message = chunk_pb2.ChunkRows(namespace=task.options.namespace, common_metadata=self._common.entries)
+        if task.replaces_nothing:
+            self._message.replaced.CopyFrom(bill_pb2.Replaced())
         # Rows of the source's chunk so far, selected or not: a row's place in its chunk stays.
         self._position = 0
         self._rows = 0

@@ -68,5 +68,6 @@ def opened(
         source=record.request.data_source,
         s3_key=record.request.s3_key or pinned.display_name,
         processed_at=record.created_at.ToDatetime().strftime(context.TIME_FORMAT),
+        replaces_nothing=record.replaces_nothing,
     )
     return Opened(find.of_pin(pinned), pinned, made, task, plans.pairs(record.plan_uri))

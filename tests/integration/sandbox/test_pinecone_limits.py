@@ -275,7 +275,8 @@ def test_units_are_counted_as_pinecone_bills_them(tmp_path: Path) -> None:
 
         def units(method: str, path: str, **asked: Any) -> tuple[float, float]:
             server.forget_requests()
-            client.request(method, url + path, **asked).raise_for_status()
+            refused = asked.pop("refused", False)
+            assert client.request(method, url + path, **asked).is_error is refused
             report = server.requests()
             return report["write_units"], report["read_units"]
 
@@ -288,10 +289,14 @@ def test_units_are_counted_as_pinecone_bills_them(tmp_path: Path) -> None:
         assert units("POST", "/vectors/upsert", json=small)[0] == 7
         ids = "&".join(f"ids={row['id']}" for row in rows[:95])
         assert units("GET", f"/vectors/fetch?{ids}") == (0, 10)
+        assert units("GET", f"/vectors/fetch?{'&'.join(['ids=0000001'] * 50)}") == (0, 1), "an id twice costs once"
+        assert units("GET", "/vectors/fetch?ids=nobody") == (0, 1)
+        assert units("POST", "/vectors/upsert", json={"vectors": [rows[0] | {"values": [1.0]}]}, refused=True) == (0, 0)
         assert units("GET", "/vectors/list") == (0, 1)
         assert units("POST", "/query", json={"vector": [1.0] * 1_536, "topK": 1}) == (0, 0.25)
         deleted, _ = units("POST", "/vectors/delete", json={"ids": [row["id"] for row in rows[:10]]})
         assert deleted == pytest.approx(71.5, abs=1)
+        assert units("POST", "/vectors/delete", json={"ids": [rows[20]["id"]] * 9 + ["nobody"]}) == (8, 0)
         assert units("POST", "/vectors/delete", json={"deleteAll": True}) == (5, 0)
 
 

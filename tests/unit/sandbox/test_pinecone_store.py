@@ -132,3 +132,16 @@ def test_scores_are_those_of_the_metric_and_in_its_order(tmp_path: Path, metric:
     np.testing.assert_allclose([score for score, _ in found], exact[order[:10]], rtol=1e-4, atol=1e-5)
     even = search.nearest(namespace, metric, query, 10, lambda fields: fields["even"] is True)
     assert [row for _, row in even] == [row for row in order.tolist() if row % 2 == 0][:10]
+
+
+def test_a_namespace_is_as_large_as_its_live_records(tmp_path: Path) -> None:
+    """Pinecone bills queries by it: what was replaced or deleted is not in it, also after a restart."""
+    one = b"m" * 10
+    namespace = store.Namespace(tmp_path / "n", "n", 4)
+    namespace.upsert(["a", "bb"], np.ones((2, 4), "f4"), [one, one])
+    assert namespace.size_bytes == 1 + 2 + 2 * (16 + 10)
+    namespace.upsert(["a", "a"], np.ones((2, 4), "f4"), [b"", one * 2])
+    assert namespace.size_bytes == 1 + 2 + 2 * 16 + 10 + 20
+    namespace.delete(["bb", "bb", "nobody"])
+    assert namespace.size_bytes == 1 + 16 + 20
+    assert store.Namespace(tmp_path / "n", "n", 4).size_bytes == 1 + 16 + 20

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from sandbox.pinecone import testing
+from services.billing import spend
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, transport, writer
 from services.runtime import errors
@@ -97,8 +98,9 @@ async def test_an_index_that_was_moved_is_found_again(
 
     assert index.host != before
     assert len(ways.held(server, "v2")) == 9
-    (found,) = await index.query([1.0] * ways.DIMENSION, namespace="v2", top_k=1, metadata_filter=None)
+    (found,), cost = await index.query([1.0] * ways.DIMENSION, namespace="v2", top_k=1, metadata_filter=None)
     assert found.vector_id
+    assert cost == spend.Spend(read_thousandths=250)
 
 
 async def test_calls_under_way_end_where_they_began_when_the_index_is_elsewhere(

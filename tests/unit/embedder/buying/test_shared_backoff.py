@@ -8,6 +8,7 @@ import pytest
 from services.embedder.buying import shared_backoff
 from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
+from services.embedder.openai import answers
 from services.embedder.openai import errors as openai_errors
 
 QUOTA = promise.Quota(0.0, 0.0, 300_000)
@@ -19,10 +20,10 @@ class Source:
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
 
-    async def embed(self, texts: Sequence[str]) -> list[bytes]:
+    async def embed(self, texts: Sequence[str]) -> answers.Bought:
         if self.failure:
             raise self.failure
-        return [b"vector"] * len(texts)
+        return answers.Bought([b"vector"] * len(texts), len(texts))
 
 
 def counted(outcome: str) -> float:

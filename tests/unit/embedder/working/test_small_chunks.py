@@ -11,7 +11,7 @@ from services.embedder.buying import batching, packing, tokens
 from services.embedder.limiter import permits
 from services.embedder.limiter.memory import MemoryLimiter
 from services.embedder.limiter.promise import Quota
-from services.embedder.working import concurrency, consuming, worker
+from services.embedder.working import concurrency, consuming, unsettled, worker
 from tests.support import embeddings, virtual_time
 
 RATE = 5.0
@@ -54,6 +54,7 @@ class Line:
             self.indexer,  # type: ignore[arg-type]
             batcher,
             wanted,
+            unsettled=unsettled.Unsettled(self.indexer),
             model="m",
             dimension=embeddings.DIMENSION,
             count=tokens.bound,

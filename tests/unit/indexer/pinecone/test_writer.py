@@ -47,13 +47,10 @@ def test_batches_fit_one_upsert_and_keep_every_record_in_order(sizes: list[int])
     assert all(len(batch) <= batches.UPSERT_VECTORS for batch in made)
 
 
-@pytest.mark.parametrize(
-    ("record", "count", "units"), [(("v", bytes(40), b"m"), 1, 5), (("v" * 10, bytes(6_144), b"m" * 46), 100, 620)]
-)
-def test_write_units_are_kilobytes_of_what_is_kept_five_at_least(
-    record: tuple[str, bytes, bytes], count: int, units: int
-) -> None:
-    assert batches.Batch([vector(*record)] * count, "namespace").write_units == units
+def test_records_count_by_their_ids_values_and_metadata() -> None:
+    batch = batches.Batch([vector("vé", bytes(40), b"m")] * 3, "namespace")
+
+    assert batch.record_bytes == 3 * (3 + 40 + 1)
 
 
 def test_small_records_are_limited_by_number() -> None:

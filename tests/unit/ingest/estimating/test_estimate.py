@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import tiktoken
 
+from services.billing import prices, spend
 from services.ingest import failures
-from services.ingest.estimating import estimate, lengths, packing
+from services.ingest.estimating import estimate, forecast, lengths, packing
 from services.ingest.request import options
 from services.ingest.sources import memory
 from tests.support import csvs
 from tests.unit.ingest import support
 
-PRICES = {"small": 0.02}
+PRICES = prices.Prices({"small": 0.02}, {"write_units": 4.0, "read_units": 16.0})
 TERMS = estimate.Terms("small", 3, PRICES, requests_per_second=2.0, tokens_per_minute=0.0)
 
 
@@ -92,7 +93,7 @@ def test_a_header_only_file_costs_nothing() -> None:
     found = estimated(b"id,formatted_text\n")
 
     assert (found.plan.rows_total, found.tokens, found.requests, found.profile) == (0, 0, 0, lengths.Profile())
-    assert TERMS.price(found.billed_tokens) == 0
+    assert forecast.spend_of(found, dimension=3, vectors=0) == spend.NOTHING
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,6 @@ def test_the_tighter_limit_makes_the_time(per_second: float, per_minute: float, 
     terms = estimate.Terms("small", 3, PRICES, per_second, per_minute)
 
     assert terms.seconds(requests=10, billed_tokens=30_000) == (pytest.approx(wanted) if wanted else None)
-
-
-def test_a_model_without_a_price_has_none() -> None:
-    assert TERMS.price(1_500_000) == pytest.approx(0.03)
-    assert estimate.Terms("other", 3, PRICES, 0, 0).price(1) is None
 
 
 @pytest.mark.parametrize(

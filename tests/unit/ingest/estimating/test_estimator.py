@@ -9,6 +9,7 @@ from unittest import mock
 import pytest
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
+from services.billing import prices
 from services.ingest import failures, sources, threads
 from services.ingest.contract import context
 from services.ingest.estimating import estimate, estimator
@@ -17,7 +18,7 @@ from services.ingest.sources import memory
 from services.ingest.splitting import task_source
 from services.runtime import errors
 
-TERMS = estimate.Terms("small", 3, {}, requests_per_second=2.0, tokens_per_minute=0.0)
+TERMS = estimate.Terms("small", 3, prices.Prices(), requests_per_second=2.0, tokens_per_minute=0.0)
 SMALL = b"id,formatted_text\n1,a\n"
 
 

@@ -1,0 +1,36 @@
+"""The bill of a task that was not submitted: what its rows cost to buy and to write."""
+
+import datetime
+
+from services.billing import bill, spend, units
+from services.ingest.estimating import estimate
+
+# An upsert holds at most so many bytes; on average its last KB is half full.
+UPSERT_BYTES = 1_900_000
+HALF_KB = units.KB // 2
+
+
+def today() -> datetime.date:
+    """The day (UTC) whose prices hold for a forecast."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def spend_of(found: estimate.Estimate, *, dimension: int, vectors: int | None) -> spend.Spend:
+    """What a task would spend.
+
+    Args:
+        found: The estimate.
+        dimension: Values a vector; 0: not known, and their bytes are left out.
+        vectors: In the namespace now: so many may be replaced, each as large as the new ones; None: not known.
+    """
+    size = found.record_bytes + found.usable * dimension * units.BYTES_A_FLOAT
+    upserts = max(found.written_chunks, -(-size // UPSERT_BYTES))
+    replaced = found.usable if vectors is None else min(found.usable, vectors)
+    return spend.Spend(
+        tokens=found.billed_tokens,
+        texts_bought=found.texts,
+        texts_reused=found.usable - found.texts,
+        write_units=max(units.LEAST_WRITE_UNITS * upserts, units.of_replaced(size + upserts * HALF_KB)),
+        write_units_doubtful=units.of_replaced(size * replaced // max(1, found.usable)),
+        read_thousandths=0 if vectors == 0 else bill.THOUSAND,
+    )
