@@ -233,7 +233,7 @@ async def test_a_host_whose_name_has_no_dot_is_reached_by_both_ways(
         assert (await index.index()).host.startswith("http://pinecone:")
         async with writing(index, "sdk") as writer:
             assert await writer.write(pinecone_batch.Batch(vectors(2), "named"), may_write) == {}
-            found = await index.query([1.0] * DIMENSION, namespace="named", top_k=1, metadata_filter=None)
+            found, _ = await index.query([1.0] * DIMENSION, namespace="named", top_k=1, metadata_filter=None)
             assert len(found) == 1
 
 
