@@ -1,4 +1,4 @@
-"""Where the line is: addresses and key, from flags, the environment or what ``make up`` wrote."""
+"""Where the line is: addresses and key, from flags, a profile, the environment or what ``make up`` wrote."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import pathlib
 from collections.abc import Mapping
 from typing import Final
 
+import vectorline_client
+from cli import failures, profiles
+
 RUN_FOLDER: Final = ".run"
 FILE_NAME: Final = "endpoints.env"
 
 ADDRESS_VARIABLES: Final = {"ingest": "INGEST_ADDR", "embedder": "EMBEDDER_ADDR", "indexer": "INDEXER_ADDR"}
+GATEWAY_VARIABLE: Final = "GATEWAY_URL"
 KEY_VARIABLE: Final = "API_KEY"
+PROFILE_VARIABLE: Final = "VECTORLINE_PROFILE"
+_WHERE: Final = (GATEWAY_VARIABLE, *ADDRESS_VARIABLES.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +28,27 @@ class Endpoints:
         addresses: Service name (ingest, embedder, indexer) to gRPC target, e.g. ``127.0.0.1:50051``.
         api_key: Sent as the metadata ``x-api-key``; empty: none is sent.
         tls: Speak TLS; plaintext otherwise.
+        gateway: Its URL; empty: not known. Where a service has no address of its own, this is it.
     """
 
     addresses: Mapping[str, str]
     api_key: str = dataclasses.field(default="", repr=False)
     tls: bool = False
+    gateway: str = ""
+
+    def client(self, seconds: float) -> vectorline_client.Client:
+        """A client of it.
+
+        Raises:
+            failures.CommandError: No address is known, or one is none.
+        """
+        where: str | dict[str, str] = self.gateway if self.gateway and not self.addresses else dict(self.addresses)
+        if not where:
+            raise failures.nowhere()
+        try:
+            return vectorline_client.Client(where, api_key=self.api_key, tls=self.tls or None, timeout=seconds)
+        except (ValueError, OSError) as error:
+            raise failures.CommandError(str(error), exit_code=failures.ExitCode.USAGE) from error
 
 
 def find_file(folder: pathlib.Path, environ: Mapping[str, str]) -> pathlib.Path | None:
@@ -52,21 +74,40 @@ def read_file(file: pathlib.Path) -> dict[str, str]:
 
 
 def resolve(
-    flags: Mapping[str, str | None], environ: Mapping[str, str], folder: pathlib.Path, *, tls: bool = False
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    folder: pathlib.Path,
+    *,
+    tls: bool = False,
+    profile: str | None = None,
 ) -> Endpoints:
     """Addresses and key come from one origin, so that no key reaches an address that it was not meant for.
 
-    Flags and the environment are one (flags win), the file is the other. The file counts where the first names no
-    address; a key given as a flag always counts.
+    The origins, of which the first that names an address counts: a profile that is asked for by name; flags and the
+    environment (flags win); the profile that VECTORLINE_PROFILE names, or that is in use; the file of ``make up``. A
+    key given as a flag always counts.
 
     Args:
         flags: Variable name to what was given on the command line, None where nothing was.
         environ: The process's environment.
         folder: Where the search for the file begins.
         tls: Speak TLS.
+        profile: The profile's name, if one was asked for.
+
+    Raises:
+        failures.CommandError: There is no such profile.
     """
-    said = {name: flags.get(name) or environ.get(name) or "" for name in (*ADDRESS_VARIABLES.values(), KEY_VARIABLE)}
-    if not any(said[name] for name in ADDRESS_VARIABLES.values()) and (file := find_file(folder, environ)):
-        said = read_file(file)
+    asked = profile
+    said = {name: flags.get(name) or environ.get(name) or "" for name in (*_WHERE, KEY_VARIABLE)}
+    if asked is None and not any(said[name] for name in _WHERE):
+        file = find_file(folder, environ)
+        asked = environ.get(PROFILE_VARIABLE) or profiles.in_use(environ)
+        if asked is None and file is not None:
+            said = read_file(file)
+    if asked is not None:
+        chosen = profiles.get(asked, environ)
+        key = flags.get(KEY_VARIABLE) or profiles.key_of(asked, chosen)
+        return Endpoints(addresses=chosen.services, api_key=key, tls=tls or chosen.tls, gateway=chosen.gateway)
     addresses = {service: said[name] for service, name in ADDRESS_VARIABLES.items() if said.get(name)}
-    return Endpoints(addresses=addresses, api_key=flags.get(KEY_VARIABLE) or said.get(KEY_VARIABLE, ""), tls=tls)
+    key = flags.get(KEY_VARIABLE) or said.get(KEY_VARIABLE, "")
+    return Endpoints(addresses=addresses, api_key=key, tls=tls, gateway=said.get(GATEWAY_VARIABLE, ""))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from rich import console, table, text
-from vectorline.v1 import ingest_pb2
 
 from cli import pace, render, screen
+from vectorline_client import messages
 
 _SAMPLES: Final = 3
 _COLUMNS: Final = 12
 
 
-def card(found: ingest_pb2.EstimateResponse) -> console.RenderableType:
+def card(found: messages.EstimateResponse) -> console.RenderableType:
     """Everything about an estimate, one line a fact."""
     grid = table.Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
@@ -40,30 +40,30 @@ def card(found: ingest_pb2.EstimateResponse) -> console.RenderableType:
     return grid
 
 
-def _tokens(found: ingest_pb2.EstimateResponse) -> str:
+def _tokens(found: messages.EstimateResponse) -> str:
     saved = found.tokens - found.billed_tokens
     once = f", {saved:,.0f} of them in texts that stand twice in a chunk and are bought once" if saved else ""
     return f"{found.tokens:,.0f}{once}"
 
 
-def _price(found: ingest_pb2.EstimateResponse) -> str:
+def _price(found: messages.EstimateResponse) -> str:
     model = screen.printable(found.model)
-    if not found.HasField("price_usd"):
+    if found.price_usd is None:
         return f"not known of {model}; OPENAI_PRICES has none"
     digits = 2 if found.price_usd >= 1 or not found.price_usd else 6
     return f"${found.price_usd:,.{digits}f} with {model}"
 
 
-def _time(found: ingest_pb2.EstimateResponse) -> str:
+def _time(found: messages.EstimateResponse) -> str:
     many = f"{found.requests:,} requests"
-    if not found.HasField("duration_seconds"):
+    if found.duration_seconds is None:
         return f"{many}; the line has no limit that would make it wait"
     seconds = found.duration_seconds
     took = f"{seconds:.1f} s" if seconds < 60 else pace.clock_time(seconds)
     return f"{took} for {many} at the line's limits, with nothing else running"
 
 
-def _namespace(check: ingest_pb2.NamespaceCheck) -> text.Text:
+def _namespace(check: messages.NamespaceCheck) -> text.Text:
     name = screen.printable(check.namespace)
     if check.problem:
         return text.Text(f"{name}: {screen.printable(check.problem)}", "red")
@@ -71,7 +71,7 @@ def _namespace(check: ingest_pb2.NamespaceCheck) -> text.Text:
     return text.Text(f"{name}: {holds}, {check.dimension:,} values a vector")
 
 
-def _file(found: ingest_pb2.EstimateResponse) -> str:
+def _file(found: messages.EstimateResponse) -> str:
     delimiter = "tab" if found.delimiter == "\t" else found.delimiter
     encoding = f"{found.encoding} (guessed; --encoding declares it)" if found.encoding_guessed else found.encoding
     facts = [f"{found.size_bytes:,.0f} bytes", encoding, f"delimiter {delimiter}", f"{found.newline} line ends"]
@@ -79,7 +79,7 @@ def _file(found: ingest_pb2.EstimateResponse) -> str:
     return screen.printable(", ".join([*facts, *(["gzip"] if found.gzip else []), f"{found.chunks:,} chunks"]))
 
 
-def _columns(found: ingest_pb2.EstimateResponse) -> str:
+def _columns(found: messages.EstimateResponse) -> str:
     shown = ", ".join(f"{column.name} ({column.type})" for column in found.columns[:_COLUMNS])
     more = len(found.columns) - _COLUMNS
     return screen.printable(shown) + (f" and {more:,} more" if more > 0 else "")

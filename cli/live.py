@@ -6,9 +6,9 @@ import types
 from typing import Final, Self
 
 from rich import console, progress
-from vectorline.v1 import task_pb2
 
 from cli import outcome, pace, screen
+from vectorline_client import messages
 
 BAR_COLUMNS: Final = 24  # wide enough to move, narrow enough for 80 columns with everything beside it
 
@@ -76,7 +76,7 @@ class LiveTask(_Live):
             "", total=None, word="looking", rows="", rate="", left="", failed="", trouble=""
         )
 
-    def show(self, task: task_pb2.Task) -> None:
+    def show(self, task: messages.Task) -> None:
         """The task as it is now."""
         total = task.progress.total_records
         done = outcome.rows_with_outcome(task)
@@ -93,9 +93,7 @@ class LiveTask(_Live):
             rate=f"{rate:,.0f} rows/s" if rate else "",
             left=f"{pace.clock_time(left)} left" if left is not None else "",
             failed=f"{failed:,} failed " if failed else "",
-            trouble=f"stalled since {task.stalled_since.ToDatetime():%H:%M:%S}"
-            if task.HasField("stalled_since")
-            else "",
+            trouble=f"stalled since {task.stalled_since:%H:%M:%S}" if task.stalled_since is not None else "",
         )
 
     def reconnecting(self) -> None:

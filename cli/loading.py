@@ -2,87 +2,82 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import pathlib
 import stat
 import sys
-from collections.abc import Callable
-from typing import Annotated, Final, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Any, BinaryIO, Final
 
 import typer
-from vectorline.v1 import ingest_pb2
 
-from cli import failures, progress, session, upload
+from cli import failures, progress, session
 
-S3_PREFIX: Final = "s3://"
-KEY_PREFIX: Final = "key:"
-UPLOAD_PREFIX: Final = "upload:"
+PIPE_NAME: Final = "stdin.csv"  # what has no name of its own is called
 STANDARD_INPUT: Final = "-"
+UPLOAD_PREFIX: Final = "upload:"
+# What is stored already, by what its name begins with: the options that say so.
+_STORED: Final = {
+    "s3://": ("s3_csv", "s3_key"),
+    "key:": ("s3_csv", "s3_key"),
+    "local:": ("local_csv", "s3_key"),
+    UPLOAD_PREFIX: ("upload", "upload_id"),
+    "metabase:": ("metabase", "question_id"),
+}
 
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="FILE|-|s3://BUCKET/KEY|key:KEY|upload:ID",
-        help="A file or pipe (uploaded; -: standard input), an object in S3, a key of the line's bucket, an upload.",
+        metavar="FILE|-|s3://BUCKET/KEY|key:KEY|local:PATH|upload:ID|metabase:N",
+        help="A file or pipe (uploaded; -: standard input), an object in S3, a key of the line's bucket, a path in the "
+        "line's local folder, an upload, a question of Metabase.",
     ),
 ]
 
-Answer = TypeVar("Answer")
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What is sent from here.
+
+    Attributes:
+        name: What the line calls it.
+        shown: What messages call it.
+        size_bytes: None: nobody knows before its end.
+        source: As the client takes it.
+    """
+
+    name: str
+    shown: str
+    size_bytes: int | None
+    source: pathlib.Path | BinaryIO
 
 
-def submit(
-    source: str,
-    options: ingest_pb2.ProcessRequest,
-    *,
-    file: Callable[[upload.Content], Answer],
-    stored: Callable[[], Answer],
-) -> Answer:
-    """Do what there is to do for a source.
-
-    Args:
-        source: As it stands on the command line.
-        options: Told where the source is, unless it is sent from here.
-        file: Sends what is here: a file, a pipe, standard input.
-        stored: Sends the options of what is stored already.
+def stored(source: str, options: dict[str, Any]) -> dict[str, Any] | None:
+    """The options for what is stored already; None: it is to be sent from here.
 
     Raises:
-        typer.BadParameter: The source is nothing of all that.
+        typer.BadParameter: It is a question of Metabase without a number.
     """
-    if source.startswith(UPLOAD_PREFIX):
-        options.data_source = "upload"
-        options.upload_id = source.removeprefix(UPLOAD_PREFIX)
-        return stored()
-    if source.startswith((S3_PREFIX, KEY_PREFIX)):
-        options.data_source = "s3_csv"
-        options.s3_key = source.removeprefix(KEY_PREFIX)
-        return stored()
-    return file(_standard_input() if source == STANDARD_INPUT else _here(source))
+    for prefix, (data_source, field) in _STORED.items():
+        if source.startswith(prefix):
+            name: str | int = source if prefix == "s3://" else source.removeprefix(prefix)
+            if data_source == "metabase":
+                name = _question(str(name))
+            return {**options, "data_source": data_source, field: name}
+    return None
 
 
-def send(
-    here: session.Session, content: upload.Content, options: ingest_pb2.ProcessRequest, *, estimate: bool = False
-) -> ingest_pb2.ProcessResponse:
-    """Upload what is here, with a bar on a terminal."""
-    # Fields 1 to 24 and 33 to 42 of both are the same on the wire (ingest.proto), so nothing is copied by name.
-    first = ingest_pb2.UploadRequest.FromString(options.SerializeToString())
-    first.estimate = estimate
-    try:
-        with (
-            here.line() as line,
-            progress.upload_display(here.screen, content.name, content.size_bytes) as display,
-        ):
-            sending = upload.Upload(content, first, on_sent=display.sent)
-            try:
-                return line.upload(sending.messages())
-            except failures.CommandError as failure:
-                if sending.read_error:
-                    raise _unreadable(content, sending.read_error) from failure
-                raise
-    except KeyboardInterrupt:
-        here.screen.say("Upload stopped before its end; the line drops what it got.", "yellow")
-        raise
+def content(source: str) -> Content:
+    """What is sent from here.
 
-
-def _here(source: str) -> upload.Content:
+    Raises:
+        typer.BadParameter: It is no file, no pipe and not standard input.
+    """
+    if source == STANDARD_INPUT:
+        if sys.stdin.isatty():
+            raise typer.BadParameter("Standard input is the terminal; send a file into it: … | vectorline process -")
+        return Content(PIPE_NAME, "standard input", None, sys.stdin.buffer)
     path = pathlib.Path(source).expanduser()
     try:
         found = path.stat()
@@ -92,21 +87,35 @@ def _here(source: str) -> upload.Content:
             param_hint="FILE",
         ) from error
     if stat.S_ISREG(found.st_mode):
-        return upload.of_file(path, found.st_size)
+        return Content(path.name, str(path), found.st_size, path)
     if stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode):
-        return upload.of_pipe(path)
+        # A named pipe, or what a shell puts in place of <(…).
+        name = PIPE_NAME if path.is_relative_to("/dev") or path.is_relative_to("/proc") else path.name
+        return Content(name, str(path), None, path)
     what = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
     raise typer.BadParameter(f"{source} is {what}; name one file.", param_hint="FILE")
 
 
-def _standard_input() -> upload.Content:
-    if sys.stdin.isatty():
-        raise typer.BadParameter("Standard input is the terminal; send a file into it: … | vectorline process -")
-    return upload.of_stream(sys.stdin.buffer)
+@contextlib.contextmanager
+def sending(here: session.Session, sent: Content) -> Iterator[progress.UploadDisplay]:
+    """Show how it is sent; a file that cannot be read to its end is told in words, and so is Ctrl-C."""
+    try:
+        with progress.upload_display(here.screen, sent.name, sent.size_bytes) as display:
+            yield display
+    except BrokenPipeError:  # of the one who reads what is shown
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise failures.CommandError(
+            f"{sent.shown} cannot be read: {reason}. No task was made.", exit_code=failures.ExitCode.USAGE
+        ) from error
+    except KeyboardInterrupt:
+        here.screen.say("Upload stopped before its end; the line drops what it got.", "yellow")
+        raise
 
 
-def _unreadable(content: upload.Content, error: OSError) -> failures.CommandError:
-    reason = error.strerror or str(error)
-    return failures.CommandError(
-        f"{content.shown} cannot be read: {reason}. No task was made.", exit_code=failures.ExitCode.USAGE
-    )
+def _question(number: str) -> int:
+    try:
+        return int(number)
+    except ValueError:
+        raise typer.BadParameter(f"metabase:{number} has no number of a question.", param_hint="FILE") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pathlib
 import sys
@@ -10,28 +11,45 @@ from typing import Annotated, Any, Final
 import typer
 from typer import core
 
-from cli import endpoints, failures, screen, session
-from cli.commands import (
-    cancel,
-    config,
-    doctor,
-    estimate,
-    health,
-    init,
-    namespace,
-    process,
-    rejects,
-    retry,
-    search,
-    status,
-    tasks,
-    watch,
+import vectorline_client
+from cli import endpoints, failures, fields, screen, session
+
+# In this order `--help` shows them. A new command is a file of `cli/commands` with a `register`, and a line here.
+COMMANDS: Final = (
+    "process",
+    "estimate",
+    "status",
+    "tasks",
+    "watch",
+    "cancel",
+    "retry",
+    "rejects",
+    "search",
+    "queue",
+    "workers",
+    "limits",
+    "pace",
+    "statistics",
+    "overview",
+    "anomalies",
+    "metrics",
+    "health",
+    "doctor",
+    "open",
+    "profile",
+    "namespace",
+    "cleanup",
+    "config",
+    "init",
+    "man",
 )
 
 DEBUG_VARIABLE: Final = "VECTORLINE_DEBUG"
 
 _ROOT_SWITCHES: Final = frozenset({"--json", "--tls"})
-_ROOT_OPTIONS: Final = frozenset({"--ingest-addr", "--embedder-addr", "--indexer-addr", "--api-key"})
+_ROOT_OPTIONS: Final = frozenset(
+    {"--gateway", "--ingest-addr", "--embedder-addr", "--indexer-addr", "--api-key", "--profile", "--fields"}
+)
 
 _EXIT_CODES: Final = (
     "Exit codes: 0 all is well · 1 rows failed, or the task is failed, cancelled or blocked · 2 usage or a bad "
@@ -53,6 +71,10 @@ class Root(core.TyperGroup):
         except failures.CommandError as failure:
             _screen(ctx).fail(failure)
             raise typer.Exit(failure.exit_code) from failure
+        except vectorline_client.VectorlineError as error:
+            told = failures.of_client(error)
+            _screen(ctx).fail(told)
+            raise typer.Exit(told.exit_code) from error
         except KeyboardInterrupt as stop:
             raise typer.Exit(failures.ExitCode.INTERRUPTED) from stop
         except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
@@ -77,29 +99,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EXIT_CODES,
 )
-for command in (
-    process,
-    estimate,
-    status,
-    tasks,
-    watch,
-    cancel,
-    retry,
-    rejects,
-    search,
-    health,
-    namespace,
-    init,
-    config,
-    doctor,
-):
-    command.register(app)
+for command in COMMANDS:
+    importlib.import_module(f"cli.commands.{command}").register(app)
 
 
 @app.callback()
 def root(
     context: typer.Context,
     *,
+    gateway: Annotated[str | None, typer.Option(metavar="URL", help="The gateway. Or GATEWAY_URL.")] = None,
     ingest_addr: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The ingest service. Or INGEST_ADDR.")
     ] = None,
@@ -110,22 +118,33 @@ def root(
         str | None, typer.Option(metavar="HOST:PORT", help="The indexer service. Or INDEXER_ADDR.")
     ] = None,
     api_key: Annotated[str | None, typer.Option(metavar="KEY", help="The API key. Or API_KEY.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A line by its name (vectorline profile). Or VECTORLINE_PROFILE.")
+    ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Speak TLS to the line.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines, as REST would.")] = False,
+    only: Annotated[
+        str,
+        typer.Option("--fields", metavar="A,B", help="JSON lines with these fields only, e.g. task_id,status."),
+    ] = "",
 ) -> None:
     """Rows of a CSV become vectors: load files, watch them, search them.
 
-    Where neither a flag nor the environment names an address, addresses and key are those of .run/endpoints.env, here
-    or in a folder above.
+    Where neither a flag nor the environment names an address, addresses and key are those of the profile in use, or of
+    .run/endpoints.env, here or in a folder above.
     """
     flags = {
+        "GATEWAY_URL": gateway,
         "INGEST_ADDR": ingest_addr,
         "EMBEDDER_ADDR": embedder_addr,
         "INDEXER_ADDR": indexer_addr,
         "API_KEY": api_key,
     }
-    where = endpoints.resolve(flags, os.environ, pathlib.Path.cwd(), tls=tls)
-    context.obj = session.Session(screen=screen.open_screen(as_json=json), endpoints=where)
+    chosen = fields.parsed(only)
+    # Before the line is looked for, so that what is wrong with that is told in the form that is wanted.
+    seen = context.obj = screen.open_screen(as_json=json or bool(chosen), only=chosen)
+    where = endpoints.resolve(flags, os.environ, pathlib.Path.cwd(), tls=tls, profile=profile)
+    context.obj = session.Session(screen=seen, endpoints=where)
 
 
 def main() -> None:
@@ -155,4 +174,6 @@ def _root_flags_first(args: list[str]) -> list[str]:
 
 def _screen(context: Any) -> screen.Screen:
     """The session's screen; before there is a session, one for people."""
-    return context.obj.screen if isinstance(context.obj, session.Session) else screen.open_screen()
+    if isinstance(context.obj, session.Session):
+        return context.obj.screen
+    return context.obj if isinstance(context.obj, screen.Screen) else screen.open_screen()

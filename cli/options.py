@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
 import typer
-from vectorline.v1 import ingest_pb2
 
 _INT32: Final = 2**31 - 1
 _UINT32: Final = 2**32 - 1
@@ -91,15 +90,15 @@ class Load:
         int | None, typer.Option(metavar="N", min=0, max=_UINT32, help="Rows a chunk, 100 to 100000. Default: 1000.")
     ] = None
 
-    def request(self) -> ingest_pb2.ProcessRequest:
-        """The same as the line takes it, without a source."""
+    def options(self) -> dict[str, Any]:
+        """The same as the client takes them, without a source."""
         given: dict[str, Any] = {
             **dataclasses.asdict(self),
             "metadata_columns": _names(self.metadata_columns),
             "exclude_columns": _names(self.exclude_columns),
             "delimiter": "\t" if self.delimiter in ("tab", r"\t") else self.delimiter,
         }
-        return ingest_pb2.ProcessRequest(**{name: value for name, value in given.items() if value not in (None, "")})
+        return {name: value for name, value in given.items() if value not in (None, "", [])}
 
 
 def taken_by(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from vectorline.v1 import task_pb2
-
+import vectorline_client
 from cli import failures
+from vectorline_client import messages
 
-TERMINAL: Final = frozenset({"completed", "partially_completed", "failed", "cancelled"})
 NOT_WELL: Final = frozenset({"partially_completed", "failed", "cancelled", "blocked"})
+OVER: Final = frozenset({"completed", *NOT_WELL})
 
 
-def is_over(task: task_pb2.Task) -> bool:
+def is_over(task: messages.Task) -> bool:
     """Nothing more happens to it by itself. A blocked task counts: it waits for a person's account or namespace."""
-    return task.status in TERMINAL or task.status == "blocked"
+    return task.status in OVER
 
 
-def exit_code(task: task_pb2.Task) -> failures.ExitCode:
+def exit_code(task: messages.Task) -> failures.ExitCode:
     """1 for failed rows and for a failed, cancelled or blocked task, else 0."""
     not_well = task.status in NOT_WELL or task.progress.failed_records > 0
     return failures.ExitCode.FAILED if not_well else failures.ExitCode.OK
 
 
-def rows_with_outcome(task: task_pb2.Task) -> int:
+def rows_with_outcome(task: messages.Task) -> int:
     """Rows that are indexed, skipped or failed so far."""
-    progress = task.progress
-    return progress.processed_records + progress.skipped_records + progress.failed_records
+    return vectorline_client.Progress(task).rows

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from vectorline.v1 import task_pb2
-
 from cli import outcome, pace
+from vectorline_client import messages
 
 LINE_SECONDS: Final = 5.0  # between two lines about the same status
 
@@ -55,7 +54,7 @@ class PlainTask:
         self._last_line = float("-inf")
         self._last_status = ""
 
-    def show(self, task: task_pb2.Task) -> None:
+    def show(self, task: messages.Task) -> None:
         """The task as it is now."""
         if task.progress.total_records:
             self._pace.add(outcome.rows_with_outcome(task))
@@ -68,7 +67,7 @@ class PlainTask:
         """The stream broke."""
         self._say("the connection broke; connecting again ...")
 
-    def _sentence(self, task: task_pb2.Task) -> str:
+    def _sentence(self, task: messages.Task) -> str:
         progress = task.progress
         parts = [task.status]
         if progress.total_records:
@@ -80,6 +79,6 @@ class PlainTask:
                 parts += [f"{self._pace.rows_per_second:,.0f} rows/s", f"{pace.clock_time(left)} left"]
         if progress.failed_records:
             parts.append(f"{progress.failed_records:,} failed")
-        if task.HasField("stalled_since"):
-            parts.append(f"no progress since {task.stalled_since.ToDatetime():%H:%M:%S} UTC")
+        if task.stalled_since is not None:
+            parts.append(f"no progress since {task.stalled_since:%H:%M:%S} UTC")
         return ", ".join(parts)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Protocol
 
-from vectorline.v1 import task_pb2
-
 from cli import live, plain, screen
+from vectorline_client import messages
 
 
 class UploadDisplay(Protocol):
@@ -20,7 +19,7 @@ class UploadDisplay(Protocol):
 class TaskDisplay(Protocol):
     """Follows a task. A context manager."""
 
-    def show(self, task: task_pb2.Task) -> None:
+    def show(self, task: messages.Task) -> None:
         """The task as it is now."""
 
     def reconnecting(self) -> None:
@@ -33,7 +32,7 @@ class JsonTask:
     def __init__(self, where: screen.Screen) -> None:
         self._where = where
 
-    def show(self, task: task_pb2.Task) -> None:
+    def show(self, task: messages.Task) -> None:
         self._where.emit(task)
 
     def reconnecting(self) -> None:

@@ -6,11 +6,10 @@ import datetime
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from google.protobuf import json_format, timestamp_pb2
 from rich import console, padding, table, text
-from vectorline.v1 import embedder_pb2, task_pb2, warning_pb2
 
 from cli import outcome, pace, screen
+from vectorline_client import messages
 
 STYLES: Final = {
     "completed": "green",
@@ -39,7 +38,7 @@ def status(word: str) -> text.Text:
     return text.Text(word, STYLES.get(word, "cyan"))
 
 
-def task_card(task: task_pb2.Task) -> console.RenderableType:
+def task_card(task: messages.Task) -> console.RenderableType:
     """Everything about a task, one line a fact."""
     grid = _grid()
     facts = task.metadata
@@ -47,34 +46,35 @@ def task_card(task: task_pb2.Task) -> console.RenderableType:
     grid.add_row("Status", _status_line(task))
     if task.error:
         grid.add_row("Error", text.Text(_error_line(task), "red"))
-    grid.add_row("Source", screen.printable(" · ".join(filter(None, (facts.source, facts.task_type)))))
+    grid.add_row("Source", screen.printable(" · ".join(filter(None, (facts.source or "", facts.task_type)))))
     grid.add_row("Namespace", screen.printable(facts.namespace))
     if facts.parent_task_id:
         grid.add_row("Retries", facts.parent_task_id)
     grid.add_row("Rows", _rows_line(task))
-    if task.result.failed_by_reason:
-        grid.add_row("Failed", _reasons(task))
+    if task.result is not None and task.result.failed_by_reason:
+        grid.add_row("Failed", _reasons(task.result))
     add_warnings(grid, "Warning", task.warnings)
     chunks = task.progress
     if chunks.chunks_total:
         in_work = f", {chunks.chunks_processing:,} in work" if chunks.chunks_processing else ""
         grid.add_row("Chunks", f"{chunks.chunks_completed:,} of {chunks.chunks_total:,} settled{in_work}")
     grid.add_row("Created", _moment(facts.created_at))
-    if task.HasField("completed_at"):
-        grid.add_row("Finished", f"{_moment(task.completed_at)}, after {_seconds(task.result.duration_seconds)}")
-    elif facts.HasField("estimated_completion_time"):
+    if task.completed_at is not None:
+        took = f", after {_seconds(task.result.duration_seconds)}" if task.result is not None else ""
+        grid.add_row("Finished", f"{_moment(task.completed_at)}{took}")
+    elif facts.estimated_completion_time is not None:
         grid.add_row("Expected", _moment(facts.estimated_completion_time))
     return grid
 
 
-def task_summary(task: task_pb2.Task) -> console.RenderableType:
+def task_summary(task: messages.Task) -> console.RenderableType:
     """What a task came to, and what to do next."""
     style = STYLES.get(task.status, "cyan")
     title = text.Text.assemble(
         (f"{MARKS.get(task.status, '…')} {task.status}", f"bold {style}"),
-        (f"  {screen.printable(task.metadata.source)}", "bold"),
+        (f"  {screen.printable(task.metadata.source or '')}", "bold"),
         f" → {screen.printable(task.metadata.namespace)}",
-        (f"  in {_seconds(task.result.duration_seconds)}" if task.HasField("result") else "", "dim"),
+        (f"  in {_seconds(task.result.duration_seconds)}" if task.result is not None else "", "dim"),
     )
     grid = _grid()
     if task.error:
@@ -94,13 +94,13 @@ def task_summary(task: task_pb2.Task) -> console.RenderableType:
     return console.Group(title, padding.Padding(grid, (0, 0, 0, 2), expand=False))
 
 
-def add_warnings(grid: table.Table, label: str, warnings: Iterable[warning_pb2.Warning]) -> None:
+def add_warnings(grid: table.Table, label: str, warnings: Iterable[messages.Warning]) -> None:
     """Add one yellow row for each warning: what may not be as the source's owner means it."""
     for warning in warnings:
         grid.add_row(label, text.Text(screen.printable(f"{warning.message} ({warning.code})"), "yellow"))
 
 
-def tasks_table(tasks: Sequence[task_pb2.Task], now: datetime.datetime, width: int) -> console.RenderableType:
+def tasks_table(tasks: Sequence[messages.Task], now: datetime.datetime, width: int) -> console.RenderableType:
     """One line a task, newest first. A narrow terminal loses the last columns, never a part of an id."""
     listing = table.Table(box=None, header_style="dim", padding=(0, 2 if width >= _WIDE else 1, 0, 0))
     listing.add_column("task", no_wrap=True, min_width=_ID_LENGTH)
@@ -121,20 +121,20 @@ def tasks_table(tasks: Sequence[task_pb2.Task], now: datetime.datetime, width: i
             text.Text(f"{failed:,}", "red" if failed else "dim"),
             _ago(task.metadata.created_at, now),
             screen.printable(task.metadata.namespace),
-            screen.printable(task.metadata.source),
+            screen.printable(task.metadata.source or ""),
         ]
         listing.add_row(*cells[: len(listing.columns)])
     return listing
 
 
-def matches(found: Iterable[embedder_pb2.Match]) -> console.RenderableType:
+def matches(found: Iterable[messages.Match]) -> console.RenderableType:
     """Matches, best first: score, id, text and the row's own metadata."""
     listing = table.Table.grid(padding=(0, 2, 0, 0))
     listing.add_column(justify="right", style="dim", no_wrap=True)
     listing.add_column(no_wrap=True, style="cyan")
     listing.add_column(overflow="fold")
     for rank, match in enumerate(found, start=1):
-        metadata = json_format.MessageToDict(match.metadata)
+        metadata = match.metadata
         own = {name: metadata[name] for name in sorted(metadata.keys() - _ORIGIN_FIELDS)}
         lines = text.Text(screen.printable(match.id), "bold")
         if snippet := _shorten(str(metadata.get("text", "")), _SNIPPET_LENGTH):
@@ -145,7 +145,7 @@ def matches(found: Iterable[embedder_pb2.Match]) -> console.RenderableType:
     return listing
 
 
-def health(answer: embedder_pb2.GetHealthResponse) -> console.RenderableType:
+def health(answer: messages.GetHealthResponse) -> console.RenderableType:
     """The line's health, one line a part."""
     grid = _grid()
     grid.add_row("Line", status(answer.status))
@@ -166,15 +166,15 @@ def _grid() -> table.Table:
     return grid
 
 
-def _status_line(task: task_pb2.Task) -> text.Text:
+def _status_line(task: messages.Task) -> text.Text:
     line = status(task.status)
-    if task.HasField("stalled_since"):
+    if task.stalled_since is not None:
         why = f": {task.stalled_reason}" if task.stalled_reason else ""
         line.append(f"  no progress since {_moment(task.stalled_since)}{why}", "yellow")
     return line
 
 
-def _rows_line(task: task_pb2.Task) -> str:
+def _rows_line(task: messages.Task) -> str:
     progress = task.progress
     if not progress.total_records and not outcome.is_over(task):
         return "not counted yet"
@@ -186,17 +186,18 @@ def _rows_line(task: task_pb2.Task) -> str:
     return f"{progress.total_records:,} read: {counts}{unread} ({progress.percentage:.0f} %)"
 
 
-def _error_line(task: task_pb2.Task) -> str:
+def _error_line(task: messages.Task) -> str:
     reason = f" ({task.error_reason})" if task.error_reason else ""
-    return screen.printable(task.error) + reason
+    return screen.printable(task.error or "") + reason
 
 
-def _why(task: task_pb2.Task) -> text.Text:
-    return text.Text(f"  {_reasons(task)}" if task.result.failed_by_reason else "", "dim")
+def _why(task: messages.Task) -> text.Text:
+    told = task.result is not None and task.result.failed_by_reason
+    return text.Text(f"  {_reasons(task.result)}" if task.result is not None and told else "", "dim")
 
 
-def _reasons(task: task_pb2.Task) -> str:
-    by_reason = sorted(task.result.failed_by_reason.items(), key=lambda item: (-item[1], item[0]))
+def _reasons(result: messages.TaskResult) -> str:
+    by_reason = sorted(result.failed_by_reason.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count:,} {reason}" for reason, count in by_reason)
 
 
@@ -204,18 +205,18 @@ def _count(rows: int, style: str = "") -> text.Text:
     return text.Text(f"{rows:>13,}", style)
 
 
-def _moment(moment: timestamp_pb2.Timestamp) -> str:
-    return f"{moment.ToDatetime():%Y-%m-%d %H:%M:%S} UTC" if moment.seconds else ""
+def _moment(moment: datetime.datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment is not None else ""
 
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else pace.clock_time(seconds)
 
 
-def _ago(moment: timestamp_pb2.Timestamp, now: datetime.datetime) -> str:
-    if not moment.seconds:
+def _ago(moment: datetime.datetime | None, now: datetime.datetime) -> str:
+    if moment is None:
         return ""
-    seconds = max(0, int((now - moment.ToDatetime(tzinfo=datetime.UTC)).total_seconds()))
+    seconds = max(0, int((now - moment).total_seconds()))
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {unit} ago"

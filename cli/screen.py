@@ -7,13 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import typer
-from google.protobuf import json_format, message
 from rich import console, text
 
-from cli import failures
+import vectorline_client
+from cli import failures, fields
 
 _PIPE_WIDTH: Final = 10_000  # columns: nothing that a program reads is ever wrapped or cut
 
@@ -27,12 +27,14 @@ class Screen:
         err: Errors.
         json: Stdout carries JSON lines only.
         moving: A bar may move on stdout: it is a terminal and nobody set NO_COLOR.
+        fields: Of each JSON line only these, by their paths; empty: all.
     """
 
     out: console.Console
     err: console.Console
     json: bool
     moving: bool
+    fields: tuple[str, ...] = ()
 
     def say(self, line: str, style: str = "") -> None:
         """One line for people; nothing under --json."""
@@ -47,12 +49,14 @@ class Screen:
                     self.out.print(renderable)
             self.out.file.writelines(f"{line.rstrip(' ')}\n" for line in laid_out.get().splitlines())
 
-    def emit(self, answer: message.Message) -> None:
-        """One JSON line as REST would print it; nothing without --json."""
+    def emit(self, answer: Any) -> None:
+        """One JSON line as REST would print it, or the fields of it that were asked for; nothing without --json.
+
+        Raises:
+            typer.BadParameter: The answer has no such field.
+        """
         if self.json:
-            document = json_format.MessageToDict(
-                answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
+            document = fields.chosen(answer, self.fields) if self.fields else vectorline_client.as_dict(answer)
             typer.echo(json.dumps(document, ensure_ascii=False))
 
     def fail(self, failure: failures.CommandError) -> None:
@@ -68,7 +72,9 @@ class Screen:
             self.err.print(text.Text(f"  {printable(failure.hint)}", "dim"))
 
 
-def open_screen(environ: Mapping[str, str] | None = None, *, as_json: bool = False) -> Screen:
+def open_screen(
+    environ: Mapping[str, str] | None = None, *, as_json: bool = False, only: tuple[str, ...] = ()
+) -> Screen:
     """The screen of this process."""
     environ = os.environ if environ is None else environ
     return Screen(
@@ -76,6 +82,7 @@ def open_screen(environ: Mapping[str, str] | None = None, *, as_json: bool = Fal
         err=_console(sys.stderr, environ),
         json=as_json,
         moving=not as_json and _lively(sys.stdout, environ),
+        fields=only,
     )
 
 

@@ -7,10 +7,11 @@ from typing import Final
 
 import typer
 
-from cli import connection, endpoints, screen
+import vectorline_client
+from cli import endpoints, screen
 
 # Under a command's help: the flags that stand at the root and are understood anywhere on the command line.
-EPILOG: Final = "Also --json, --api-key, --tls and the addresses: see `vectorline --help`."
+_ALSO: Final = "Also --json, --fields, --profile, --api-key, --tls and the addresses: see vectorline --help."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Session:
     screen: screen.Screen
     endpoints: endpoints.Endpoints
 
-    def line(self) -> connection.Line:
-        """The line, to be used as a context manager."""
-        return connection.Line(self.endpoints)
+    def line(self, *, seconds: float = 30.0) -> vectorline_client.Client:
+        """The line, to be used as a context manager; `seconds` for a call that has no deadline of its own."""
+        return self.endpoints.client(seconds)
 
 
 def of(context: typer.Context) -> Session:
@@ -30,3 +31,8 @@ def of(context: typer.Context) -> Session:
     session = context.obj
     assert isinstance(session, Session)
     return session
+
+
+def examples(*commands: str) -> str:
+    """What stands under a command's help: how it is called, a line each."""
+    return "\n\n".join(["Examples:", *(f"  vectorline {command}" for command in commands), _ALSO])

@@ -65,8 +65,11 @@ class Source(openapi.Source):
     """The descriptor set by name, and what of it the client needs."""
 
     def answered(self) -> list[str]:
-        """Names of our messages and enums that the public methods answer, in alphabetical order."""
-        waiting = [
+        """Names of our messages and enums that the public methods answer, each behind those that it holds.
+
+        In any other order a type checker would take Warning for Python's own.
+        """
+        outer = [
             method.output_type
             for file in self.files
             for service in file.service
@@ -74,17 +77,21 @@ class Source(openapi.Source):
             for method in service.method
             if openapi.access_of(method) != openapi.INTERNAL
         ]
-        found: set[str] = set()
-        while waiting:
-            name = waiting.pop()
-            if name in found:
-                continue
-            found.add(name)
-            if name in self.messages:
-                waiting += [field.type_name for field in self.messages[name].field if field.type_name]
-        return sorted(
-            name for name in found if name.startswith(PACKAGE) and (name in self.enums or not self._is_entry(name))
-        )
+        found: dict[str, None] = {}
+
+        def reach(name: str) -> None:
+            if name in found or name in open_:
+                return
+            open_.add(name)
+            for field in self.messages[name].field if name in self.messages else ():
+                if field.type_name:
+                    reach(field.type_name)
+            found[name] = None
+
+        open_: set[str] = set()
+        for name in sorted(outer):
+            reach(name)
+        return [name for name in found if name.startswith(PACKAGE) and (name in self.enums or not self._is_entry(name))]
 
     def entry(self, field: Field) -> descriptor_pb2.DescriptorProto | None:
         """The entry of a map; None: the field is none."""

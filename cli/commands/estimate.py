@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import typer
-from vectorline.v1 import ingest_pb2
 
 from cli import estimates, failures, loading, options, session
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("estimate", epilog=session.EPILOG)(estimate)
+    epilog = session.examples(
+        "estimate items.csv --question-id 232",
+        "estimate key:exports/march.csv --question-id 233 --json --fields rows,rejected,price_usd",
+    )
+    app.command("estimate", epilog=epilog)(estimate)
 
 
 @options.taken_by
@@ -19,22 +22,23 @@ def estimate(context: typer.Context, source: loading.Source, *, load: options.Lo
 
     A local file is stored, and can then be processed by its id without being sent again.
     """
-    request = load.request()
     here = session.of(context)
-    answer = loading.submit(
-        source,
-        request,
-        file=lambda content: loading.send(here, content, request, estimate=True).estimate,
-        stored=lambda: _of_stored(here, request),
-    )
+    given = load.options()
+    with here.line() as line:
+        if (stored := loading.stored(source, given)) is not None:
+            answer = line.estimate(**stored)
+        else:
+            sent = loading.content(source)
+            with loading.sending(here, sent) as display:
+                answer = line.estimate(
+                    sent.source,
+                    filename=sent.name,
+                    on_sent=display.sent,
+                    **given,
+                )
     here.screen.emit(answer)
     here.screen.show(estimates.card(answer))
-    if answer.HasField("upload_id"):
+    if answer.upload_id is not None:
         here.screen.say(f"  vectorline process {loading.UPLOAD_PREFIX}{answer.upload_id} ...", "cyan")
     if answer.namespace_check.problem:
         raise typer.Exit(failures.ExitCode.FAILED)
-
-
-def _of_stored(here: session.Session, request: ingest_pb2.ProcessRequest) -> ingest_pb2.EstimateResponse:
-    with here.line() as line:
-        return line.estimate(request)

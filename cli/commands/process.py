@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated, Literal
 
 import typer
-from vectorline.v1 import ingest_pb2
 
 from cli import loading, options, session
 from cli.commands import watch
@@ -14,7 +12,13 @@ from cli.commands import watch
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("process", epilog=session.EPILOG)(process)
+    epilog = session.examples(
+        "process items.csv --question-id 232 --watch",
+        "process s3://bucket/exports/march.csv --question-id 233 --namespace v2",
+        "process - --question-id 234 < items.csv",
+        "process metabase:232 --start-date 2025-01-01",
+    )
+    app.command("process", epilog=epilog)(process)
 
 
 @options.taken_by
@@ -32,24 +36,24 @@ def process(
     ] = "",
 ) -> None:
     """Load a CSV: every row becomes a vector, or a reject with its reason."""
-    request = load.request()
-    request.priority = priority or ""
-    # With a key of its own a request may be repeated after a broken connection and still makes one task (AIP-155).
-    request.request_id = request_id or str(uuid.uuid4())
     here = session.of(context)
-    answer = loading.submit(
-        source,
-        request,
-        file=lambda content: loading.send(here, content, request),
-        stored=lambda: _process(here, request),
-    )
+    given = load.options() | ({"priority": priority} if priority else {})
+    with here.line() as line:
+        if (stored := loading.stored(source, given)) is not None:
+            task = line.load(idempotency_key=request_id or None, **stored)
+        else:
+            sent = loading.content(source)
+            with loading.sending(here, sent) as display:
+                task = line.load(
+                    sent.source,
+                    filename=sent.name,
+                    idempotency_key=request_id or None,
+                    on_sent=display.sent,
+                    **given,
+                )
+    answer = task.submitted
     here.screen.emit(answer)
     here.screen.say(f"Task {answer.task_id} is {answer.status}.")
     if watch_it:
         raise typer.Exit(watch.until_over(here, answer.task_id))
     here.screen.say(f"  vectorline watch {answer.task_id}", "cyan")
-
-
-def _process(here: session.Session, request: ingest_pb2.ProcessRequest) -> ingest_pb2.ProcessResponse:
-    with here.line() as line:
-        return line.process(request)

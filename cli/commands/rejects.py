@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import typer
-from vectorline.v1 import ingest_pb2
 
-from cli import failures, session
+from cli import arguments, failures, session
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("rejects", epilog=session.EPILOG)(rejects)
+    epilog = session.examples(
+        "rejects TASK -o rejects.csv", "rejects TASK --include skipped", "rejects TASK --format jsonl"
+    )
+    app.command("rejects", epilog=epilog)(rejects)
 
 
 def rejects(
     context: typer.Context,
-    task_id: Annotated[str, typer.Argument(metavar="TASK")],
+    task_id: arguments.Task,
     file_format: Annotated[
         Literal["csv", "jsonl"] | None, typer.Option("--format", help="Default: csv; jsonl with --json.")
     ] = None,
@@ -33,41 +34,18 @@ def rejects(
 ) -> None:
     """Print the rejected rows: the original columns, row_number, line_number, reason, message and line_text."""
     here = session.of(context)
-    request = ingest_pb2.GetRejectsRequest(
-        task_id=task_id,
-        format=file_format or ("jsonl" if here.screen.json else "csv"),
-        include=include or "",
-    )
+    form = file_format or ("jsonl" if here.screen.json else "csv")
+    skipped = include == "skipped"
     with here.line() as line:
-        pieces = (body.data for body in line.rejects(request))
         if output is None:
-            _print(pieces)
+            for piece in line.rejects_file(task_id, format=form, include_skipped=skipped):
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
             return
-        size = _write(pieces, output)
+        try:
+            size = line.save_rejects(task_id, output, format=form, include_skipped=skipped)
+        except OSError as error:
+            raise failures.CommandError(
+                f"{output} cannot be written: {error.strerror or error}.", exit_code=failures.ExitCode.USAGE
+            ) from error
     here.screen.say(f"{output}: {size:,} bytes")
-
-
-def _print(pieces: Iterator[bytes]) -> None:
-    for piece in pieces:
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
-
-
-def _write(pieces: Iterator[bytes], output: pathlib.Path) -> int:
-    """Write the whole or nothing: a stream that breaks leaves no half a file under the name that was asked for."""
-    part = output.with_name(f"{output.name}.part")
-    size = 0
-    try:
-        with part.open("wb") as stream:
-            for piece in pieces:
-                size += stream.write(piece)
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise failures.CommandError(
-            f"{output} cannot be written: {error.strerror or error}.", exit_code=failures.ExitCode.USAGE
-        ) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return size

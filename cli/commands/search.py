@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
-from google.protobuf import json_format, struct_pb2
-from vectorline.v1 import embedder_pb2
 
-from cli import render, session
+from cli import arguments, render, session
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("search", epilog=session.EPILOG)(search)
+    epilog = session.examples(
+        'search "something for a child to ride"',
+        """search "a bike" --namespace v2 --top-k 3 --filter '{"price": {"$lt": 500}}'""",
+        'search "a bike" --json --fields id,score,metadata.price',
+    )
+    app.command("search", epilog=epilog)(search)
 
 
 def search(
     context: typer.Context,
     text: Annotated[str, typer.Argument(help="What to look for, in words.")],
-    namespace: Annotated[str, typer.Option(help="Default: the line's.")] = "",
+    namespace: Annotated[str, typer.Option(help="Default: the line's.", autocompletion=arguments.namespaces)] = "",
     top_k: Annotated[int | None, typer.Option(min=1, max=1000, help="How many matches. Default: 10.")] = None,
     metadata_filter: Annotated[
         str, typer.Option("--filter", metavar="JSON", help="""For example '{"price": {"$lt": 10}}'.""")
@@ -27,23 +31,22 @@ def search(
 ) -> None:
     """Search by meaning."""
     here = session.of(context)
-    request = embedder_pb2.SearchRequest(text=text, namespace=namespace, top_k=top_k)
-    if metadata_filter:
-        request.filter.CopyFrom(_filter(metadata_filter))
+    chosen = _filter(metadata_filter) if metadata_filter else None
     with here.line() as line:
-        answer = line.search(request)
-    for match in answer.matches:
+        matches = line.search(text, namespace=namespace or None, top_k=top_k, filter=chosen)
+    for match in matches:
         here.screen.emit(match)
-    if answer.matches:
-        here.screen.show(render.matches(answer.matches))
+    if matches:
+        here.screen.show(render.matches(matches))
     else:
         here.screen.say("Nothing found.")
 
 
-def _filter(document: str) -> struct_pb2.Struct:
+def _filter(document: str) -> dict[str, Any]:
     try:
-        return json_format.Parse(document, struct_pb2.Struct())
-    except json_format.ParseError as error:
-        raise typer.BadParameter(
-            """a JSON object is needed, e.g. '{"price": {"$lt": 10}}'""", param_hint="--filter"
-        ) from error
+        found = json.loads(document)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise typer.BadParameter("""a JSON object is needed, e.g. '{"price": {"$lt": 10}}'""", param_hint="--filter")
+    return found

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from cli import failures, following, outcome, progress, render, session
+import vectorline_client
+from cli import arguments, failures, outcome, progress, render, session
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("watch", epilog=session.EPILOG)(watch)
+    app.command("watch", epilog=session.examples("watch TASK", "watch TASK --json"))(watch)
 
 
-def watch(context: typer.Context, task_id: Annotated[str, typer.Argument(metavar="TASK")]) -> None:
+def watch(context: typer.Context, task_id: arguments.Task) -> None:
     """Follow a task until it is over. Ctrl-C leaves it running."""
     raise typer.Exit(until_over(session.of(context), task_id))
 
@@ -32,17 +31,18 @@ def until_over(here: session.Session, task_id: str) -> failures.ExitCode:
     task = None
     try:
         with here.line() as line, progress.task_display(here.screen) as display:
-            for task in following.follow(line, task_id, on_break=display.reconnecting):
+            for task in line.watch(task_id, on_break=display.reconnecting):
                 display.show(task)
     except KeyboardInterrupt:
         here.screen.say(f"Detached; task {task_id} goes on.", "yellow")
         here.screen.say(f"  vectorline watch {task_id}\n", "cyan")
         here.screen.say(f"  vectorline cancel {task_id}", "cyan")
         raise
-    except failures.CommandError as failure:
+    except vectorline_client.ApiError as error:
+        failure = failures.of_client(error)
         if failure.exit_code is failures.ExitCode.UNREACHABLE:
             failure.hint = f"The task goes on without this command. Watch it again: vectorline watch {task_id}"
-        raise
+        raise failure from error
     assert task is not None  # a stream without a task is a break, and breaks end in an error
     here.screen.show(render.task_summary(task))
     return outcome.exit_code(task)

@@ -24,7 +24,16 @@ def line() -> Iterator[fake_line.FakeLine]:
 def run(line: fake_line.FakeLine, tmp_path, monkeypatch) -> Run:
     """Runs the command in an empty folder, its stdout and stderr apart."""
     monkeypatch.chdir(tmp_path)
-    for name in ("RUN_DIR", "NO_COLOR", "VECTORLINE_DEBUG", "FORCE_COLOR", "GITHUB_ACTIONS"):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in (
+        "GATEWAY_URL",
+        "VECTORLINE_PROFILE",
+        "RUN_DIR",
+        "NO_COLOR",
+        "VECTORLINE_DEBUG",
+        "FORCE_COLOR",
+        "GITHUB_ACTIONS",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in line.environment.items():
         monkeypatch.setenv(name, value)

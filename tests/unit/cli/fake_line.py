@@ -25,6 +25,8 @@ from vectorline.v1 import (
     task_pb2,
 )
 
+from vectorline_client import messages, wire
+
 TASK_ID = "6f1f5c55-0b51-4b4e-9f0a-3c1d5f6a7b80"
 
 
@@ -41,6 +43,11 @@ def task(
     made.metadata.source = "catalogue.csv"
     made.metadata.namespace = "v2"
     return made
+
+
+def seen(made: task_pb2.Task) -> messages.Task:
+    """The same as the client reads it."""
+    return wire.read(messages.Task, wire.kind("vectorline.v1.Task").FromString(made.SerializeToString()))
 
 
 @dataclasses.dataclass(frozen=True)

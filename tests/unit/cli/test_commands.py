@@ -57,7 +57,7 @@ def test_tasks_shows_whole_ids_in_a_pipe(run, line):
 
 def test_a_narrow_terminal_shows_whole_ids_too():
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    running = fake_line.task("partially_completed", total=100_000, indexed=45_000, failed=123)
+    running = fake_line.seen(fake_line.task("partially_completed", total=100_000, indexed=45_000, failed=123))
     narrow = console.Console(file=io.StringIO(), width=80)
 
     narrow.print(render.tasks_table([running], now, 80))
@@ -190,7 +190,7 @@ def test_a_fault_of_the_command_is_told_without_a_traceback(run, monkeypatch):
     def fault(self, task_id):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("cli.connection.Line.get_task", fault)
+    monkeypatch.setattr("vectorline_client.Client.task", fault)
 
     result = run("status", "x")
 

@@ -50,9 +50,9 @@ def test_plain_lines_come_at_each_change_of_status_and_now_and_then():
     clock, lines = Clock(), []
     display = plain.PlainTask(lines.append, clock=clock)
     for second in range(11):
-        display.show(fake_line.task("processing_chunks", total=1000, indexed=50 * second))
+        display.show(fake_line.seen(fake_line.task("processing_chunks", total=1000, indexed=50 * second)))
         clock.now += 1
-    display.show(fake_line.task("completed", total=1000, indexed=999, failed=1))
+    display.show(fake_line.seen(fake_line.task("completed", total=1000, indexed=999, failed=1)))
 
     assert lines == [
         "processing_chunks: 0 of 1,000 rows (0 %)",

@@ -12,8 +12,8 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from cli import upload
 from tests.unit.cli import fake_line
+from vectorline_client import content
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_a_local_file_is_streamed_whole_in_messages_of_one_mebibyte(run, line, b
 
     assert result.exit_code == 0, result.stderr
     assert line.upload_sha256 == hashlib.sha256(big_file.read_bytes()).hexdigest()
-    assert max(line.upload_sizes) == upload.MESSAGE_BYTES
+    assert max(line.upload_sizes) == 2**20
     assert len(line.upload_sizes) == 6
     assert fake_line.TASK_ID in result.stdout
 
@@ -169,15 +169,15 @@ def test_a_value_that_no_message_can_carry_is_a_usage_error(run, line, flag):
 
 
 def test_a_file_that_cannot_be_read_to_its_end_makes_no_task(run, line, big_file, monkeypatch):
-    real = upload.Upload._messages
+    real = content._read
 
-    def breaks_after_two(self):
-        messages = real(self)
-        yield next(messages)
-        yield next(messages)
+    def breaks_after_two(read):
+        pieces = real(read)
+        yield next(pieces)
+        yield next(pieces)
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(upload.Upload, "_messages", breaks_after_two)
+    monkeypatch.setattr(content, "_read", breaks_after_two)
     result = run("process", str(big_file))
 
     assert result.exit_code == 2

@@ -4,36 +4,13 @@ import json
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
 
-from cli import connection, endpoints, failures, following
 from tests.unit.cli import fake_line
 
 
 @pytest.fixture
 def no_pauses(monkeypatch):
-    monkeypatch.setattr(following, "_pause_seconds", lambda tries: 0.0)
-
-
-class Clock:
-    """Time that passes only by waiting."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-def follow(line: fake_line.FakeLine, clock: Clock, breaks: list[None]):
-    where = endpoints.Endpoints(addresses={"indexer": line.address})
-    with connection.Line(where) as client:
-        yield from following.follow(
-            client, fake_line.TASK_ID, on_break=lambda: breaks.append(None), clock=clock, sleep=clock.sleep
-        )
+    monkeypatch.setattr("vectorline_client._sync.watching._pause_seconds", lambda tries: 0.0)
 
 
 def test_a_watch_that_breaks_is_opened_anew_and_ends_with_the_task(run, line, no_pauses):
@@ -46,67 +23,6 @@ def test_a_watch_that_breaks_is_opened_anew_and_ends_with_the_task(run, line, no
     assert result.exit_code == 0
     assert line.calls == ["WatchTask"] * 3
     assert "connecting again" in result.stdout
-
-
-def test_a_watch_that_ends_before_its_task_is_opened_anew(line):
-    line.watches.append([fake_line.task("processing")])
-    line.watches.append([fake_line.task("completed")])
-    breaks: list[None] = []
-
-    statuses = [task.status for task in follow(line, Clock(), breaks)]
-
-    assert statuses == ["processing", "completed"]
-    assert len(breaks) == 1
-
-
-def test_a_stream_that_a_proxy_resets_is_opened_anew(line):
-    """Envoy resets the stream of an indexer that dies; gRPC calls that INTERNAL, as it would a defect of ours."""
-    reset = fake_line.Refusal(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2")
-    line.watches.append([fake_line.task("processing"), reset])
-    line.watches.append([fake_line.task("completed")])
-
-    assert [task.status for task in follow(line, Clock(), [])] == ["processing", "completed"]
-
-
-def test_a_defect_of_the_line_is_told_and_not_asked_again(line):
-    incident = error_details_pb2.ErrorInfo(reason="INTERNAL", domain="vectorline", metadata={"incident": "1f"})
-    line.watches.append([fake_line.Refusal(grpc.StatusCode.INTERNAL, "Internal error.", (incident,))])
-
-    with pytest.raises(failures.CommandError, match="Internal error"):
-        list(follow(line, Clock(), []))
-
-    assert line.calls == ["WatchTask"]
-
-
-def test_a_watch_waits_for_its_place_among_those_of_its_key(line):
-    """The line counts the stream that broke for a moment longer."""
-    full = error_details_pb2.ErrorInfo(reason="WATCHES_QUOTA_EXCEEDED", domain="vectorline")
-    line.watches.append([fake_line.task("processing"), fake_line.BREAK])
-    line.watches.append([fake_line.Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many watches.", (full,))])
-    line.watches.append([fake_line.task("completed")])
-
-    assert [task.status for task in follow(line, Clock(), [])] == ["processing", "completed"]
-
-
-def test_a_line_that_went_away_is_given_up_after_two_minutes_without_a_word(line):
-    clock, breaks = Clock(), []
-    line.watches.append([fake_line.task("processing"), fake_line.BREAK])
-    line.watches.extend([fake_line.BREAK] for _ in range(1000))
-
-    with pytest.raises(failures.CommandError) as caught:
-        list(follow(line, clock, breaks))
-
-    assert caught.value.exit_code is failures.ExitCode.UNREACHABLE
-    assert following.GIVE_UP_SECONDS < clock.now < following.GIVE_UP_SECONDS + following.LONGEST_PAUSE_SECONDS + 1
-
-
-def test_a_line_that_was_never_there_is_given_up_after_a_few_tries(line):
-    line.watches.extend([fake_line.BREAK] for _ in range(10))
-
-    with pytest.raises(failures.CommandError):
-        list(follow(line, Clock(), []))
-
-    assert len(line.calls) == following.FIRST_TRIES
 
 
 def test_a_task_that_does_not_exist_is_not_asked_for_twice(run, line):

@@ -52,7 +52,7 @@ def test_what_is_no_address_is_told_with_an_example(address):
 def test_services_have_addresses_of_their_own():
     found = connection.target({"ingest": "a:1", "indexer": "b:2"}, tls=True)
     assert (found.address("ingest"), found.address("indexer")) == ("a:1", "b:2")
-    with pytest.raises(ValueError, match="EMBEDDER_ADDR"):
+    with pytest.raises(vectorline_client.UnknownAddress, match="EMBEDDER_ADDR"):
         found.address("embedder")
     with pytest.raises(ValueError, match="not ingestor"):
         connection.target({"ingestor": "a:1"})

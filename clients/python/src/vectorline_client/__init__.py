@@ -35,10 +35,12 @@ from vectorline_client.errors import (
     TaskFailed,
     Unauthenticated,
     Unavailable,
+    UnknownAddress,
     Unsupported,
     VectorlineError,
     WaitTimeout,
 )
+from vectorline_client.filters import Filters
 from vectorline_client.outcome import Progress
 from vectorline_client.wire import as_dict
 
@@ -52,6 +54,7 @@ __all__ = [
     "Client",
     "Conflict",
     "DeadlineExceeded",
+    "Filters",
     "InternalError",
     "InvalidRequest",
     "NotAllowed",
@@ -65,6 +68,7 @@ __all__ = [
     "TaskHandle",
     "Unauthenticated",
     "Unavailable",
+    "UnknownAddress",
     "Unsupported",
     "VectorlineError",
     "WaitTimeout",

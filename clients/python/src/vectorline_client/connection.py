@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import grpc
 
-from vectorline_client import wire
+from vectorline_client import errors, wire
 
 SERVICES: Final = ("ingest", "embedder", "indexer")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -72,11 +72,12 @@ class Target:
         """Where a service is.
 
         Raises:
-            ValueError: Nobody said.
+            errors.UnknownAddress: Nobody said.
         """
         address = self.addresses.get(service)
         if not address:
-            raise ValueError(f"No address of {service} is known: give one of a gateway, or {VARIABLES[service]}.")
+            words = f"No address of {service} is known: give one ({VARIABLES[service]}), or that of a gateway."
+            raise errors.UnknownAddress(words, code="UNAVAILABLE")
         return address
 
     def options(self) -> list[tuple[str, Any]]:

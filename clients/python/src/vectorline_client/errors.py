@@ -97,6 +97,10 @@ class Unavailable(ApiError):
     """The line cannot be reached, or a part of it does not answer now. The same call may succeed later."""
 
 
+class UnknownAddress(Unavailable):
+    """Nobody said where the service is that this call is for."""
+
+
 class DeadlineExceeded(Unavailable):
     """The line did not answer in time. What was asked for may have been done."""
 

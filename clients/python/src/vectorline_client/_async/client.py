@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar, Unpack
 
 from vectorline_messages import messages
 
-from vectorline_client import connection, content, errors, outcome, wire
+from vectorline_client import connection, content, errors, filters, outcome, wire
 from vectorline_client._async import calls, listing, rejected, task_handle, uploading, watching
 
 # Deadlines in seconds of what takes longer than other calls may.
@@ -162,15 +162,15 @@ class AsyncClient:
         return task_handle.AsyncTaskHandle(self, messages.ProcessResponse(task_id=task_id))
 
     def tasks(
-        self, status: str | Sequence[str] | None = None, **filters: Unpack[listing.Filters]
+        self, status: str | Sequence[str] | None = None, **chosen: Unpack[filters.Filters]
     ) -> AsyncIterator[messages.Task]:
         """Tasks, newest first, page by page as they are read.
 
         Args:
             status: Only these, e.g. "failed", or ("failed", "blocked"); None: all.
-            filters: See Filters.
+            chosen: See Filters.
         """
-        return listing.tasks(self._calls, status, self._timeout, filters)
+        return listing.tasks(self._calls, status, self._timeout, chosen)
 
     def watch(
         self, task_id: str, *, timeout: float | None = None, on_break: Callable[[], object] | None = None
@@ -248,7 +248,7 @@ class AsyncClient:
         *,
         status: str | None = None,
         reason: str | None = None,
-        since: listing.Since | None = None,
+        since: filters.Since | None = None,
         namespace: str | None = None,
         question_id: int | None = None,
         task_ids: Sequence[str] | None = None,
@@ -273,7 +273,7 @@ class AsyncClient:
         fields = {
             "status": status,
             "reason": reason,
-            "since": None if since is None else listing.moment_text(since),
+            "since": None if since is None else filters.moment_text(since),
             "namespace": namespace,
             "question_id": question_id,
             "task_ids": task_ids,
@@ -285,7 +285,7 @@ class AsyncClient:
             page = await self.call(
                 "RetryTasks", messages.RetryTasksResponse, **fields, page_token=whole.next_page_token
             )
-            whole = listing.joined(whole, page)
+            whole = filters.joined(whole, page)
         return whole
 
     def rejects(self, task_id: str, *, include_skipped: bool = False) -> AsyncIterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar, Unpack
 
 from vectorline_messages import messages
 
-from vectorline_client import connection, content, errors, outcome, wire
+from vectorline_client import connection, content, errors, filters, outcome, wire
 from vectorline_client._sync import calls, listing, rejected, task_handle, uploading, watching
 
 # Deadlines in seconds of what takes longer than other calls may.
@@ -163,15 +163,15 @@ class Client:
         return task_handle.TaskHandle(self, messages.ProcessResponse(task_id=task_id))
 
     def tasks(
-        self, status: str | Sequence[str] | None = None, **filters: Unpack[listing.Filters]
+        self, status: str | Sequence[str] | None = None, **chosen: Unpack[filters.Filters]
     ) -> Iterator[messages.Task]:
         """Tasks, newest first, page by page as they are read.
 
         Args:
             status: Only these, e.g. "failed", or ("failed", "blocked"); None: all.
-            filters: See Filters.
+            chosen: See Filters.
         """
-        return listing.tasks(self._calls, status, self._timeout, filters)
+        return listing.tasks(self._calls, status, self._timeout, chosen)
 
     def watch(
         self, task_id: str, *, timeout: float | None = None, on_break: Callable[[], object] | None = None
@@ -249,7 +249,7 @@ class Client:
         *,
         status: str | None = None,
         reason: str | None = None,
-        since: listing.Since | None = None,
+        since: filters.Since | None = None,
         namespace: str | None = None,
         question_id: int | None = None,
         task_ids: Sequence[str] | None = None,
@@ -274,7 +274,7 @@ class Client:
         fields = {
             "status": status,
             "reason": reason,
-            "since": None if since is None else listing.moment_text(since),
+            "since": None if since is None else filters.moment_text(since),
             "namespace": namespace,
             "question_id": question_id,
             "task_ids": task_ids,
@@ -284,7 +284,7 @@ class Client:
         whole = self.call("RetryTasks", messages.RetryTasksResponse, **fields)
         while whole.next_page_token:
             page = self.call("RetryTasks", messages.RetryTasksResponse, **fields, page_token=whole.next_page_token)
-            whole = listing.joined(whole, page)
+            whole = filters.joined(whole, page)
         return whole
 
     def rejects(self, task_id: str, *, include_skipped: bool = False) -> Iterator[dict[str, Any]]:
