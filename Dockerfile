@@ -39,6 +39,7 @@ ARG UV_DEFAULT_INDEX SSL_CERT_FILE
 COPY requirements/line.lock requirements/
 RUN /opt/installer/bin/uv pip install --python /opt/venv/bin/python --only-binary=:all: --require-hashes --requirement requirements/line.lock
 COPY protos protos
+COPY clients/python/src clients/python/src
 RUN python protos/build.py
 
 FROM builder AS stand-ins
@@ -61,6 +62,7 @@ COPY --from=builder /app/build/protos build/protos
 COPY services services
 COPY gateway gateway
 COPY cli cli
+COPY clients/python/src clients/python/src
 RUN python deploy/images/bytecode.py services.ingest.__main__ services.embedder.__main__ services.indexer.__main__ \
       services.indexer.provision services.runtime.probe gateway.render cli.main
 
@@ -95,6 +97,7 @@ COPY --from=builder /app/build/protos build/protos
 COPY services services
 COPY gateway gateway
 COPY cli cli
+COPY clients/python/src clients/python/src
 USER 10001
 # The exec form: SIGTERM reaches the service itself, which then drains. There is no default service on purpose.
 CMD ["python", "-c", "raise SystemExit('Name a service: python -m services.ingest | services.embedder | services.indexer')"]

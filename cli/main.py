@@ -39,6 +39,7 @@ COMMANDS: Final = (
     "profile",
     "namespace",
     "cleanup",
+    "call",
     "config",
     "init",
     "man",

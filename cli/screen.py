@@ -59,6 +59,10 @@ class Screen:
             document = fields.chosen(answer, self.fields) if self.fields else vectorline_client.as_dict(answer)
             typer.echo(json.dumps(document, ensure_ascii=False))
 
+    def as_lines(self) -> Screen:
+        """The same screen, for what is printed as JSON lines in any case."""
+        return dataclasses.replace(self, json=True, moving=False)
+
     def fail(self, failure: failures.CommandError) -> None:
         """The red line, the bad fields and the hint; under --json one line in the form of a REST error."""
         if self.json:

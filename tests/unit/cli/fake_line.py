@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 from google.api import httpbody_pb2
-from google.protobuf import any_pb2, empty_pb2, message
+from google.protobuf import any_pb2, empty_pb2, message, message_factory
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 from vectorline.v1 import (
@@ -135,51 +135,6 @@ class FakeLine(
         answer = self.answers[name]
         return answer(request) if callable(answer) else answer
 
-    def Process(self, request, context):
-        return self._answer("Process", request, context)
-
-    def Estimate(self, request, context):
-        return self._answer("Estimate", request, context)
-
-    def GetTask(self, request, context):
-        return self._answer("GetTask", request, context)
-
-    def ListTasks(self, request, context):
-        return self._answer("ListTasks", request, context)
-
-    def RetryTask(self, request, context):
-        return self._answer("RetryTask", request, context)
-
-    def RetryTasks(self, request, context):
-        return self._answer("RetryTasks", request, context)
-
-    def CancelTask(self, request, context):
-        return self._answer("CancelTask", request, context)
-
-    def ReleaseNamespace(self, request, context):
-        return self._answer("ReleaseNamespace", request, context)
-
-    def Search(self, request, context):
-        return self._answer("Search", request, context)
-
-    def GetHealth(self, request, context):
-        return self._answer("GetHealth", request, context)
-
-    def GetQueues(self, request, context):
-        return self._answer("GetQueues", request, context)
-
-    def GetWorkers(self, request, context):
-        return self._answer("GetWorkers", request, context)
-
-    def GetLimiter(self, request, context):
-        return self._answer("GetLimiter", request, context)
-
-    def GetStatistics(self, request, context):
-        return self._answer("GetStatistics", request, context)
-
-    def GetAnomalies(self, request, context):
-        return self._answer("GetAnomalies", request, context)
-
     def Upload(self, request_iterator, context):
         first = next(request_iterator)
         self._take("Upload", first, context)
@@ -210,7 +165,8 @@ class FakeLine(
             yield httpbody_pb2.HttpBody(content_type="text/csv", data=step)
 
     def StreamTasks(self, request, context):
-        raise NotImplementedError
+        self._take("StreamTasks", request, context)
+        yield self.answers["GetTask"]
 
     def IndexChunk(self, request_iterator, context):
         raise NotImplementedError
@@ -220,3 +176,32 @@ class FakeLine(
 
     def Embed(self, request, context):
         raise NotImplementedError
+
+
+def _plain(name: str, kind: type[message.Message]) -> Callable[..., Any]:
+    """A method with one request and one answer: what the test put there, or an empty one."""
+
+    def answer(self: FakeLine, request: Any, context: grpc.ServicerContext) -> Any:
+        self.answers.setdefault(name, kind())
+        return self._answer(name, request, context)
+
+    return answer
+
+
+def _streams(name: str) -> Callable[..., Any]:
+    """A method with one request and no answers."""
+
+    def answer(self: FakeLine, request: Any, context: grpc.ServicerContext) -> Any:
+        self._take(name, request, context)
+        return iter(())
+
+    return answer
+
+
+for _module in (ingest_pb2, embedder_pb2, indexer_pb2):
+    for _service in _module.DESCRIPTOR.services_by_name.values():
+        for _method in _service.methods:
+            if _method.name not in FakeLine.__dict__ and not _method.client_streaming:
+                _kind = message_factory.GetMessageClass(_method.output_type)
+                _made = _streams(_method.name) if _method.server_streaming else _plain(_method.name, _kind)
+                setattr(FakeLine, _method.name, _made)

@@ -53,12 +53,14 @@ class Method:
         path: As HTTP/2 has it, /vectorline.v1.Service/Method.
         request: The class of its request.
         answer: The class of its answer.
+        streams: It has many answers.
     """
 
     service: str
     path: str
     request: type[message.Message]
     answer: type[message.Message]
+    streams: bool
 
     @property
     def name(self) -> str:
@@ -75,6 +77,7 @@ def _methods() -> dict[str, Method]:
                 f"/{service.full_name}/{each.name}",
                 message_factory.GetMessageClass(each.input_type),
                 message_factory.GetMessageClass(each.output_type),
+                bool(each.server_streaming),
             )
     return found
 

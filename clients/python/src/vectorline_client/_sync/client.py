@@ -9,7 +9,7 @@ import time
 import types
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack, overload
 
 from vectorline_messages import messages
 
@@ -393,16 +393,34 @@ class Client:
         """Let the next task decide whose vectors an empty namespace holds. Takes a quarter of a minute; for admins."""
         return self.call("ReleaseNamespace", messages.ReleaseNamespaceResponse, namespace=namespace)
 
-    def call(self, method: str, answer: type[Answer], **fields: Any) -> Answer:
+    @overload
+    def call(self, method: str, answer: type[Answer], **fields: Any) -> Answer: ...
+    @overload
+    def call(self, method: str, answer: None = None, **fields: Any) -> None: ...
+    def call(self, method: str, answer: Any = None, **fields: Any) -> Any:
         """Any public method with one answer, by its name in the protos.
 
         Args:
             method: E.g. "GetMetrics".
-            answer: What its answer becomes, e.g. messages.Metrics.
+            answer: What its answer becomes, e.g. messages.Metrics; None: it has none, or it is not wanted.
             fields: Of its request; what is None is left out.
         """
         raw = self._calls.unary(method, fields, SLOW.get(method, self._timeout))
-        return wire.read(answer, raw)
+        return None if answer is None else wire.read(answer, raw)
+
+    def stream(
+        self, method: str, answer: type[Answer], *, timeout: float = watching.STREAM_SECONDS, **fields: Any
+    ) -> Iterator[Answer]:
+        """Any public method with many answers, likewise. It ends with its time, or with the line's.
+
+        Args:
+            method: E.g. "StreamTasks".
+            answer: What each answer becomes, e.g. messages.Task.
+            timeout: Seconds until it is broken off.
+            fields: Of its request; what is None is left out.
+        """
+        for raw in self._calls.stream(method, fields, timeout):
+            yield wire.read(answer, raw)
 
 
 def _stored(source: Any, options: Mapping[str, Any]) -> dict[str, Any] | None:
