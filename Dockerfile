@@ -44,6 +44,7 @@ RUN python protos/build.py
 
 FROM builder AS stand-ins
 COPY services services
+COPY console console
 COPY gateway gateway
 COPY sandbox sandbox
 RUN python deploy/images/prune.py \
@@ -60,6 +61,7 @@ RUN /opt/installer/bin/uv pip install --python /opt/venv/bin/python --only-binar
 FROM packages AS code
 COPY --from=builder /app/build/protos build/protos
 COPY services services
+COPY console console
 COPY gateway gateway
 COPY cli cli
 COPY clients/python/src clients/python/src

@@ -9,9 +9,11 @@ local function is_foreign(name)
   return name:sub(1, 1) ~= ":" and (name:match("[^%w_.-]") or name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")
 end
 
--- The path of GET that HEAD is asked as, and the kind of its answer. Of a stream the task's status is asked, which ends
--- at once: whoever wants no content starts no watch and no export, and the type of that content is left unsaid.
+-- The path of GET that HEAD is asked as, and the kind of its answer. Of a stream the task's status is asked, or who is
+-- calling, which ends at once: whoever wants no content starts no watch and no export, and the type of that content is
+-- left unsaid.
 local function as_get(path)
+  if path:match("^/api/v1/tasks:watch") then return "/api/v1/key", "stream" end
   local task, stream = path:match("^(/api/v1/status/[^/?]+)/(%a+)")
   if stream == "watch" or stream == "rejects" then return task, "stream" end
   return path, "message"
@@ -19,7 +21,7 @@ end
 
 -- Files that Envoy has itself.
 local function is_file(path)
-  return path == "/api/v1/openapi.json" or path == "/api/v1/docs"
+  return path == "/api/v1/openapi.json" or path == "/api/v1/docs" or path == "/" or path:sub(1, 2) == "/?" or path:sub(1, 9) == "/console/"
 end
 
 -- Says who called by gRPC, so that Envoy's own errors stay gRPC for them (local_reply_config). Of a REST caller it takes

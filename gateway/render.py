@@ -1,10 +1,11 @@
 """Fill ``envoy.yaml`` from the environment: ``python gateway/render.py > envoy.json``.
 
-Only the standard library is used, so that any container with Python can run this file alone. ``DEFAULTS`` is the list
-of everything that can be set.
+Only the standard library is used, so that any container with Python can run this file, with ``envoy.yaml`` and the
+files of ``console/`` beside it. ``DEFAULTS`` is the list of everything that can be set.
 """
 
 import argparse
+import hashlib
 import ipaddress
 import json
 import os
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
 TEMPLATE = HERE / "envoy.yaml"
+CONSOLE = HERE.parent / "console"
 
 # Each service: the variable with its addresses, `host:port` separated by commas. A name that resolves to several
 # addresses (a compose service that is scaled) gives one endpoint for each.
@@ -87,6 +89,25 @@ REPLIES = {
 }
 # Of any other status from 400 on.
 OTHER_REPLY = (2, "GATEWAY_ERROR", "The gateway refused the request. %LOCAL_REPLY_BODY%")
+
+# What the console's files are served as.
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
+# No other host is asked, no markup is made of text, and no other page can show this one.
+CONSOLE_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; require-trusted-types-for 'script'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+# How deep routes stand in envoy.yaml.
+ROUTE_INDENT = 24
 
 TLS = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
 _PORTS = ("API_PORT", "ENVOY_ADMIN_PORT")
@@ -257,6 +278,35 @@ def _socket(host: str, port: int) -> dict[str, object]:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
+def _console_routes() -> str:
+    """The routes of the console's files, which become part of the configuration: nothing has to lie beside Envoy.
+
+    All but the page itself stand below a digest of them all: a new version is never mixed with what a browser has kept.
+    """
+    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(CONSOLE.iterdir()) if path.suffix in TYPES}
+    digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]
+    page = files.pop("index.html").replace("./console/", f"./console/{digest}/")
+    routes = [_file_route("/", page, ".html", "no-cache")]
+    for name, text in files.items():
+        path = f"/console/{digest}/{name}"
+        routes.append(_file_route(path, text, pathlib.PurePath(name).suffix, "public, max-age=31536000, immutable"))
+    return "\n".join(" " * ROUTE_INDENT + f"- {json.dumps(route)}" for route in routes)
+
+
+def _file_route(path: str, text: str, suffix: str, kept: str) -> dict[str, object]:
+    headers = {"content-type": TYPES[suffix], "cache-control": kept, **CONSOLE_HEADERS}
+    read = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
+    return {
+        "name": f"console {path}",
+        "match": {"path": path, "headers": [read]},
+        "direct_response": {"status": 200, "body": {"inline_string": text}},
+        "response_headers_to_add": [
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for key, value in headers.items()
+        ],
+    }
+
+
 def _derived(numbers: Mapping[str, int]) -> dict[str, str]:
     """What Envoy wants to be told in other terms than people."""
     rate, heap = numbers["ENVOY_CLIENT_REQUESTS_PER_SECOND"], numbers["ENVOY_HEAP_MEGABYTES"]
@@ -300,6 +350,7 @@ def render(environment: Mapping[str, str]) -> str:
             numbers[name] = int(value)
         else:
             raise WrongValueError(f"{name}: {value!r} is not a whole number")
+    filled["CONSOLE_ROUTES"] = _console_routes()
     filled["LOCAL_REPLIES"] = _local_replies()
     filled["TRANSCODER"] = _transcoder(values["ENVOY_DESCRIPTORS"])
     filled["TRANSCODER_OF_EVENTS"] = _transcoder(values["ENVOY_DESCRIPTORS"], stream_sse_style_delimited=True)

@@ -44,7 +44,7 @@ NOT_FOUND = ("Process", "Estimate")  # besides those with an id in their path: a
 # What a stream of `google.api.HttpBody` comes as, and what an upload may be.
 FILES = {"GetRejects": ("text/csv", "application/jsonl")}
 UPLOADS = ("text/csv", "application/gzip", "application/octet-stream")
-EVENTS = ("WatchTask",)
+EVENTS = ("WatchTask", "WatchTasks")
 HEADERS = {
     "StreamTasks": {
         "x-next-page-token": {

@@ -15,7 +15,7 @@ from services.embedder.buying import account, batching, interactive, packing, pr
 from services.embedder.limiter import permits, promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.openai import client as openai_client
-from services.embedder.views import gauges, looks, monitoring
+from services.embedder.views import gauges, history, looks, monitoring
 from services.embedder.views import health as health_view
 from services.embedder.working import concurrency, consuming, unsettled, worker
 from services.runtime import background, channels, health, lateness, secrets, server, tls
@@ -120,18 +120,23 @@ async def application(
 
         await stack.enter_async_context(background.running("begin", begin))
 
+        ingests = presence.Presence(queue, "ingest")
         view = health_view.HealthView(
             seen,
-            presence.Presence(queue, "ingest"),
+            ingests,
             {"indexer": lambda: health.ask(channel, INDEXER)},
             environment=process.environment,
         )
+        monitor = monitoring.Monitoring(seen, view, model=embedding.openai_model, configured=quota)
+        line = history.History(monitor, ingests)
+        await stack.enter_async_context(background.running("history", line.run))
         rate = rates.ValkeyRate(client)
         api = servicer.EmbedderServicer(
             interactive.Interactive(source, permit, limiter, known=known, counting=counting),
             indexer,
             view,
-            monitoring.Monitoring(seen, view, model=embedding.openai_model, configured=quota),
+            monitor,
+            line,
             model=embedding.openai_model,
             default_namespace=work.pinecone_namespace,
             rate=rate,

@@ -3,12 +3,12 @@
 import datetime
 
 import numpy as np
-from vectorline.v1 import embedder_pb2, embedder_pb2_grpc, monitoring_pb2
+from vectorline.v1 import console_pb2, embedder_pb2, embedder_pb2_grpc, monitoring_pb2
 
 from services.embedder import indexer_client
 from services.embedder.buying import interactive
 from services.embedder.views import health as health_view
-from services.embedder.views import monitoring
+from services.embedder.views import history, monitoring
 from services.runtime import errors, identity, index_names, key_rates, key_tokens
 from services.runtime.interceptors.around import Context
 
@@ -25,6 +25,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         indexer: indexer_client.Indexer,
         health: health_view.HealthView,
         monitor: monitoring.Monitoring,
+        line: history.History,
         *,
         model: str,
         default_namespace: str,
@@ -35,6 +36,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
         self._indexer = indexer
         self._health = health
         self._monitor = monitor
+        self._line = line
         self._model = model
         self._default_namespace = default_namespace
         self._rate = rate
@@ -124,3 +126,7 @@ class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     ) -> monitoring_pb2.LimiterView:
         """The limiter."""
         return await self._monitor.limiter()
+
+    async def GetLine(self, request: console_pb2.GetLineRequest, context: Context) -> console_pb2.LineView:
+        """The whole line, now and before."""
+        return await self._line.view()

@@ -16,7 +16,7 @@ from services.indexer.ledger import days
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, writer
 from services.indexer.storage import rejects
-from services.indexer.tasks import monitoring
+from services.indexer.tasks import console
 from services.indexer.tasks import servicer as task_servicer
 from services.runtime import errors, failpoints, identity
 from services.runtime.interceptors.around import Context
@@ -28,7 +28,7 @@ DECODING = indexer_pb2.IndexChunkResponse(decoding=indexer_pb2.Decoding())
 DECODED = indexer_pb2.IndexChunkResponse(decoded=indexer_pb2.Decoded())
 
 
-class IndexerServicer(monitoring.MonitoringServicer):
+class IndexerServicer(console.ConsoleServicer):
     """Writes chunks, answers questions, and hands what concerns tasks to `TaskServicer`."""
 
     def __init__(

@@ -37,6 +37,8 @@ class _Stored:
     search_until: float = 0.0
     bulk_until: float = 0.0
     bulk_at: float = 0.0
+    permits: int = 0
+    refused: int = 0
     second: int = -1
     started: dict[str, float] = dataclasses.field(default_factory=lambda: {"requests": 0.0, "tokens": 0.0})
     started_before: dict[str, float] = dataclasses.field(default_factory=lambda: {"requests": 0.0, "tokens": 0.0})
@@ -119,6 +121,7 @@ class MemoryLimiter:
         now = self._now()
         state = self._load(now)
         state.seen_at = now
+        state.refused += 1
         state.pause_until = max(state.pause_until, now + promise.bounded(seconds))
         if now - state.dropped_at < promise.SECONDS_BETWEEN_DROPS:
             return
@@ -163,7 +166,7 @@ class MemoryLimiter:
         if per_second > 0:
             longest = promise.STARTING_DEBT_SECONDS + self.quota.largest_request_tokens / per_second
             wait = max(wait, min(state.tokens_at - now, longest))
-        return State(rate, per_second, factor, pause, wait, self._blocked)
+        return State(rate, per_second, factor, pause, wait, self._blocked, permits=state.permits, refused=state.refused)
 
     async def claim_probe(self, seconds: float) -> bool:
         """Whether the caller may probe the account."""
@@ -216,6 +219,7 @@ def _factor(state: _Stored, now: float) -> float:
 def _count(state: _Stored, now: float, tokens: int) -> None:
     """What starts in this second and in the one before."""
     state.seen_at = now
+    state.permits += 1
     if state.second != math.floor(now):
         state.second, state.started_before = math.floor(now), state.started
         state.started = {"requests": 0.0, "tokens": 0.0}

@@ -85,6 +85,8 @@ class State:
         pause_seconds: How long a 429 still stops everybody.
         next_seconds: When the next request may start, the pause included.
         blocked: Why the account is blocked; empty when it is not.
+        permits: Requests that were let start since the state began.
+        refused: Answers 429 since then.
     """
 
     requests_per_second: float
@@ -93,6 +95,8 @@ class State:
     pause_seconds: float
     next_seconds: float
     blocked: str
+    permits: int = 0
+    refused: int = 0
 
 
 class LimiterUnavailable(Exception):

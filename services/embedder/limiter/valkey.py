@@ -96,8 +96,9 @@ class ValkeyLimiter:
         """The state now; looking changes nothing."""
         with _fail_closed():
             *numbers, blocked = await self._scripts.run("look", self._keys, self._arguments)
-        rate, per_second, factor, pause, wait = (float(number) for number in numbers)
-        return State(rate, per_second, factor, pause, wait, blocked.decode(errors="replace"))
+        rate, per_second, factor, pause, wait, permits, refused = (float(number) for number in numbers)
+        reason = blocked.decode(errors="replace")
+        return State(rate, per_second, factor, pause, wait, reason, permits=int(permits), refused=int(refused))
 
     async def claim_probe(self, seconds: float) -> bool:
         """Whether this process may probe the account: one a `seconds` for the whole line."""

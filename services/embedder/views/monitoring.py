@@ -68,6 +68,8 @@ class Monitoring:
             pause_seconds=state.pause_seconds,
             next_start_seconds=state.next_seconds,
             blocked=bool(state.blocked),
+            permits=state.permits,
+            refused=state.refused,
         )
         if state.blocked:
             view.blocked_reason = state.blocked

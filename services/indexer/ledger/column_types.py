@@ -48,6 +48,12 @@ class ColumnTypes:
             Change(name, before[name], now, held["task"]) for name, now in types.items() if before.get(name, now) != now
         ]
 
+    async def last(self, namespace: str, question_id: int | None) -> Mapping[str, str]:
+        """The types by column of the last load; empty: none is remembered."""
+        held = await self._table.get(items.types_key(self._index, namespace, question_id))
+        types: Mapping[str, str] = held["types"] if held else {}
+        return types
+
     async def keep(self, task: table.Item, types: Mapping[str, str]) -> None:
         """Remember these as the last."""
         if types:

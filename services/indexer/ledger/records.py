@@ -49,6 +49,12 @@ def source(item: table.Item) -> ledger_pb2.PinnedSource:
     return ledger_pb2.PinnedSource.FromString(item.get("source", b""))
 
 
+def source_name(item: table.Item) -> str:
+    """The source of a task as people know it: the name of an uploaded file, an S3 URI, a path; empty: not known yet."""
+    pinned = source(item)
+    return pinned.display_name or pinned.uri or request(item).s3_key
+
+
 def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
     """What is to be stored."""
     asked = message.request

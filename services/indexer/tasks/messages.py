@@ -46,6 +46,8 @@ def message(
     )
     if "started_at" in item:
         task.started_at.CopyFrom(records.timestamp(item["started_at"]))
+    if "scanned_at" in item:
+        task.scanned_at.CopyFrom(records.timestamp(item["scanned_at"]))
     if "error" in item:
         task.error = item["error"]
         task.error_reason = item["error_reason"]
@@ -65,10 +67,11 @@ def message(
 
 def unchanged(one: task_pb2.Task, other: task_pb2.Task) -> bool:
     """Whether a watcher would learn nothing new; the estimate moves with every look."""
-    return _without_estimate(one) == _without_estimate(other)
+    return without_estimate(one) == without_estimate(other)
 
 
-def _without_estimate(task: task_pb2.Task) -> task_pb2.Task:
+def without_estimate(task: task_pb2.Task) -> task_pb2.Task:
+    """A copy without what moves with every look."""
     copy = task_pb2.Task()
     copy.CopyFrom(task)
     copy.metadata.ClearField("estimated_completion_time")
@@ -131,12 +134,10 @@ def _metadata(item: table.Item) -> task_pb2.TaskMetadata:
         columns=item.get("columns", ()),
         client=item["client"],
     )
-    pinned = records.source(item)
-    source = pinned.display_name or pinned.uri or request.s3_key
-    if source:
+    if source := records.source_name(item):
         metadata.source = source
     if "source" in item:
-        metadata.source_bytes = pinned.size_bytes
+        metadata.source_bytes = records.source(item).size_bytes
     for name in ("parent_task_id", "encoding", "delimiter", "quoting", "model"):
         if item.get(name):
             setattr(metadata, name, item[name])

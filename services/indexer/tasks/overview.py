@@ -2,10 +2,10 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from services.indexer import ledger
-from services.indexer.ledger import items, progress
+from services.indexer.ledger import items, progress, records
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
 
@@ -32,6 +32,11 @@ class Note:
         reasons: Rejected rows by reason.
         error: Why it failed or is blocked; empty.
         error_reason: The name of that.
+        client: The key that stored it.
+        namespace: The Pinecone namespace written to.
+        question_id: The question; None: none.
+        source: The source file, as people know it; empty: not known.
+        parent_task_id: The task whose rejected rows it retries; empty.
     """
 
     task_id: str
@@ -47,6 +52,11 @@ class Note:
     reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
     error: str = ""
     error_reason: str = ""
+    client: str = ""
+    namespace: str = ""
+    question_id: int | None = None
+    source: str = ""
+    parent_task_id: str = ""
 
     @property
     def rows(self) -> int:
@@ -107,9 +117,9 @@ async def read(book: ledger.Ledger, hours: int, client: str = "") -> Overview:
             break
         page.append(listed.task_id)
         if len(page) == PAGE:
-            notes.update(await _notes(book, page))
+            notes.update(await read_notes(book, page))
             page = []
-    notes.update(await _notes(book, page))
+    notes.update(await read_notes(book, page))
     found = sorted(notes.values(), key=lambda note: (note.created, note.task_id), reverse=True)
     return Overview(now, hours, found, truncated)
 
@@ -122,8 +132,9 @@ def by_status(notes: list[Note]) -> dict[str, int]:
     return counts
 
 
-async def _notes(book: ledger.Ledger, task_ids: list[str]) -> dict[str, Note]:
-    tasks = await book.tasks.get_many(task_ids)
+async def read_notes(book: ledger.Ledger, task_ids: Sequence[str]) -> dict[str, Note]:
+    """The notes of these tasks, by id; one that is not there is left out."""
+    tasks = await book.tasks.get_many(list(task_ids))
     counts = await book.progress(tasks)
     return {str(task[table.KEY]): _note(task, count) for task, count in zip(tasks, counts, strict=True)}
 
@@ -144,4 +155,9 @@ def _note(task: table.Item, counts: progress.Progress) -> Note:
         reasons=counts.reasons,
         error=task.get("error", ""),
         error_reason=task.get("error_reason", ""),
+        client=str(task["client"]),
+        namespace=str(task["namespace"]),
+        question_id=task.get("question_id"),
+        source=records.source_name(task),
+        parent_task_id=task.get("parent_task_id", ""),
     )

@@ -37,7 +37,7 @@ class TaskServicer:
         self.prices = known
         self._ledger = book
         self._rules = rules
-        self._watches = watching.Watches(
+        self.watches = watching.Watches(
             self._look, poll_seconds=rules.watch_poll_seconds, beat_seconds=rules.watch_beat_seconds
         )
 
@@ -95,8 +95,8 @@ class TaskServicer:
         context: Context,
     ) -> AsyncIterator[task_pb2.Task]:
         caller = identity.current()
-        with self._watches.counted(caller.key_id, caller.limits.watches):
-            following = self._watches.follow(request.task_id, lambda item: _may_see(caller, item))
+        with self.watches.counted(caller.key_id, caller.limits.watches):
+            following = self.watches.follow(request.task_id, lambda item: _may_see(caller, item))
             async with contextlib.aclosing(following) as told:
                 async for task in told:
                     yield task

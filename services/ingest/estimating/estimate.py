@@ -8,12 +8,12 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from vectorline.v1 import chunk_pb2
+from vectorline.v1 import chunk_pb2, console_pb2
 
 from services.billing import prices
 from services.ingest import sources, warning
 from services.ingest.contract import context, metadata, tokens
-from services.ingest.estimating import lengths, packing
+from services.ingest.estimating import first_rows, lengths, packing
 from services.ingest.planning import plan, scan
 from services.ingest.request import options
 from services.ingest.splitting import split
@@ -83,6 +83,7 @@ class Estimate:
     written_chunks: int
     # Those of the plan, and what only judging the rows shows.
     warnings: tuple[warning.Warning, ...] = ()
+    first_rows: tuple[console_pb2.SampleRow, ...] = ()
 
 
 def estimate(
@@ -134,6 +135,7 @@ class _Tally:
         self._texts = self._record_bytes = self._written_chunks = 0
         self._texts_cut = self._first_cut = 0
         self._rejects: dict[str, Rejects] = {}
+        self._first = first_rows.FirstRows()
 
     def add(self, chunk: split.Chunk) -> None:
         rows = chunk_pb2.ChunkRows.FromString(chunk.payload)
@@ -146,6 +148,7 @@ class _Tally:
         self._written_chunks += bool(rows.rows)
         common = len(rows.common_metadata)
         self._record_bytes += sum(len(row.vector_id) + len(row.metadata) + common for row in rows.rows)
+        self._first.add(rows)
         for reject in rows.rejects:
             found = self._rejects.setdefault(reject.reason, Rejects())
             found.rows += 1
@@ -187,6 +190,7 @@ class _Tally:
             record_bytes=self._record_bytes,
             written_chunks=self._written_chunks,
             warnings=(*scanned.plan.warnings, *self._warnings()),
+            first_rows=tuple(self._first.rows),
         )
 
     def _warnings(self) -> Iterator[warning.Warning]:

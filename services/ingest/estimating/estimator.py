@@ -210,6 +210,7 @@ def _answer(found: estimate.Estimate, terms: estimate.Terms) -> ingest_pb2.Estim
         warnings=[each.to_proto() for each in found.warnings],
         encoding_guessed=made.dialect.encoding_guessed,
         quoting=made.dialect.quoting,
+        first_rows=found.first_rows,
     )
 
 

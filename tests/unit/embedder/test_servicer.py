@@ -49,6 +49,7 @@ class Line:
             index,
             nothing,
             nothing,
+            nothing,
             model="m",
             default_namespace=NAMESPACE,
             rate=key_rates.LocalRate(),

@@ -345,7 +345,7 @@ async def test_a_key_has_so_many_watches_at_once_and_the_next_one_when_one_ends(
     first.cancel()
 
     async with asyncio.timeout(20):
-        while served.api._watches._of_key:  # the server hears of the cancel a moment later
+        while served.api.watches._of_key:  # the server hears of the cancel a moment later
             await asyncio.sleep(0.02)
     assert (await anext(aiter(served.tasks.WatchTask(asked)))).task_id == task_id
 

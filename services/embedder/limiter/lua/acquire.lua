@@ -44,7 +44,7 @@ if at > now then
   return {0, math.ceil((at - now) * 1e6), string.format('%.6f', per_second)}
 end
 
-local changes = {}
+local changes = {permits = (state.permits or 0) + 1}
 if not search then
   changes.bulk_at = now
   if rate > 0 then changes.bulk_at = math.max(state.requests_at, now - CREDIT) + 2 / rate end

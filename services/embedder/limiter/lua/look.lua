@@ -1,8 +1,8 @@
 -- flags: allow-oom
 -- What the limiter is like now. Changes nothing: neither an absent state nor a clock that stepped back is put right.
 --
--- Answers requests/s, tokens/s, factor, seconds of pause, seconds until the next start (texts, six decimals), and why the
--- account is blocked ('' when it is not).
+-- Answers requests/s, tokens/s, factor, seconds of pause, seconds until the next start, requests that were let start,
+-- answers 429 (texts, six decimals), and why the account is blocked ('' when it is not).
 local raw, state = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #raw, 2 do state[raw[i]] = tonumber(raw[i + 1]) end
 -- Where nothing is stored yet, the first question would find the starting debt.
@@ -24,6 +24,6 @@ if rate > 0 then wait = math.max(wait, math.min(state.requests_at - now, DEBT + 
 if per_second > 0 then wait = math.max(wait, math.min(state.tokens_at - now, DEBT + LARGEST / per_second)) end
 
 local answer = {}
-for i, number in ipairs({rate, per_second, factor, pause, wait}) do answer[i] = string.format('%.6f', number) end
-answer[6] = redis.call('GET', KEYS[2]) or ''
+for i, number in ipairs({rate, per_second, factor, pause, wait, state.permits or 0, state.refused or 0}) do answer[i] = string.format('%.6f', number) end
+answer[8] = redis.call('GET', KEYS[2]) or ''
 return answer

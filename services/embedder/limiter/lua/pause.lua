@@ -8,7 +8,7 @@ local drop, between, word_seconds = tonumber(ARGV[ASKED + 4]), tonumber(ARGV[ASK
 
 local state = load()
 local until_ = math.max(state.pause_until or 0, now + math.min(math.max(seconds, 0), LONGEST_PAUSE))
-local changes = {pause_until = until_}
+local changes = {pause_until = until_, refused = (state.refused or 0) + 1}
 
 -- Answers that were under way when the first 429 came are not further reasons to slow down.
 if not state.dropped_at or now - state.dropped_at >= between then

@@ -62,7 +62,7 @@ def test_five_hundred_watchers_of_a_task_cost_one_poll() -> None:
         line.storage.reads = 0
         await asyncio.sleep(60.0)
         assert line.storage.reads == 0
-        assert tasks._watches._polls == {}
+        assert tasks.watches._polls == {}
 
     virtual_time.run(watch(), 3_600)
 
@@ -112,7 +112,7 @@ def test_a_watch_that_others_have_begun_is_no_way_to_see_another_keys_task() -> 
         task_id = await ledgers.scanned(line.book, client="ann")
         watcher = asyncio.create_task(listen(tasks, task_id, []))
         await asyncio.sleep(1.0)
-        follow = tasks._watches.follow(task_id, lambda task: bool(task["client"] == "bob"))
+        follow = tasks.watches.follow(task_id, lambda task: bool(task["client"] == "bob"))
         with pytest.raises(errors.NotFound):
             await anext(follow)
         watcher.cancel()

@@ -170,3 +170,24 @@ def test_texts_that_are_cut_in_the_metadata_are_counted() -> None:
     assert (told.code, told.row, told.count) == ("texts_cut", 2, 2)
     assert "store_text=none" in told.message
     assert estimated(f"id,formatted_text\n2,{long}\n".encode(), store_text="none").warnings == ()
+
+
+def test_the_first_rows_are_those_that_the_task_would_embed() -> None:
+    records = [("", "no id", 1), *((str(number), f"text {number}", number) for number in range(1, 9))]
+    data = csvs.of(records, header=("id", "formatted_text", "price"))
+
+    first = estimated(data, chunk_size=100).first_rows
+
+    assert [(row.row_number, row.id, row.text) for row in first] == [
+        (number + 1, f"7.{number}", f"text {number}") for number in range(1, 6)
+    ]
+    assert [row.metadata["price"] for row in first] == [1, 2, 3, 4, 5]
+    assert {(row.metadata["text"], row.tokens > 0) for row in first} == {(row.text, True) for row in first}
+
+
+def test_of_a_long_first_row_the_beginning_is_shown() -> None:
+    data = csvs.of([("1", "word " * 3_000, "x" * 20_000)], header=("id", "formatted_text", "note"))
+
+    (row,) = estimated(data).first_rows
+
+    assert (len(row.text), len(row.metadata["note"]), row.tokens) == (2_000, 500, 3_000)

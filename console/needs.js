@@ -1,0 +1,69 @@
+// What waits for a person: why, since when, and the button that mends it.
+
+import {ask, fetched} from "./api.js";
+import {Part, announce, h, said} from "./dom.js";
+import {ago, count} from "./format.js";
+import {to} from "./route.js";
+import {may} from "./session.js";
+
+const KINDS = {blocked: "Blocked", stalled: "Stands still", failed: "Failed"};
+const REMEDIES = {retry: "Retry", confirm: "Confirm", again: "Load again"};
+const RESUME = "Let it go on";
+
+/** Do what mends a task; answers what came of it. */
+export async function mend(remedy, taskId) {
+  if (remedy === "again") {
+    const task = await ask(`status/${encodeURIComponent(taskId)}`);
+    return ask("process", {method: "POST", body: task.metadata.parameters});
+  }
+  const path = `task/${encodeURIComponent(taskId)}/${remedy}`;
+  return (await fetched(path, {method: "POST", query: remedy === "retry" ? {all: true} : {}})).json();
+}
+
+export const remedyName = (remedy, kind) => (remedy === "retry" && kind === "blocked" ? RESUME : REMEDIES[remedy]);
+
+class Needs extends Part {
+  begin() {
+    this.state = new Map();
+    this.every(10_000, () => this.refresh());
+  }
+
+  view() {
+    const {attention, attention_total: total, counting} = this.told || {};
+    const known = attention && !counting;
+    return [h("section", {class: "needs", "aria-labelledby": "needs"},
+      h("h2", {id: "needs"}, "Needs you", total ? h("span", {class: "number"}, count(total)) : null),
+      !known && h("p", {class: "quiet"}, "Looking through the tasks …"),
+      known && !attention.length && h("p", {class: "calm"}, "Nothing. No task is blocked or stands still, and none failed in the last day."),
+      known && attention.length > 0 && h("ul", {class: "needy"}, attention.map((each) => this.row(each))),
+      total > (attention?.length || 0) && h("p", {class: "quiet"}, `${count(total - attention.length)} more are in the list below.`))];
+  }
+
+  row(each) {
+    const state = this.state.get(each.task_id) || {};
+    return h("li", {key: each.task_id, class: each.kind},
+      h("p", {class: "what"}, h("strong", {}, KINDS[each.kind] || each.kind), " ",
+        h("a", {href: to("task", each.task_id), class: "clipped"}, said(each.source || each.task_id)), " ",
+        h("span", {class: "quiet"}, ago(each.since))),
+      h("p", {class: "why"}, said(each.message)),
+      state.problem && h("p", {class: "problem", role: "alert"}, state.problem),
+      each.remedy && may("ingest") && h("button", {
+        type: "button", class: "mend", disabled: Boolean(state.asked), onclick: () => this.mend(each),
+        "aria-label": `${remedyName(each.remedy, each.kind)}: ${each.source || each.task_id}`,
+      }, state.asked ? "Asked …" : remedyName(each.remedy, each.kind)));
+  }
+
+  async mend(each) {
+    this.state.set(each.task_id, {asked: true});
+    this.refresh();
+    try {
+      await mend(each.remedy, each.task_id);
+      announce(`${remedyName(each.remedy, each.kind)}: done.`);
+    } catch (error) {
+      this.state.set(each.task_id, {problem: error.message});
+    }
+    this.refresh();
+  }
+}
+
+customElements.define("vl-needs", Needs);

@@ -1,0 +1,149 @@
+"""Notes of all tasks, kept up to date for as long as somebody looks: what lists with filters and counts are made of.
+
+A terminal task never changes again, so that after the first look only open tasks and new ones are read. One look is
+shared by all who ask meanwhile, and looks follow each other the slower the longer they take.
+"""
+
+import asyncio
+import dataclasses
+import datetime
+from typing import Final
+
+from services.indexer import ledger
+from services.indexer.ledger import items, listing
+from services.indexer.storage import clock
+from services.indexer.tasks import overview
+
+MOST_TASKS: Final = 20_000
+LISTED_AT_ONCE: Final = 1_000
+# Tasks whose notes are read in one go, and how many goes at once.
+READ_AT_ONCE: Final = 100
+READERS: Final = 4
+# An index follows its table a moment behind: tasks of this last while are listed again.
+BEHIND: Final = datetime.timedelta(seconds=60)
+# What was in flight when a task was cancelled still comes in, for about as long as an upsert may take.
+SETTLES: Final = datetime.timedelta(seconds=120)
+LOOK_SECONDS: Final = 1.5
+# At most so much of the time is spent looking.
+SHARE: Final = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """All tasks at a moment.
+
+    Attributes:
+        now: The ledger's time.
+        notes: Newest first.
+        truncated: There are older ones.
+        version: Another number, another content.
+    """
+
+    now: datetime.datetime
+    notes: tuple[overview.Note, ...]
+    truncated: bool
+    version: int
+
+
+class Board:
+    """Looks at all tasks of the ledger.
+
+    Args:
+        book: The ledger.
+        look_seconds: Between two looks, at least.
+    """
+
+    def __init__(self, book: ledger.Ledger, look_seconds: float = LOOK_SECONDS) -> None:
+        self._ledger = book
+        self._look_seconds = look_seconds
+        self._notes: dict[str, overview.Note] = {}
+        self._last: Seen | None = None
+        self._truncated = False
+        self._due = 0.0
+        self._task: asyncio.Task[Seen] | None = None
+
+    @property
+    def last(self) -> Seen | None:
+        """What was seen last, however long ago; None before the first look has ended."""
+        return self._last
+
+    def fresh(self) -> Seen | None:
+        """What was seen last, if the next look is not due yet; else None."""
+        return self._last if asyncio.get_running_loop().time() < self._due else None
+
+    async def look(self) -> Seen:
+        """What there is to see once the next look is due; all who wait share it.
+
+        Raises:
+            errors.Unavailable: The table does not answer.
+        """
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._next())
+            self._task.add_done_callback(_retrieved)
+        return await asyncio.shield(self._task)
+
+    async def _next(self) -> Seen:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._due - loop.time())
+        began = loop.time()
+        try:
+            self._last = await self._read()
+        finally:
+            took = loop.time() - began
+            self._due = loop.time() + max(self._look_seconds, took * (1 - SHARE) / SHARE)
+        return self._last
+
+    async def _read(self) -> Seen:
+        now = self._ledger.clock.now()
+        last = self._last
+        wanted = dict.fromkeys(await self._listed(None if last is None else last.now - BEHIND))
+        wanted = {task_id: None for task_id in wanted if task_id not in self._notes}
+        wanted.update(dict.fromkeys(note.task_id for note in self._notes.values() if _moves(note, now)))
+        read = await self._read_notes(list(wanted))
+        changed = {task_id: note for task_id, note in read.items() if self._notes.get(task_id) != note}
+        if last is not None and not changed:
+            return dataclasses.replace(last, now=now)
+        self._notes.update(changed)
+        notes = sorted(self._notes.values(), key=lambda note: (note.created, note.task_id), reverse=True)
+        if len(notes) > MOST_TASKS:
+            self._truncated = True
+            self._notes = {note.task_id: note for note in notes[:MOST_TASKS]}
+        return Seen(now, tuple(notes[:MOST_TASKS]), self._truncated, last.version + 1 if last else 1)
+
+    async def _listed(self, since: datetime.datetime | None) -> list[str]:
+        """Ids of the tasks that were stored since then, at most so many that the board holds; newest first."""
+        bound = clock.text(since) if since else ""
+        found: list[str] = []
+        token = ""
+        while len(found) < MOST_TASKS:
+            limit = LISTED_AT_ONCE if since is None else READ_AT_ONCE
+            page = await self._ledger.listing.newest(listing.Query(), limit=limit, page_token=token)
+            found += [task.task_id for task in page.tasks if task.created_at >= bound]
+            token = page.next_page_token
+            if not token or (page.tasks and page.tasks[-1].created_at < bound):
+                return found
+        self._truncated = self._truncated or bool(token and since is None)
+        return found[:MOST_TASKS]
+
+    async def _read_notes(self, task_ids: list[str]) -> dict[str, overview.Note]:
+        gate = asyncio.Semaphore(READERS)
+
+        async def some(part: list[str]) -> dict[str, overview.Note]:
+            async with gate:
+                return await overview.read_notes(self._ledger, part)
+
+        parts = [task_ids[start : start + READ_AT_ONCE] for start in range(0, len(task_ids), READ_AT_ONCE)]
+        found: dict[str, overview.Note] = {}
+        for notes in await asyncio.gather(*(some(part) for part in parts)):
+            found |= notes
+        return found
+
+
+def _moves(note: overview.Note, now: datetime.datetime) -> bool:
+    """Whether a task may be another one by now."""
+    return note.status not in items.TERMINAL or note.completed is None or now - note.completed < SETTLES
+
+
+def _retrieved(task: asyncio.Task[Seen]) -> None:
+    if not task.cancelled():
+        task.exception()  # whoever waited for it may be gone
