@@ -166,7 +166,7 @@ class MemoryLimiter:
         if per_second > 0:
             longest = promise.STARTING_DEBT_SECONDS + self.quota.largest_request_tokens / per_second
             wait = max(wait, min(state.tokens_at - now, longest))
-        return State(rate, per_second, factor, pause, wait, self._blocked, permits=state.permits, refused=state.refused)
+        return State(rate, per_second, factor, pause, wait, state.permits, state.refused, self._blocked)
 
     async def claim_probe(self, seconds: float) -> bool:
         """Whether the caller may probe the account."""

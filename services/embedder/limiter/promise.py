@@ -84,9 +84,9 @@ class State:
         factor: What both are multiplied by since the last 429; 1 at most.
         pause_seconds: How long a 429 still stops everybody.
         next_seconds: When the next request may start, the pause included.
-        blocked: Why the account is blocked; empty when it is not.
         permits: Requests that were let start since the state began.
         refused: Answers 429 since then.
+        blocked: Why the account is blocked; empty when it is not.
     """
 
     requests_per_second: float
@@ -94,9 +94,9 @@ class State:
     factor: float
     pause_seconds: float
     next_seconds: float
+    permits: int
+    refused: int
     blocked: str
-    permits: int = 0
-    refused: int = 0
 
 
 class LimiterUnavailable(Exception):

@@ -98,7 +98,7 @@ class ValkeyLimiter:
             *numbers, blocked = await self._scripts.run("look", self._keys, self._arguments)
         rate, per_second, factor, pause, wait, permits, refused = (float(number) for number in numbers)
         reason = blocked.decode(errors="replace")
-        return State(rate, per_second, factor, pause, wait, reason, permits=int(permits), refused=int(refused))
+        return State(rate, per_second, factor, pause, wait, int(permits), int(refused), reason)
 
     async def claim_probe(self, seconds: float) -> bool:
         """Whether this process may probe the account: one a `seconds` for the whole line."""
