@@ -128,7 +128,8 @@ async def application(
             environment=process.environment,
         )
         monitor = monitoring.Monitoring(seen, view, model=embedding.openai_model, configured=quota)
-        line = history.History(monitor, ingests)
+        circuits = {"openai": batcher.circuit_open, "pinecone": indexer.circuit_open}
+        line = history.History(monitor, ingests, circuits)
         await stack.enter_async_context(background.running("history", line.run))
         rate = rates.ValkeyRate(client)
         api = servicer.EmbedderServicer(

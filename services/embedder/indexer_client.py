@@ -155,6 +155,12 @@ class Indexer:
             answer = await self._ledger.CheckNamespace(ledger_pb2.CheckNamespaceRequest(), timeout=ANSWER_SECONDS)
         return answer.index_dimension
 
+    async def circuit_open(self) -> bool:
+        """Whether Pinecone is known not to take vectors now, as the indexer that answers knows it."""
+        async with _translated():
+            answer = await self._ledger.CheckNamespace(ledger_pb2.CheckNamespaceRequest(), timeout=ANSWER_SECONDS)
+        return answer.circuit_open
+
     async def fail_chunk(self, header: entry.Header, reason: str) -> Gate:
         """Settle a chunk as failed by its header alone."""
         request = ledger_pb2.FailChunkRequest(

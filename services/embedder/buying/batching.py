@@ -81,6 +81,10 @@ class Batcher:
         self._arrived.set()
         self._permits.nudge()
 
+    async def circuit_open(self) -> bool:
+        """Whether the provider is known not to answer, and nobody tries."""
+        return self._attempts.circuit_open
+
     def withdraw(self, batch: PendingBatch) -> None:
         """Take a batch out of the queue; what a request holds of it already is still delivered."""
         if batch in self._queue:

@@ -116,6 +116,11 @@ class RequestAttempts:
         self._breaker = breaker.Breaker("openai", lambda: asyncio.get_running_loop().time())
         self.slots = slots.Slots(in_flight, self._breaker)
 
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the provider is known not to answer, and nobody tries."""
+        return self._breaker.open
+
     async def passage(self) -> None:
         """Wait until trying is worth it. To be passed before a permit is taken."""
         await self._breaker.passage()

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import datetime
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NoReturn
 
 from vectorline.v1 import console_pb2, monitoring_pb2
@@ -14,6 +15,7 @@ from services.embedder.views import monitoring
 
 EVERY_SECONDS: Final = 10.0
 KEPT: Final = 90
+ASK_SECONDS: Final = 2.0
 
 
 class History:
@@ -22,11 +24,18 @@ class History:
     Args:
         monitor: Sees queue, workers, limiter and services.
         ingests: Those that announce themselves.
+        circuits: Whether each is open; one that fails is not known.
     """
 
-    def __init__(self, monitor: monitoring.Monitoring, ingests: presence.Presence) -> None:
+    def __init__(
+        self,
+        monitor: monitoring.Monitoring,
+        ingests: presence.Presence,
+        circuits: Mapping[str, Callable[[], Awaitable[bool]]],
+    ) -> None:
         self._monitor = monitor
         self._ingests = ingests
+        self._circuits = circuits
         self._samples: collections.deque[console_pb2.LineSample] = collections.deque(maxlen=KEPT)
         self._before: tuple[float, monitoring_pb2.LimiterView] | None = None
 
@@ -65,6 +74,10 @@ class History:
         """The line now, and what it was like."""
         view = await self.now()
         view.samples.extend(self._samples)
+        for name, is_open in self._circuits.items():
+            with contextlib.suppress(Exception):  # whatever it is, nothing is known
+                async with asyncio.timeout(ASK_SECONDS):
+                    view.circuits[name] = "open" if await is_open() else "closed"
         return view
 
     async def now(self) -> console_pb2.LineView:

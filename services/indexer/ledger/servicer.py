@@ -159,7 +159,9 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         self, request: ledger_pb2.CheckNamespaceRequest, context: Context
     ) -> ledger_pb2.CheckNamespaceResponse:
         held = await self._ledger.namespaces.holds(request.namespace)
-        answer = ledger_pb2.CheckNamespaceResponse(index_dimension=await self._index_dimension())
+        answer = ledger_pb2.CheckNamespaceResponse(
+            index_dimension=await self._index_dimension(), circuit_open=self._ledger.circuit_open()
+        )
         dimension = request.dimension or answer.index_dimension
         if problem := self._ledger.namespaces.problem:
             answer.problem = problem.message

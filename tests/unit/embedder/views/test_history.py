@@ -10,6 +10,7 @@ from services.embedder.limiter import memory as memory_limiter
 from services.embedder.limiter import promise
 from services.embedder.views import health as health_view
 from services.embedder.views import history, looks, monitoring
+from services.runtime import errors
 from tests.support import virtual_time
 
 QUOTA = promise.Quota(0, 0, 300_000)
@@ -26,10 +27,16 @@ class Line:
         ingests = presence.Presence(self.queue, "ingest")
         health = health_view.HealthView(seen, ingests, {"indexer": self.answer}, environment="test")
         monitor = monitoring.Monitoring(seen, health, model="m", configured=QUOTA)
-        self.history = history.History(monitor, ingests)
+        self.history = history.History(monitor, ingests, {"openai": self.closed, "pinecone": self.unknown})
 
     async def answer(self) -> None:
         """The indexer is well."""
+
+    async def closed(self) -> bool:
+        return False
+
+    async def unknown(self) -> bool:
+        raise errors.Unavailable("The indexer does not answer.")
 
 
 async def samples(line: Line) -> list[Any]:
@@ -46,6 +53,7 @@ def test_each_look_tells_what_came_since_the_one_before() -> None:
             await line.limiter.acquire(10)
         await line.limiter.pause(1, tokens_exceeded=False)
         await asyncio.sleep(10)
+        assert dict((await line.history.view()).circuits) == {"openai": "closed"}
         first, second = await samples(line)
         assert (first.permits_per_second, first.refused, first.ingests) == (0, 0, 1)
         assert (second.permits_per_second, second.refused) == (pytest.approx(2), 1)
