@@ -8,6 +8,11 @@ const SVG_TAGS = new Set(["svg", "path", "rect", "line", "circle", "title"]);
 // What the user changes in an element, and what a new description must not undo.
 const THEIRS = new Set(["open", "style"]);
 
+// Signs that would turn the text around them, or that nobody sees: they are shown as what they are.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+
+const shown = (text) => String(text).replace(HIDDEN, (sign) => `\u27e8U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`);
+
 /**
  * An element. Of `given`: functions named on… listen, `style` is an object of properties, `key` ties it to its
  * predecessor, names in PROPERTIES are set as properties, true and false make or leave out an attribute, and the rest
@@ -22,6 +27,7 @@ export function h(tag, given = {}, ...children) {
     if (name.startsWith("on")) made.on[name] = value;
     else if (name === "style") made.style = value;
     else if (PROPERTIES.has(name)) made.own[name] = value;
+    else if (name === "title" || name === "aria-label") node.setAttribute(name, shown(value));
     else node.setAttribute(name, value === true ? "" : String(value));
   }
   node.made = made;
@@ -51,24 +57,41 @@ export function fill(node, ...children) {
   const wanted = flat(children);
   const keyed = new Map();
   for (const old of node.childNodes) if (old.made?.key !== undefined) keyed.set(old.made.key, old);
+  const kept = new Set(wanted.map((next) => next.made?.key));
   let at = node.firstChild;
+  const drop = () => {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  };
   for (const next of wanted) {
     const key = next.made?.key;
-    let match = key !== undefined ? keyed.get(key) : at;
-    if (match && !alike(match, next)) match = null;
-    if (!match) {
+    while (at?.made?.key !== undefined && !kept.has(at.made.key)) drop();
+    const match = key !== undefined ? keyed.get(key) : ahead(at, next);
+    if (!match || !alike(match, next)) {
       node.insertBefore(next, at);
       continue;
+    }
+    // What lies between is gone: moving the match instead would take the focus from it.
+    while (key === undefined && at !== match) {
+      const passed = at;
+      if (passed.made?.key === undefined) drop();
+      else {
+        at = at.nextSibling;
+        node.append(passed);
+      }
     }
     if (match !== at) node.insertBefore(match, at);
     else at = at.nextSibling;
     become(match, next);
   }
-  while (at) {
-    const gone = at;
-    at = at.nextSibling;
-    gone.remove();
-  }
+  while (at) drop();
+}
+
+/** The next that a node without a key may be. */
+function ahead(at, next) {
+  while (at && !alike(at, next)) at = at.nextSibling;
+  return at;
 }
 
 function alike(old, next) {
@@ -163,7 +186,7 @@ export class Part extends HTMLElement {
 
 /** Text of strangers: its direction ends with it. */
 export function said(text, given = {}) {
-  return h("bdi", given, text);
+  return h("bdi", given, shown(text));
 }
 
 /** Say something to those who hear the page. */

@@ -37,7 +37,7 @@ class Filters extends Part {
     const {query} = route();
     const {counts, problem} = this.told;
     const problems = Object.fromEntries((problem?.fields || []).map((each) => [NAMED[each.field] || each.field, each.description]));
-    const other = problem && !problem.fields?.length;
+    const other = problem && !FIELDS.some((field) => problems[field.name]);
     return [h("form", {class: "filters", role: "search", onsubmit: (event) => event.preventDefault()},
       h("div", {class: "states", role: "group", "aria-label": "Status"}, GROUPS.map(([status, name, each]) => h("a", {
         href: changed({status}), "aria-current": (query.get("status") || "") === status ? "true" : null,
@@ -46,7 +46,7 @@ class Filters extends Part {
         h("label", {class: "field"}, h("span", {}, "Stored"), h("select", {onchange: (event) => this.set("since", event.target.value)},
           SINCE.map(([value, name]) => h("option", {value, selected: (query.get("since") || "") === value}, name)))),
         query.size > 0 && h("a", {href: to("tasks"), class: "clear"}, "Clear")),
-      other && h("p", {class: "problem", role: "alert"}, problem.message))];
+      other && h("p", {class: "problem", role: "alert"}, [problem.message, ...Object.values(problems)].join(" ")))];
   }
 
   field(field, query, problem) {

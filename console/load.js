@@ -57,7 +57,7 @@ class Load extends Part {
   hint(busy) {
     if (this.step === "counting") return "Counting rows and tokens; nothing is bought.";
     if (busy) return "";
-    if (this.made) return [h("a", {href: to("task", this.made)}, "The task is stored."), " This key may not look at it."];
+    if (this.stored) return [h("a", {href: to("task", this.stored)}, "The task is stored."), " This key may not look at it."];
     if (!this.given()) return this.kind === "upload" ? "Choose a file first." : "Say which source first.";
     if (this.estimated && !this.fresh) return "The options have changed since the estimate.";
     return this.fresh ? "" : "An estimate costs nothing.";
@@ -203,8 +203,8 @@ class Load extends Part {
     this.refresh();
     try {
       const answer = await fetched("process", {method: "POST", body: this.asked(), headers: {"Idempotency-Key": this.idempotency}});
-      this.made = (await answer.json()).task_id;
-      if (may("read")) location.hash = to("task", this.made);
+      this.stored = (await answer.json()).task_id;
+      if (may("read")) location.hash = to("task", this.stored);
     } catch (error) {
       this.failed(error);
     }

@@ -1,6 +1,6 @@
 // What waits for a person: why, since when, and the button that mends it.
 
-import {ask, fetched} from "./api.js";
+import {ask} from "./api.js";
 import {Part, announce, h, said} from "./dom.js";
 import {ago, count} from "./format.js";
 import {to} from "./route.js";
@@ -9,18 +9,28 @@ import {may} from "./session.js";
 const KINDS = {blocked: "Blocked", stalled: "Stands still", failed: "Failed"};
 const REMEDIES = {retry: "Retry", confirm: "Confirm", again: "Load again"};
 const RESUME = "Let it go on";
+const EVERY = "Retry all rows all the same";
 
-/** Do what mends a task; answers what came of it. */
-export async function mend(remedy, taskId) {
+/**
+ * Do what mends a task; answers what came of it. A retry takes the rows whose reason may have passed; where there are
+ * none the API says so, and `every` takes them all.
+ */
+export async function mend(remedy, taskId, every = false) {
   if (remedy === "again") {
     const task = await ask(`status/${encodeURIComponent(taskId)}`);
     return ask("process", {method: "POST", body: task.metadata.parameters});
   }
-  const path = `task/${encodeURIComponent(taskId)}/${remedy}`;
-  return (await fetched(path, {method: "POST", query: remedy === "retry" ? {all: true} : {}})).json();
+  return ask(`task/${encodeURIComponent(taskId)}/${remedy}`, {method: "POST", query: every ? {all: true} : {}});
 }
 
-export const remedyName = (remedy, kind) => (remedy === "retry" && kind === "blocked" ? RESUME : REMEDIES[remedy]);
+/** Whether a refusal is that no row's reason may have passed. */
+export const nothingPassed = (error) => error?.reason === "NOTHING_TO_RETRY";
+
+export function remedyName(remedy, kind, every = false) {
+  if (remedy !== "retry") return REMEDIES[remedy];
+  if (kind === "blocked") return RESUME;
+  return every ? EVERY : REMEDIES.retry;
+}
 
 class Needs extends Part {
   begin() {
@@ -49,18 +59,19 @@ class Needs extends Part {
       state.problem && h("p", {class: "problem", role: "alert"}, state.problem),
       each.remedy && may("ingest") && h("button", {
         type: "button", class: "mend", disabled: Boolean(state.asked), onclick: () => this.mend(each),
-        "aria-label": `${remedyName(each.remedy, each.kind)}: ${each.source || each.task_id}`,
-      }, state.asked ? "Asked …" : remedyName(each.remedy, each.kind)));
+        "aria-label": `${remedyName(each.remedy, each.kind, state.every)}: ${each.source || each.task_id}`,
+      }, state.asked ? "Asked …" : remedyName(each.remedy, each.kind, state.every)));
   }
 
   async mend(each) {
-    this.state.set(each.task_id, {asked: true});
+    const {every} = this.state.get(each.task_id) || {};
+    this.state.set(each.task_id, {asked: true, every});
     this.refresh();
     try {
-      await mend(each.remedy, each.task_id);
+      await mend(each.remedy, each.task_id, every);
       announce(`${remedyName(each.remedy, each.kind)}: done.`);
     } catch (error) {
-      this.state.set(each.task_id, {problem: error.message});
+      this.state.set(each.task_id, {problem: error.message, every: nothingPassed(error)});
     }
     this.refresh();
   }

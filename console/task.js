@@ -5,7 +5,7 @@ import {Paces, bar, parts, share} from "./bar.js";
 import {bill, copies, detected, stages, warnings} from "./facts.js";
 import {Part, announce, h, said} from "./dom.js";
 import {TERMINAL, WORDS, count, duration, isOpen, rate, time} from "./format.js";
-import {mend, remedyName} from "./needs.js";
+import {mend, nothingPassed, remedyName} from "./needs.js";
 import {to} from "./route.js";
 import {may} from "./session.js";
 import "./rejects.js";
@@ -84,7 +84,7 @@ class Task extends Part {
 
   head(task) {
     const name = task.metadata.source || task.metadata.task_type || task.task_id;
-    return h("div", {class: "head"},
+    return h("div", {class: "title"},
       h("p", {class: "quiet"}, h("a", {href: to("tasks")}, "Tasks"), " / ", h("code", {}, task.task_id)),
       h("h1", {class: "long", title: name.slice(0, 500)}, said(name)),
       h("p", {class: "beside"},
@@ -103,8 +103,8 @@ class Task extends Part {
     if (task.status === "failed" && !task.progress.failed_records) deeds.push("again");
     return [
       deeds.map((deed) => h("button", {
-        type: "button", class: "main", disabled: Boolean(this.asked), key: deed, onclick: () => this.act(() => mend(deed, task.task_id)),
-      }, deed === "retry" && over ? "Retry the rejected rows" : remedyName(deed, task.status))),
+        type: "button", class: "main", disabled: Boolean(this.asked), key: deed, onclick: () => this.act(() => mend(deed, task.task_id, this.all)),
+      }, deed === "retry" && over && !this.all ? "Retry the rejected rows" : remedyName(deed, task.status, this.all))),
       !over && h("button", {
         type: "button", key: "cancel", disabled: Boolean(this.asked), onclick: () => this.cancel(),
       }, this.sure ? "Really cancel: nothing more is loaded" : "Cancel"),
@@ -135,6 +135,7 @@ class Task extends Part {
       else if (TERMINAL.has(this.task.status) === false) this.task = await ask(`status/${encodeURIComponent(this.id)}`);
     } catch (error) {
       this.refused = error.message;
+      this.all = nothingPassed(error);
     }
     this.asked = false;
     this.refresh();

@@ -38,7 +38,7 @@ def failed(notes: Sequence[overview.Note], now: datetime.datetime) -> list[overv
     found = []
     later: set[tuple[str, int | None, str]] = set()
     for note in notes:
-        thing = (note.namespace, note.question_id, note.source)
+        thing = (note.namespace, note.question_id, note.origin)
         fresh = note.completed is not None and now - note.completed < FRESH
         if note.status == Status.FAILED and fresh and note.task_id not in retried and thing not in later:
             found.append(note)

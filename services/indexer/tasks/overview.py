@@ -36,6 +36,7 @@ class Note:
         namespace: The Pinecone namespace written to.
         question_id: The question; None: none.
         source: The source file, as people know it; empty: not known.
+        origin: The source as it was asked for, which stays what it is once it is found; empty: a question.
         parent_task_id: The task whose rejected rows it retries; empty.
     """
 
@@ -56,6 +57,7 @@ class Note:
     namespace: str = ""
     question_id: int | None = None
     source: str = ""
+    origin: str = ""
     parent_task_id: str = ""
 
     @property
@@ -159,5 +161,6 @@ def _note(task: table.Item, counts: progress.Progress) -> Note:
         namespace=str(task["namespace"]),
         question_id=task.get("question_id"),
         source=records.source_name(task),
+        origin=records.request(task).s3_key or records.source(task).display_name,
         parent_task_id=task.get("parent_task_id", ""),
     )

@@ -13,6 +13,8 @@ MOST: Final = 5
 # Of what is shown: a text of a novel helps nobody.
 TEXT_CHARACTERS: Final = 2_000
 CELL_CHARACTERS: Final = 500
+# What a row is told by its task alone.
+OF_THE_TASK: Final = ("task_id", "processed_at")
 
 
 @dataclasses.dataclass
@@ -41,6 +43,8 @@ def _shown(rows: Iterable[chunk_pb2.Row], common: bytes) -> list[console_pb2.Sam
 
 
 def _cut(metadata: struct_pb2.Struct) -> struct_pb2.Struct:
+    for name in OF_THE_TASK:
+        metadata.fields.pop(name, None)
     for value in metadata.fields.values():
         if len(value.string_value) > CELL_CHARACTERS:
             value.string_value = value.string_value[:CELL_CHARACTERS]

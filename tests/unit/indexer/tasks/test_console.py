@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from vectorline.v1 import console_pb2
+from vectorline.v1 import console_pb2, ingest_pb2, ledger_pb2
 
 from services.indexer import settings
 from services.indexer.ledger import shards
@@ -162,6 +162,20 @@ async def test_a_failure_that_was_tried_again_or_is_a_day_old_waits_for_nobody(l
     (view,) = await views(api)
 
     assert list(view.attention) == [], (again, parent)
+
+
+async def test_a_source_is_the_same_before_it_was_found_and_after_and_another_is_another(line: Line, api: Any) -> None:
+    asked = ingest_pb2.ProcessRequest(data_source="s3_csv", s3_key="march.csv").SerializeToString()
+    other = ingest_pb2.ProcessRequest(data_source="s3_csv", s3_key="april.csv").SerializeToString()
+    await failed(line, request=asked)
+    lost = await failed(line, request=other)
+    line.time.pass_by(1)
+    later = await ledgers.create(line.book, request=asked)
+    await line.book.tasks.begin_scan(later, ledger_pb2.PinnedSource(uri="s3://b/march.csv").SerializeToString())
+
+    (view,) = await views(api)
+
+    assert [each.task_id for each in view.attention] == [lost]
 
 
 class Counting(memory.MemoryTable):

@@ -182,6 +182,7 @@ def test_the_first_rows_are_those_that_the_task_would_embed() -> None:
         (number + 1, f"7.{number}", f"text {number}") for number in range(1, 6)
     ]
     assert [row.metadata["price"] for row in first] == [1, 2, 3, 4, 5]
+    assert not {"task_id", "processed_at"} & set(first[0].metadata)  # there is no task
     assert {(row.metadata["text"], row.tokens > 0) for row in first} == {(row.text, True) for row in first}
 
 
