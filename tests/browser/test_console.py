@@ -116,7 +116,7 @@ def test_a_file_becomes_an_estimate_a_task_rejects_and_results(page: Page, line:
     page.get_by_label("Value").fill("50")
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.locator(".matches > li")).to_have_count(5)
-    assert '"$lt":50' in page.locator(".query").inner_text(timeout=1) or '{"price":{"$lt":50}}' in page.content()
+    assert '"filter":{"price":{"$lt":50}}' in str(page.locator(".query").text_content())
     shot(page, "search")
     page.reload()
     expect(page.locator(".matches > li")).to_have_count(5)
@@ -241,7 +241,7 @@ def test_names_and_texts_of_strangers_stay_text_and_break_nothing(browser: Brows
 PAGES = {"tasks": "#/", "load": "#/load", "search": "#/search?text=bicycle&namespace=axe", "line": "#/line"}
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_and_nothing_is_cut_off(browser: Browser, line: Line, width: int, scheme: Any) -> None:
     task = line.upload(csv_of(12, empty=2), name="axe.csv", question_id=51, namespace="axe")
     line.finished(task)
