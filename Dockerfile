@@ -44,7 +44,6 @@ RUN python protos/build.py
 
 FROM builder AS stand-ins
 COPY services services
-COPY console console
 COPY gateway gateway
 COPY sandbox sandbox
 RUN python deploy/images/prune.py \
@@ -61,7 +60,6 @@ RUN /opt/installer/bin/uv pip install --python /opt/venv/bin/python --only-binar
 FROM packages AS code
 COPY --from=builder /app/build/protos build/protos
 COPY services services
-COPY console console
 COPY gateway gateway
 COPY cli cli
 COPY clients/python/src clients/python/src
@@ -97,6 +95,7 @@ COPY --from=packages /opt/sbom.cdx.json /opt/sbom.cdx.json
 COPY --from=code /opt/pyc /opt/pyc
 COPY --from=builder /app/build/protos build/protos
 COPY services services
+COPY console console
 COPY gateway gateway
 COPY cli cli
 COPY clients/python/src clients/python/src

@@ -156,6 +156,12 @@ def test_the_image_is_not_run_by_root() -> None:
             assert re.search(r"^CMD \[", stage, re.MULTILINE), "the exec form, or SIGTERM ends at a shell"
 
 
+def test_who_renders_the_gateway_has_the_files_of_the_console() -> None:
+    stage = (code.ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+
+    assert {"COPY console console", "COPY gateway gateway"} <= set(stage.splitlines())
+
+
 def test_only_the_gateway_is_published(services: Services) -> None:
     assert [name for name, service in services.items() if "ports" in service] == ["envoy"]
     assert services["envoy"]["ports"] == [f"${{API_PORT:-8000}}:{environment(services['gateway'])['API_PORT']}"]

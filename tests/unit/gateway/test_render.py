@@ -1,7 +1,9 @@
 """The template against the environment and against the protos."""
 
 import json
+import pathlib
 import re
+import shutil
 from typing import Any
 
 import pytest
@@ -223,3 +225,39 @@ def test_a_burst_on_one_connection_is_taken_in_turns_with_others() -> None:
     (layer,) = rendered()["layered_runtime"]["layers"]
 
     assert layer["static_layer"]["http.max_requests_per_io_cycle"] == 1
+
+
+def test_each_file_of_the_console_is_served_once_and_a_changed_one_under_another_path(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = console_paths()
+    assert before["/"] == "text/html; charset=utf-8"
+    assert {path.rpartition("/")[2] for path in before if path != "/"} == {
+        path.name for path in render.CONSOLE.iterdir() if path.name != "index.html"
+    }
+    assert set(before.values()) == set(render.TYPES.values())
+    copied = shutil.copytree(render.CONSOLE, tmp_path / "console")
+    (copied / "app.js").write_text("// Another one: ${API_PORT} 'quoted' \"twice\"\n", encoding="utf-8")
+    monkeypatch.setattr(render, "CONSOLE", copied)
+
+    after = console_paths()
+
+    assert after.keys() & before.keys() == {"/"}
+    (page,) = (route for route in routes() if route["match"].get("path") == "/")
+    linked = re.findall(r"\./(console/[0-9a-f]+/[\w.]+)", page["direct_response"]["body"]["inline_string"])
+    assert {f"/{path}" for path in linked} <= after.keys()
+    (script,) = (route for route in routes() if route["match"].get("path", "").endswith("/app.js"))
+    assert script["direct_response"]["body"]["inline_string"] == (copied / "app.js").read_text()
+
+
+def console_paths() -> dict[str, str]:
+    """Content types by path."""
+    found = [route for route in routes() if route.get("name", "").startswith("console")]
+    return {
+        route["match"]["path"]: next(
+            each["header"]["value"]
+            for each in route["response_headers_to_add"]
+            if each["header"]["key"] == "content-type"
+        )
+        for route in found
+    }
