@@ -42,7 +42,7 @@ def card(found: messages.EstimateResponse) -> console.RenderableType:
 
 def _tokens(found: messages.EstimateResponse) -> str:
     saved = found.tokens - found.billed_tokens
-    once = f", {saved:,.0f} of them in texts that stand twice in a chunk and are bought once" if saved else ""
+    once = f", {saved:,.0f} of them in texts that come again and are bought once" if saved else ""
     return f"{found.tokens:,.0f}{once}"
 
 

@@ -7,6 +7,7 @@ is delivered to the batch that it was bought for, and not paid for again.
 Where to look, in the order in which a text passes:
     tokens              what it costs
     pending_batch       the texts of one chunk, and what has come of them so far
+    reuse               equal texts of a task across its chunks
     batching            the queue of these: requests are packed from its front the moment a permit comes
     packing             which texts make the next request (pure)
     sizes               how much a request may hold, and what the server turned out to take

@@ -75,6 +75,8 @@ class Batcher:
 
     def place(self, batch: PendingBatch) -> None:
         """Put a batch at the end of the queue; a first one behind the other first ones, before all others."""
+        if batch in self._queue:
+            return
         batch.on_admission(self._permits.nudge)
         batch.placed()
         self._queue.insert(sum(each.first for each in self._queue) if batch.first else len(self._queue), batch)
@@ -183,7 +185,7 @@ class Batcher:
         for piece in self._packed:
             if piece.batch.fresh() and piece.batch.cursor == piece.start:
                 piece.batch.cursor = piece.stop
-                pieces += [Piece(piece.batch, index) for index in range(piece.start, piece.stop)]
+                pieces += [Piece(piece.batch, index) for index in piece.batch.order[piece.start : piece.stop]]
         self._packed = []
         done = {batch for batch in self._queue if batch.cursor == len(batch.tokens) or batch.dropped is not None}
         if done:

@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import enum
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Collection
 
 from services.billing import spend
 
@@ -64,18 +65,30 @@ class PendingBatch:
         self, texts: list[str], tokens: list[int], on_progress: Callable[[], None], *, first: bool = False
     ) -> None:
         self.texts = texts
-        self.tokens = tokens
+        # Of each text.
+        self.costs = tokens
+        # The texts to buy, in order, and the tokens of each.
+        self.order = list(range(len(texts)))
+        self.tokens = list(tokens)
         self.cursor = 0
         self.vectors: list[bytes | None] = [None] * len(texts)
         self.refusals: dict[int, Refusal] = {}
-        self.on_progress = on_progress
+        # Texts whose vector was bought with another chunk.
+        self.reused: set[int] = set()
         self.first = first
+        # Batches that wait for texts of this one: they go on while it does.
+        self.followers: weakref.WeakSet[PendingBatch] = weakref.WeakSet()
+        # Called when a text has its vector or its refusal, and once nothing more is bought for it.
+        self.on_text: Callable[[PendingBatch, int], None] = _ignore
+        self.on_drop: Callable[[PendingBatch], None] = _ignore
+        self.beat = on_progress
         # What was paid for it, until it leaves.
         self.paid = spend.NOTHING
         self._payer: Callable[[spend.Spend], None] | None = None
         # The quota held up a request for any of its texts, or would have taken more with it.
         self.rationed = False
-        self._placed_at = self._finished_at = 0.0
+        self._placed_at: float | None = None
+        self._finished_at = 0.0
         self._open = len(texts)
         self._gone_at = float("-inf")
         self._dropped: Dropped | None = None
@@ -110,11 +123,29 @@ class PendingBatch:
     @property
     def seconds(self) -> float:
         """From its place in the queue to its last vector; 0 before that."""
-        return max(0.0, self._finished_at - self._placed_at)
+        return 0.0 if self._placed_at is None else max(0.0, self._finished_at - self._placed_at)
 
     def placed(self) -> None:
         """It stands in the queue."""
-        self._placed_at = asyncio.get_running_loop().time()
+        if self._placed_at is None:
+            self._placed_at = asyncio.get_running_loop().time()
+
+    def on_progress(self) -> None:
+        """Something happened to it, so that its lease goes on, and those of the batches that wait for it."""
+        self.beat()
+        for each in tuple(self.followers):
+            each.beat()
+
+    def leave_out(self, indexes: Collection[int]) -> None:
+        """Do not buy these; to be said before it stands in the queue."""
+        if indexes:
+            self.order = [index for index in self.order if index not in indexes]
+            self.tokens = [self.costs[index] for index in self.order]
+
+    def want(self, index: int) -> None:
+        """Buy this text after all."""
+        self.order.append(index)
+        self.tokens.append(self.costs[index])
 
     def admit(self, asked_at: float) -> None:
         """The gate said GO to a question asked at that time of the loop's clock."""
@@ -151,6 +182,7 @@ class PendingBatch:
         if self._dropped is None:
             self._dropped = Dropped(reason, words)
             self._dropped.__cause__ = defect
+            self.on_drop(self)
         self._admitted.set()
         self._changed.set()
 
@@ -171,26 +203,33 @@ class PendingBatch:
         """A vector came."""
         if self.vectors[index] is None and index not in self.refusals:
             self.vectors[index] = vector
-            self._settle_one()
+            self._settle_one(index)
+
+    def reuse(self, index: int, vector: bytes) -> None:
+        """A vector that was bought with another chunk."""
+        if self.vectors[index] is None and index not in self.refusals:
+            self.reused.add(index)
+            self.deliver(index, vector)
 
     def refuse(self, index: int, words: str, reason: str = REFUSED) -> None:
         """The provider refuses this text, or has no embedding for it."""
         if self.vectors[index] is None and index not in self.refusals:
             self.refusals[index] = Refusal(reason, words)
-            self._settle_one()
+            self._settle_one(index)
 
     async def change(self) -> None:
         """Wait until something was delivered, refused or dropped since the last call."""
         await self._changed.wait()
         self._changed.clear()
 
-    def _settle_one(self) -> None:
+    def _settle_one(self, index: int) -> None:
         self._open -= 1
         if self.finished:
             self._finished_at = asyncio.get_running_loop().time()
         self.on_progress()
         self._changed.set()
+        self.on_text(self, index)
 
 
-def _ignore() -> None:
+def _ignore(*_: object) -> None:
     """Nobody wants to know."""

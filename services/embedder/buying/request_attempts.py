@@ -52,7 +52,7 @@ class Piece:
     @property
     def tokens(self) -> int:
         """What it costs."""
-        return self.batch.tokens[self.index]
+        return self.batch.costs[self.index]
 
 
 @dataclasses.dataclass

@@ -54,7 +54,7 @@ async def send(
 def spent_on(content: rows.Rows, batch: PendingBatch) -> spend.Spend:
     """What was paid for a chunk that is bought, and how many of its rows had their text with another row."""
     have = [text for text in content.text_of if batch.vectors[text] is not None]
-    return batch.paid + spend.Spend(texts_reused=len(have) - len(set(have)))
+    return batch.paid + spend.Spend(texts_reused=len(have) - len(set(have) - batch.reused))
 
 
 async def until_more(batch: PendingBatch) -> None:

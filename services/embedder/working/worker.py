@@ -18,7 +18,7 @@ from services.chunks import errors as queue_errors
 from services.chunks import keys, strikes
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
-from services.embedder.buying import batching, pending_batch
+from services.embedder.buying import batching, pending_batch, reuse
 from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
 from services.embedder.working import concurrency, rows, sending
 from services.embedder.working import unsettled as unsettled_spends
@@ -80,6 +80,7 @@ class Worker:
         self.dimension = dimension
         self._count = count
         self._spent = spent
+        self._reuse = reuse.Reuse(batcher.place)
         self._batches: set[PendingBatch] = set()
         self._draining = False
 
@@ -174,10 +175,10 @@ class Worker:
             batch = PendingBatch(content.texts, counts, delivery.progress, first=first)
         if delivery.delivery_count > 1:  # whoever had it before may have bought all of it, and died of it
             batch.pay(spend.Spend(tokens_doubtful=sum(counts)))
-        async with self._guarded(delivery, batch), self._billed(delivery, batch):
+        async with self._guarded(delivery, batch):
             await batch.admission()
             if content.texts:
-                self._batcher.place(batch)
+                self._reuse.enter(delivery.header.task_id, batch)
             settling_seconds = await self._index(delivery, content, batch)
             self._concurrency.learn(
                 seconds=_now() - began,
@@ -198,22 +199,17 @@ class Worker:
             batch.drop(Reason.DRAINING)
         try:
             yield
+        except BaseException:  # what is paid is in the settlement, or told for itself
+            batch.leave(functools.partial(self._unsettled.add, delivery.header.task_id))
+            raise
         finally:
             if self._spent is not None and delivery.header.client:
                 self._spent(delivery.header.client, batch.paid.tokens)
+            self._reuse.leave(batch)
             self._batcher.withdraw(batch)
             self._batches.discard(batch)
             for guard in guards:
                 guard.cancel()
-
-    @contextlib.asynccontextmanager
-    async def _billed(self, delivery: Delivery, batch: PendingBatch) -> AsyncIterator[None]:
-        """What is paid is in the settlement, or told for itself."""
-        try:
-            yield
-        except BaseException:
-            batch.leave(functools.partial(self._unsettled.add, delivery.header.task_id))
-            raise
 
     async def _decode(self, delivery: Delivery) -> rows.Rows:
         """Decode under a strike: a chunk that kills its decoder is found by it."""

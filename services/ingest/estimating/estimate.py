@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from vectorline.v1 import chunk_pb2, console_pb2
 
-from services.billing import prices
+from services.billing import prices, units, window
 from services.ingest import sources, warning
 from services.ingest.contract import context, metadata, tokens
 from services.ingest.estimating import first_rows, lengths, packing
@@ -19,6 +19,8 @@ from services.ingest.request import options
 from services.ingest.splitting import split
 
 SAMPLES = 5
+# Where the index was not asked for its own.
+USUAL_DIMENSION = 1_536
 # Between two calls of `check`.
 CHECK_TEXTS = 1_000
 # Called now and then; what it raises ends the work.
@@ -73,6 +75,8 @@ class Estimate:
     rejects: Mapping[str, Rejects]
     tokens: int
     billed_tokens: int
+    # The same where equal texts meet in no embedder: each chunk buys its own.
+    most_tokens: int
     profile: lengths.Profile
     requests: int
     # Texts to buy; the other usable rows have theirs with another row.
@@ -132,7 +136,9 @@ class _Tally:
         self._lengths = lengths.Lengths()
         self._requests = packing.Requests(terms.tokens_per_minute)
         self._billed = self._usable = self._skipped = self._rejected = 0
-        self._texts = self._record_bytes = self._written_chunks = 0
+        self._texts = self._record_bytes = self._written_chunks = self._by_chunk = 0
+        self._window: window.Window[str, bool] = window.Window()
+        self._vector_bytes = (terms.dimension or USUAL_DIMENSION) * units.BYTES_A_FLOAT
         self._texts_cut = self._first_cut = 0
         self._rejects: dict[str, Rejects] = {}
         self._first = first_rows.FirstRows()
@@ -156,11 +162,15 @@ class _Tally:
                 found.samples.append((reject.row_number, reject.message))
 
     def _buy(self, texts: list[str]) -> None:
-        """As the embedder does: identical texts of a chunk once, in the order in which they first stand there."""
+        """As one embedder does: equal texts once, as far as its window reaches, in the order in which they stand."""
         count = self._counted(dict.fromkeys(texts))
         self._lengths.add(count[text] for text in texts)
-        self._texts += len(count)
-        for length in count.values():
+        for text, length in count.items():
+            self._by_chunk += length
+            if self._window.get(text):
+                continue
+            self._window.put(text, True, len(text) + self._vector_bytes)
+            self._texts += 1
             self._billed += length
             self._requests.add(length)
 
@@ -184,6 +194,7 @@ class _Tally:
             rejects=dict(by_frequency),
             tokens=self._lengths.total,
             billed_tokens=self._billed,
+            most_tokens=self._by_chunk,
             profile=self._lengths.profile(),
             requests=self._requests.count,
             texts=self._texts,

@@ -28,6 +28,7 @@ def spend_of(found: estimate.Estimate, *, dimension: int, vectors: int | None) -
     replaced = found.usable if vectors is None else min(found.usable, vectors)
     return spend.Spend(
         tokens=found.billed_tokens,
+        tokens_doubtful=found.most_tokens - found.billed_tokens,
         texts_bought=found.texts,
         texts_reused=found.usable - found.texts,
         write_units=max(units.LEAST_WRITE_UNITS * upserts, units.of_replaced(size + upserts * HALF_KB)),

@@ -33,6 +33,20 @@ def test_a_settlement_carries_what_was_paid_and_what_was_saved() -> None:
     scenario(work())
 
 
+def test_equal_texts_of_several_chunks_are_bought_once_and_said_to_be() -> None:
+    async def work() -> None:
+        async with running() as embedder:
+            task_id = await embedder.publish(count=6)
+            await embedder.empty()
+            assert embedder.source.bought == TEXTS
+            spent = [embedder.indexer.settled[task_id, chunk].spent for chunk in range(6)]
+            assert sum(spent, spend.NOTHING) == PAID + spend.Spend(texts_reused=15)
+            for chunk in range(6):
+                assert len(embedder.indexer.settled[task_id, chunk].vectors) == 3
+
+    scenario(work())
+
+
 def test_vectors_that_are_sent_again_are_paid_once() -> None:
     async def work() -> None:
         async with running() as embedder:

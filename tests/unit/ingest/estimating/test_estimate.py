@@ -74,13 +74,25 @@ def test_tokens_are_those_of_tiktoken_over_the_whole_file() -> None:
     assert found.profile.mean == pytest.approx(statistics.mean(wanted))
 
 
-def test_a_text_that_stands_twice_in_a_chunk_is_bought_once() -> None:
+def test_a_text_that_comes_again_is_bought_once_also_across_chunks() -> None:
     rows = [(str(number), "always the same words") for number in range(300)]
 
     found = estimated(csvs.of(rows, header=("id", "formatted_text")), chunk_size=100)
 
-    assert found.billed_tokens * 100 == found.tokens
-    assert found.requests == 1
+    assert found.billed_tokens * 300 == found.tokens
+    assert found.most_tokens == 3 * found.billed_tokens, "three embedders would each buy it"
+    assert (found.requests, found.texts) == (1, 1)
+
+
+def test_a_text_that_comes_again_after_too_many_others_is_bought_again() -> None:
+    """As the embedder's window forgets it: its budget is the same."""
+    rows = [(str(number), f"text number {number % 2_000}") for number in range(4_000)]
+
+    terms = estimate.Terms("small", 1_536, PRICES, requests_per_second=2.0, tokens_per_minute=0.0)
+    found = estimated(csvs.of(rows, header=("id", "formatted_text")), terms)
+
+    assert found.texts == 4_000
+    assert found.most_tokens == found.billed_tokens == found.tokens
 
 
 def test_special_tokens_in_a_text_are_counted_as_text() -> None:
