@@ -6,7 +6,7 @@ from typing import Final
 
 from rich import console, table, text
 
-from cli import pace, render, screen
+from cli import bills, pace, render, screen
 from vectorline_client import messages
 
 _SAMPLES: Final = 3
@@ -32,6 +32,8 @@ def card(found: messages.EstimateResponse) -> console.RenderableType:
         f"{profile.mean:.1f} on average",
     )
     grid.add_row("Price", text.Text(_price(found), "bold"))
+    if found.bill is not None:
+        grid.add_row("Bill", text.Text(bills.words(found.bill), "bold"))
     grid.add_row("Time", _time(found))
     grid.add_row("Namespace", _namespace(found.namespace_check))
     grid.add_row("File", _file(found))

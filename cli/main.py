@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "workers",
     "limits",
     "pace",
+    "bill",
     "statistics",
     "overview",
     "anomalies",

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich import console, padding, table, text
 
-from cli import outcome, pace, screen
+from cli import bills, outcome, pace, screen
 from vectorline_client import messages
 
 STYLES: Final = {
@@ -58,6 +58,8 @@ def task_card(task: messages.Task) -> console.RenderableType:
     if chunks.chunks_total:
         in_work = f", {chunks.chunks_processing:,} in work" if chunks.chunks_processing else ""
         grid.add_row("Chunks", f"{chunks.chunks_completed:,} of {chunks.chunks_total:,} settled{in_work}")
+    if task.bill is not None and (task.bill.tokens or task.bill.write_units):
+        grid.add_row("Cost", bills.words(task.bill))
     grid.add_row("Created", _moment(facts.created_at))
     if task.completed_at is not None:
         took = f", after {_seconds(task.result.duration_seconds)}" if task.result is not None else ""

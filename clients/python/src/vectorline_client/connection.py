@@ -24,7 +24,7 @@ KEY_VARIABLE: Final = "API_KEY"
 REPEATABLE: Final = (
     *("Process", "Estimate", "RetryTask", "Search", "GetHealth", "GetDetailedHealth", "GetWorkers", "GetQueues"),
     *("GetLimiter", "GetTask", "ListTasks", "GetTaskOverview", "GetTaskProgress", "GetActiveProgress"),
-    *("GetStatistics", "GetAnomalies", "GetDashboard", "GetMetrics"),
+    *("GetStatistics", "GetAnomalies", "GetBill", "GetDashboard", "GetMetrics"),
 )
 
 

@@ -382,6 +382,10 @@ class AsyncClient:
         """Tasks, rows, failures and pace of the last hours (None: 24)."""
         return await self.call("GetStatistics", messages.Statistics, hours=hours)
 
+    async def bill(self, hours: int | None = None) -> messages.BillOverview:
+        """What was spent on the days of the last hours (None: 24), by day, key and namespace."""
+        return await self.call("GetBill", messages.BillOverview, hours=hours)
+
     async def anomalies(self, hours: int | None = None) -> messages.Anomalies:
         """What is not as it should be."""
         return await self.call("GetAnomalies", messages.Anomalies, hours=hours)

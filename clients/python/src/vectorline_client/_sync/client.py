@@ -381,6 +381,10 @@ class Client:
         """Tasks, rows, failures and pace of the last hours (None: 24)."""
         return self.call("GetStatistics", messages.Statistics, hours=hours)
 
+    def bill(self, hours: int | None = None) -> messages.BillOverview:
+        """What was spent on the days of the last hours (None: 24), by day, key and namespace."""
+        return self.call("GetBill", messages.BillOverview, hours=hours)
+
     def anomalies(self, hours: int | None = None) -> messages.Anomalies:
         """What is not as it should be."""
         return self.call("GetAnomalies", messages.Anomalies, hours=hours)
