@@ -16,7 +16,7 @@ BUILT := build/protos/.built
 # A venv whose interpreter is gone, or is another one than PYTHON, is made anew.
 $(shell $(INSTALL) fits || rm -f $(LINE) $(SERVERS) $(INSTALLED))
 
-.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench logs-file observe-files
+.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench logs-file observe-files reference-files
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -107,6 +107,9 @@ bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH
 
 logs-file: install ## Make docs/logs.md anew: every action that the services log, from the code.
 	@$(BIN)/python docs/actions.py
+
+reference-files: install ## Make docs/reference anew: commands, options and configuration, from the code.
+	@$(BIN)/python docs/reference.py
 
 observe-files: install ## Make docs/metrics.md anew, from the metrics of the code.
 	@$(BIN)/python -m observe

@@ -1,0 +1,36 @@
+"""Every command and snippet of the tutorial and of the how-to, on a real line, as a reader would run them."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+from tests.support import examples
+from tests.support.line import ROOT, Line
+
+
+@pytest.mark.parametrize(("name", "number"), [("tutorial.md", 7), ("how-to.md", 5)])
+def test_a_reader_gets_what_the_document_says(
+    line: Line, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool, words in {"vectorline": "-m cli", "python3": ""}.items():  # as an activated .venv has them
+        (tools / tool).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        (tools / tool).chmod(0o755)
+    here = tmp_path / "here"
+    here.mkdir()
+    foreign = ("INGEST_", "EMBEDDER_", "INDEXER_", "VECTORLINE_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    environment |= {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "GATEWAY_URL": line.endpoints["GATEWAY_URL"],
+        "API_KEY": line.endpoints["API_KEY"],
+    }
+    monkeypatch.chdir(here)
+    for key in ("GATEWAY_URL", "API_KEY"):
+        monkeypatch.setenv(key, environment[key])
+    assert examples.run(ROOT / "docs" / name, {}, folder=here, environment=environment) == number
