@@ -1,6 +1,5 @@
 """Wires the indexer."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -24,8 +23,6 @@ QUIET = ("/vectorline.v1.LedgerService/", f"/{servicer.SERVICE}/IndexChunk")
 
 # For what callers and operators ask about tasks.
 READ_THREADS = 8
-# Between two writes of what was paid besides settlements; a process that is killed takes so much along.
-SPENDING_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +74,7 @@ async def application(
         alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
         await stack.enter_async_context(background.running("lateness", lateness.Lateness().run))
-        await stack.enter_async_context(background.running("spending", lambda: _written(book)))
+        await stack.enter_async_context(background.running("spending", book.spending.run))
         stack.push_async_callback(book.spending.flush)
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
@@ -100,10 +97,3 @@ async def application(
                 "pinecone": health.Dependency(index.index, vital=False),
             },
         )
-
-
-async def _written(book: ledger.Ledger) -> None:
-    """Write for ever what was paid besides settlements."""
-    while True:
-        await asyncio.sleep(SPENDING_SECONDS)
-        await book.spending.flush()

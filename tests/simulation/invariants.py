@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from services.billing import spend
 from services.embedder.limiter import promise
 from services.indexer.ledger import items, records
 from services.indexer.storage import table
@@ -30,6 +31,11 @@ def unfinished(world: "World") -> list[str]:
     for embedder in world.running["embedder"]:
         if held := embedder.consumer.held:
             found.append(f"{embedder.process.name} holds {held}")
+        if embedder.loose._untold:
+            found.append(f"{embedder.process.name} has not told what it paid: {embedder.loose._untold}")
+    for indexer in world.running["indexer"]:
+        if indexer.book.spending._unwritten:
+            found.append(f"{indexer.process.name} has not written what was paid: {indexer.book.spending._unwritten}")
     return found
 
 
@@ -40,6 +46,7 @@ def violated(world: "World") -> list[str]:
         *(words for file in world.files for words in _accounted(world, file)),
         *_index(world),
         *_bought(world),
+        *_billed(world),
         *_limited(world),
         *_strikes(world),
     ]
@@ -133,6 +140,22 @@ def _bought(world: "World") -> Iterator[str]:
             allowed = 1 + world.excused[file.task_id, chunk] + world.excused_texts[row.text]
             if chunk not in file.poison and times > allowed:
                 yield f"{row.text!r} (chunk {chunk}) was bought {times} times, {allowed} were excused"
+
+
+def _billed(world: "World") -> Iterator[str]:
+    """No bill says for sure what was not paid; and where nobody died, what was bought is within what it may come to."""
+    stored = world.shared.table.items
+    tasks = {key: item for key, item in stored.items() if items.is_task(item)}
+    shards = (item for item in stored.values() if item.get("kind") == "shard")
+    left = (shard for shard in shards if str(shard["shard"]) not in tasks[shard["task"]]["s"])
+    billed = sum(map(spend.of_stored, (*tasks.values(), *left)), spend.NOTHING)
+    paid, written = world.shared.openai.tokens, world.shared.pinecone.write_units
+    if billed.tokens > paid:
+        yield f"{billed.tokens} tokens are billed for sure, {paid} were paid"
+    if billed.write_units > written:
+        yield f"{billed.write_units} write units are billed for sure, {written} were paid"
+    if not world.died and billed.tokens + billed.tokens_doubtful < paid:
+        yield f"{paid} tokens were paid, and nobody died: {billed}"
 
 
 def _limited(world: "World") -> Iterator[str]:

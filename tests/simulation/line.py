@@ -114,7 +114,7 @@ class Embedder:
         )
         # Its processors are always full: the number of chunks in hand changes as it does nowhere else.
         wanted = concurrency.Concurrency(SLOTS, lambda: 1.0)
-        loose = unsettled.Unsettled(indexer)
+        self.loose = loose = unsettled.Unsettled(indexer)
         work = worker.Worker(
             self.consumer,
             indexer,
@@ -191,4 +191,5 @@ class Indexer:
                 await asyncio.sleep(1.0)
             else:
                 break
+        self.process.start(background.forever("spending", self.book.spending.run))
         self._shared.indexers.up(self.process, *self._servicers)

@@ -11,7 +11,9 @@ from typing import Any
 import structlog
 from vectorline.v1 import pinecone_pb2
 
+from services.billing import units
 from services.embedder.openai import answers
+from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from tests.simulation import loop as loops
 from tests.simulation import wire
@@ -38,6 +40,8 @@ class OpenAI:
     on_paid_in_vain: Callable[[Sequence[str]], None]
     good: bool = True
     bought: Counter[str] = dataclasses.field(default_factory=Counter)
+    # On its bill, a token a text; those of probes are no task's.
+    tokens: int = 0
     # (when, process, whether it was frozen in the last seconds)
     starts: list[tuple[float, loops.Process]] = dataclasses.field(default_factory=list)
     text_of: dict[bytes, str] = dataclasses.field(default_factory=dict)
@@ -67,6 +71,7 @@ class Embeddings:
         if any(REFUSED_WORD in text for text in texts):
             raise openai_errors.Refused("not this text")
         account.bought.update(texts)
+        account.tokens += sum(text != openai_client.PROBE_TEXT for text in texts)
         log.debug("Bought.", texts=[text.removesuffix(" words") for text in texts])
         lost = network.happens(weather.openai_paid_and_lost)
         if lost:
@@ -96,6 +101,9 @@ class Pinecone:
     down: bool = False
     vectors: dict[tuple[str, str], bytes] = dataclasses.field(default_factory=dict)
     log: list[Upsert] = dataclasses.field(default_factory=list)
+    # On its bill.
+    write_units: int = 0
+    sizes: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
 
     def call_of(self, process: loops.Process) -> Callable[..., Any]:
         async def upsert(request: Any, timeout: float, metadata: Any) -> Any:
@@ -143,6 +151,14 @@ class Pinecone:
         self._write(request, len(request.vectors))
 
     def _write(self, request: Any, count: int) -> None:
+        sizes = {
+            (request.namespace, each.id): len(each.id) + len(each.values) + len(each.metadata)
+            for each in request.vectors[:count]
+        }
+        if sizes:
+            replaced = sum(self.sizes.get(key, 0) for key in sizes)
+            self.write_units += units.of_upsert(sum(sizes.values())) + units.of_replaced(replaced)
+            self.sizes |= sizes
         for vector in request.vectors[:count]:
             self.vectors[request.namespace, vector.id] = vector.values
             self.log.append(Upsert(self.network.loop.now, vector.id, vector.values))

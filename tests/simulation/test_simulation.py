@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.billing import spend
 from services.chunks import memory_store, store
 from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
@@ -94,6 +95,13 @@ class TestTheSimulationNotices:
 
         monkeypatch.setattr(shards, "table", Careless())
         assert noticed(collect, "recount")
+
+    def test_a_bill_that_counts_what_was_told_twice(
+        self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+    ) -> None:
+        """What is sent again since its answer was lost may be in the bill already."""
+        monkeypatch.setattr(spend.Spend, "doubtful", lambda self: self)
+        assert noticed(collect, "are billed for sure")
 
     def test_a_task_that_each_attempt_of_a_call_names_anew(
         self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]

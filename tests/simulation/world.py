@@ -84,6 +84,7 @@ class World:
         self.shared = self._shared()
         self.running: dict[str, list[Any]] = {"ingest": [], "embedder": [], "indexer": []}
         self._names: Counter[str] = Counter()
+        self.died = False
 
     def _shared(self) -> line.Shared:
         network = self.network
@@ -160,6 +161,7 @@ class World:
             living.append(room)
 
             def died() -> None:
+                self.died = True
                 living.remove(room)
                 if kind == "embedder":
                     self.excuse(room)

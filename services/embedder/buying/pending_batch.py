@@ -84,6 +84,8 @@ class PendingBatch:
         self.beat = on_progress
         # What was paid for it, until it leaves.
         self.paid = spend.NOTHING
+        # It was told with a call to settle the chunk, which may have been heard although it broke.
+        self.told = False
         self._payer: Callable[[spend.Spend], None] | None = None
         # The quota held up a request for any of its texts, or would have taken more with it.
         self.rationed = False
@@ -197,7 +199,7 @@ class PendingBatch:
         """It will not be settled here: tell `payer` what was paid, also for what is still under way."""
         self._payer = payer
         if self.paid:
-            payer(self.paid)
+            payer(self.paid.doubtful() if self.told else self.paid)
 
     def deliver(self, index: int, vector: bytes) -> None:
         """A vector came."""

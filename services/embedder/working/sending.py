@@ -47,6 +47,7 @@ async def send(
         if not batch.finished:
             await until_more(batch)
     if spent := spent_on(content, batch):
+        batch.told = True
         await call.send(spent=spent.to_proto())
     failpoints.hit("embedder.after_index_sent")
 

@@ -6,8 +6,10 @@ gathered for a moment, since a task that is cancelled leaves many such chunks at
 searches.
 """
 
+import asyncio
 import contextlib
 import datetime
+from typing import NoReturn
 
 import structlog
 
@@ -20,6 +22,8 @@ log = structlog.get_logger()
 
 # Whose tasks these are, and where they write, which never changes: so many are remembered.
 ACCOUNTS = 10_000
+# A process that is killed takes so much of what it had gathered along.
+FLUSH_SECONDS = 1.0
 
 
 class Spending:
@@ -50,6 +54,12 @@ class Spending:
     def searched(self, account: days.Account, spent: spend.Spend) -> None:
         """What no task spent."""
         self.days.add(self._clock.now().date(), account, spent)
+
+    async def run(self) -> NoReturn:
+        """Flush for ever."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
 
     async def flush(self) -> None:
         """Write what was gathered. What may be written already, since an answer was lost, is kept as doubtful."""

@@ -16,6 +16,8 @@ class Meter:
         # Of the records that are known to be written.
         self.records = 0
         self.record_bytes = 0
+        # What they cost once more if all of them replaced their like: each request is rounded up for itself.
+        self.replacing = 0
 
     def upsert(self, batch: Batch) -> "Upsert":
         """The tries of one upsert."""
@@ -24,8 +26,7 @@ class Meter:
     def replaced(self, least: int, most: int) -> spend.Spend:
         """What the records cost that were replaced: so many at least and at most, each as large as the new ones."""
         sure, possible = (
-            units.of_replaced(self.record_bytes * min(records, self.records) // max(1, self.records))
-            for records in (least, most)
+            -(-self.replacing * min(records, self.records) // max(1, self.records)) for records in (least, most)
         )
         return spend.Spend(write_units=sure, write_units_doubtful=max(0, possible - sure))
 
@@ -55,6 +56,7 @@ class Upsert:
         if whole:
             self._meter.records += records
             self._meter.record_bytes += size
+            self._meter.replacing += units.of_replaced(size)
 
     def lost(self) -> None:
         """A try had no answer. However many have none, one is doubted."""

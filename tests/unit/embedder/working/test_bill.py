@@ -72,6 +72,19 @@ def test_what_was_paid_for_a_chunk_that_is_given_up_is_told_for_itself(end: Exce
             task_id = await embedder.publish()
             await embedder.until(lambda: embedder.unsettled._untold)
             await embedder.unsettled.flush()
+            # The call that broke had said it, and may have settled the chunk.
+            assert embedder.indexer.unsettled == {task_id: PAID.doubtful()}
+
+    scenario(work())
+
+
+def test_what_was_paid_before_anything_was_told_is_sure() -> None:
+    async def work() -> None:
+        async with running() as embedder:
+            embedder.indexer.breaks_in_vectors = [indexer_client.ChunkRefused("its task was cancelled meanwhile")]
+            task_id = await embedder.publish()
+            await embedder.until(lambda: embedder.unsettled._untold)
+            await embedder.unsettled.flush()
             assert embedder.indexer.unsettled == {task_id: PAID}
 
     scenario(work())
