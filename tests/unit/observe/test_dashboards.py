@@ -112,6 +112,6 @@ def test_an_alarm_asks_for_metrics_with_labels_that_the_code_gives_them(alarm: a
     known = {each.name: each for each in reference.entries()}
     for asked in alarm.metrics.values():
         if not asked.name.startswith("envoy_"):
-            assert set(asked.dimensions) == {"job", *known[asked.name].labels} & set(asked.dimensions), asked.name
+            assert set(asked.dimensions) <= {"job", *known[asked.name].labels}, asked.name
             assert known[asked.name].kind != "histogram"
             assert (asked.statistic == "Sum") == (known[asked.name].kind == "counter")
