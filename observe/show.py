@@ -21,6 +21,8 @@ GOOD_SECONDS: Final = 60.0
 BROKEN_SECONDS: Final = 120.0
 # By then whatever fired has resolved: rates look ten minutes back at most, and those of OpenAI two.
 RESOLVED_SECONDS: Final = 420.0
+# What else fired, for what callers were refused meanwhile, looks five minutes back.
+QUIET_SECONDS: Final = 240.0
 ROWS: Final = 2_000
 BROKEN: Final = [{"kind": "status", "body": "server_error"}]
 # A quota that is used, not exceeded: a request of 2,048 texts every two seconds, and searches beside it.
@@ -118,11 +120,13 @@ class Story:
             self.hear(seen)
             time.sleep(0.2)
         self.hear(seen)
+        for name in sorted(_firing(seen.notices)):
+            self.say(f"{name} still fires")
 
 
-def _firing(notices: Sequence[watch.Notice]) -> bool:
+def _firing(notices: Sequence[watch.Notice]) -> set[str]:
     latest = {(each.name, tuple(sorted(each.labels.items()))): each.status for each in notices}
-    return "firing" in latest.values()
+    return {name for (name, _), status in latest.items() if status == "firing"}
 
 
 def run(pictures: pathlib.Path | None) -> int:
@@ -143,7 +147,7 @@ def run(pictures: pathlib.Path | None) -> int:
         story.say("OpenAI is well again")
         fired = story.wait_for(seen, ABOUT, "firing", 0.5)
         resolved = story.wait_for(seen, ABOUT, "resolved", RESOLVED_SECONDS)
-        story.wait_quiet(seen, RESOLVED_SECONDS)
+        story.wait_quiet(seen, QUIET_SECONDS)
         callers.end()
         if pictures is not None:
             _draw(seen, story.began, pictures)
