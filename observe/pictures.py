@@ -72,7 +72,7 @@ def _panel(axes: Any, panel: panels.Panel, lines: list[Line], begin: float) -> N
     axes.yaxis.set_major_formatter(lambda value, _: _told(value, panel.unit))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} min")
     if shown:
-        axes.legend(*(each[:MOST_LEGENDS] for each in axes.get_legend_handles_labels()), fontsize=6.5, loc="upper left")
+        axes.legend(*(each[:MOST_LEGENDS] for each in axes.get_legend_handles_labels()), fontsize=6.5, loc="best")
 
 
 def _minutes(at: float, begin: float) -> float:
