@@ -16,7 +16,7 @@ BUILT := build/protos/.built
 # A venv whose interpreter is gone, or is another one than PYTHON, is made anew.
 $(shell $(INSTALL) fits || rm -f $(LINE) $(SERVERS) $(INSTALLED))
 
-.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench logs-file observe-files reference-files
+.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench logs-file observe observe-files reference-files
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -111,5 +111,8 @@ logs-file: install ## Make docs/logs.md anew: every action that the services log
 reference-files: install ## Make docs/reference anew: commands, options and configuration, from the code.
 	@$(BIN)/python docs/reference.py
 
-observe-files: install ## Make docs/metrics.md anew, from the metrics of the code.
+observe: install ## Watch a line with Prometheus and Alertmanager while OpenAI is broken for two minutes: which alerts fire, and when.
+	@$(BIN)/python -m observe.show $(OBSERVE)
+
+observe-files: install ## Make docs/metrics.md and deploy/observe/*.json anew, from the code.
 	@$(BIN)/python -m observe

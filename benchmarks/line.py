@@ -137,8 +137,19 @@ class Line:
         with contextlib.suppress(httpx.HTTPError):
             httpx.delete(self._journal())
 
+    @property
+    def openai(self) -> str:
+        """Where the stand-in is told and asked things.
+
+        Raises:
+            BenchmarkFailed: Another server is used.
+        """
+        if "OPENAI_BASE_URL" not in self._endpoints:
+            raise BenchmarkFailed("OPENAI_API_KEY is set, so this line buys of OpenAI: unset it to use the stand-in.")
+        return self._endpoints["OPENAI_BASE_URL"].removesuffix("/v1")
+
     def _journal(self) -> str:
-        return f"{self._endpoints['OPENAI_BASE_URL'].removesuffix('/v1')}/_sandbox/requests"
+        return f"{self.openai}/_sandbox/requests"
 
 
 @contextlib.contextmanager

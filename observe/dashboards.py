@@ -61,7 +61,7 @@ API: Final = Dashboard(
             "p95 of calls by service",
             "The same calls, at the services; a part of a long one is the caller's own speed.",
             Unit.SECONDS,
-            (Quantile("vectorline_rpc_seconds", ("job",), {"method": ".+Service/(Get|List|Search|Process|Begin).+"}),),
+            (Quantile("vectorline_rpc_seconds", ("job",), {"method": ".+Service/(Get|List|Search|Process|Begin).*"}),),
         ),
         Panel(
             "Replicas that serve",
@@ -76,8 +76,8 @@ API: Final = Dashboard(
             (Total("envoy_http_downstream_rq_active", (), PUBLIC, "under way"),),
         ),
         Panel(
-            "What a search waits for the quota",
-            "p95. Over 3 s there are more searches than the quota has room for.",
+            "What requests wait for the quota",
+            "p95. Bulk waits by design; searches over 3 s: there are more of them than the quota has room for.",
             Unit.SECONDS,
             (Quantile("vectorline_permit_seconds", ("asker",)),),
             limit=3,
@@ -167,10 +167,10 @@ PROCESSING: Final = Dashboard(
             (Quantile("vectorline_task_seconds", ("size",)),),
         ),
         Panel(
-            "Deliveries by their end",
-            "settled is good. lost: the lease ran out, another has it. defect: ours.",
-            Unit.PER_SECOND,
-            (Rate("vectorline_chunks_total", ("end",)),),
+            "Dollars an hour",
+            "By the prices that are set; what Pinecone bills for replaced records is in it as far as it is known.",
+            Unit.DOLLARS,
+            (Rate("vectorline_dollars_total", ("provider",), times=3600),),
             stacked=True,
         ),
         Panel(

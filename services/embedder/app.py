@@ -82,7 +82,7 @@ async def application(
         chunks = consumer.Consumer(queue, slots=work.max_workers)
         bought = tokens_of_keys.ValkeyTokens(client)
         stack.push_async_callback(bought.flush)
-        late = lateness.Lateness()
+        late = lateness.Lateness(lateness.OFTEN_SECONDS)
         wanted = concurrency.Concurrency(work.max_workers, lambda: late.seconds)
         loose = unsettled.Unsettled(indexer)
         stack.push_async_callback(loose.flush)

@@ -11,7 +11,7 @@ from services.indexer import index_watch, ledger, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client, rest, transport, wire, writer
 from services.indexer.storage import clock, dynamodb, rejects
-from services.indexer.tasks import gauges
+from services.indexer.tasks import costs, gauges
 from services.indexer.tasks import servicer as task_servicer
 from services.runtime import aws, background, health, lateness, server
 
@@ -69,6 +69,7 @@ async def application(
             )
 
         book, views = over(tables), over(reads)
+        book.spending.days.told = costs.Costs(known).count
         tasks = task_servicer.TaskServicer(views, rules, known)
         api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules, views=views)
         alarms = gauges.Gauges(views, rules.stall_seconds)

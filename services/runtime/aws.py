@@ -15,7 +15,7 @@ import structlog
 import tenacity
 from botocore import config, exceptions
 
-from services.runtime import errors, settings, stages
+from services.runtime import errors, metrics, settings, stages
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -213,8 +213,8 @@ class Caller:
             failure = error
             raise
         finally:
-            SECONDS.labels(self.name, operation).observe(time.monotonic() - began)
-            CALLS.labels(self.name, operation, outcome(failure)).inc()
+            metrics.child(SECONDS, self.name, operation).observe(time.monotonic() - began)
+            metrics.child(CALLS, self.name, operation, outcome(failure)).inc()
 
     async def _once(self, method: Callable[[], Answer]) -> Answer:
         loop = asyncio.get_running_loop()

@@ -8,9 +8,11 @@ import time
 
 from services.runtime import metrics
 
-EVERY_SECONDS = 0.02
-# Of the last half second or so.
-WEIGHT = 0.05
+# How often it looks: often where the work follows it; elsewhere people do, and each look is a step of the loop.
+OFTEN_SECONDS = 0.02
+SELDOM_SECONDS = 0.1
+# The average is of the last half second or so.
+AVERAGE_SECONDS = 0.4
 
 SECONDS = metrics.gauge(
     "vectorline_loop_late_seconds", "How late the event loop lately was, on average.", over=metrics.Over.EACH
@@ -20,13 +22,15 @@ SECONDS = metrics.gauge(
 class Lateness:
     """Measures it, as long as `run` runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_seconds: float = SELDOM_SECONDS) -> None:
         self.seconds = 0.0
+        self._every_seconds = every_seconds
+        SECONDS.set_function(lambda: self.seconds)
 
     async def run(self) -> None:
         """Measure for ever."""
         while True:
-            due = time.monotonic() + EVERY_SECONDS
-            await asyncio.sleep(EVERY_SECONDS)
-            self.seconds += WEIGHT * (max(0.0, time.monotonic() - due) - self.seconds)
-            SECONDS.set(self.seconds)
+            due = time.monotonic() + self._every_seconds
+            await asyncio.sleep(self._every_seconds)
+            weight = self._every_seconds / AVERAGE_SECONDS
+            self.seconds += weight * (max(0.0, time.monotonic() - due) - self.seconds)

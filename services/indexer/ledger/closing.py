@@ -11,7 +11,7 @@ from services.billing import spend
 from services.indexer.ledger import items, lifecycle, shards
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
-from services.runtime import errors, failpoints
+from services.runtime import errors, failpoints, metrics
 
 log = structlog.get_logger()
 
@@ -181,7 +181,7 @@ class Closing:
 def _count(outcome: shards.Outcome) -> None:
     SETTLED.inc()
     for name in ("indexed", "skipped", "failed"):
-        ROWS.labels(name).inc(getattr(outcome, name))
+        metrics.child(ROWS, name).inc(getattr(outcome, name))
     for reason, rows in outcome.reasons.items():
         REJECTED.labels(reason).inc(rows)
     if outcome.reason:

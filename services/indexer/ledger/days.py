@@ -12,7 +12,7 @@ import dataclasses
 import datetime
 import secrets
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from services.billing import spend
 from services.indexer.ledger import items
@@ -71,11 +71,16 @@ class _Book:
         return {str(each): self.sums[each].stored() for each, part in self._part_of.items() if part == number}
 
 
+def _to_nobody(_day: datetime.date, _account: Account, _spent: spend.Spend) -> None:
+    """Nobody counts along."""
+
+
 class Days:
-    """Adds up what this process saw spent, and reads what all have written."""
+    """Adds up what this process saw spent, and reads what all have written. `told` hears of each as it is added."""
 
     def __init__(self, storage: table.Table) -> None:
         self._table = storage
+        self.told: Callable[[datetime.date, Account, spend.Spend], None] = _to_nobody
         self._process = secrets.token_hex(8)
         self._books: dict[datetime.date, _Book] = {}
 
@@ -83,6 +88,7 @@ class Days:
         """Add within a moment; see `flush`."""
         if spent:
             self._books.setdefault(day, _Book()).add(account, spent)
+            self.told(day, account, spent)
 
     async def flush(self) -> None:
         """Write what has changed.

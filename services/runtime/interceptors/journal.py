@@ -9,6 +9,7 @@ import grpc
 import prometheus_client
 import structlog
 
+from services.runtime import metrics
 from services.runtime.interceptors import around
 
 log = structlog.get_logger()
@@ -45,8 +46,8 @@ class Journal(around.Around):
             code = _name(context.code())
             if code == "OK" and isinstance(ended_by, asyncio.CancelledError):
                 code = "CANCELLED"  # the caller went, or its deadline came
-            CALLS.labels(method, code).inc()
-            SECONDS.labels(method).observe(seconds)
+            metrics.child(CALLS, method, code).inc()
+            metrics.child(SECONDS, method).observe(seconds)
             if code != "OK" or not method.startswith(self._quiet):
                 log.info("Served a call.", action="rpc", method=method, code=code, ms=round(seconds * 1000, 1))
 

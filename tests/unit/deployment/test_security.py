@@ -25,7 +25,7 @@ LABELS = {
     "status",
     "because",
     "asker",
-} | {*("service", "version", "python", "dependency", "operation", "reason", "size", "credential")}
+} | {*("service", "version", "python", "dependency", "operation", "reason", "size", "credential", "provider")}
 
 
 def test_each_statement_has_a_test_that_exists() -> None:

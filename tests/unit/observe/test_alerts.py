@@ -47,6 +47,14 @@ def test_there_is_a_runbook_for_nothing_else() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == set(ALERTS)
 
 
+def test_the_page_for_operators_links_to_every_runbook_and_to_pictures_that_are_there() -> None:
+    text = (files.ROOT / "docs" / "operating.md").read_text()
+
+    assert set(re.findall(r"\]\(runbooks/(\w+)\.md\)", text)) == set(ALERTS)
+    for place in re.findall(r"\]\(([^)]+)\)", text):
+        assert (files.ROOT / "docs" / place).exists(), place
+
+
 def test_runbooks_link_to_what_there_is() -> None:
     for path in RUNBOOKS.glob("*.md"):
         for place in re.findall(r"\]\(([^)#]+)\)", path.read_text()):

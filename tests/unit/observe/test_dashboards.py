@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from observe import cloudwatch, dashboards, grafana, panels, reference
+from observe import alarms, cloudwatch, dashboards, grafana, panels, reference
 
 EVERY = [(made, panel) for made in dashboards.ALL for panel in made.panels]
 IDS = [f"{made.name}-{panel.title}" for made, panel in EVERY]
@@ -105,3 +105,13 @@ def test_alarms_are_a_template_that_names_metrics_the_agent_publishes() -> None:
         for metric in (each["MetricStat"]["Metric"] for each in asked):
             dimensions = frozenset(each["Name"] for each in metric["Dimensions"])
             assert (dimensions, metric["MetricName"]) in published
+
+
+@pytest.mark.parametrize("alarm", alarms.ALL, ids=lambda alarm: alarm.name)
+def test_an_alarm_asks_for_metrics_with_labels_that_the_code_gives_them(alarm: alarms.Alarm) -> None:
+    known = {each.name: each for each in reference.entries()}
+    for asked in alarm.metrics.values():
+        if not asked.name.startswith("envoy_"):
+            assert set(asked.dimensions) <= {"job", *known[asked.name].labels}, asked.name
+            assert known[asked.name].kind != "histogram"
+            assert (asked.statistic == "Sum") == (known[asked.name].kind == "counter")

@@ -15,7 +15,7 @@ async def until(condition: Callable[[], bool], busy_seconds: float) -> None:
 
 
 async def test_a_busy_loop_is_late_and_an_idle_one_no_longer() -> None:
-    late = lateness.Lateness()
+    late = lateness.Lateness(lateness.OFTEN_SECONDS)
     measuring = asyncio.create_task(late.run())
     try:
         await until(lambda: late.seconds > 0.04, busy_seconds=0.1)
