@@ -5,9 +5,10 @@ a harmless text is bought (`proof`); a request of several that does not go throu
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import prometheus_client
 import structlog
@@ -19,10 +20,12 @@ from services.embedder.openai import answers
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from services.runtime import breaker, failpoints, stages
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
 EMBED = stages.Stage("embed")
+CLIENT = spans.Kind.CLIENT
 TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts of rows bought.")
 TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens that were billed for them.")
 
@@ -300,7 +303,8 @@ class RequestAttempts:
         """One request; what it brings is delivered, also if that is only a part."""
         texts = [piece.batch.texts[piece.index] for piece in pieces]
         try:
-            vectors: answers.Bought = await EMBED.during(self._source.embed(texts))
+            with _traced(pieces):
+                vectors: answers.Bought = await EMBED.during(self._source.embed(texts))
         except openai_errors.Partial as partial:
             self._deliver(pieces, partial.vectors, began, await self._billed(texts, partial.tokens))
             raise
@@ -347,6 +351,17 @@ class RequestAttempts:
         except promise.LimiterUnavailable:
             why = ""
         self._refuse(batches, openai_errors.AccountRefused(why))
+
+
+@contextlib.contextmanager
+def _traced(pieces: list[Piece]) -> Iterator[None]:
+    """A span of the request in the trace of each chunk that it buys for and that is recorded."""
+    with contextlib.ExitStack() as stack:
+        for batch in _batches(pieces) if spans.on() else ():
+            span = stack.enter_context(spans.under(batch.traceparent, "OpenAI embeddings", CLIENT, apart=True))
+            span.set("texts", sum(piece.batch is batch for piece in pieces))
+            span.set("texts_of_all_chunks", len(pieces))
+        yield
 
 
 def _batches(pieces: list[Piece]) -> list[PendingBatch]:
