@@ -337,23 +337,16 @@ def _tracing(endpoint: str, sampler: str, share: str) -> tuple[str, str]:
         },
         "random_sampling": {"value": _percent(sampler, share)},
     }
+    endpoints = json.loads(_endpoints("OTLP", f"{parts.hostname}:{parts.port or 4317}"))
+    http = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    by_h2 = {"@type": f"type.googleapis.com/{http}", "explicit_http_config": {"http2_protocol_options": {}}}
     cluster = {
         "name": "otlp",
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "2s",
-        "load_assignment": {
-            "cluster_name": "otlp",
-            "endpoints": [
-                {"lb_endpoints": json.loads(_endpoints("OTLP", f"{parts.hostname}:{parts.port or 4317}"))},
-            ],
-        },
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http2_protocol_options": {}},
-            }
-        },
+        "load_assignment": {"cluster_name": "otlp", "endpoints": [{"lb_endpoints": endpoints}]},
+        "typed_extension_protocol_options": {http: by_h2},
     }
     if parts.scheme == "https":
         tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"

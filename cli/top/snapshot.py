@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 from typing import Any, Protocol, TypeVar
 
+import vectorline_client
 from vectorline_client import messages
 
 Answer = TypeVar("Answer")
@@ -51,9 +51,6 @@ def take(line: Line, hours: int) -> Snapshot:
 
 
 def document(taken: Snapshot) -> str:
-    """The same as one line of JSON, in the names of the protos."""
-    return json.dumps(dataclasses.asdict(taken), default=_told, ensure_ascii=False)
-
-
-def _told(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
+    """The same as one line of JSON, each part as REST would print it."""
+    parts = {name: vectorline_client.as_dict(getattr(taken, name)) for name in ("health", "dashboard")}
+    return json.dumps(parts, ensure_ascii=False)

@@ -218,7 +218,7 @@ class Caller:
             metrics.child(CALLS, self.name, operation, outcome(failure)).inc()
 
     async def _once(self, method: Callable[[], Answer]) -> Answer:
-        with spans.span(f"{self._name} {operation(method)}", spans.Kind.CLIENT):
+        with spans.span(f"{self.name} {operation(method)}", spans.Kind.CLIENT):
             return await self._in_thread(method)
 
     async def _in_thread(self, method: Callable[[], Answer]) -> Answer:

@@ -5,27 +5,24 @@ a harmless text is bought (`proof`); a request of several that does not go throu
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import prometheus_client
 import structlog
 
-from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots
+from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots, traced
 from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import answers
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from services.runtime import breaker, failpoints, stages
-from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
 EMBED = stages.Stage("embed")
-CLIENT = spans.Kind.CLIENT
 TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts of rows bought.")
 TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens that were billed for them.")
 
@@ -303,7 +300,7 @@ class RequestAttempts:
         """One request; what it brings is delivered, also if that is only a part."""
         texts = [piece.batch.texts[piece.index] for piece in pieces]
         try:
-            with _traced(pieces):
+            with traced.request([piece.batch for piece in pieces]):
                 vectors: answers.Bought = await EMBED.during(self._source.embed(texts))
         except openai_errors.Partial as partial:
             self._deliver(pieces, partial.vectors, began, await self._billed(texts, partial.tokens))
@@ -351,17 +348,6 @@ class RequestAttempts:
         except promise.LimiterUnavailable:
             why = ""
         self._refuse(batches, openai_errors.AccountRefused(why))
-
-
-@contextlib.contextmanager
-def _traced(pieces: list[Piece]) -> Iterator[None]:
-    """A span of the request in the trace of each chunk that it buys for and that is recorded."""
-    with contextlib.ExitStack() as stack:
-        for batch in _batches(pieces) if spans.on() else ():
-            span = stack.enter_context(spans.under(batch.traceparent, "OpenAI embeddings", CLIENT, apart=True))
-            span.set("texts", sum(piece.batch is batch for piece in pieces))
-            span.set("texts_of_all_chunks", len(pieces))
-        yield
 
 
 def _batches(pieces: list[Piece]) -> list[PendingBatch]:
