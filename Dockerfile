@@ -52,10 +52,12 @@ RUN python deploy/images/prune.py \
 # What a service needs and nothing else: neither compilers nor tests.
 FROM installer AS packages
 ARG UV_DEFAULT_INDEX SSL_CERT_FILE
-COPY requirements/runtime.lock requirements/
-RUN /opt/installer/bin/uv pip install --python /opt/venv/bin/python --only-binary=:all: --require-hashes --requirement requirements/runtime.lock \
+# `tracing` has OpenTelemetry besides, for OTEL_EXPORTER_OTLP_ENDPOINT.
+ARG REQUIREMENTS=runtime
+COPY requirements/runtime.lock requirements/tracing.lock requirements/
+RUN /opt/installer/bin/uv pip install --python /opt/venv/bin/python --only-binary=:all: --require-hashes --requirement requirements/${REQUIREMENTS}.lock \
  && python deploy/images/prune.py \
- && python deploy/images/sbom.py requirements/runtime.lock /opt/sbom.cdx.json
+ && python deploy/images/sbom.py requirements/${REQUIREMENTS}.lock /opt/sbom.cdx.json
 
 FROM packages AS code
 COPY --from=builder /app/build/protos build/protos

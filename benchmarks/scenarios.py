@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import big, loads, quota, scaling, searching
+from benchmarks import big, loads, quota, scaling, searching, tracing
 from benchmarks.figures import Figure, Run
 
 ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
@@ -16,4 +16,5 @@ ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
     "crowd": searching.crowd,
     "scaling": scaling.scaling,
     "big": big.big,
+    "tracing": tracing.tracing,
 }

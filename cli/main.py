@@ -35,6 +35,7 @@ COMMANDS: Final = (
     "anomalies",
     "metrics",
     "health",
+    "top",
     "doctor",
     "open",
     "profile",

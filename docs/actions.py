@@ -23,9 +23,9 @@ Made from the code by `make logs-file`; do not edit.
 
 A line on stdout is an event: a JSON object, or on a terminal the same in columns (`LOG_FORMAT`). Every line has
 `timestamp`, `level`, `message`, `action`, `service` and `process`; lines about a task or a chunk have `task_id` and
-`chunk`, errors of ours `exception`. `action` is stable: alarms and searches go by it. Of alike warnings and errors
-(same action, task, dependency) five a minute are printed; the next line after a pause says in `repeated` how many were
-left out. Lines of libraries have `logger` in place of `action`.
+`chunk`, those within a recorded trace `trace_id` and `span_id`, errors of ours `exception`. `action` is stable: alarms
+and searches go by it. Of alike warnings and errors (same action, task, dependency) five a minute are printed; the next
+line after a pause says in `repeated` how many were left out. Lines of libraries have `logger` in place of `action`.
 
 | action | level | what it means | also has | logged in |
 | --- | --- | --- | --- | --- |
@@ -88,7 +88,7 @@ def _calls(node: ast.AST, within: ast.AST | None) -> Iterator[tuple[ast.Call, as
 
 
 def _is_logger_made(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Attribute) and call.func.attr in ("get_logger", "getLogger", "bind")
+    return isinstance(call.func, ast.Attribute) and call.func.attr in ("get_logger", "bind")
 
 
 def _is_kept_well(within: ast.AST | None, call: ast.Call, tree: ast.Module) -> bool:

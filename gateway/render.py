@@ -13,6 +13,7 @@ import pathlib
 import re
 import string
 import sys
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -50,6 +51,10 @@ DEFAULTS = {
     "ENVOY_HEADERS_SECONDS": "10",  # for the whole head of a request to arrive
     # mTLS to the services: PEM files of the gateway's own, all three or none. Its certificate must not have the name of
     # a service, or its callers would be taken for one.
+    # Spans of what the gateway does, as the services send theirs; empty: none.
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "",
+    "OTEL_TRACES_SAMPLER": "parentbased_always_on",
+    "OTEL_TRACES_SAMPLER_ARG": "1",
     "TLS_CERT_FILE": "",
     "TLS_KEY_FILE": "",
     "TLS_CA_FILE": "",
@@ -110,6 +115,7 @@ CONSOLE_HEADERS = {
 ROUTE_INDENT = 24
 
 TLS = ("TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")
+OTLP = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG")
 _PORTS = ("API_PORT", "ENVOY_ADMIN_PORT")
 _TEXT = ("ENVOY_DOCS", "ENVOY_LUA", "ENVOY_OPENAPI")
 
@@ -307,6 +313,68 @@ def _file_route(path: str, text: str, suffix: str, kept: str) -> dict[str, objec
     }
 
 
+def _tracing(endpoint: str, sampler: str, share: str) -> tuple[str, str]:
+    """Lines of the template: Envoy's tracer, and the cluster that its spans go to; empty without an endpoint.
+
+    A request that brings a trace along goes on with it, as its caller decided; of the others a share begins one.
+    """
+    if not endpoint:
+        return "", ""
+    try:
+        parts = urllib.parse.urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none
+        good = False
+    if not good:
+        raise WrongValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT: {endpoint!r} is not http://host:port or https://host:port")
+    assert parts.hostname is not None
+    kind = "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig"
+    sent = {"envoy_grpc": {"cluster_name": "otlp"}, "timeout": "1s"}
+    tracing = {
+        "provider": {
+            "name": "envoy.tracers.opentelemetry",
+            "typed_config": {"@type": kind, "grpc_service": sent, "service_name": "vectorline-gateway"},
+        },
+        "random_sampling": {"value": _percent(sampler, share)},
+    }
+    endpoints = json.loads(_endpoints("OTLP", f"{parts.hostname}:{parts.port or 4317}"))
+    http = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    by_h2 = {"@type": f"type.googleapis.com/{http}", "explicit_http_config": {"http2_protocol_options": {}}}
+    cluster = {
+        "name": "otlp",
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": "otlp", "endpoints": [{"lb_endpoints": endpoints}]},
+        "typed_extension_protocol_options": {http: by_h2},
+    }
+    if parts.scheme == "https":
+        tls = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+        authorities = {"trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"}}
+        context = {"@type": tls, "sni": parts.hostname, "common_tls_context": {"validation_context": authorities}}
+        cluster["transport_socket"] = {"name": "tls", "typed_config": context}
+    return f"tracing: {json.dumps(tracing)}", f"- {json.dumps(cluster)}"
+
+
+def _percent(sampler: str, share: str) -> float:
+    """Of requests that bring no trace along."""
+    fixed = {"always_on": 100.0, "always_off": 0.0}
+    name = sampler.removeprefix("parentbased_")
+    if name in fixed:
+        return fixed[name]
+    if name != "traceidratio":
+        raise WrongValueError(
+            f"OTEL_TRACES_SAMPLER: {sampler!r} is none; always_on, always_off, traceidratio or parentbased_…"
+        )
+    try:
+        ratio = float(share)
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise WrongValueError(f"OTEL_TRACES_SAMPLER_ARG: {share!r} is not a share from 0 to 1")
+    return 100 * ratio
+
+
 def _derived(numbers: Mapping[str, int]) -> dict[str, str]:
     """What Envoy wants to be told in other terms than people."""
     rate, heap = numbers["ENVOY_CLIENT_REQUESTS_PER_SECOND"], numbers["ENVOY_HEAP_MEGABYTES"]
@@ -335,7 +403,7 @@ def render(environment: Mapping[str, str]) -> str:
         if name in ADDRESSES:
             filled[name.replace("_ADDRS", "_ENDPOINTS")] = _endpoints(name, value)
             filled[name.replace("_ADDRS", "_TRANSPORT")] = _transport(name.removesuffix("_ADDRS").lower(), values)
-        elif name in TLS or name == "ENVOY_DESCRIPTORS":
+        elif name in TLS or name in OTLP or name == "ENVOY_DESCRIPTORS":
             continue
         elif name == "API_HOST":
             filled[name] = json.dumps(_ip(value))
@@ -351,6 +419,7 @@ def render(environment: Mapping[str, str]) -> str:
         else:
             raise WrongValueError(f"{name}: {value!r} is not a whole number")
     filled["CONSOLE_ROUTES"] = _console_routes()
+    filled["TRACING"], filled["OTLP_CLUSTER"] = _tracing(*(values[name] for name in OTLP))
     filled["LOCAL_REPLIES"] = _local_replies()
     filled["TRANSCODER"] = _transcoder(values["ENVOY_DESCRIPTORS"])
     filled["TRANSCODER_OF_EVENTS"] = _transcoder(values["ENVOY_DESCRIPTORS"], stream_sse_style_delimited=True)

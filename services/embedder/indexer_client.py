@@ -14,7 +14,9 @@ from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, ledger_pb
 from services.billing import spend
 from services.chunks import entry, strikes
 from services.chunks import errors as queue_errors
+from services.runtime.tracing import callers
 
+INDEX_CHUNK = "/vectorline.v1.IndexerService/IndexChunk"
 SEND_SECONDS = 60.0
 SETTLE_SECONDS = 180.0
 ANSWER_SECONDS = 10.0
@@ -130,7 +132,7 @@ class Indexer:
         self._index: indexer_pb2_grpc.IndexerServiceAsyncStub = indexer_pb2_grpc.IndexerServiceStub(channel)
         # The generated stub would take messages; ours are packed already.
         self._index_chunk: Any = channel.stream_stream(
-            "/vectorline.v1.IndexerService/IndexChunk",
+            INDEX_CHUNK,
             request_serializer=None,
             response_deserializer=indexer_pb2.IndexChunkResponse.FromString,
         )
@@ -213,11 +215,12 @@ class Indexer:
         Raises:
             ChunkRefused, IndexerUnavailable: From the call's methods.
         """
-        call = ChunkCall(self._index_chunk(metadata=self._metadata()), header, counter)
-        try:
-            yield call
-        finally:
-            await call.close()
+        with callers.calling(INDEX_CHUNK):
+            call = ChunkCall(self._index_chunk(metadata=(*self._metadata(), *callers.header())), header, counter)
+            try:
+                yield call
+            finally:
+                await call.close()
 
     async def query(
         self,

@@ -22,6 +22,7 @@ from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import meter, writer
 from services.indexer.storage import rejects
 from services.runtime import errors, failpoints, stages
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
@@ -175,7 +176,9 @@ class Chunk:
             errors.Conflict: The task may not write any more.
             batches.IndexUnavailable: The index did not take everything.
         """
-        return await SETTLE.during(self._settle(await asyncio.gather(*self._writing)))
+        written = await asyncio.gather(*self._writing)
+        with spans.span("settle"):
+            return await SETTLE.during(self._settle(written))
 
     async def _settle(self, written: Sequence[Written]) -> indexer_pb2.ChunkSettled:
         indexed = sum(each.indexed for each in written)

@@ -12,6 +12,7 @@ from vectorline.v1 import ingest_pb2, ledger_pb2, ledger_pb2_grpc
 from services.ingest import sources
 from services.ingest.planning import plan
 from services.runtime import identity
+from services.runtime.tracing import spans
 
 Record = ledger_pb2.TaskRecord
 Turn = ledger_pb2.AcquireTurnResponse
@@ -96,6 +97,7 @@ class Ledger:
                 parent_task_id=parent_task_id,
                 limits=_limits(client),
                 validate_only=validate_only,
+                traceparent=spans.recorded(),
             )
         )
 

@@ -16,6 +16,7 @@ import tenacity
 from botocore import config, exceptions
 
 from services.runtime import errors, metrics, settings, stages
+from services.runtime.tracing import spans
 
 if TYPE_CHECKING:  # the stubs are there for mypy only
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -217,6 +218,10 @@ class Caller:
             metrics.child(CALLS, self.name, operation, outcome(failure)).inc()
 
     async def _once(self, method: Callable[[], Answer]) -> Answer:
+        with spans.span(f"{self.name} {operation(method)}", spans.Kind.CLIENT):
+            return await self._in_thread(method)
+
+    async def _in_thread(self, method: Callable[[], Answer]) -> Answer:
         loop = asyncio.get_running_loop()
         sent = self._watch.wall() if self._watch else 0.0
         answer = await loop.run_in_executor(self._threads, contextvars.copy_context().run, stages.helping(method))
@@ -229,6 +234,12 @@ class Caller:
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def operation(method: Callable[[], object]) -> str:
+    """As AWS calls it: GetItem."""
+    function = method.func if isinstance(method, functools.partial) else method
+    return getattr(function, "__name__", "call").title().replace("_", "")
 
 
 def dynamodb(aws: CallerSettings) -> "DynamoDBClient":

@@ -9,6 +9,7 @@ import pydantic
 
 from services.runtime import tls
 from services.runtime.interceptors import auth
+from services.runtime.tracing import callers
 
 # One message: a batch of vectors of about 2 MB with its metadata (40 KB a row at most).
 MESSAGE_BYTES = 16 * 1024 * 1024
@@ -138,7 +139,7 @@ def connect(
         ("grpc.service_config", json.dumps(_service_config(retried))),
         ("grpc.enable_retries", 1),
     )
-    interceptors = [UnaryIdentity(internal_token), StreamIdentity(internal_token)]
+    interceptors = [*callers.interceptors(), UnaryIdentity(internal_token), StreamIdentity(internal_token)]
     if files is None:
         return grpc.aio.insecure_channel(target(addresses), options=options, interceptors=interceptors)
     return grpc.aio.secure_channel(

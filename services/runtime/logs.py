@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from services.runtime import repeats, settings
+from services.runtime.tracing import spans
 
 # Errors about a value, which may quote it: a row's text, a key. Of these the log holds the kind and the place only.
 ABOUT_VALUES: Final = (ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError)
@@ -26,6 +27,13 @@ def frames(_logger: object, _method: str, line: structlog.typing.EventDict) -> s
         error = error[1]
     if isinstance(error, BaseException):
         line["exception"] = _told(error)
+    return line
+
+
+def traced(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Which trace the line belongs to, where that is recorded."""
+    if held := spans.recorded():
+        _, line["trace_id"], line["span_id"], _ = held.split("-")
     return line
 
 
@@ -47,6 +55,7 @@ def configure(process: settings.ProcessSettings, service: str) -> None:
     level = logging.getLevelNamesMapping()[process.log_level]
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        traced,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

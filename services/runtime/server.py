@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import importlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,7 +37,8 @@ from services.runtime import (
     settings,
     tls,
 )
-from services.runtime.interceptors import auth, decoding, failures, journal
+from services.runtime.interceptors import auth, decoding, failures, journal, tracing
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
@@ -105,9 +107,27 @@ def run(name: str, process: settings.ProcessSettings, opener: Opener, vault: sec
     logs.configure(process, name)
     # When each counter began is a series of its own in the text format: half of them, and nobody asks.
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+    _trace(name, process)
     heap.tune()
     sys.setswitchinterval(SWITCH_SECONDS)
-    uvloop.run(_serve(name, process, opener, vault, authentication))
+    try:
+        uvloop.run(_serve(name, process, opener, vault, authentication))
+    finally:
+        spans.close()
+
+
+def _trace(name: str, process: settings.ProcessSettings) -> None:
+    """Record spans where they are wanted. Without an endpoint nothing of OpenTelemetry is imported."""
+    if process.otel_exporter_otlp_endpoint is None:
+        return
+    try:
+        otel = importlib.import_module("services.runtime.tracing.otel")
+    except ModuleNotFoundError as missing:
+        settings.refuse(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT: {missing.name} is not installed, which it needs; install the extra "
+            "`tracing`, or leave the variable out"
+        )
+    spans.use(otel.OpenTelemetry(name, process))
 
 
 def _authentication(process: settings.ProcessSettings) -> Authentication:
@@ -130,6 +150,7 @@ def _interceptors(
     process: settings.ProcessSettings, authentication: Authentication, service: Service, vault: secrets.Vault
 ) -> list[grpc.aio.ServerInterceptor]:
     return [
+        *([tracing.Tracing(service.quiet)] if spans.on() else []),
         journal.Journal(service.quiet),
         failures.Failures(),
         auth.Auth(authentication.keys, process.internal_token, service.rate, vault.look, peers=service.peers),

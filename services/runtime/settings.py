@@ -148,6 +148,20 @@ class ProcessSettings(AccessSettings, TlsSettings):
     leave_seconds: float = pydantic.Field(
         3.0, ge=0, description="After SIGTERM calls are served for so long, until load balancers have turned away."
     )
+    otel_exporter_otlp_endpoint: HttpUrl | None = pydantic.Field(
+        None, description="Where spans go (OTLP over gRPC), e.g. http://collector:4317; none: nothing is traced."
+    )
+    otel_traces_sampler: Literal[
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ] = pydantic.Field("parentbased_always_on", description="Which traces are recorded, in OpenTelemetry's names.")
+    otel_traces_sampler_arg: float = pydantic.Field(
+        1.0, ge=0, le=1, description="Of the samplers by traceidratio: the share of traces, 0 to 1."
+    )
     grpc_reflection: bool = pydantic.Field(False, description="Serve grpc.reflection.")
 
     @property

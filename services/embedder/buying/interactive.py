@@ -13,6 +13,7 @@ from services.embedder.openai import answers
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from services.runtime import errors
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
@@ -115,7 +116,9 @@ class Interactive:
         await self._permit(cost)
         began = self._proof.begin()
         try:
-            vectors = await self._source.embed(texts)
+            with spans.span("OpenAI embeddings", spans.Kind.CLIENT) as span:
+                span.set("texts", len(texts))
+                vectors = await self._source.embed(texts)
         except openai_errors.Refused as refused:
             await self._proof.since(began, self._permit_to_probe)
             raise errors.InvalidArgument(f"The embedding provider refuses the text: {refused}") from refused

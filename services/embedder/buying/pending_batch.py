@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Collection
 
 from services.billing import spend
+from services.runtime.tracing import spans
 
 # The gate's answer is asked again when it is older than this.
 GATE_SECONDS = 2.0
@@ -87,6 +88,8 @@ class PendingBatch:
         # It was told with a call to settle the chunk, which may have been heard although it broke.
         self.told = False
         self._payer: Callable[[spend.Spend], None] | None = None
+        # The chunk's span, where it is recorded: requests that hold its texts are shown there.
+        self.traceparent = spans.recorded()
         # The quota held up a request for any of its texts, or would have taken more with it.
         self.rationed = False
         self._placed_at: float | None = None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import prometheus_client
 import structlog
 
-from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots
+from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots, traced
 from services.embedder.buying.pending_batch import PendingBatch, Reason
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import answers
@@ -300,7 +300,8 @@ class RequestAttempts:
         """One request; what it brings is delivered, also if that is only a part."""
         texts = [piece.batch.texts[piece.index] for piece in pieces]
         try:
-            vectors: answers.Bought = await EMBED.during(self._source.embed(texts))
+            with traced.request([piece.batch for piece in pieces]):
+                vectors: answers.Bought = await EMBED.during(self._source.embed(texts))
         except openai_errors.Partial as partial:
             self._deliver(pieces, partial.vectors, began, await self._billed(texts, partial.tokens))
             raise

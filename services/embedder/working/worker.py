@@ -23,6 +23,7 @@ from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
 from services.embedder.working import concurrency, rows, sending
 from services.embedder.working import unsettled as unsettled_spends
 from services.runtime import failpoints, stages
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
@@ -95,7 +96,10 @@ class Worker:
     async def work(self, delivery: Delivery) -> None:
         """Work one delivery to one of its ends. Never raises but for a cancel."""
         header = delivery.header
-        with structlog.contextvars.bound_contextvars(task_id=header.task_id, chunk=header.chunk):
+        with (
+            structlog.contextvars.bound_contextvars(task_id=header.task_id, chunk=header.chunk),
+            spans.linked(header.traceparent, "chunk", spans.Kind.CONSUMER) as span,
+        ):
             try:
                 given_up = Dropped(Reason.POISON) if delivery.poison else await _outcome(self._process(delivery))
                 end = await self._finish(delivery, given_up)
@@ -105,12 +109,15 @@ class Worker:
                 self._consumer.drop(delivery)
                 end = End.DEFECT
             CHUNKS.labels(end.value).inc()
+            for name, value in (("task_id", header.task_id), ("chunk", header.chunk), ("end", end.value)):
+                span.set(name, value)
 
     async def _finish(self, delivery: Delivery, given_up: Dropped | None) -> End:
         """End a delivery as its outcome says; None: its chunk is settled."""
         if given_up is None:
             failpoints.hit("embedder.before_ack")
-            await self._report(delivery, self._consumer.ack)
+            with spans.span("ack"):
+                await self._report(delivery, self._consumer.ack)
             return End.SETTLED
         match Reason.LEASE_LOST if delivery.lost.is_set() else given_up.reason:
             case Reason.LEASE_LOST:
@@ -168,7 +175,8 @@ class Worker:
         """Decode, buy and index; returns when the chunk is settled."""
         began = _now()
         with self._batcher.arriving():
-            content = await self._decode(delivery)
+            with spans.span("decode"):
+                content = await self._decode(delivery)
             counts = await PACK.during(stages.to_thread(self._count, content.texts))
             # A task's first chunks went before others in the queue; here they would wait behind them again.
             first = delivery.header.lane is keys.Lane.FIRST
@@ -176,7 +184,8 @@ class Worker:
         if delivery.delivery_count > 1:  # whoever had it before may have bought all of it, and died of it
             batch.pay(spend.Spend(tokens_doubtful=sum(counts)))
         async with self._guarded(delivery, batch):
-            await batch.admission()
+            with spans.span("gate"):
+                await batch.admission()
             if content.texts:
                 self._reuse.enter(delivery.header.task_id, batch)
             settling_seconds = await self._index(delivery, content, batch)
@@ -237,6 +246,7 @@ class Worker:
                 unanswered += 1
             else:
                 unanswered = 0
+            spans.leave()  # the first question is part of the chunk's trace; there may be thousands
             # From the question on: an answer that came late is old already.
             await asyncio.sleep(max(0.0, asked_at + GATE_REFRESH_SECONDS - _now()))
 

@@ -32,6 +32,7 @@ class NewTask:
         parent_task_id: The task whose rejected rows it retries; empty: none.
         recency: Of a retry, how new its parent's rows are; see `turns`.
         limits: What its client may use.
+        traceparent: W3C trace context of the request; empty: it is not recorded.
     """
 
     client: str
@@ -46,6 +47,7 @@ class NewTask:
     parent_task_id: str = ""
     recency: int = 0
     limits: identity.KeyAllowance = identity.UNLIMITED
+    traceparent: str = ""
 
 
 class Creation:
@@ -138,6 +140,8 @@ class Creation:
             optional["rows_per_day"] = new.limits.rows_per_day
         if new.limits.tokens_per_day:
             optional["tokens_per_day"] = new.limits.tokens_per_day
+        if new.traceparent:
+            optional["traceparent"] = new.traceparent
         token = uuid.uuid4().hex
         return {
             table.KEY: task_id,

@@ -31,6 +31,7 @@ def record(
         existed=existed,
         metered="tokens_per_day" in item,
         replaces_nothing=item.get("replaces_nothing", False),
+        traceparent=item.get("traceparent", ""),
     )
     for reason, rows in (counts or progress.rolled_up(item)).reasons.items():
         message.rejected[reason] = rows
@@ -76,6 +77,7 @@ def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
         task_id=message.task_id,
         parent_task_id=message.parent_task_id,
         limits=limits(message.limits),
+        traceparent=message.traceparent,
     )
 
 

@@ -16,6 +16,7 @@ from services.billing import units
 from services.indexer.pinecone import concurrency, meter, transport
 from services.indexer.pinecone.batch import UPSERT_VECTORS, Batch, IndexExhausted, IndexRefused, IndexUnavailable
 from services.runtime import breaker, errors
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
@@ -153,7 +154,8 @@ class Upserts:
     async def _send(self, way: transport.Way, slot: concurrency.Slot, batch: Batch, paid: meter.Upsert) -> int:
         """One upsert, and what it tells about the index."""
         try:
-            with SECONDS.time():
+            with SECONDS.time(), spans.span("Pinecone Upsert", spans.Kind.CLIENT) as span:
+                span.set("vectors", len(batch))
                 written = await way.upsert(batch)
         except IndexRefused:
             UPSERTS.labels("refused").inc()

@@ -20,9 +20,12 @@ from services.ingest.sources import named
 from services.ingest.sources.metabase import export as metabase_export
 from services.ingest.splitting import split, task_source
 from services.runtime import errors, failpoints, stages
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
+# Of a task that is recorded so many chunks are followed, evenly spread: a trace of 100,000 would show nothing.
+TRACED_CHUNKS = 100
 SCAN, SPLIT, PUBLISH = stages.Stage("scan"), stages.Stage("split"), stages.Stage("publish")
 
 
@@ -149,7 +152,8 @@ class Driver:
         stand = lease_watch.Standing(self._ledger, lease, fence)
         async with stand.watched():
             if record.status != ledger_client.SPLITTING:
-                record = await self._scan(record, stand)
+                with spans.under(record.traceparent, "scan"):
+                    record = await self._scan(record, stand)
                 if ledger_client.over(record):  # cancelled or blocked meanwhile: there may be no plan
                     return End.OVER
             return await self._split(record, fence, lease, stand)
@@ -235,13 +239,16 @@ class Driver:
         if missing:
             opened = self._opened(record, made)
             chunks = SPLIT.each(opened.chunks(missing))
-            shard = -1
+            shard, traced = -1, spans.stride(made.task_chunks, TRACED_CHUNKS)
             async with contextlib.aclosing(self._work.iterate(chunks)) as ready:
                 async for chunk in ready:
                     if chunk.number // plan.SHARD_CHUNKS != shard:
                         shard = chunk.number // plan.SHARD_CHUNKS
                         await self._ledger.open_shard(record.task_id, shard)
-                    await self._publish(record, chunk, fence, lease, stand)
+                    parent = record.traceparent if traced(chunk.number) else ""
+                    with spans.under(parent, "publish", spans.Kind.PRODUCER) as span:
+                        span.set("chunk", chunk.number)
+                        await self._publish(record, chunk, fence, lease, stand)
                     self._got_on.add(record.task_id)
                     failpoints.hit("ingest.mid_publish")
             log.info("The chunks that a task lacked were published.", action="published", chunks=len(missing))
@@ -282,6 +289,7 @@ class Driver:
             fence=fence,
             priority=keys.Lane(record.request.priority),
             client=record.client if record.metered else "",
+            traceparent=spans.recorded(),
         )
         publishing = PUBLISH.during(self._publisher.publish_waiting(header, chunk.payload, lease.token))
         outcome = await stand.during(publishing)

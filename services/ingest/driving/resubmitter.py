@@ -10,6 +10,7 @@ from services.chunks import inflight, presence
 from services.ingest import ledger_client
 from services.ingest.driving import driver, waiting
 from services.runtime import background
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
@@ -71,6 +72,7 @@ class Resubmitter:
             await self._presence.withdraw(self._name)
 
     async def _drive(self, task_id: str) -> None:
+        spans.leave()  # the request that began it is over soon
         while await self._turn(task_id):
             async with self._slots:
                 end = await self._driver.drive(task_id)

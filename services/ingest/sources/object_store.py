@@ -10,14 +10,16 @@ from botocore import exceptions as aws
 
 from services.ingest import failures
 from services.ingest.sources import s3_errors
+from services.runtime import aws as aws_calls
 from services.runtime import errors
+from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
 
 async def call(method: Any, **arguments: Any) -> Any:
     """Call boto3 in a thread; raises as `translated`."""
-    with translated():
+    with translated(), spans.span(f"S3 {aws_calls.operation(method)}", spans.Kind.CLIENT):
         return await asyncio.to_thread(method, **arguments)
 
 

@@ -43,7 +43,7 @@ class Journal(around.Around):
             raise
         finally:
             seconds = time.monotonic() - began
-            code = _name(context.code())
+            code = name(context.code())
             if code == "OK" and isinstance(ended_by, asyncio.CancelledError):
                 code = "CANCELLED"  # the caller went, or its deadline came
             metrics.child(CALLS, method, code).inc()
@@ -52,8 +52,8 @@ class Journal(around.Around):
                 log.info("Served a call.", action="rpc", method=method, code=code, ms=round(seconds * 1000, 1))
 
 
-def _name(code: object) -> str:
-    """The context holds a StatusCode, its number, or nothing yet for a call that went well."""
+def name(code: object) -> str:
+    """A status in words: the context holds a StatusCode, its number, or nothing yet for a call that went well."""
     if isinstance(code, grpc.StatusCode):
         return code.name
     for each in grpc.StatusCode:

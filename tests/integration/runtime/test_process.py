@@ -39,7 +39,7 @@ class Process:
     def actions(self) -> list[str]:
         return [str(line.get("action")) for line in self.lines()]
 
-    def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := condition():

