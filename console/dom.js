@@ -95,7 +95,9 @@ function ahead(at, next) {
 }
 
 function alike(old, next) {
-  return old.nodeType === next.nodeType && old.nodeName === next.nodeName && old.made?.key === next.made?.key;
+  if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName || old.made?.key !== next.made?.key) return false;
+  // A button without a key is what stands on it: none becomes another under a finger that is about to press it.
+  return old.nodeName !== "BUTTON" || old.made?.key !== undefined || old.textContent === next.textContent;
 }
 
 function become(old, next) {

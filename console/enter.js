@@ -15,7 +15,7 @@ class Enter extends Part {
           spellcheck: "false", "aria-describedby": "key-hint key-problem", "aria-invalid": problem ? "true" : null,
         }),
         h("p", {id: "key-problem", class: "problem", role: "alert"}, problem || ""),
-        h("button", {class: "main", disabled: Boolean(this.asking)}, this.asking ? "Asking …" : "Enter")),
+        h("button", {key: "enter", class: "main", disabled: Boolean(this.asking)}, this.asking ? "Asking …" : "Enter")),
       h("p", {id: "key-hint", class: "quiet"}, "It stays in this tab until the tab is closed, and is sent to this gateway only. ",
         h("code", {}, "make up"), " writes one into ", h("code", {}, ".run/endpoints.env"), "."))];
   }

@@ -18,7 +18,7 @@ class Estimate extends Part {
   }
 
   sum({rows, usable, skipped, rejected}) {
-    const term = (number, name, sign) => h("div", {class: `term ${name}`}, h("dd", {}, sign && h("span", {class: "sign"}, sign, " "), count(number)), h("dt", {}, name));
+    const term = (number, name, sign) => h("div", {class: `term ${name} ${number ? "" : "none"}`}, h("dd", {}, sign && h("span", {class: "sign"}, sign, " "), count(number)), h("dt", {}, name));
     return h("dl", {class: "sum"}, term(rows, "rows", ""), term(usable, "to embed", "="), term(skipped, "skipped", "+"), term(rejected, "rejected", "+"));
   }
 
@@ -53,7 +53,7 @@ class Estimate extends Part {
     if (!rows.length) return null;
     return h("div", {key: "first"}, h("h3", {}, "The first rows as they would be stored"), h("ol", {class: "first"}, rows.map((row) => h("li", {key: row.id},
       h("p", {}, h("code", {}, said(row.id)), h("span", {class: "quiet"}, ` row ${count(row.row_number)}, ${plural(row.tokens, "token")}`)),
-      h("p", {class: "long"}, said(row.text)), metadata(row.metadata)))));
+      h("p", {class: "long"}, said(row.text)), metadata(row.metadata, row.metadata?.text === row.text ? ["text"] : [])))));
   }
 
   columns(estimate) {

@@ -44,7 +44,7 @@ export function stages(task, now) {
   return h("section", {"aria-labelledby": "time"},
     h("div", {class: "beside"}, h("h2", {id: "time"}, "Time"), h("p", {class: "quiet"}, duration(total), task.completed_at ? "" : " so far")),
     h("span", {class: "bar stages", role: "img", "aria-label": words},
-      spans.map(([name, took]) => took > 0 && h("span", {class: `piece ${name}`, style: {"flex-grow": took}, title: `${name} ${duration(took)}`, key: name}))),
+      spans.map(([name, took]) => took > 0 && h("span", {class: `piece ${name}`, style: {"flex-grow": took * 1000}, title: `${name} ${duration(took)}`, key: name}))),
     h("p", {class: "legend"}, spans.map(([name, took]) => h("span", {}, h("i", {class: `piece ${name}`}), `${name} ${duration(took)}`))));
 }
 

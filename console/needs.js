@@ -58,7 +58,7 @@ class Needs extends Part {
       h("p", {class: "why"}, said(each.message)),
       state.problem && h("p", {class: "problem", role: "alert"}, state.problem),
       each.remedy && may("ingest") && h("button", {
-        type: "button", class: "mend", disabled: Boolean(state.asked), onclick: () => this.mend(each),
+        type: "button", key: "mend", class: "mend", disabled: Boolean(state.asked), onclick: () => this.mend(each),
         "aria-label": `${remedyName(each.remedy, each.kind, state.every)}: ${each.source || each.task_id}`,
       }, state.asked ? "Asked …" : remedyName(each.remedy, each.kind, state.every)));
   }

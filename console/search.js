@@ -45,7 +45,7 @@ class Search extends Part {
           field("question", "Columns of question", question, {inputmode: "numeric", placeholder: "e.g. 232", onchange: () => this.learn()}),
           field("top_k", "Results", top, {inputmode: "numeric"})),
         h("vl-conditions", {data: {columns: this.columns || [], filter: this.filter, changed: (filter) => this.setFilter(filter)}}),
-        h("p", {class: "buttons deeds"}, h("button", {class: "main", disabled: Boolean(this.asking)}, this.asking ? "Searching …" : "Search"),
+        h("p", {class: "buttons deeds"}, h("button", {key: "search", class: "main", disabled: Boolean(this.asking)}, this.asking ? "Searching …" : "Search"),
           h("button", {type: "button", onclick: () => copy(this.curl(), this.querySelector(".query"))}, "Copy as curl"))),
       this.problem && !this.problem.fields?.length && h("p", {class: "notice", role: "alert"}, said(this.problem.message)),
       this.results(),

@@ -22,11 +22,11 @@ class Selection extends Part {
     return [
       count_ > 0 && h("section", {class: "chosen", "aria-label": "Chosen tasks"},
         h("p", {role: "status"}, `${plural(count_, "task")} chosen`),
-        total > count_ && count_ < MOST && h("button", {type: "button", class: "plain", disabled: Boolean(this.gathering), onclick: () => this.all()},
+        total > count_ && count_ < MOST && h("button", {type: "button", key: "all", class: "plain", disabled: Boolean(this.gathering), onclick: () => this.all()},
           this.gathering ? "Choosing …" : total > MOST ? `Choose the newest ${count(MOST)}` : `Choose all ${count(total)} of the filter`),
-        may("ingest") && h("button", {type: "button", onclick: () => this.open("retry")}, "Retry …"),
-        may("ingest") && h("button", {type: "button", onclick: () => this.open("cancel")}, "Cancel …"),
-        h("button", {type: "button", class: "plain", onclick: () => this.clear()}, "Choose none")),
+        may("ingest") && h("button", {type: "button", key: "retry", onclick: () => this.open("retry")}, "Retry …"),
+        may("ingest") && h("button", {type: "button", key: "cancel", onclick: () => this.open("cancel")}, "Cancel …"),
+        h("button", {type: "button", key: "none", class: "plain", onclick: () => this.clear()}, "Choose none")),
       h("dialog", {"aria-labelledby": "deed", onclose: () => this.closed()}, this.plan && this.dialog()),
     ];
   }
@@ -116,16 +116,18 @@ class Selection extends Part {
         },
       }), " All rejected rows, also those that were rejected for what stands in them"),
       h("div", {class: "buttons"},
-        h("button", {type: "button", class: "plain", onclick: () => this.querySelector("dialog").close()}, done ? "Close" : "Back"),
-        !done && h("button", {type: "button", class: "main", disabled: !takes || Boolean(going), onclick: () => this.act()},
+        h("button", {type: "button", key: "back", class: "plain", onclick: () => this.querySelector("dialog").close()}, done ? "Close" : "Back"),
+        !done && h("button", {type: "button", key: "act", class: "main", disabled: !takes || Boolean(going), onclick: () => this.act()},
           going ? going : `${name} ${plural(takes || 0, "task")}`)),
     ];
   }
 
-  outlook({retried, rows, refused = {}}) {
+  outlook({retried, rows, matched, refused = {}}) {
+    const others = this.told.chosen.size - matched;
     return h("ul", {class: "outlook"},
       h("li", {}, h("strong", {}, plural(retried, "task")), ` would be tried again, over ${plural(rows, "rejected row")}. Blocked ones go on.`),
-      Object.entries(refused).map(([reason, tasks]) => h("li", {key: reason}, `${plural(tasks, "task")} left as it is: `, h("code", {}, reason))));
+      Object.entries(refused).map(([reason, tasks]) => h("li", {key: reason}, `${plural(tasks, "task")} left as it is: `, h("code", {}, reason))),
+      others > 0 && h("li", {key: "others"}, `${plural(others, "task")} without anything to try again: open, or completed.`));
   }
 
   stops({takes, rest, rows}) {

@@ -152,7 +152,7 @@ class Task extends Part {
   sum(task) {
     const {total, indexed, skipped, rejected, left} = parts(task);
     if (!total && !TERMINAL.has(task.status)) return h("p", {class: "quiet"}, "The rows are counted by the scan, before anything is bought.");
-    const term = (number, name, sign) => h("div", {class: `term ${name}`},
+    const term = (number, name, sign) => h("div", {class: `term ${name} ${number ? "" : "none"}`},
       h("dd", {}, sign && h("span", {class: "sign"}, sign, " "), count(number)), h("dt", {}, name));
     return h("dl", {class: "sum"}, term(total, "rows", ""), term(indexed, "indexed", "="), term(skipped, "skipped", "+"),
       term(rejected, "rejected", "+"), term(left, TERMINAL.has(task.status) ? "unread" : "left", "+"));

@@ -5,6 +5,7 @@ import gzip
 import json
 import pathlib
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,6 +152,34 @@ def test_filters_and_page_are_in_the_address_and_counts_are_of_the_filter(page: 
     expect(page.get_by_label("Namespace")).to_have_value("")
     go(page, "#/?status=nonsense")
     expect(page.get_by_role("alert")).to_contain_text("status")
+
+
+def test_a_selection_is_retried_after_what_would_come_of_it_is_said(page: Page, line: Line) -> None:
+    namespace = f"again-{uuid.uuid4().hex[:8]}"
+    for question, empty in ((61, 2), (62, 0)):
+        rows = csv_of(3, empty=empty)
+        line.finished(line.upload(rows, name=f"again-{empty}.csv", question_id=question, namespace=namespace))
+    go(page, f"#/?namespace={namespace}")
+    expect(page.locator(".tasks > li.task")).to_have_count(2)
+    for box in page.get_by_role("checkbox", name="Choose again-").all():
+        box.check()
+    page.get_by_role("button", name="Retry …").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("0 tasks would be tried again")
+    expect(dialog).to_contain_text("NOTHING_TO_RETRY")
+    expect(dialog).to_contain_text("1 task without anything to try again")
+    expect(dialog.get_by_role("button", name="Retry 0 tasks")).to_be_disabled()
+    dialog.get_by_role("checkbox").check()
+    expect(dialog).to_contain_text("1 task would be tried again, over 2 rejected rows")
+    shot(page, "retry")
+    assert page.locator(".tasks > li.task").count() == 2  # nothing was done yet
+    dialog.get_by_role("button", name="Retry 1 task").click()
+    expect(dialog).to_contain_text("1 task tried again.")
+    dialog.get_by_role("button", name="Close").click()
+    expect(page.locator(".tasks > li.task")).to_have_count(3)
+    expect(page.locator(".chosen")).to_have_count(0)
+    page.locator(".tasks > li.task a").first.click()
+    expect(page.get_by_text("It tries rejected rows of")).to_be_visible()
 
 
 def test_a_lost_connection_is_said_and_heals(browser: Browser, line: Line) -> None:

@@ -20,6 +20,8 @@ LARGEST_PAGE: Final = 200
 LAST_PAGE: Final = board.MOST_TASKS
 MOST_ATTENTION: Final = 50
 MOST_TEXT: Final = 2_000
+# Between two views while all tasks are looked at for the first time, which takes a second for some thousand of them.
+EARLY_SECONDS: Final = 2.0
 # What only the newest listing can show while the board is read for the first time.
 LISTED: Final = tuple(status for status in task_filter.STATUSES if status != task_filter.OPEN)
 
@@ -45,7 +47,14 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         chosen, page = _asked(request, caller)
         with self._tasks.watches.counted(caller.key_id, caller.limits.watches):
             if self._board.last is None:
-                yield await self._early(chosen, page)
+                first = asyncio.ensure_future(self._board.look())
+                try:
+                    while not first.done():
+                        yield await self._early(chosen, page)
+                        await asyncio.wait((first,), timeout=EARLY_SECONDS)
+                    await first
+                finally:
+                    first.cancel()
             beat = max(0.0, self._rules.watch_beat_seconds - 2 * board.LOOK_SECONDS)
             loop = asyncio.get_running_loop()
             last, said = console_pb2.TasksView(), float("-inf")

@@ -222,6 +222,45 @@ def test_finished_tasks_are_read_once_and_a_change_is_told_within_seconds() -> N
     virtual_time.run(watch())
 
 
+class Slow(memory.MemoryTable):
+    """Takes its time for many items, and is away when told."""
+
+    away = False
+
+    async def get_many(self, keys: Any, only: Any = ()) -> dict[str, table.Item]:
+        if len(keys) > 50:
+            await asyncio.sleep(7.0)
+            if self.away:
+                raise errors.Unavailable("away")
+        return await super().get_many(keys, only)
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_while_all_tasks_are_read_for_the_first_time_the_newest_are_told_again_and_again(away: bool) -> None:
+    async def watch() -> None:
+        identity.bind(ANN)
+        line = ledgers.line(Slow())
+        line.storage.away = away
+        for _ in range(60):
+            await failed(line)
+        api = served(line)
+        heard: list[bool] = []
+
+        async def listen() -> None:
+            async for view in api.WatchTasks(console_pb2.WatchTasksRequest(page_size=2), None):
+                assert len(view.tasks) == 2
+                heard.append(view.counting)
+
+        listening = asyncio.create_task(listen())
+        await asyncio.sleep(8.0)
+        assert heard == [True] * 4 + [False] * (not away)
+        listening.cancel()
+        done, _ = await asyncio.wait((listening,))
+        assert (done.pop().cancelled()) is not away  # who is away is said, not waited for
+
+    virtual_time.run(watch())
+
+
 async def test_the_board_keeps_the_newest_and_says_that_there_are_more(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
