@@ -104,6 +104,34 @@ def test_an_upload_that_is_refused_is_not_repeated(do, line):
     assert line.calls == ["Upload"]
 
 
+def test_a_file_that_is_refused_while_it_is_sent_says_why(do, line):
+    """grpc.aio forgets the answer in one of five such calls, whence the repetitions."""
+    full = error_details_pb2.ErrorInfo(reason="OPEN_TASKS_QUOTA_EXCEEDED", domain="vectorline")
+    for _ in range(12):
+        line.refusals["Upload"].append(fake_line.Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Full.", (full,)))
+        rows = ({"id": number, "formatted_text": "x" * 500} for number in range(20_000))
+        with pytest.raises(vectorline.QuotaExceeded, match=r"Full\.") as refused:
+            do("load", rows, question_id=1)
+        assert refused.value.reason == "OPEN_TASKS_QUOTA_EXCEEDED"
+
+
+async def test_a_load_that_is_given_up_leaves_nothing_behind(line, asynchronous):
+    begun = asyncio.Event()
+
+    async def source():
+        yield {"id": 1}
+        begun.set()
+        await asyncio.sleep(60)
+
+    loading = asyncio.create_task(asynchronous.load(source(), question_id=1))
+    await asyncio.wait_for(begun.wait(), 30)
+    loading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    assert line.upload_sha256 == ""
+    assert (await asynchronous.health()).status == "healthy"
+
+
 def test_what_reading_a_source_raises_is_raised_and_no_task_is_made(do, line):
     def source():
         yield {"id": 1, "formatted_text": "x" * 2_000_000}

@@ -57,11 +57,11 @@ class AsyncCalls:
     async def upload(self, name: str, messages: AsyncIterator[message.Message], timeout: float) -> message.Message:
         """Many requests, one answer. Raises what reading the requests raises."""
         method = wire.method(name)
-        call = self._channel(method).stream_unary(
-            method.path, method.request.SerializeToString, method.answer.FromString
-        )
+        channel = self._channel(method)
         with self._translated(method):
-            made: message.Message = await platform.stream_unary(call, messages, timeout, self._metadata)
+            made: message.Message = await platform.stream_unary(
+                channel, self._target, method, messages, timeout=timeout, metadata=self._metadata
+            )
         return made
 
     def _channel(self, method: wire.Method) -> platform.Channel:

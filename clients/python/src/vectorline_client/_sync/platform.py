@@ -1,12 +1,13 @@
 """What differs between the two clients beyond the words async and await. Its sibling is written by hand too."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
+from google.protobuf import message
 
-from vectorline_client import connection, content
+from vectorline_client import connection, content, wire
 
 sleep = time.sleep
 Channel = grpc.Channel
@@ -26,7 +27,15 @@ def pieces(sent: content.Content) -> Iterator[bytes]:
     return sent.pieces()
 
 
-def stream_unary(method: Callable[..., Any], messages: Iterator[Any], timeout: float, metadata: Any) -> Any:
+def stream_unary(
+    channel: grpc.Channel,
+    target: connection.Target,  # noqa: ARG001 (its sibling makes a channel of its own)
+    method: wire.Method,
+    messages: Iterator[message.Message],
+    *,
+    timeout: float,
+    metadata: Any,
+) -> Any:
     """A call with a stream of requests. What reading them raises is raised, and the call is broken off then.
 
     A plain end would make the line take a part for the whole.
@@ -40,8 +49,9 @@ def stream_unary(method: Callable[..., Any], messages: Iterator[Any], timeout: f
             failed.append(error)  # grpc itself would only say that iterating failed
             raise
 
+    call = channel.stream_unary(method.path, method.request.SerializeToString, method.answer.FromString)
     try:
-        return method(watched(), timeout=timeout, metadata=metadata)
+        return call(watched(), timeout=timeout, metadata=metadata)
     except grpc.RpcError:
         if failed:
             raise failed[0] from None
