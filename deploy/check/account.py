@@ -79,6 +79,8 @@ def running(python: pathlib.Path, folder: pathlib.Path, *, tls: bool, valkey_por
         "AWS_ACCESS_KEY_ID": ROOT["aws_access_key_id"],
         "AWS_SECRET_ACCESS_KEY": ROOT["aws_secret_access_key"],
         "AUTH": "true",
+        "IOT_MTLS_ENABLED": "0",  # these two would listen at ports of their own
+        "SFTP_ENABLED": "0",
         "USE_SSL": "1" if tls else "0",
         "TMPDIR": str(folder),
         "BIND_HOST": "127.0.0.1",

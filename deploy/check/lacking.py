@@ -1,6 +1,7 @@
 """What the emulator has no word for: taken out of a template before it is created there; made elsewhere, or linted."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 # Resource types that ministack 1.5.33 refuses. What of them moto knows is created there (see `on_moto`); of the rest
@@ -24,6 +25,16 @@ def without(template: dict[str, Any], types: frozenset[str]) -> dict[str, Any]:
     kept = {name: resource for name, resource in template["Resources"].items() if name not in gone}
     changed: dict[str, Any] = _unreferred({**template, "Resources": kept}, gone)
     return changed
+
+
+def counted(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """A template whose counts of tasks are numbers: the emulator does not make one of a parameter, which is a text."""
+    copy: dict[str, Any] = json.loads(json.dumps(template))
+    for resource in copy["Resources"].values():
+        count = resource.get("Properties", {}).get("DesiredCount")
+        if resource["Type"] == "AWS::ECS::Service" and isinstance(count, dict):
+            resource["Properties"]["DesiredCount"] = int(parameters[count["Ref"]])
+    return copy
 
 
 def trusting(template: dict[str, Any], account: str) -> dict[str, Any]:

@@ -132,7 +132,6 @@ def _provision(here: roles.Standing) -> str:
     table, bucket = here.shared["DYNAMODB_TABLE_NAME"], here.shared["S3_BUCKET_NAME"]
     rows, objects = here.account.client("dynamodb"), here.account.client("s3")
     old = f"of-old-{uuid.uuid4().hex}"
-    kept = objects.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     for key in _marks(rows, table):
         rows.delete_item(TableName=table, Key={"task_id": {"S": key}})
     # A task of a time before there was a list for each caller, and a bucket that somebody changed by hand.
@@ -145,18 +144,15 @@ def _provision(here: roles.Standing) -> str:
     }
     rows.put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
     objects.delete_bucket_lifecycle(Bucket=bucket)
-    try:
-        done = subprocess.run(
-            [roles.PYTHON, "-m", "services.indexer.provision", "--migrate"],
-            cwd=roles.ROOT,
-            env=here.environment("provision"),
-            capture_output=True,
-            text=True,
-            timeout=STARTS_SECONDS,
-            check=False,
-        )
-    finally:
-        objects.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": kept})
+    done = subprocess.run(
+        [roles.PYTHON, "-m", "services.indexer.provision", "--migrate"],
+        cwd=roles.ROOT,
+        env=here.environment("provision"),
+        capture_output=True,
+        text=True,
+        timeout=STARTS_SECONDS,
+        check=False,
+    )
     if done.returncode:
         return (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
     if "incomplete multipart uploads" not in done.stdout:

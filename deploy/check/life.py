@@ -30,10 +30,10 @@ def line_of(which: str, account: accounts.Account, **parameters: str) -> lines.L
     )
 
 
-def body(stack: str) -> str:
+def body(line: lines.Line, stack: str) -> str:
     """A stack's template as the emulator takes it."""
     made = lacking.without(lines.template(stack), lacking.ON_MOTO | lacking.LINTED_ONLY)
-    return json.dumps(lacking.trusting(made, ACCOUNT))
+    return json.dumps(lacking.trusting(lacking.counted(made, line.parameters), ACCOUNT))
 
 
 def manager(account: accounts.Account, line: lines.Line) -> stacks.Stacks:
@@ -46,7 +46,7 @@ def create(account: accounts.Account, line: lines.Line, say: report.Report) -> N
     """Create all stacks of a line but those that the emulator has no resource of."""
     made = manager(account, line)
     for stack in made_here(line):
-        made.apply(line.stack_name(stack), body(stack), line.of(stack), lambda _: None)
+        made.apply(line.stack_name(stack), body(line, stack), line.of(stack), lambda _: None)
         report.expect(made.status(line.stack_name(stack)) == "CREATE_COMPLETE", f"{stack} is not created")
     say.shown(f"{line.runs}: created {', '.join(made_here(line))}")
 
@@ -92,14 +92,14 @@ def _only_by_tls(account: accounts.Account, line: lines.Line, say: report.Report
 
 def _again(made: stacks.Stacks, line: lines.Line, say: report.Report) -> None:
     for stack in made_here(line):
-        change = made.plan(line.stack_name(stack), body(stack), line.of(stack))
+        change = made.plan(line.stack_name(stack), body(line, stack), line.of(stack))
         report.expect(change is None, f"{stack}: the same template once more would change {change and change.lines}")
     say.shown("the same once more changes nothing")
 
 
 def _changed(account: accounts.Account, made: stacks.Stacks, line: lines.Line, say: report.Report) -> None:
     name = line.stack_name("observe")
-    change = made.plan(name, body("observe"), line.changed(LogDays="14").of("observe"))
+    change = made.plan(name, body(line, "observe"), line.changed(LogDays="14").of("observe"))
     if change is None:
         raise report.Broken("a change of LogDays changes nothing")
     report.expect(all(each.startswith("Modify ") for each in change.lines), f"it would {change.lines}")
@@ -115,7 +115,7 @@ def _retention(account: accounts.Account, line: lines.Line) -> int:
 
 def _broken(account: accounts.Account, made: stacks.Stacks, line: lines.Line, say: report.Report) -> None:
     name = line.stack_name("observe")
-    template: dict[str, Any] = json.loads(body("observe"))
+    template: dict[str, Any] = json.loads(body(line, "observe"))
     template["Resources"]["IngestLogs"]["Properties"]["RetentionInDays"] = 7
     # What no stack exports cannot be made; what was changed before it is to be put back.
     template["Resources"]["Orphan"] = {
