@@ -189,15 +189,20 @@ class _Policies:
     @contextlib.contextmanager
     def without(self, grant: Grant) -> Iterator[None]:
         """The policies without it for so long."""
-        arn = self._arns[grant.policy]
-        before = self._iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-        document = _lessened(self._document(grant.policy), grant)
-        made = self._iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(document), SetAsDefault=True)
+        whole = self._document(grant.policy)
+        self._write(grant.policy, _lessened(whole, grant))
         try:
             yield
         finally:
-            self._iam.set_default_policy_version(PolicyArn=arn, VersionId=before)
-            self._iam.delete_policy_version(PolicyArn=arn, VersionId=made["PolicyVersion"]["VersionId"])
+            self._write(grant.policy, whole)
+
+    def _write(self, policy: str, document: Mapping[str, Any]) -> None:
+        """Make it the policy's document; of the five versions that a policy may have, one is left."""
+        arn = self._arns[policy]
+        old = self._iam.list_policy_versions(PolicyArn=arn)["Versions"]
+        self._iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(document), SetAsDefault=True)
+        for each in old:
+            self._iam.delete_policy_version(PolicyArn=arn, VersionId=each["VersionId"])
 
     def _document(self, policy: str) -> dict[str, Any]:
         arn = self._arns[policy]

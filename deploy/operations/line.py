@@ -1,6 +1,8 @@
 """A line as its file of parameters describes it: which stacks, in which order, with which parameters."""
 
+import copy
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
@@ -38,8 +40,13 @@ _Loader.add_multi_constructor("!", _function)
 
 
 def template(stack: str) -> dict[str, Any]:
-    """A stack's template, with its functions written out."""
-    loaded: dict[str, Any] = yaml.load((TEMPLATES / f"{stack}.yml").read_text(encoding="utf-8"), _Loader)  # noqa: S506
+    """A stack's template, with its functions written out; the caller's own."""
+    return copy.deepcopy(_read(TEMPLATES / f"{stack}.yml"))
+
+
+@functools.cache
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (it is a safe one)
     return loaded
 
 

@@ -177,8 +177,8 @@ class Line:
 def running(folder: pathlib.Path, **settings: str) -> Iterator[Line]:
     """A line in `folder`, stopped at the end whatever happens.
 
-    `STANDING_LINE` names the folder of one that runs already, is used instead, and goes on: `make deploy-check` runs the
-    contract against a line that it made.
+    `STANDING_LINE` names the folder of one that runs already, is used instead, and goes on: `make deploy-check` runs
+    the contract against a line that it made.
     """
     if standing := os.environ.get("STANDING_LINE"):
         line = Line(pathlib.Path(standing), settings)
