@@ -43,6 +43,7 @@ COMMANDS: Final = (
     "call",
     "config",
     "init",
+    "migrate",
     "man",
 )
 
