@@ -37,6 +37,8 @@ def main() -> int:
                 if name != "lint":
                     with say.part(name):
                         _PARTS[name](scratch, say)
+                if linting is not None and linting.done():
+                    linting.result()
             if linting is not None:
                 linting.result()
     except report.Broken as broken:

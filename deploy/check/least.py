@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ import httpx
 
 from deploy.check import life, report, roles, steps
 
-STARTS_SECONDS: Final = 60.0
+STARTS_SECONDS: Final = 240.0  # two on an idle machine
 LEAST_PATIENCE_SECONDS: Final = 3.0
 
 # Which step needs an action: (policy, action, the end of the resource's name) to a method of `steps.Caller`.
@@ -107,24 +108,31 @@ def _failure(here: roles.Standing, caller: steps.Caller, grant: Grant, patience:
 
 
 def _start(here: roles.Standing, service: str) -> str:
-    """Start one more of a service; its complaint, or nothing where it still runs once the others would have refused."""
+    """Start one more of a service; its complaint, or nothing where it starts."""
     environment = {**here.environment(service), "GRPC_PORT": "0", "GRPC_HOST": "127.0.0.1", "METRICS_PORT": "0"}
     process = subprocess.Popen(
         [roles.PYTHON, "-m", f"services.{service}"],
         cwd=roles.ROOT,
         env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
+    deadline = threading.Timer(STARTS_SECONDS, process.kill)
+    deadline.start()
+    said = ""
     try:
-        _, said = process.communicate(timeout=STARTS_SECONDS)
-    except subprocess.TimeoutExpired:
-        return ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            said = line.strip() or said
+            if '"started"' in line:  # all of its secrets are read by then
+                return ""
+        report.expect(process.wait() > 0, f"{service} neither started nor refused within {STARTS_SECONDS:.0f} s")
+        return said
     finally:
+        deadline.cancel()
         process.kill()
         process.wait()
-    return said.strip().splitlines()[-1] if process.returncode else ""
 
 
 def _provision(here: roles.Standing) -> str:
