@@ -27,7 +27,7 @@ def templates(tools: pathlib.Path, checkov: pathlib.Path, say: report.Report) ->
     ]
     report.expect(not failed, "checkov: " + "\n".join(failed))
     summary = found["summary"]
-    report.expect(summary["parsing_errors"] == 0, f"checkov could not read {found['results']['parsing_errors']}")
+    report.expect(summary["parsing_errors"] == 0, f"checkov could not read {summary['parsing_errors']} files")
     bare = [
         each["check_id"] for each in found["results"]["skipped_checks"] if not each["check_result"]["suppress_comment"]
     ]
@@ -37,7 +37,7 @@ def templates(tools: pathlib.Path, checkov: pathlib.Path, say: report.Report) ->
 
 def _checkov(paths: list[str]) -> list[str]:
     files = [part for path in paths for part in ("--file", path)]
-    return [*files, "--framework", "cloudformation", "--output", "json", "--quiet", "--skip-download"]
+    return [*files, "--framework", "cloudformation", "--output", "json", "--skip-download"]
 
 
 def unit(folder: pathlib.Path, say: report.Report) -> None:
