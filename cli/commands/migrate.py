@@ -29,10 +29,9 @@ STYLES: Final = {names.Verdict.REFUSED: "red", names.Verdict.UNKNOWN: "yellow", 
 def register(app: typer.Typer) -> None:
     """Add the command and what belongs to it."""
     migrate = typer.Typer(no_args_is_help=True, help="Take over from the predecessor: its variables, its tasks.")
-    looks, lists = "migrate check .env.production", "migrate tasks --table old-tasks --open"
-    migrate.command("check", epilog=session.examples(looks))(check)
-    migrate.command("tasks", epilog=session.examples(lists))(list_tasks)
-    app.add_typer(migrate, name="migrate", epilog=session.examples(looks, lists))
+    migrate.command("check")(check)
+    migrate.command("tasks")(list_tasks)
+    app.add_typer(migrate, name="migrate")
 
 
 def check(

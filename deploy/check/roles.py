@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -67,11 +68,18 @@ def standing(account: accounts.Account, line: lines.Line, folder: pathlib.Path, 
     vault = account.client("secretsmanager")
     for secret in ("OpenAiKey", "PineconeKey"):
         vault.put_secret_value(SecretId=data[secret], SecretString="sandbox")
-    value = {name: vault.get_secret_value(SecretId=data[name])["SecretString"] for name in ("ApiKey", "ValkeyPassword")}
+    read = ("ApiKey", "ValkeyPassword", "ValkeyUrl")
+    value = {name: vault.get_secret_value(SecretId=data[name])["SecretString"] for name in read}
     report.expect(
         data["ValkeyPort"] == str(valkey_port), f"ElastiCache names {data['ValkeyHost']}:{data['ValkeyPort']}"
     )
-    address = f"redis://{data['ValkeyHost']}:{data['ValkeyPort']}/0"
+    made_of = f"rediss://:{value['ValkeyPassword']}@{data['ValkeyHost']}:{data['ValkeyPort']}/0"
+    report.expect(value["ValkeyUrl"] == made_of, "the secret valkey-url is not made of address and password")
+    # The Valkey that can be had here speaks no TLS; and the emulator makes passwords with the signs that it is told to
+    # leave out.
+    password = urllib.parse.quote(value["ValkeyPassword"], safe="")
+    address = f"redis://:{password}@{data['ValkeyHost']}:{data['ValkeyPort']}/0"
+    vault.put_secret_value(SecretId=data["ValkeyUrl"], SecretString=address)
 
     shared = {
         "ENVIRONMENT": "production",
@@ -91,11 +99,11 @@ def standing(account: accounts.Account, line: lines.Line, folder: pathlib.Path, 
         "INTERNAL_TOKEN": data["InternalToken"],
         "OPENAI_API_KEY": data["OpenAiKey"],
         "PINECONE_API_KEY": data["PineconeKey"],
-        "REDIS_PASSWORD": data["ValkeyPassword"],
+        "REDIS_URL": data["ValkeyUrl"],
     }
     reads = {
-        "ingest": ("API_KEY", "INTERNAL_TOKEN", "REDIS_PASSWORD"),
-        "embedder": ("API_KEY", "INTERNAL_TOKEN", "REDIS_PASSWORD", "OPENAI_API_KEY"),
+        "ingest": ("API_KEY", "INTERNAL_TOKEN", "REDIS_URL"),
+        "embedder": ("API_KEY", "INTERNAL_TOKEN", "REDIS_URL", "OPENAI_API_KEY"),
         "indexer": ("API_KEY", "INTERNAL_TOKEN", "PINECONE_API_KEY"),
         "provision": ("PINECONE_API_KEY",),
     }

@@ -173,10 +173,8 @@ def test_a_task_is_told_only_variables_that_its_service_reads(service: str) -> N
 
 @pytest.mark.parametrize("service", [*code.SERVICES, "provision"])
 def test_secrets_are_told_by_their_arn(service: str) -> None:
-    exported = {
-        f"${{Name}}-{name}" for name in ("ApiKey", "InternalToken", "ValkeyPassword", "OpenAiKey", "PineconeKey")
-    }
-    secret = {name: value for name, value in told(service).items() if name in code.secrets() and name != "REDIS_URL"}
+    exported = {f"${{Name}}-{name}" for name in ("ApiKey", "InternalToken", "ValkeyUrl", "OpenAiKey", "PineconeKey")}
+    secret = {name: value for name, value in told(service).items() if name in code.secrets()}
 
     assert secret
     for name, value in secret.items():
