@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from deploy.check import account, least, life, lint, report, roles, servers, through
+from deploy.check import account, least, life, lint, operating, report, roles, servers, through
 from deploy.operations import line as lines
 
 ROOT: Final = lines.ROOT.parent
@@ -82,6 +82,7 @@ def _roles(scratch: pathlib.Path, say: report.Report) -> None:
         with roles.standing(here, line, scratch / "roles" / "line", port) as standing:
             roles.contract(standing, say)
             through.load_balancer(standing, say)
+            operating.shown(standing, say)
             least.shown(standing, say)
         life.delete(here, line, say)
 
