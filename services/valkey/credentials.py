@@ -37,11 +37,11 @@ class Fixed(Credentials):
 
 
 class Live(Credentials):
-    """Those of an address, or of a password beside one, that may be secrets by ARN.
+    """Those of an address, or a password beside one, that may be secrets by ARN.
 
     Args:
         url: The address; empty: there is only a password.
-        password: Counts where there is no address.
+        password: Counts where the address has none.
         renew: How to look for a new one.
     """
 
@@ -52,14 +52,13 @@ class Live(Credentials):
 
     def get_credentials(self) -> tuple[()] | tuple[str] | tuple[str, str]:  # type: ignore[override]
         """See `Credentials`."""
-        if not self._url.get_secret_value():
-            return _told("", self._password.get_secret_value())
         parts = urllib.parse.urlsplit(self._url.get_secret_value())
-        return _told(urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password or ""))
+        password = urllib.parse.unquote(parts.password or "") or self._password.get_secret_value()
+        return _told(urllib.parse.unquote(parts.username or ""), password)
 
     async def refused(self) -> None:
         """Look for a new secret, so that the next connect may use it."""
-        secret = self._url if self._url.get_secret_value() else self._password
+        secret = self._url if urllib.parse.urlsplit(self._url.get_secret_value()).password else self._password
         await self._renew(secret, secret.get_secret_value())
 
 

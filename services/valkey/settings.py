@@ -23,9 +23,11 @@ def _check(url: str) -> None:
 
 
 class ValkeySettings(settings.Section):
-    """Where Valkey is. REDIS_URL wins over the parts; rediss:// is TLS."""
+    """Where Valkey is. REDIS_URL wins over host, port and database, and its password over REDIS_PASSWORD."""
 
-    redis_url: pydantic.SecretStr = pydantic.Field(pydantic.SecretStr(""), description="redis://… or rediss://…")
+    redis_url: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""), description="redis://…, or rediss://… for TLS."
+    )
     redis_host: settings.Word = pydantic.Field("127.0.0.1", description="Host, when there is no REDIS_URL.")
     redis_port: settings.Port = pydantic.Field(6379, description="Port, when there is no REDIS_URL.")
     redis_db: int = pydantic.Field(0, ge=0, description="Database number, when there is no REDIS_URL.")

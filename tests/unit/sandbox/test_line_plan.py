@@ -230,6 +230,21 @@ def test_each_replica_has_a_name_and_a_port_and_knows_all_indexers(run: run_dir.
     assert all(f'"port_value": {each["GRPC_PORT"]}' in line.gateway_config for each in told)
 
 
+def test_a_variable_of_one_role_reaches_its_processes_alone(run: run_dir.RunDir) -> None:
+    asked = {
+        "LOG_LEVEL": "INFO",
+        "EMBEDDER__LOG_LEVEL": "DEBUG",
+        "PROVISION__AWS_SESSION_TOKEN": "hush",
+        "EMBEDDERS": "2",
+    }
+    line = plan.make(asked, run, running=False)
+    told = {each.name: line.plan.environment_of(each) for each in line.plan.processes}
+
+    assert [told[name]["LOG_LEVEL"] for name in ("embedder-1", "embedder-2", "ingest-1")] == ["DEBUG", "DEBUG", "INFO"]
+    assert [name for name, each in told.items() if "AWS_SESSION_TOKEN" in each] == ["provision"]
+    assert not [name for each in told.values() for name in each if "__" in name]
+
+
 def test_a_plan_survives_being_written_down(run: run_dir.RunDir) -> None:
     made = plan.make({}, run, running=False).plan
 

@@ -65,13 +65,33 @@ def test_user_and_password_are_those_of_the_moment() -> None:
     assert both.get_credentials() == ("ann", "a/b")
     assert alone.get_credentials() == ("one",)
 
+    # An address without one, as of a server whose password is a secret of its own, by TLS.
+    beside = credentials.Live(pydantic.SecretStr("rediss://h:6379/0"), password, secrets.renewed)
+    of_ann = credentials.Live(pydantic.SecretStr("rediss://ann@h:6379/0"), password, secrets.renewed)
+    assert (beside.get_credentials(), of_ann.get_credentials()) == (("one",), ("ann", "one"))
+
     url.renew("redis://:c@h")
     password.renew("two")
+    assert beside.get_credentials() == ("two",)
 
     assert both.get_credentials() == ("c",)
     assert alone.get_credentials() == ("two",)
     assert credentials.Fixed("", "").get_credentials() == ()
     assert credentials.Fixed("ann", "").get_credentials() == ("ann", "")
+
+
+async def test_of_what_was_refused_the_secret_that_was_sent_is_looked_up_anew() -> None:
+    asked: list[str] = []
+
+    async def renew(_secret: pydantic.SecretStr, value: str) -> bool:
+        asked.append(value)
+        return False
+
+    password = pydantic.SecretStr("hush")
+    for url in ("", "rediss://h:1/0", "rediss://ann:own@h:1/0"):
+        await credentials.Live(pydantic.SecretStr(url), password, renew).refused()
+
+    assert asked == ["hush", "hush", "rediss://ann:own@h:1/0"]
 
 
 class Server:

@@ -1,0 +1,1 @@
+"""What a line is deployed with: images, stacks, and the operations upon them."""

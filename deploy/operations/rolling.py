@@ -1,0 +1,285 @@
+"""A release goes out: looked at beforehand, rolled, tried by a load of its own, and taken back if that fails."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx
+from botocore import exceptions
+
+from deploy.operations import account as accounts
+from deploy.operations import line as lines
+from deploy.operations import releases, smoke, stacks, steps
+
+# What a host of the stack `small` reads of a release; the first is its name there.
+FILES: Final = {
+    "docker-compose.yml": lines.ROOT.parent / "docker-compose.yml",
+    "production.yml": lines.ROOT / "compose" / "production.yml",
+    "vectorline.service": lines.ROOT / "systemd" / "vectorline.service",
+}
+SETTLED: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
+Body = Callable[[lines.Line, str], str]
+SECRETS: Final = ("ApiKey", "InternalToken", "ValkeyUrl", "OpenAiKey", "PineconeKey")
+
+
+class Refused(Exception):
+    """The operation is not begun; the message has each reason with its remedy, one a line."""
+
+
+class TakenBack(Exception):
+    """The release did not hold; what ran before runs again. The message says why."""
+
+
+class Roll:
+    """Releases of a line.
+
+    Args:
+        line: The line.
+        account: Where it is.
+        say: Told of each step.
+        url: Where its load balancer answers; default: the address of the stack `edge`.
+        poll_seconds: Between two looks at what CloudFormation does.
+        body: A stack's template; default: its file.
+        rows: Of the load that tries a release.
+    """
+
+    def __init__(
+        self,
+        line: lines.Line,
+        account: accounts.Account,
+        say: steps.Say,
+        *,
+        url: str = "",
+        poll_seconds: float = stacks.POLL_SECONDS,
+        body: Body | None = None,
+        rows: int = smoke.ROWS,
+    ) -> None:
+        self.line = line
+        self.body = body or _of_file
+        self._account = account
+        self._say = say
+        self._url = url
+        self._rows = rows
+        tags = {"application": "vectorline", "line": line.name}
+        self.stacks = stacks.Stacks(account.client("cloudformation"), tags, poll_seconds)
+        self.releases = releases.Releases(account.client("ecr"), account.client("ssm"), line.name)
+
+    # ---- operations
+
+    def deploy(self, tag: str, *, dry_run: bool = False) -> None:
+        """Bring a tag into production.
+
+        Raises:
+            Refused: It is not begun.
+            TakenBack: It was begun and did not hold.
+        """
+        self.look_before()
+        release = self._found(tag)
+        steps.run(self._steps(release), self._say, dry_run=dry_run)
+
+    def rollback(self, tag: str = "", *, dry_run: bool = False) -> None:
+        """Bring back the release before the present one, or one of the last five by its tag.
+
+        Raises:
+            Refused: There is none.
+            TakenBack: It did not hold either.
+        """
+        history = self.releases.history()
+        running = self.running()
+        earlier = (
+            [each for each in history if each.tag == tag] if tag else [each for each in history if each.tag != running]
+        )
+        if not earlier:
+            kept = ", ".join(each.tag for each in history) or "none"
+            raise Refused(
+                f"There is no release {tag or 'before ' + (running or 'the first')} to go back to; kept: {kept}"
+            )
+        steps.run(self._steps(earlier[0]), self._say, dry_run=dry_run)
+
+    def smoke(self) -> str:
+        """Load a few rows through the load balancer and look for each of them.
+
+        Raises:
+            smoke.Failed: A row is missing or is wrong.
+        """
+        with self.caller() as caller:
+            return smoke.load(caller, rows=self._rows)
+
+    # ---- what it stands on
+
+    def running(self) -> str:
+        """The tag that the stack runs now; empty: none."""
+        return self.stacks.outputs(self.line.stack_name(self.line.runs)).get("Release", "")
+
+    def caller(self, *, key: bool = True) -> httpx.Client:
+        """An HTTP client for the line's address, with the key of the secret."""
+        url = self._url or self.stacks.outputs(self.line.stack_name("edge")).get("Address", "")
+        if not url:
+            raise Refused("The stack edge has no address: run `bootstrap` first, or say --url.")
+        headers = {"X-API-Key": self._secret("ApiKey")} if key else {}
+        return httpx.Client(base_url=url, headers=headers, timeout=60.0)
+
+    def look_before(self) -> None:
+        """See that nothing stands in the way of a release.
+
+        Raises:
+            Refused: Something does.
+        """
+        self._account.number()
+        problems = [f"deploy/parameters lacks {name} of the stack {stack}." for stack, name in self._lacking()]
+        for stack in self.line.stacks:
+            status = self.stacks.status(self.line.stack_name(stack))
+            if stack not in (self.line.runs, "guard") and not status:
+                problems.append(f"The stack {stack} is not there: run `bootstrap`.")
+            elif status and status not in SETTLED:
+                problems.append(f"The stack {stack} is {status}: wait for its end, or look at its events.")
+        if not problems:
+            problems += [f"The secret {name} has no value: `bootstrap` puts it in." for name in self._empty_secrets()]
+            problems += [f"The alarm {name} sounds: look first what is wrong." for name in self._alarms()]
+        if problems:
+            raise Refused("\n".join(problems))
+
+    def _lacking(self) -> list[tuple[str, str]]:
+        given = self.line.changed(Release="", ServicesImage="", EnvoyImage="")
+        return [(stack, name) for stack in self.line.stacks for name in given.missing(stack)]
+
+    def _empty_secrets(self) -> list[str]:
+        empty = []
+        for name in SECRETS:
+            try:
+                if not self._secret(name):
+                    empty.append(name)
+            except exceptions.ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+                empty.append(name)
+        return empty
+
+    def _secret(self, name: str) -> str:
+        arn = self.stacks.outputs(self.line.stack_name("data"))[name]
+        return str(self._account.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
+
+    def _alarms(self) -> list[str]:
+        found = self._account.client("cloudwatch").describe_alarms(
+            AlarmNames=[f"{self.line.name}-failing", f"{self.line.name}-unreachable"], StateValue="ALARM"
+        )
+        return [each["AlarmName"] for each in found["MetricAlarms"]]
+
+    def _found(self, tag: str) -> releases.Release:
+        try:
+            return self.releases.find(tag)
+        except releases.Missing as missing:
+            raise Refused(str(missing)) from missing
+
+    # ---- steps
+
+    def _steps(self, release: releases.Release) -> list[steps.Step]:
+        stack = self.line.stack_name(self.line.runs)
+        before = self.stacks.parameters(stack)
+        todo = []
+        if self.line.runs == "small":
+            bucket = self.line.parameters["BucketName"]
+            todo.append(
+                steps.Step(
+                    f"put the files of {release.tag} into the bucket",
+                    lambda: self._upload(release),
+                    tuple(f"s3:PutObject {bucket}/releases/{release.tag}/{name}" for name in FILES),
+                )
+            )
+        todo.append(
+            steps.Step(
+                f"roll {before.get('Release', 'nothing')} → {release.tag}",
+                lambda: self._roll(release),
+                (f"cloudformation:CreateChangeSet {stack}", f"cloudformation:ExecuteChangeSet {stack}"),
+                lambda: "runs already" if before.items() >= release.parameters.items() else "",
+            )
+        )
+        if self.line.runs == "production":
+            todo.append(
+                steps.Step(
+                    "bring the table up to this release",
+                    self._migrate,
+                    (f"ecs:RunTask {self.line.name}-provision (init --migrate)",),
+                )
+            )
+        todo.append(
+            steps.Step(
+                f"load {self._rows} rows through the load balancer and compare each vector",
+                lambda: self._try(release, before),
+                (f"POST /api/v1/upload (namespace {smoke.NAMESPACE})", f"POST /api/v1/search, {self._rows} times"),
+            )
+        )
+        todo.append(
+            steps.Step(
+                f"keep {release.tag} among the last {releases.KEPT}",
+                lambda: self.releases.good(release),
+                (f"ssm:PutParameter {self.releases.key}",),
+            )
+        )
+        return todo
+
+    def _upload(self, release: releases.Release) -> None:
+        objects = self._account.client("s3")
+        for name, path in FILES.items():
+            key = f"releases/{release.tag}/{name}"
+            objects.put_object(Bucket=self.line.parameters["BucketName"], Key=key, Body=_read(path))
+
+    def _roll(self, release: releases.Release) -> None:
+        self._apply(self.line.changed(**release.parameters))
+
+    def _apply(self, line: lines.Line) -> None:
+        stack = line.runs
+        try:
+            self.stacks.apply(line.stack_name(stack), self.body(line, stack), line.of(stack), self._say)
+        except stacks.Failed as failure:
+            raise TakenBack(f"CloudFormation put back what ran before:\n{failure}") from failure
+
+    def _migrate(self) -> None:
+        """Run `init --migrate` as a task of its own, in the subnets and group of the indexer."""
+        outputs = self.stacks.outputs(self.line.stack_name("network"))
+        tasks = self._account.client("ecs")
+        where = {
+            "subnets": [outputs["PrivateSubnetA"], outputs["PrivateSubnetB"]],
+            "securityGroups": [outputs["IndexerGroup"]],
+        }
+        task = self.stacks.outputs(self.line.stack_name("production"))["ProvisionTask"]
+        begun = tasks.run_task(
+            cluster=self.line.name,
+            taskDefinition=task,
+            count=1,
+            networkConfiguration={"awsvpcConfiguration": {**where, "assignPublicIp": "DISABLED"}},
+        )
+        if begun.get("failures"):
+            raise TakenBack(f"The task that migrates the table cannot be started: {begun['failures']}")
+        arn = begun["tasks"][0]["taskArn"]
+        tasks.get_waiter("tasks_stopped").wait(cluster=self.line.name, tasks=[arn])
+        about: dict[str, Any] = tasks.describe_tasks(cluster=self.line.name, tasks=[arn])["tasks"][0]
+        codes = [each.get("exitCode") for each in about["containers"]]
+        if codes != [0]:
+            raise TakenBack(
+                f"init --migrate ended with {codes} ({about.get('stoppedReason', '')}); its log is in "
+                f"/{self.line.name}/indexer. The release runs; the lists of tasks are slower until it is repeated."
+            )
+
+    def _try(self, release: releases.Release, before: dict[str, str]) -> None:
+        try:
+            self._say(self.smoke())
+        except smoke.Failed as failure:
+            if not before:
+                raise TakenBack(f"{failure}\nThere is no release before {release.tag} to go back to.") from failure
+            self._say(f"{failure}\nBack to {before['Release']} ...")
+            self._apply(self.line.changed(**{name: before[name] for name in release.parameters}))
+            raise TakenBack(f"{release.tag} did not hold: {failure}\n{before['Release']} runs again.") from failure
+
+
+def _of_file(_line: lines.Line, stack: str) -> str:
+    return (lines.TEMPLATES / f"{stack}.yml").read_text(encoding="utf-8")
+
+
+def _read(path: pathlib.Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Refused(
+            f"{path} cannot be read ({error.strerror}); a release is made from a clone of the repository."
+        ) from error
