@@ -169,6 +169,7 @@ class Indexer:
             fence=header.fence,
             rows=header.rows,
             skipped=header.skipped,
+            unchanged=header.unchanged,
             first_row=header.first_row,
             reason=reason,
         )
