@@ -80,6 +80,7 @@ fuzz: install ## Feed strange files to reader, row contract and chunk codec for 
 SEEDS ?= 2000
 simulate: install ## Run the protocols through SEEDS= crashes and outages in virtual time; SEED=123 replays one and shows it.
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	@$(if $(SEED),,$(BIN)/pytest -q tests/simulation/rules.py --timeout 900)
 
 faults: install ## Let every fault happen to the line, one by one, and keep the table in docs/reliability.md.
 	@FAULTS=patient FAULTS_TABLE=docs/reliability.md $(BIN)/pytest tests/faults -q --tb=short > build/faults-patient.log 2>&1 & patient=$$!; \

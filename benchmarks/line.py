@@ -92,7 +92,7 @@ class Line:
 
     def warm_up(self, path: pathlib.Path) -> None:
         """A small load first: connections, shards and the limiter's starting debt are not what is measured."""
-        self.finished(self.upload(path, namespace="warm"), 1_000)
+        self.finished(self.upload(path, namespace="warm", mode="force"), 1_000)
 
     # ---- processes
 

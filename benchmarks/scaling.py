@@ -23,7 +23,7 @@ def scaling(run: Run) -> Iterator[Figure]:
             running.warm_up(files.of(run.folder, 1_000))
             watch, began, before = purchases.Watch(running), time.monotonic(), _busy_seconds()
             watch.begin()
-            running.finished(running.upload(path, namespace="scale", chunk_size=CHUNK_ROWS), rows)
+            running.finished(running.upload(path, namespace="scale", chunk_size=CHUNK_ROWS, mode="force"), rows)
             busy[embedders] = (_busy_seconds() - before) / (time.monotonic() - began)
             # Between the first request and the last: the scan before them is the same for any number of embedders.
             seen = watch.end()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import big, loads, quota, scaling, searching, tracing
+from benchmarks import again, big, loads, quota, scaling, searching, tracing
 from benchmarks.figures import Figure, Run
 
 ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
@@ -15,6 +15,7 @@ ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
     "search": searching.search,
     "crowd": searching.crowd,
     "scaling": scaling.scaling,
+    "again": again.again,
     "big": big.big,
     "tracing": tracing.tracing,
 }

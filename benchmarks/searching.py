@@ -24,7 +24,7 @@ def search(run: Run) -> Iterator[Figure]:
     path = files.of(run.folder, max(run.rows, BULK_ROWS))
     with line.running(**quota.limits(RATE), **quota.CHEAP, EMBEDDERS=str(EMBEDDERS)) as running:
         running.warm_up(files.of(run.folder, 1_000))
-        task_id = running.upload(path, namespace="bulk")
+        task_id = running.upload(path, namespace="bulk", mode="force")
         _begun(running)
         alone = [_waited(running, 1) for _ in range(ALONE)]
         together = [_waited(running, TOGETHER) for _ in range(ROUNDS)]
@@ -46,7 +46,7 @@ def crowd(run: Run) -> Iterator[Figure]:
     with line.running(**quota.limits(rate), **quota.CHEAP, EMBEDDERS="2") as running:
         running.warm_up(files.of(run.folder, 1_000))
         alone = _crowd(running, 2 * rate)
-        task_id = running.upload(path, namespace="bulk")
+        task_id = running.upload(path, namespace="bulk", mode="force")
         _begun(running)
         bulk_before = _bulk(running)
         began = time.monotonic()

@@ -106,7 +106,9 @@ def run(out: console.Console, line: gateway.Gateway, rows: int) -> None:
 def load(out: console.Console, line: gateway.Gateway, rows: int) -> gateway.Document:
     """Upload the catalogue and follow its task to the end."""
     body = stage.counted(out, sample.blocks(rows))
-    task_id = line.upload("sample.csv", body, {"question_id": str(QUESTION_ID), "namespace": NAMESPACE})
+    task_id = line.upload(
+        "sample.csv", body, {"question_id": str(QUESTION_ID), "namespace": NAMESPACE, "mode": "force"}
+    )
     out.print(f"Task {task_id}")
     task: gateway.Document = {}
     with stage.task_bar(out, rows) as show:

@@ -36,6 +36,7 @@ class Header:
         traceparent: W3C trace context, empty for none.
         payload_bytes: Size of the payload once unpacked; set by publishing.
         client: The key id that its tokens are counted for; empty for nobody.
+        unchanged: Of the skipped rows, those that are in the index just so; they do not travel.
         schema_version: Of this header and of the payload.
     """
 
@@ -50,6 +51,7 @@ class Header:
     traceparent: str = ""
     payload_bytes: int = 0
     client: str = ""
+    unchanged: int = 0
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -84,6 +86,7 @@ class Header:
                 traceparent=fields[b"traceparent"].decode(),
                 payload_bytes=int(fields[b"payload_bytes"]),
                 client=fields.get(b"client", b"").decode(),  # the version before had none
+                unchanged=int(fields.get(b"unchanged", b"0")),  # likewise
                 schema_version=version,
             )
         except (KeyError, ValueError) as error:

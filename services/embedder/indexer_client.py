@@ -171,6 +171,7 @@ class Indexer:
             fence=header.fence,
             rows=header.rows,
             skipped=header.skipped,
+            unchanged=header.unchanged,
             first_row=header.first_row,
             reason=reason,
         )

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
-from vectorline.v1 import ledger_pb2_grpc
+from vectorline.v1 import ledger_pb2_grpc, manifest_pb2_grpc
 
 from services.billing import prices
-from services.indexer import index_watch, ledger, servicer, settings
+from services.indexer import index_watch, ledger, manifest_servicer, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client, rest, transport, wire, writer
 from services.indexer.storage import clock, dynamodb, rejects
@@ -15,11 +15,11 @@ from services.indexer.tasks import costs, gauges
 from services.indexer.tasks import servicer as task_servicer
 from services.runtime import aws, background, health, lateness, server
 
-NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService")
+NAMES = (servicer.SERVICE, "vectorline.v1.LedgerService", manifest_servicer.SERVICE)
 # Who may call as a service of the line.
 PEERS = frozenset({"ingest", "embedder", "indexer"})
 # Asked again before every purchase.
-QUIET = ("/vectorline.v1.LedgerService/", f"/{servicer.SERVICE}/IndexChunk")
+QUIET = ("/vectorline.v1.LedgerService/", f"/{manifest_servicer.SERVICE}/", f"/{servicer.SERVICE}/IndexChunk")
 
 # For what callers and operators ask about tasks.
 READ_THREADS = 8
@@ -80,10 +80,12 @@ async def application(
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
         internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension, index.count)
+        knowledge = manifest_servicer.ManifestServicer(book, index)
 
         def register(grpc_server: grpc.aio.Server) -> None:
             servicer.register(api, grpc_server)
             ledger_pb2_grpc.add_LedgerServiceServicer_to_server(internal, grpc_server)
+            manifest_pb2_grpc.add_ManifestServiceServicer_to_server(knowledge, grpc_server)
 
         yield server.Service(
             names=NAMES,

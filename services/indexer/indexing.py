@@ -17,7 +17,7 @@ from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.billing import spend, units
 from services.indexer import ledger
-from services.indexer.ledger import gate, items, namespaces, shards
+from services.indexer.ledger import gate, items, namespaces, shards, turns
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import meter, writer
 from services.indexer.storage import rejects
@@ -29,10 +29,14 @@ log = structlog.get_logger()
 INDEX, SETTLE = stages.Stage("index"), stages.Stage("settle")
 
 # The ledger's word that a task may write is asked again when it is older than this.
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = turns.PERMITTED_SECONDS
+# Goes on while the machine is suspended, where there is such a clock.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # Upserts of one chunk under way at once: all of 1,000 rows of 1,536 values, so that few chunks keep a slow index busy.
 UPSERTS_A_CHUNK = 4
 REFUSED = "index_refused"
+# A late write that the ledger does not hear of is found by looking at records only.
+LATE_TRIES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +129,7 @@ class Chunk:
 
     async def _write(self, part: Part) -> Written:
         try:
-            refused = await INDEX.during(self._upserts.write(part.batch, self._may_write, self._meter))
+            refused = await INDEX.during(self._in_time(part))
             self._taken = self._taken or len(refused) < len(part.batch)
             if len(part.batch) > 1 and len(refused) == len(part.batch) and not self._taken:
                 await self._doubt_index(refused)
@@ -141,8 +145,31 @@ class Chunk:
         ]
         return Written(len(part.batch) - len(found), found)
 
-    async def _may_write(self) -> None:
-        await self._permissions.check(self.header.task_id, self.header.fence, self._wanted)
+    async def _in_time(self, part: Part) -> dict[int, str]:
+        """Write a part; a write that ended so late that the turn may have passed on is told to the ledger."""
+        permitted_at = clock()
+
+        async def may_write() -> None:
+            nonlocal permitted_at
+            await self._permissions.check(self.header.task_id, self.header.fence, self._wanted)
+            permitted_at = clock()
+
+        try:
+            return await self._upserts.write(part.batch, may_write, self._meter)
+        finally:
+            if clock() - permitted_at > self._ledger.late_seconds:
+                await self._tell_late()
+
+    async def _tell_late(self) -> None:
+        log.warning("A write ended late.", action="write_late", task_id=self.header.task_id)
+        for attempt in range(1, LATE_TRIES + 1):
+            try:
+                await self._ledger.turns.late(self.header.task_id, self.header.fence)
+            except errors.Unavailable:
+                await asyncio.sleep(attempt)
+            else:
+                return
+        log.error("A late write is not known to the ledger.", action="write_late_lost", task_id=self.header.task_id)
 
     async def _doubt_index(self, refused: Mapping[int, str]) -> None:
         """Every record of a batch was refused: that is the index rather than each of the rows.
@@ -195,6 +222,8 @@ class Chunk:
             reasons=collections.Counter(reject.reason for reject in found),
             rejects_key=key,
             spent=self._bill(),
+            unchanged=self.header.unchanged,
+            fence=self.header.fence,
         )
         failpoints.hit("indexer.before_settle")
         self._settling = True
@@ -235,6 +264,11 @@ class Chunk:
                 f"The chunk has {self.header.rows} rows, but {rows} were accounted for; nothing is settled.",
                 reason="ROWS_UNACCOUNTED",
             )
+
+
+def clock() -> float:
+    """Seconds, also those in which the machine was suspended."""
+    return time.clock_gettime(_CLOCK)
 
 
 def parts_of(batch: indexer_pb2.VectorBatch, header: indexer_pb2.IndexChunkHeader, most: int) -> list[Part]:

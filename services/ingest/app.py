@@ -13,9 +13,10 @@ from vectorline.v1 import ingest_pb2_grpc
 
 from services.chunks import inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
-from services.ingest import ledger_client, servicer, settings, threads
-from services.ingest.driving import driver, resubmitter
+from services.ingest import ledger_client, manifest_client, servicer, settings, threads
+from services.ingest.driving import comparisons, driver, merging, resubmitter
 from services.ingest.estimating import estimator
+from services.ingest.manifest import store
 from services.ingest.planning import shelf
 from services.ingest.sources import named, uploads
 from services.ingest.sources.metabase import export as metabase_export
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "vectorline.v1.IngestService"
 LEDGER = "vectorline.v1.LedgerService"
+MANIFESTS = "vectorline.v1.ManifestService"
 # Who may call as a service of the line.
 PEERS = frozenset({"ingest", "embedder", "indexer"})
 S3_CONNECTIONS = 32
@@ -76,12 +78,12 @@ async def application(
             process.internal_token,
             name="indexer",
             files=tls.files(process),
-            retried=({"service": LEDGER},),
+            retried=({"service": LEDGER}, {"service": MANIFESTS}),
         )
         stack.push_async_callback(channel.close)
         objects = _s3(cloud, ANSWER_SECONDS)
 
-        ledger = ledger_client.Ledger(channel)
+        ledger = ledger_client.Ledger(channel, marks=splits.skip_unchanged)
         queue = valkey_store.ValkeyStore(
             client,
             queue_settings.Timing(
@@ -98,6 +100,18 @@ async def application(
         exports = metabase_export.connect(metabase.metabase)
         stack.push_async_callback(exports.aclose)
         asked = metabase_export.Questions(exports, stored, metabase.metabase)
+        manifests = manifest_client.Manifests(channel)
+        kept = store.Store(objects, allowed.s3_bucket_name)
+        merger = merging.Merger(ledger, manifests, kept, queue=queue, work=work)
+        compares = comparisons.Comparisons(
+            ledger,
+            manifests,
+            kept,
+            merger,
+            skips=splits.skip_unchanged,
+            folder=allowed.scratch_folder,
+            work=work,
+        )
         drive = driver.Driver(
             ledger,
             queue,
@@ -105,6 +119,7 @@ async def application(
             plans=plans,
             defaults=requests.defaults,
             scratch=allowed.scratch_folder,
+            compares=compares,
             asked=asked,
             work=work,
         )
@@ -113,6 +128,7 @@ async def application(
             ledger,
             inflight.InFlight(queue),
             presence.Presence(queue, resubmitter.PRESENCE),
+            merger,
             splitters=splits.splitters,
             resubmit_seconds=splits.resubmit_seconds,
             presence_seconds=splits.heartbeat_seconds,
@@ -134,6 +150,7 @@ async def application(
             stored=stored,
             plans=plans,
             tasks=tasks,
+            compares=compares,
             defaults=requests.defaults,
             asked=asked,
             estimates=estimating,

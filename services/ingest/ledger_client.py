@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import grpc
 from google.rpc import error_details_pb2
@@ -67,9 +67,15 @@ class LedgerRefused(Exception):
 
 
 class Ledger:
-    """The ledger's methods that ingest calls. Those that a caller waits for let gRPC errors through as they are."""
+    """The ledger's methods that ingest calls. Those that a caller waits for let gRPC errors through as they are.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    Args:
+        channel: To the indexers.
+        marks: What is driven here marks what it writes, see `driving.comparisons`.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, marks: bool = False) -> None:
+        self._marks = marks
         self._stub: ledger_pb2_grpc.LedgerServiceAsyncStub = ledger_pb2_grpc.LedgerServiceStub(channel)
 
     async def create(
@@ -121,14 +127,14 @@ class Ledger:
 
     async def get(self, task_id: str) -> Record:
         """A task, read consistently."""
-        with _translated():
+        with translated():
             return await self._stub.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id=task_id))
 
     async def open_tasks(self) -> AsyncIterator[Record]:
         """Tasks that are neither terminal nor blocked, oldest first."""
         token = ""
         while True:
-            with _translated():
+            with translated():
                 page = await self._stub.ListOpenTasks(ledger_pb2.ListOpenTasksRequest(page_token=token))
             for task in page.tasks:
                 yield task
@@ -138,8 +144,8 @@ class Ledger:
 
     async def ask_turn(self, task_id: str) -> Turn:
         """Take the task's turn or join the line for it: harmless to repeat."""
-        with _translated():
-            return await self._stub.AcquireTurn(ledger_pb2.AcquireTurnRequest(task_id=task_id))
+        with translated():
+            return await self._stub.AcquireTurn(ledger_pb2.AcquireTurnRequest(task_id=task_id, marks=self._marks))
 
     async def acquire_turn(self, task_id: str) -> int:
         """The fence of the task's turn; 0 while another task holds it."""
@@ -171,7 +177,7 @@ class Ledger:
     async def begin_scan(self, task_id: str, pinned: sources.Pinned | None) -> Record:
         """The scan begins; None: with the staging of its source, and this is called again when that is pinned."""
         source = pinned.to_proto() if pinned else None
-        with _translated():
+        with translated():
             return await self._stub.BeginScan(ledger_pb2.BeginScanRequest(task_id=task_id, source=source))
 
     async def end_scan(self, task: Record, pinned: sources.Pinned, made: plan.Plan, plan_uri: str) -> Record:
@@ -190,36 +196,51 @@ class Ledger:
             quoting=made.dialect.quoting,
             warnings=[each.to_proto() for each in made.warnings],
         )
-        with _translated():
+        with translated():
             return await self._stub.EndScan(request)
 
-    async def open_shard(self, task_id: str, shard: int) -> None:
-        """Open a shard's book."""
-        with _translated():
-            await self._stub.OpenShard(ledger_pb2.OpenShardRequest(task_id=task_id, shard=shard))
+    async def open_shard(self, task_id: str, shard: int, fence: int) -> None:
+        """Open a shard's book, before the first of its chunks is published under a fence."""
+        with translated():
+            await self._stub.OpenShard(ledger_pb2.OpenShardRequest(task_id=task_id, shard=shard, fence=fence))
+
+    async def settle_quiet(
+        self, task_id: str, shard: int, fence: int, comparison: str, quiet: Sequence[ledger_pb2.QuietChunk]
+    ) -> None:
+        """Settle chunks of a shard of which nothing travels, as a comparison says."""
+        request = ledger_pb2.OpenShardRequest(
+            task_id=task_id, shard=shard, quiet=quiet, quiet_fence=fence, comparison=comparison
+        )
+        with translated():
+            answer = await self._stub.OpenShard(request)
+        if answer.quiet != len(quiet):
+            raise LedgerUnavailable("an indexer of an older release answered")
 
     async def settled_chunks(self, task_id: str, shard: int) -> frozenset[int]:
         """Chunks of a shard that are settled, read consistently."""
-        with _translated():
-            answer = await self._stub.GetShard(ledger_pb2.GetShardRequest(task_id=task_id, shard=shard))
-        return frozenset(answer.settled_chunks)
+        return frozenset((await self.shard(task_id, shard)).settled_chunks)
+
+    async def shard(self, task_id: str, shard: int) -> ledger_pb2.GetShardResponse:
+        """A shard's settled chunks, and under which fences they were published; read consistently."""
+        with translated():
+            return await self._stub.GetShard(ledger_pb2.GetShardRequest(task_id=task_id, shard=shard))
 
     async def seal(self, task_id: str, made: plan.Plan) -> Record:
         """All chunks are published or settled."""
         request = ledger_pb2.SealTaskRequest(task_id=task_id, chunks_total=made.task_chunks, rows_total=made.task_rows)
-        with _translated():
+        with translated():
             return await self._stub.SealTask(request)
 
     async def fail(self, task_id: str, reason: str, message: str) -> Record:
         """The whole task cannot go on."""
-        with _translated():
+        with translated():
             return await self._stub.FailTask(
                 ledger_pb2.FailTaskRequest(task_id=task_id, reason=reason, message=message)
             )
 
     async def rejects_of(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
         """The stored rejects, chunk by chunk, for a driver."""
-        with _translated():
+        with translated():
             async for part in self.rejects(task_id):
                 yield part
 
@@ -276,7 +297,14 @@ def refusals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turn statuses of gRPC into words of the domain.
+
+    Raises:
+        LedgerRefused: The task is not where its driver thought it is.
+        LedgerUnavailable: The same call may succeed later.
+        LedgerDefect: Anything else.
+    """
     try:
         yield
     except grpc.aio.AioRpcError as error:

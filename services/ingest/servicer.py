@@ -1,5 +1,6 @@
 """IngestService: RPC in, domain out."""
 
+import dataclasses
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,7 +9,7 @@ from google.api import httpbody_pb2
 from vectorline.v1 import ingest_pb2, ingest_pb2_grpc
 
 from services.ingest import ledger_client, refusals, retries, sources, threads
-from services.ingest.driving import resubmitter
+from services.ingest.driving import comparisons, resubmitter
 from services.ingest.estimating import estimator
 from services.ingest.planning import shelf
 from services.ingest.rejects import export
@@ -46,6 +47,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         stored: uploads.Uploads,
         plans: shelf.Shelf,
         tasks: resubmitter.Resubmitter,
+        compares: comparisons.Comparisons,
         defaults: options.Defaults,
         asked: metabase_export.Questions,
         estimates: estimator.Estimator,
@@ -57,6 +59,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._uploads = stored
         self._plans = plans
         self._tasks = tasks
+        self._comparisons = compares
         self._defaults = defaults
         self._questions = asked
         self._estimates = estimates
@@ -207,7 +210,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if not record.plan_uri:
             return None
         made = await self._plans.plan(record.plan_uri)
-        return task_source.opened(record, made, self._sources, self._plans, self._defaults)
+        opened = task_source.opened(record, made, self._sources, self._plans, self._defaults)
+        kept = await self._comparisons.kept(record.task_id)
+        return opened if kept is None else dataclasses.replace(opened, unchanged=kept.unchanged)
 
     def _upload_options(self, first: ingest_pb2.UploadRequest, upload_id: str, context: Context) -> options.Options:
         request = ingest_pb2.ProcessRequest()

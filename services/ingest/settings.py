@@ -28,7 +28,7 @@ class SourceSettings(settings.Section):
     use_local_files: bool = pydantic.Field(False, description="Allow data_source local_csv.")
     local_csv_folder: pathlib.Path = pydantic.Field(pathlib.Path("data"), description="Folder of local_csv files.")
     scratch_folder: pathlib.Path | None = pydantic.Field(
-        None, description="For the scan's temporary files, about 24 bytes a row; default the system's."
+        None, description="For the scan's temporary files, about 100 bytes a row; default the system's."
     )
 
     @pydantic.model_validator(mode="after")
@@ -138,6 +138,9 @@ class SplitSettings(settings.Section):
     resubmit_seconds: float = pydantic.Field(15.0, gt=0, description="Between two looks for tasks nobody drives.")
     lease_seconds: float = pydantic.Field(30.0, gt=0, description="A splitter that is silent so long loses its task.")
     heartbeat_seconds: float = pydantic.Field(10.0, gt=0, description="Between two heartbeats; also of presence.")
+    skip_unchanged: bool = pydantic.Field(
+        False, description="Rows that the index holds just so are neither bought nor written (manifests)."
+    )
     indexer_addr: settings.Addresses = pydantic.Field(
         "127.0.0.1:50053", description="host:port of the indexer, or several by comma."
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from tests.simulation import files
 from tests.simulation import loop as loops
 from tests.simulation.network import CALM, Weather
 
@@ -40,6 +41,11 @@ class Fate:
             "indexer": choice.choice((1, 2)),
         }
         self._clocks_off = choice.random() < 0.1
+        others = random.Random(choice.random())
+        self._others = others
+        # Some ingest processes are of a release that knows nothing of manifests; somebody else writes to the index.
+        self._older = others.choice((0.0, 0.0, 0.0, 0.0, 0.4))
+        self._interferes = others.choice((0.0, 0.0, 0.5))
         self._weather = self._draw_weather()
         events: list[Callable[[], Any]] = [
             self.crash, self.crash, self.crash, self.freeze, self.flush, self.delete_entry, self.outage,
@@ -68,6 +74,31 @@ class Fate:
 
     def clock_off(self, kind: str) -> float:
         return self._choice.choice((-HOUR, 0.0, HOUR)) if self._clocks_off and kind == "indexer" else 0.0
+
+    def older(self, kind: str) -> bool:
+        return kind == "ingest" and not self.calm and self._others.random() < self._older
+
+    def interfere(self, file: Any) -> None:
+        """Somebody else deletes or overwrites records of a file's question, or makes the namespace anew."""
+        if self._others.random() >= self._interferes:
+            return
+        pinecone, world = self._world.shared.pinecone, self._world
+        prefix = f"{file.question_id}."
+        kind = self._others.choice(("delete", "overwrite", "swap", "all"))
+        mine = sorted(key for key in pinecone.vectors if kind == "all" or key[1].startswith(prefix))
+        chosen = mine if kind == "all" else self._others.sample(mine, min(len(mine), self._others.randint(1, 3)))
+        for key in chosen:
+            world.touched[key[1]] = world.loop.now
+            if kind in ("delete", "all", "swap"):
+                del pinecone.vectors[key]
+            else:
+                pinecone.write(key, f"foreign {self._others.random()}")
+        if kind == "swap":  # as many as before, others
+            for number in range(len(chosen)):
+                key = (files.NAMESPACE, f"{prefix}foreign{number}-{self._others.random()}")
+                world.touched[key[1]] = world.loop.now
+                pinecone.write(key, "foreign")
+        self._say(f"somebody changes {len(chosen)} records of question {file.question_id}: {kind}")
 
     async def rage(self) -> None:
         """Let it all happen; afterwards nothing goes wrong any more."""

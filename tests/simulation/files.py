@@ -9,6 +9,7 @@ from tests.simulation import providers
 NAMESPACE = "v2"
 POISON_EMBEDDER = "poisonembedder"
 POISON_INDEXER = "poisonindexer"
+CHANGED = " changed"
 
 
 @dataclasses.dataclass
@@ -39,6 +40,12 @@ class File:
     watchers: int = 0
     heard: list[str] = dataclasses.field(default_factory=list)
     task_id: str = ""
+    # The file that it is a later state of, and whether it is submitted only when that one's task is over.
+    before: "File | None" = None
+    waits: bool = False
+    mode: str = "upsert"
+    # When its task was first asked for.
+    submitted_at: float = float("inf")
 
     @property
     def name(self) -> str:
@@ -77,7 +84,46 @@ def draw(choice: random.Random, *, poison: bool, cancels: float, contended: bool
     """Some files; `cancels` is the part that is cancelled, contended ones are all on one question."""
     count = choice.choice((2, 3, 3, 4)) if contended else choice.choice((1, 1, 2, 2, 3))
     questions = [0 if contended else choice.randrange(2) for _ in range(count)]
-    return [_file(choice, number, questions[number], poison=poison, cancels=cancels) for number in range(count)]
+    made = [_file(choice, number, questions[number], poison=poison, cancels=cancels) for number in range(count)]
+    if poison:
+        return made
+    related = random.Random(choice.random())
+    if contended:
+        for number in range(1, count):
+            _later(related, made[number], related.choice(made[:number]), waits=False)
+    for _ in range(related.choice((0, 0, 1, 2, 3))):
+        before = related.choice(made)
+        after = _file(related, len(made), before.question_id, poison=False, cancels=cancels)
+        _later(related, after, before, waits=related.random() < 0.7)
+        made.append(after)
+    return made
+
+
+def _later(choice: random.Random, file: File, before: File, *, waits: bool) -> None:
+    """Make a file a later state of another: most rows are as they were, some have changed, some are gone or new."""
+    rows: list[Row] = []
+    for row in before.rows:
+        drawn = choice.random()
+        if drawn < 0.12:
+            continue
+        text = row.text
+        if drawn < 0.35 and row.outcome == "indexed":
+            # Back and forth, so that a text that was there once comes back.
+            text = text.removesuffix(CHANGED) if text.endswith(CHANGED) else text + CHANGED
+        rows.append(Row(row.vector_id, text, row.outcome))
+    seen: set[str] = set()
+    for row in rows:  # of rows with the same id the first that is read counts
+        if row.outcome in ("indexed", "skipped", "embedding_refused"):
+            if row.outcome != "embedding_refused":
+                row.outcome = "skipped" if row.vector_id in seen else "indexed"
+            elif row.vector_id in seen:
+                row.outcome = "skipped"
+            seen.add(row.vector_id)
+    if choice.random() < 0.3:
+        rows.append(Row(f"{before.question_id}.n{file.number}", f"file{file.number} new row words", "indexed"))
+    file.rows, file.before, file.waits, file.question_id = rows, before, waits, before.question_id
+    file.submitted_after = choice.random() * (20 if waits else 60)
+    file.mode = choice.choice(("upsert",) * 7 + ("force",))
 
 
 def _file(choice: random.Random, number: int, question: int, *, poison: bool, cancels: float) -> File:

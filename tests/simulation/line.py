@@ -2,18 +2,18 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pydantic
-from vectorline.v1 import ingest_pb2
+from vectorline.v1 import ingest_pb2, ledger_pb2
 
 from services.chunks import consumer, entry, inflight, presence
 from services.embedder import indexer_client
 from services.embedder.buying import account, batching, packing, tokens
 from services.embedder.limiter import permits
 from services.embedder.working import concurrency, consuming, unsettled, worker
-from services.indexer import ledger, servicer, settings
+from services.indexer import ledger, manifest_servicer, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import client as pinecone_client
 from services.indexer.pinecone import transport as pinecone_transport
@@ -21,8 +21,9 @@ from services.indexer.pinecone import wire as pinecone_wire
 from services.indexer.pinecone import writer as pinecone_writer
 from services.indexer.storage import clock, rejects
 from services.indexer.tasks import servicer as task_servicer
-from services.ingest import ledger_client
-from services.ingest.driving import driver, resubmitter
+from services.ingest import ledger_client, manifest_client, threads
+from services.ingest.driving import comparisons, driver, merging, resubmitter
+from services.ingest.manifest import store as manifest_store
 from services.ingest.planning import shelf
 from services.ingest.request import options
 from services.runtime import background, errors, identity
@@ -53,13 +54,44 @@ class Shared:
     on_hand_back: Callable[[entry.Header], None]
 
 
-class Ingest:
-    """An ingest process."""
+class OlderLedger(ledger_client.Ledger):
+    """Says nothing of marks and fences."""
 
-    def __init__(self, shared: Shared, process: loops.Process) -> None:
+    async def ask_turn(self, task_id: str) -> ledger_client.Turn:
+        with ledger_client.translated():
+            return await self._stub.AcquireTurn(ledger_pb2.AcquireTurnRequest(task_id=task_id))
+
+    async def open_shard(self, task_id: str, shard: int, fence: int) -> None:
+        with ledger_client.translated():
+            await self._stub.OpenShard(ledger_pb2.OpenShardRequest(task_id=task_id, shard=shard))
+
+
+class Older:
+    """Compares nothing, merges nothing."""
+
+    async def of(self, *_: Any) -> comparisons.Found:
+        return comparisons.Found(None)
+
+    async def round(self) -> None:
+        pass
+
+
+class Ingest:
+    """An ingest process; an older release knows nothing of manifests."""
+
+    def __init__(self, shared: Shared, process: loops.Process, *, older: bool = False) -> None:
         self.process = process
-        self.ledger = ledger_client.Ledger(wire.Channel(process, shared.indexers))
-        queue = valkey.Queue(shared.queue, process, shared.network)
+        channel: Any = wire.Channel(process, shared.indexers)
+        self.ledger = OlderLedger(channel) if older else ledger_client.Ledger(channel, marks=True)
+        queue: Any = valkey.Queue(shared.queue, process, shared.network)
+        objects = manifest_store.Store(shared.bucket.client(process, shared.network), BUCKET)
+        manifests, work = manifest_client.Manifests(channel), threads.Pool()
+        merger = merging.Merger(self.ledger, manifests, objects, queue=queue, work=work)
+        compares: Any = comparisons.Comparisons(
+            self.ledger, manifests, objects, merger, skips=True, folder=None, work=work
+        )
+        if older:
+            compares = merger = Older()  # type: ignore[assignment]
         no_metabase: Any = None
         drive = driver.Driver(
             self.ledger,
@@ -68,6 +100,7 @@ class Ingest:
             plans=shelf.Shelf(shared.bucket.client(process, shared.network), BUCKET),
             defaults=options.Defaults(),
             scratch=None,
+            compares=compares,
             asked=no_metabase,
         )
         self.tasks = resubmitter.Resubmitter(
@@ -75,6 +108,7 @@ class Ingest:
             self.ledger,
             inflight.InFlight(queue),
             presence.Presence(queue, resubmitter.PRESENCE),
+            merger,
             splitters=4,
             resubmit_seconds=15.0,
             presence_seconds=30.0,
@@ -94,7 +128,7 @@ class Ingest:
 class Embedder:
     """An embedder process."""
 
-    def __init__(self, shared: Shared, process: loops.Process) -> None:
+    def __init__(self, shared: Shared, process: loops.Process, **_: Any) -> None:
         self.process = process
         network = shared.network
         indexer = indexer_client.Indexer(wire.Channel(process, shared.indexers), tuple)
@@ -142,6 +176,9 @@ class Index:
     host = ""
     problem = None
 
+    def __init__(self, shared: "Shared") -> None:
+        self._pinecone = shared.pinecone
+
     def find_anew(self) -> None:
         """It is where it was."""
 
@@ -151,17 +188,27 @@ class Index:
     async def ask_dimension(self) -> int:
         return providers.DIMENSION
 
+    async def count(self, namespace: str) -> int:
+        return len(await self._pinecone.records(namespace))
+
+    async def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
+        yield [name for name in await self._pinecone.records(namespace) if name.startswith(prefix)]
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        found = await self._pinecone.records(namespace)
+        return {name: found[name] for name in ids if name in found}
+
 
 class Indexer:
     """An indexer process."""
 
-    def __init__(self, shared: Shared, process: loops.Process) -> None:
+    def __init__(self, shared: Shared, process: loops.Process, **_: Any) -> None:
         self.process = process
         self._shared = shared
         loop, network = shared.loop, shared.network
         watch = clock.Clock(lambda: loop.now + process.clock_off)
         caller: Any = storage.Caller(process, network)
-        index: Any = Index()
+        index: Any = Index(shared)
         store = rejects.RejectStore(shared.bucket.client(process), BUCKET, caller)
         way = pinecone_wire.Wire(index, pydantic.SecretStr(""), providers.UPSERT_DEADLINE_SECONDS)
         way._call = shared.pinecone.call_of(process)
@@ -180,6 +227,7 @@ class Indexer:
         self._servicers = (
             servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules),
             ledger_servicer.LedgerServicer(book, store, index.ask_dimension),
+            manifest_servicer.ManifestServicer(book, index),
         )
 
     async def run(self) -> None:

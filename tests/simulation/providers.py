@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
+from google.protobuf import json_format, struct_pb2
 from vectorline.v1 import pinecone_pb2
 
 from services.billing import units
 from services.embedder.openai import answers
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
+from services.runtime import errors
 from tests.simulation import loop as loops
 from tests.simulation import wire
 from tests.simulation.network import Network
@@ -104,6 +106,18 @@ class Pinecone:
     # On its bill.
     write_units: int = 0
     sizes: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+    metadata: dict[tuple[str, str], Any] = dataclasses.field(default_factory=dict)
+
+    async def records(self, namespace: str) -> dict[str, dict[str, Any]]:
+        """What is in a namespace, by id: metadata, as whoever asks is told."""
+        await self.network.pause()
+        if self.down or self.network.happens(self.network.weather.pinecone_fails):
+            raise errors.Unavailable("Pinecone does not answer now.")
+        return {
+            name: json_format.MessageToDict(self.metadata[space, name])
+            for space, name in sorted(self.vectors)
+            if space == namespace
+        }
 
     def call_of(self, process: loops.Process) -> Callable[..., Any]:
         async def upsert(request: Any, timeout: float, metadata: Any) -> Any:
@@ -150,6 +164,12 @@ class Pinecone:
         await asyncio.sleep(delay)
         self._write(request, len(request.vectors))
 
+    def write(self, key: tuple[str, str], text: str) -> None:
+        """Somebody else writes a record."""
+        self.vectors[key] = vector_of(text)
+        self.metadata[key] = struct_pb2.Struct()
+        self.metadata[key].update({"text": text})
+
     def _write(self, request: Any, count: int) -> None:
         sizes = {
             (request.namespace, each.id): len(each.id) + len(each.values) + len(each.metadata)
@@ -161,4 +181,5 @@ class Pinecone:
             self.sizes |= sizes
         for vector in request.vectors[:count]:
             self.vectors[request.namespace, vector.id] = vector.values
+            self.metadata[request.namespace, vector.id] = struct_pb2.Struct.FromString(vector.metadata)
             self.log.append(Upsert(self.network.loop.now, vector.id, vector.values))

@@ -3,7 +3,7 @@
 import asyncio
 import email.utils
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore import exceptions
@@ -127,7 +127,18 @@ class Client:
 
     def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
         self._fate()
+        if Key not in self._objects:
+            answer: Any = {"Error": {"Code": "NoSuchKey"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
+            raise exceptions.ClientError(answer, "GetObject")
         return {"Body": io.BytesIO(self._objects[Key]), "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def get_paginator(self, _name: str) -> "Client":
+        return self
+
+    def paginate(self, *, Prefix: str, Delimiter: str, **_: Any) -> Iterator[dict[str, Any]]:  # noqa: N803
+        self._fate()
+        below = {name[len(Prefix) :].partition(Delimiter)[0] for name in self._objects if name.startswith(Prefix)}
+        yield {"CommonPrefixes": [{"Prefix": f"{Prefix}{name}{Delimiter}"} for name in sorted(below)]}
 
 
 class Source(memory_source.MemorySource):

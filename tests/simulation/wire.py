@@ -72,7 +72,20 @@ class Channel:
     def stream_stream(self, method: str, **_: Any) -> Callable[..., Any]:
         return functools.partial(StreamCall, self._client, self._servers, method.rpartition("/")[2])
 
-    unary_stream = stream_unary = unary_unary
+    stream_unary = unary_unary
+
+    def unary_stream(self, method: str, **_: Any) -> Callable[..., Any]:
+        return functools.partial(self._parts, method.rpartition("/")[2])
+
+    async def _parts(self, method: str, request: Any, timeout: float | None = None, **_: Any) -> AsyncIterator[Any]:
+        """All parts of an answer, once the last has come; a call that breaks is not made again."""
+        try:
+            async with asyncio.timeout(timeout or DEADLINE_SECONDS):
+                parts = await self._once(method, request)
+        except TimeoutError:
+            raise failure("DEADLINE_EXCEEDED", method) from None
+        for part in parts:
+            yield part
 
     async def _unary(self, method: str, request: Any, timeout: float | None = None, **_: Any) -> Any:
         """One retry layer, as the service config says: UNAVAILABLE only, within the deadline."""
@@ -104,13 +117,18 @@ class Channel:
 
     async def _serve(self, method: Any, request: Any, answer: asyncio.Future[Any]) -> None:
         try:
-            result = await self._servers.status_of(lambda: method(request, None))
+            result = await self._servers.status_of(lambda: _answer(method, request))
         except grpc.aio.AioRpcError as error:
             if not answer.done():
                 answer.set_exception(error)
         else:
             if not answer.done():
                 answer.set_result(result)
+
+
+async def _answer(method: Any, request: Any) -> Any:
+    answer = method(request, None)
+    return [part async for part in answer] if hasattr(answer, "__aiter__") else await answer
 
 
 def _break(loop: loops.Loop, answer: asyncio.Future[Any]) -> None:

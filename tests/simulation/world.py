@@ -78,6 +78,8 @@ class World:
             file.key = f"request-{file.number}" if keyed.random() < 0.6 else ""
             file.watchers = keyed.choice((0, 0, 0, 3))
         self.of_task: dict[str, files.File] = {}
+        # Records that somebody else changed in the index, and when.
+        self.touched: dict[str, float] = {}
         # How often each chunk may be bought once more, for what was done to those who held it.
         self.excused: Counter[tuple[str, int]] = Counter()
         self.excused_texts: Counter[str] = Counter()
@@ -154,7 +156,7 @@ class World:
 
         async def begin() -> None:
             try:
-                room = made(self.shared, process)
+                room = made(self.shared, process, older=self.fate.older(kind))
             except Exception as error:
                 self.broken.append(f"a process of kind {kind} cannot be made: {error!r}")
                 raise
@@ -178,13 +180,21 @@ class World:
 
     async def submit(self, file: files.File) -> None:
         """A client: submits, and repeats until it has an answer: with the same key, or after a look what came of it."""
+        while file.waits and file.before is not None and self.status(file.before) not in items.TERMINAL:
+            if self.broken or self.loop.now > loops.START + BOUND_SECONDS:
+                return
+            await asyncio.sleep(1.0)
         await asyncio.sleep(file.submitted_after)
+        if file.waits:
+            self.fate.interfere(file)
+        file.submitted_at = self.loop.now
         request = options.Options(
             data_source="s3_csv",
             s3_key=file.name,
             question_id=file.question_id,
             chunk_size=file.chunk_size,
             priority=file.priority,
+            mode=file.mode,
             request_id=file.key,
         ).to_request()
         while not file.task_id:
@@ -282,6 +292,7 @@ class World:
         for client in clients:
             await client
         deadline = self.loop.now + BOUND_SECONDS
+        await asyncio.sleep(2 * providers.UPSERT_DEADLINE_SECONDS)  # what is on its way to the index has come
         problems = ["nothing ran"]
         while problems:
             await asyncio.sleep(2.0)

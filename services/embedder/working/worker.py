@@ -279,6 +279,7 @@ class Worker:
             fence=header.fence,
             rows=header.rows,
             skipped=header.skipped,
+            unchanged=header.unchanged,
             namespace=content.content.namespace,
             model=self._model,
             dimension=self.dimension,

@@ -1,11 +1,11 @@
 """The ledger: the truth about tasks and chunks, one noun a file.
 
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
-is · `shards` holds the books of chunks · `grouping` lets calls go together · `closing` settles, rolls up, seals, closes
-· `gate` answers before each purchase and write · `namespaces` keeps models apart · `column_types` remembers the types
-of the last load · `allowance` counts what keys use · `spending` adds what was paid to tasks and to `days` · `progress`
-counts · `listing` lists · `finding` filters · `records` puts items into the messages of LedgerService · `servicer`
-serves it to ingest and embedder.
+is · `manifests` what is known to be in the index · `shards` holds the books of chunks · `grouping` lets calls go
+together · `closing` settles, rolls up, seals, closes · `gate` answers before each purchase and write · `namespaces`
+keeps models apart · `column_types` remembers the types of the last load · `allowance` counts what keys use · `spending`
+adds what was paid to tasks and to `days` · `progress` counts · `listing` lists · `finding` filters · `records` puts
+items into the messages of LedgerService · `servicer` serves it to ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
@@ -24,6 +24,7 @@ from services.indexer.ledger import (
     items,
     lifecycle,
     listing,
+    manifests,
     namespaces,
     progress,
     records,
@@ -106,8 +107,9 @@ class Ledger:
             writes_seconds=upsert_deadline_seconds + turns.MARGIN_SECONDS,
         )
         self.gate = gate.Gate(storage, self.tasks, self.closing, self.namespaces, circuit_open)
+        self.manifests = manifests.Manifests(storage, watch, self.tasks, index=index)
         self.turns = turns.Turns(
-            storage, watch, self.tasks, index=index, upsert_deadline_seconds=upsert_deadline_seconds
+            storage, watch, self.tasks, self.manifests, index=index, upsert_deadline_seconds=upsert_deadline_seconds
         )
         self.listing = listing.Tasks(storage)
         self.finding = finding.Finder(storage, self.tasks, self.listing)
@@ -208,6 +210,12 @@ class Ledger:
                 return False
         await self.tasks.block(task_id, refused.reason, refused.message)
         return True
+
+    @property
+    def late_seconds(self) -> float:
+        """A write that ends so long after it was permitted may have ended in another's turn."""
+        # A permission may be two seconds old when it is used; the turn passes on after the deadline and the margin.
+        return self.turns.grace.total_seconds() - turns.PERMITTED_SECONDS
 
     async def fail_chunk(self, task_id: str, chunk: int, fence: int, outcome: shards.Outcome) -> gate.Answer:
         """Settle a chunk by its header alone, if it may be; GO and SETTLED: it is settled now."""

@@ -4,6 +4,8 @@ Closing is a predicate on what is stored, not an event: every step may be repeat
 caller wins each, and a crash between two of them is healed by the next call.
 """
 
+from collections.abc import Mapping
+
 import prometheus_client
 import structlog
 
@@ -51,6 +53,15 @@ class Closing:
             number = items.shard_of(chunk)
             await self._roll_up(task_id, (await self._shards.without_outcomes(task_id, [number]))[number])
         return settled
+
+    async def settle_quiet(
+        self, task_id: str, shard: int, fence: int, comparison: str, outcomes: Mapping[int, shards.Outcome]
+    ) -> None:
+        """Settle chunks of which nothing travels; see `Shards.settle_quiet`. Then roll up and close what can be."""
+        settled = await self._shards.settle_quiet(task_id, shard, fence, comparison, outcomes)
+        failpoints.hit("indexer.after_settle")
+        if shards.full(settled):
+            await self._roll_up(task_id, settled)
 
     async def seal(self, task_id: str, chunks_total: int, rows_total: int) -> table.Item:
         """Store how many chunks there are, once; then roll up and close what can be.
@@ -123,6 +134,7 @@ class Closing:
                     add={
                         "shards_settled": 1,
                         **{name: shard[name] for name in ("indexed", "skipped", "failed", "chunks_failed")},
+                        "unchanged": shard.get("unchanged", 0),
                         **{f"{items.REASON}{reason}": rows for reason, rows in shard["reasons"].items()},
                         **spend.of_stored(shard).stored(),
                     },
@@ -144,7 +156,7 @@ class Closing:
         counted = task["indexed"] + task["skipped"] + task["failed"]
         if counted != task["rows_total"]:
             return await self._block_miscounted(task, counted)
-        status = verdict(task["indexed"], task["failed"])
+        status = verdict(task["indexed"] + task.get("unchanged", 0), task["failed"])
         reasons: dict[table.Path, str] = {}
         if status == Status.FAILED:
             reasons = {
@@ -194,7 +206,7 @@ def closable(task: table.Item) -> bool:
 
 
 def verdict(indexed: int, failed: int) -> Status:
-    """The terminal status that follows from the counts."""
+    """The terminal status that follows from the counts; rows that were in the index just so count as indexed."""
     if failed == 0:
         return Status.COMPLETED
     return Status.PARTIALLY_COMPLETED if indexed else Status.FAILED

@@ -15,14 +15,25 @@ Of a key with limits a task also has tokens_per_day, rows_per_day, and rows_day 
 
 index: says that every task of the table is in the index of clients.
 
+A task that was compared with a manifest has comparison: fence, version, uri, checksum.
+
+namespace: model, dimension, claimed_at; and of its manifests together known, pending (runs), doubts (grows whenever one
+of them leaves unknown entries, or is made void).
+
 turn: holder, fence, waiters, wrote (the newest recency that holders before the present one may have written).
+
+manifest: namespace, question, version (only grows), key (of its hashes), uri and checksum (of its header; absent: there
+is none), known and unknown (its entries), opened_task and opened_fence (the turn whose driver marks what it writes),
+pending_task, pending_run, pending_uri and pending_checksum (a run that is not merged, and its comparison), look_count,
+look_known and look_doubts (vectors in the namespace when it was last compared, and the namespace's sums then); while a
+run is pending also listing and created.
 
 types: types (by column), task (that was loaded last).
 
 spent: sums (by key, namespace and model, of a day and a process), or parts:<process> (of a day); see `days`.
 
-shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, chunks_failed, reasons, settled_at, and what they
-cost.
+shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, unchanged, chunks_failed, reasons, settled_at,
+what they cost, and opened (the last fence under which chunks of it were published).
 """
 
 import datetime
@@ -98,6 +109,8 @@ def listed(client: str, status: Status) -> dict[table.Path, str]:
 
 # A shard is 256 of them, and each takes a few bytes of its task.
 MOST_CHUNKS: Final = 500_000
+# The partition of manifests with a run that is not merged.
+PENDING_RUNS: Final = "manifest"
 INDEXED_KEY: Final = f"index#{table.OF_CLIENT.name}"
 # A task's number of failed rows by reason is an attribute of its own.
 REASON: Final = "failed:"
@@ -147,6 +160,11 @@ def turn_key(index: str, namespace: str, question_id: int | None) -> str:
 def namespace_key(index: str, namespace: str) -> str:
     """The key of a namespace's claim."""
     return _key("namespace", index, namespace)
+
+
+def manifest_key(index: str, namespace: str, question_id: int | None) -> str:
+    """The key of what of a question is in a namespace."""
+    return _key("manifest", index, namespace, "" if question_id is None else str(question_id))
 
 
 def types_key(index: str, namespace: str, question_id: int | None) -> str:

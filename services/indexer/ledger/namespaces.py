@@ -138,14 +138,13 @@ class Namespaces:
         raise errors.Unavailable(f"Namespace {namespace!r} is claimed and released all the time.")
 
     async def _put(self, key: str, namespace: str, wanted: Kind) -> None:
-        item = {
-            table.KEY: key,
+        claim: dict[table.Path, table.Value] = {
             "kind": "namespace",
             "model": wanted.model,
             "dimension": wanted.dimension,
             "claimed_at": clock.text(self._clock.now()),
         }
-        await self._table.put(table.Put(item, when=(table.Missing("model"),)))
+        await self._table.update(table.Update(key, set=claim, when=(table.Missing("model"),)))
         log.info("A namespace was claimed.", action="namespace_claimed", namespace=namespace, model=wanted.model)
 
     async def release(self, namespace: str, count: Callable[[], Awaitable[int]]) -> Kind:

@@ -15,6 +15,8 @@ class Progress:
     indexed: int = 0
     skipped: int = 0
     failed: int = 0
+    # Of the skipped rows.
+    unchanged: int = 0
     chunks_settled: int = 0
     chunks_failed: int = 0
     # How far the shards are: of the last in which any is settled, its first chunk plus its settled ones.
@@ -49,6 +51,7 @@ class Progress:
     def _add_rest(self, sums: table.Item) -> None:
         self.chunks_failed += sums["chunks_failed"]
         self.spent += spend.of_stored(sums)
+        self.unchanged += sums.get("unchanged", 0)
         self.settled_at = max(self.settled_at, sums.get("settled_at", ""))
         for reason, rows in sums["reasons"].items():
             self.reasons[reason] = self.reasons.get(reason, 0) + rows
@@ -74,6 +77,7 @@ def rolled_up(task: table.Item) -> Progress:
         skipped=task["skipped"],
         failed=task["failed"],
         chunks_failed=task.get("chunks_failed", 0),
+        unchanged=task.get("unchanged", 0),
         settled_at=task.get("settled_at", ""),
         reasons={name.removeprefix(items.REASON): task[name] for name in task if name.startswith(items.REASON)},
         spent=spend.of_stored(task),

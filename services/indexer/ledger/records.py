@@ -5,9 +5,12 @@ import datetime
 from google.protobuf import timestamp_pb2
 from vectorline.v1 import ingest_pb2, ledger_pb2, warning_pb2
 
-from services.indexer.ledger import column_types, creation, finding, lifecycle, progress
+from services.indexer.ledger import column_types, creation, finding, lifecycle, progress, shards
 from services.indexer.storage import clock, table
 from services.runtime import identity
+
+# Of a shard that an older release opened: nobody knows under which fences.
+ANY_FENCE = (1 << 63) - 1
 
 
 def record(
@@ -38,6 +41,23 @@ def record(
     if "source" in item:
         message.source.CopyFrom(source(item))
     return message
+
+
+def shard(item: table.Item) -> ledger_pb2.GetShardResponse:
+    """What is settled in a shard, and under which fences."""
+    chunks = shards.settled_chunks(item)
+    outcomes = [item["c"][str(chunk)] for chunk in chunks]
+    unread = [chunk for chunk, outcome in zip(chunks, outcomes, strict=True) if outcome.get("reason")]
+    return ledger_pb2.GetShardResponse(
+        settled_chunks=chunks,
+        exists=True,
+        fences=[outcome.get("n", 0) for outcome in outcomes],
+        unread_chunks=unread,
+        rejecting_chunks=[
+            chunk for chunk, outcome in zip(chunks, outcomes, strict=True) if outcome["f"] and not outcome.get("reason")
+        ],
+        opened=item.get("opened", ANY_FENCE),
+    )
 
 
 def request(item: table.Item) -> ingest_pb2.ProcessRequest:

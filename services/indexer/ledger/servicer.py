@@ -102,7 +102,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     async def AcquireTurn(
         self, request: ledger_pb2.AcquireTurnRequest, context: Context
     ) -> ledger_pb2.AcquireTurnResponse:
-        turn = await self._ledger.turns.acquire(request.task_id)
+        turn = await self._ledger.turns.acquire(request.task_id, marks=request.marks)
         return ledger_pb2.AcquireTurnResponse(
             held=turn.held,
             fence=turn.fence,
@@ -120,14 +120,30 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         return records.record(await self._ledger.end_scan(request.task_id, records.scan(request)))
 
     async def OpenShard(self, request: ledger_pb2.OpenShardRequest, context: Context) -> ledger_pb2.OpenShardResponse:
-        await self._ledger.shards.open(request.task_id, request.shard)
-        return ledger_pb2.OpenShardResponse()
+        if request.fence:
+            await self._ledger.shards.open(request.task_id, request.shard, request.fence)
+        if not request.quiet:
+            if not request.fence:  # as an older release asks
+                await self._ledger.shards.open(request.task_id, request.shard)
+            return ledger_pb2.OpenShardResponse()
+        outcomes = {
+            each.chunk: shards.Outcome(
+                indexed=0, skipped=each.skipped, failed=0, unchanged=each.unchanged, fence=request.quiet_fence
+            )
+            for each in request.quiet
+        }
+        if any(items.shard_of(chunk) != request.shard for chunk in outcomes):
+            raise errors.InvalidArgument("These chunks are not all of this shard.")
+        await self._ledger.closing.settle_quiet(
+            request.task_id, request.shard, request.quiet_fence, request.comparison, outcomes
+        )
+        return ledger_pb2.OpenShardResponse(quiet=len(outcomes))
 
     async def GetShard(self, request: ledger_pb2.GetShardRequest, context: Context) -> ledger_pb2.GetShardResponse:
         shard = await self._ledger.shards.get(request.task_id, request.shard)
         if shard is None:
             return ledger_pb2.GetShardResponse(exists=False)
-        return ledger_pb2.GetShardResponse(settled_chunks=shards.settled_chunks(shard), exists=True)
+        return records.shard(shard)
 
     async def SealTask(self, request: ledger_pb2.SealTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         task = await self._ledger.closing.seal(request.task_id, request.chunks_total, request.rows_total)
@@ -212,6 +228,8 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
             reasons={reason: failed} if failed else {},
             reason=reason,
             first_row=request.first_row,
+            unchanged=min(request.unchanged, request.skipped),
+            fence=request.fence,
         )
         answer = await self._ledger.fail_chunk(request.task_id, request.chunk, request.fence, outcome)
         return ledger_pb2.FailChunkResponse(gate=GATES[answer])

@@ -1,6 +1,7 @@
 """The books of a task's chunks, 256 a shard: each chunk gets one outcome, once."""
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,10 @@ from services.indexer.ledger import grouping, items
 from services.indexer.storage import clock, objects, table
 from services.runtime import errors
 
-_COUNTS: Final = ("settled", "indexed", "skipped", "failed", "chunks_failed")
+_COUNTS: Final = ("settled", "indexed", "skipped", "failed", "unchanged", "chunks_failed")
+# Outcomes that one transaction adds to a shard: the expressions of an item have 4 KB.
+_AT_ONCE: Final = 64
+_ATTEMPTS: Final = 10
 # A shard but for its outcomes, which are most of its bytes.
 WITHOUT_OUTCOMES: Final = ("kind", "task", "shard", "exp", "reasons", "settled_at", *_COUNTS, *spend.NAMES)
 
@@ -32,6 +36,8 @@ class Outcome:
         reason: Set when the chunk failed by its header alone; then nobody decoded its rows.
         first_row: Of such a chunk, the number of its first row.
         spent: What the delivery that settles it has cost; added to the shard's sums.
+        unchanged: Of the skipped rows, those that are in the index just so.
+        fence: Under which the chunk was published; 0: by an older release.
     """
 
     indexed: int
@@ -42,10 +48,15 @@ class Outcome:
     reason: str = ""
     first_row: int = 0
     spent: spend.Spend = spend.NOTHING
+    unchanged: int = 0
+    fence: int = 0
 
     def __post_init__(self) -> None:
         """Refuse numbers that do not add up: what is settled can never be corrected."""
-        if min(self.indexed, self.skipped, self.failed) < 0 or sum(self.reasons.values()) != self.failed:
+        if (
+            min(self.indexed, self.skipped - self.unchanged, self.failed, self.unchanged) < 0
+            or sum(self.reasons.values()) != self.failed
+        ):
             raise ValueError(f"The outcome does not add up: {self}")
 
     def stored(self, task_id: str, chunk: int) -> dict[str, Any]:
@@ -56,7 +67,24 @@ class Outcome:
         if self.reason:
             kept["reason"] = self.reason
             kept["first_row"] = self.first_row
+        if self.unchanged:
+            kept["u"] = self.unchanged
+        if self.fence:
+            kept["n"] = self.fence
         return kept
+
+    def added(self) -> dict[table.Path, int]:
+        """By how much it raises its shard's counts."""
+        return {
+            "settled": 1,
+            "indexed": self.indexed,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "unchanged": self.unchanged,
+            "chunks_failed": int(self.failed > 0 and self.indexed == 0),
+            **{("reasons", reason): rows for reason, rows in self.reasons.items()},
+            **self.spent.stored(),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +107,13 @@ class Shards:
         self._clock = watch
         self._settling = grouping.Groups(self._settle, MOST_SETTLED)
 
-    async def open(self, task_id: str, shard: int) -> None:
-        """Open a shard's book, once. To be called before the first of its chunks is published.
+    async def open(self, task_id: str, shard: int, fence: int | None = None) -> None:
+        """Open a shard's book, once a turn. To be called before the first of its chunks is published in it.
+
+        Args:
+            task_id: The task.
+            shard: Its number.
+            fence: Under which its chunks are about to be published; 0: none are. None: an older release does not say.
 
         Raises:
             errors.NotFound: No such task.
@@ -97,10 +130,76 @@ class Shards:
         except table.ConditionFailed as failed:
             if not items.is_task(failed.item):
                 raise items.unknown(task_id) from failed
+        fresh = _empty(task_id, shard) | ({} if fence is None else {"opened": fence})
         try:
-            await self._table.put(table.Put(_empty(task_id, shard), when=(table.Missing(table.KEY),)))
-        except table.ConditionFailed:
-            return  # opened before
+            await self._table.put(table.Put(fresh, when=(table.Missing(table.KEY),)))
+        except table.ConditionFailed as failed:  # opened before
+            if fence and failed.item is not None and failed.item.get("opened", 0) < fence:
+                await self._open_again(task_id, shard, fence)
+
+    async def _open_again(self, task_id: str, shard: int, fence: int) -> None:
+        known = table.Exists("opened")
+        for when in ((known, table.Below("opened", fence)), (table.Missing("opened"),)):
+            again = table.Update(items.shard_key(task_id, shard), set={"opened": fence}, when=when)
+            with contextlib.suppress(table.ConditionFailed):
+                await self._table.update(again)
+
+    async def settle_quiet(
+        self, task_id: str, shard: int, fence: int, comparison: str, outcomes: Mapping[int, Outcome]
+    ) -> table.Item:
+        """Settle chunks of which nothing travels, where they have no outcome yet; the shard as it is then.
+
+        In the same transaction the task is open, its turn is that of `fence` and its comparison the one that says so:
+        a driver that was left behind must not settle a skip in another's turn, nor by another comparison.
+
+        Raises:
+            errors.Conflict: One of these is not so.
+            errors.NotFound: No such task.
+        """
+        mine = table.Check(
+            items.task_key(task_id),
+            when=(
+                table.OneOf("status", items.OPEN),
+                table.Equals("fence", fence),
+                table.Equals(("comparison", "uri"), comparison),
+            ),
+        )
+        await self.open(task_id, shard, 0)
+        key = items.shard_key(task_id, shard)
+        for _ in range(_ATTEMPTS + items.CHUNKS_PER_SHARD // _AT_ONCE):
+            found = await self._table.get(key)
+            if found is None:
+                raise errors.Unavailable("The shard is being opened; try again.", retry_seconds=1.0)
+            absent = [chunk for chunk in sorted(outcomes) if str(chunk) not in found["c"]][:_AT_ONCE]
+            if not absent:
+                return found
+            try:
+                await self._table.transact((mine, self._quiet(found, {chunk: outcomes[chunk] for chunk in absent})))
+            except table.Cancelled:
+                await self._check_mine(task_id, fence, comparison)
+        raise errors.Unavailable("Others settle chunks of this shard; try again.", retry_seconds=1.0)
+
+    async def _check_mine(self, task_id: str, fence: int, comparison: str) -> None:
+        task = await self._table.get(task_id)
+        if task is None or task["status"] not in items.OPEN or task.get("fence") != fence:
+            raise errors.Conflict("The turn is not the task's any more.", reason="STALE")
+        if task.get("comparison", {}).get("uri") != comparison:
+            raise errors.Conflict("The task has another comparison.", reason="STALE")
+
+    def _quiet(self, shard: table.Item, outcomes: Mapping[int, Outcome]) -> table.Update:
+        sums: collections.Counter[table.Path] = collections.Counter()
+        for outcome in outcomes.values():
+            sums.update(outcome.added())
+        kept: dict[table.Path, Any] = {
+            ("c", str(chunk)): outcome.stored(str(shard["task"]), chunk) for chunk, outcome in outcomes.items()
+        }
+        return table.Update(
+            str(shard[table.KEY]),
+            set={**kept, "settled_at": clock.text(self._clock.now())},
+            add=dict(sums),
+            # As many were settled when it was read: so none of these was since.
+            when=(table.Equals("settled", shard["settled"]),),
+        )
 
     async def get(self, task_id: str, shard: int) -> table.Item | None:
         """A shard, read consistently; None if it was never opened. Its outcomes name the rejects' objects in full."""
@@ -175,14 +274,7 @@ def _outcomes(key: tuple[str, int], asked: Sequence[tuple[int, Outcome]], now: d
     task_id, number = key
     adding: collections.Counter[table.Path] = collections.Counter()
     for _, outcome in asked:
-        adding["settled"] += 1
-        adding["indexed"] += outcome.indexed
-        adding["skipped"] += outcome.skipped
-        adding["failed"] += outcome.failed
-        adding["chunks_failed"] += int(outcome.failed > 0 and outcome.indexed == 0)
-        for reason, rows in outcome.reasons.items():
-            adding["reasons", reason] += rows
-        adding.update(outcome.spent.stored())
+        adding.update(outcome.added())
     return table.Update(
         items.shard_key(task_id, number),
         set={

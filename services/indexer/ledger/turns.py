@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from services.indexer.ledger import items, lifecycle
+from services.indexer.ledger import items, lifecycle, manifests
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
 from services.runtime import errors
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 # On top of the upsert's deadline: a status may be known for 2 s before an upsert begins, and clocks are apart.
 MARGIN_SECONDS = 3.0
+# So old a permission to write may be when a write begins; the ledger is asked again after that.
+PERMITTED_SECONDS = 2.0
 ATTEMPTS = 20
 SUPERSEDED = "SUPERSEDED"
 SUPERSEDED_WORDS = (
@@ -59,6 +61,7 @@ class Turns:
         storage: The table.
         watch: The ledger's clock.
         tasks: Where tasks are read.
+        known: What is known to be in the index; opened with each turn.
         index: The Pinecone index.
         upsert_deadline_seconds: How long a write of a stopped holder may still be under way.
     """
@@ -68,6 +71,7 @@ class Turns:
         storage: table.Table,
         watch: clock.Clock,
         tasks: lifecycle.Lifecycle,
+        known: manifests.Manifests,
         *,
         index: str,
         upsert_deadline_seconds: float,
@@ -75,11 +79,16 @@ class Turns:
         self._table = storage
         self._clock = watch
         self._tasks = tasks
+        self._manifests = known
         self._index = index
-        self._grace = datetime.timedelta(seconds=upsert_deadline_seconds + MARGIN_SECONDS)
+        self.grace = datetime.timedelta(seconds=upsert_deadline_seconds + MARGIN_SECONDS)
 
-    async def acquire(self, task_id: str) -> Turn:
+    async def acquire(self, task_id: str, *, marks: bool = True) -> Turn:
         """Take the turn, or join the queue for it. Asking again is harmless; a holder gets its fence again.
+
+        Args:
+            task_id: The task.
+            marks: Whoever drives it marks what it writes (manifests); an older release does not.
 
         Raises:
             errors.NotFound: No such task.
@@ -92,9 +101,11 @@ class Turns:
             if task["status"] in items.STOPPED:
                 return _refused(task, turn)
             if turn is not None and _holds(task, turn):
+                if not marks:
+                    await self._manifests.close_gap(task)
                 return Turn(held=True, fence=turn["fence"], holder=task_id, status=task["status"])
             try:
-                answer = await self._advance(key, task, turn)
+                answer = await self._advance(key, task, turn, marks=marks)
             except (table.Cancelled, table.ConditionFailed):
                 continue  # the task or the turn changed since it was read
             if answer is not None:
@@ -125,6 +136,20 @@ class Turns:
             raise errors.Conflict(SUPERSEDED_WORDS, reason=SUPERSEDED, metadata={"task_id": parent_task_id, **later})
         return recency
 
+    async def late(self, task_id: str, fence: int) -> None:
+        """A write under this fence ended when the turn may have passed on: what is known of the index may be wrong.
+
+        The index has no conditional write, so nothing can keep such a one out; all that is left is to buy again.
+        """
+        task = await self._tasks.get(task_id)
+        turn = await self._table.get(self._key(task))
+        if turn is None or (turn["holder"] == task_id and turn["fence"] == fence):
+            return
+        found = await self._manifests.of_task(task_id)
+        if found is not None:
+            why = f"a write of task {task_id} ended after its turn had passed on"
+            await self._manifests.void(found.key, found.item["version"], why)
+
     async def ahead(self, tasks: Sequence[table.Item]) -> dict[str, str]:
         """Of tasks that wait for their turn, whom they wait for, in words; another key's task is not named."""
         keys = {str(task[table.KEY]): self._key(task) for task in tasks}
@@ -141,11 +166,11 @@ class Turns:
     def _key(self, task: table.Item) -> str:
         return items.turn_key(self._index, task["namespace"], task.get("question_id"))
 
-    async def _advance(self, key: str, task: table.Item, turn: table.Item | None) -> Turn | None:
+    async def _advance(self, key: str, task: table.Item, turn: table.Item | None, *, marks: bool) -> Turn | None:
         """Take the turn or wait for it; None: read anew."""
         task_id = str(task[table.KEY])
         if turn is None:
-            return await self._take(key, task, None, None, [])
+            return await self._take(key, task, None, None, [], marks=marks)
         waiters: list[str] = turn["waiters"]
         ahead = await self._first(waiters, task_id)
         first = waiters[ahead] if ahead < len(waiters) else task_id
@@ -155,7 +180,7 @@ class Turns:
                 if "recency" in task and _newest(turn, holder) > task["recency"]:
                     failed = await self._tasks.fail(task_id, SUPERSEDED, SUPERSEDED_WORDS)
                     return _refused(failed, turn)
-                return await self._take(key, task, turn, holder, waiters[ahead + 1 :])
+                return await self._take(key, task, turn, holder, waiters[ahead + 1 :], marks=marks)
         if task_id not in waiters and len(waiters) < MOST_WAITERS:
             await self._table.update(
                 table.Update(
@@ -198,10 +223,17 @@ class Turns:
         if holder["status"] not in items.STOPPED and _holds(holder, turn):
             return False
         stopped = clock.parse(holder["stopped_at"])
-        return self._clock.now() - stopped > self._grace
+        return self._clock.now() - stopped > self.grace
 
     async def _take(
-        self, key: str, task: table.Item, turn: table.Item | None, holder: table.Item | None, waiters: list[str]
+        self,
+        key: str,
+        task: table.Item,
+        turn: table.Item | None,
+        holder: table.Item | None,
+        waiters: list[str],
+        *,
+        marks: bool,
     ) -> Turn:
         task_id = str(task[table.KEY])
         fence = 1 if turn is None else turn["fence"] + 1
@@ -227,7 +259,8 @@ class Turns:
                 table.Equals("fence", task["fence"]) if "fence" in task else table.Missing("fence"),
             ),
         )
-        await self._table.transact((taken, held))
+        opened = await self._manifests.opening(task, turn, fence) if marks else ()
+        await self._table.transact((taken, held, *opened))
         log.info("A task got its turn.", action="turn_taken", task_id=task_id, fence=fence)
         return Turn(held=True, fence=fence, holder=task_id, status=status)
 

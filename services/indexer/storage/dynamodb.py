@@ -88,7 +88,7 @@ class DynamoTable:
         )
         return unmarshal_item(answer.get("Attributes", {}))
 
-    async def transact(self, writes: Sequence[table.Put | table.Update]) -> None:
+    async def transact(self, writes: Sequence[table.Write]) -> None:
         """Apply all writes or none."""
         try:
             await self._call(
@@ -105,8 +105,11 @@ class DynamoTable:
                 raise table.Invalid(str(error)) from error
             raise table.Cancelled from error
 
-    def _transact_item(self, write: table.Put | table.Update) -> Any:
+    def _transact_item(self, write: table.Write) -> Any:
         words = _Words()
+        if isinstance(write, table.Check):
+            body = {"TableName": self._name, "Key": {table.KEY: {"S": write.key}}, **words.condition(write.when)}
+            return {"ConditionCheck": {**body, **words.attributes()}}
         if isinstance(write, table.Put):
             body = {"Item": marshal_item(write.item), **words.condition(write.when)}
             return {"Put": {"TableName": self._name, **body, **words.attributes()}}

@@ -57,7 +57,7 @@ class MemoryTable:
         await self._pause()
         return item
 
-    async def transact(self, writes: Sequence[table.Put | table.Update]) -> None:
+    async def transact(self, writes: Sequence[table.Write]) -> None:
         """Apply all writes or none."""
         await self._pause()
         for write in writes:
@@ -65,7 +65,8 @@ class MemoryTable:
                 raise table.Cancelled
         limits.check_transaction([self._changed(write) for write in writes])
         for write in writes:
-            self._apply(write)
+            if not isinstance(write, table.Check):
+                self._apply(write)
         await self._pause()
 
     async def query(
@@ -98,7 +99,7 @@ class MemoryTable:
         await self._pause()
         return answer
 
-    def _holds(self, write: table.Put | table.Update) -> bool:
+    def _holds(self, write: table.Write) -> bool:
         item = self.items.get(write.key, {})
         return all(_true(one, item) for one in write.when)
 
@@ -107,8 +108,10 @@ class MemoryTable:
             raise table.ConditionFailed(copy.deepcopy(self.items.get(write.key)))
         self.items[write.key] = self._changed(write)
 
-    def _changed(self, write: table.Put | table.Update) -> table.Item:
+    def _changed(self, write: table.Write) -> table.Item:
         """The item as it would be."""
+        if isinstance(write, table.Check):
+            return self.items.get(write.key, {table.KEY: write.key})
         if isinstance(write, table.Put):
             item = copy.deepcopy(write.item)
         else:

@@ -142,6 +142,17 @@ class Update:
 
 
 @dataclasses.dataclass(frozen=True)
+class Check:
+    """Changes nothing: of a transaction, a condition on an item that it does not write."""
+
+    key: str
+    when: Sequence[Condition]
+
+
+Write = Put | Update | Check
+
+
+@dataclasses.dataclass(frozen=True)
 class Page:
     """Items of the index; `next` is the sort value to go on after, empty at the end."""
 
@@ -187,7 +198,7 @@ class Table(Protocol):
         """Change an item and return it as it is now, or what `answer` says of it; raises ConditionFailed."""
         ...
 
-    async def transact(self, writes: Sequence[Put | Update]) -> None:
+    async def transact(self, writes: Sequence[Write]) -> None:
         """Apply all writes or none; raises Cancelled."""
         ...
 

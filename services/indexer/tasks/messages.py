@@ -97,6 +97,7 @@ def _progress(item: table.Item, counts: progress.Progress, status: Status) -> ta
         current_chunk=counts.current_chunk,
         percentage=_percentage(counts.rows, total, status),
         unread_records=max(0, unread),
+        unchanged_records=counts.unchanged,
     )
 
 
@@ -118,6 +119,7 @@ def _result(item: table.Item, counts: progress.Progress) -> task_pb2.TaskResult:
         failed=counts.failed,
         duration_seconds=max(0.0, lasted.total_seconds()),
         failed_by_reason=counts.reasons,
+        unchanged=counts.unchanged,
     )
 
 

@@ -21,6 +21,9 @@ LIMIT_BYTES = 40_960
 LEGACY_TEXT_CHARACTERS = 1_000
 # Written by us; a column of that name is kept as csv_<name>. Pinecone refuses keys that begin with "$".
 RESERVED = ("text", "source", "s3_key", "chunk_id", "record_index", "task_id", "question_id", "row_id", "processed_at")
+# Of what a chunk's rows share: what stays the same with the next task over them, and what does not.
+_LASTING = ("source", "question_id")
+_PASSING = frozenset({"s3_key", "chunk_id", "record_index", "task_id", "processed_at"})
 # Ours too, but with ``metadata=legacy``.
 TEXT_TRUNCATED = "text_truncated"
 # JSON of a byte can be as long as \u0000.
@@ -133,8 +136,18 @@ class Encoder:
             if position in fields and position not in texts
         ]
         self._text, self._row_id, self._record_index = Field("text"), Field("row_id"), Field("record_index")
+        truncated = Field(TEXT_TRUNCATED)
         # The entry of a row whose text is cut.
-        self.truncated = Field(TEXT_TRUNCATED).boolean(True)
+        self.truncated = truncated.boolean(True)
+        self._lasting = {name: Field(name) for name in _LASTING}
+        # In the order of ``row``.
+        self._by_order = (
+            *(field for _, field, _ in self._fields),
+            *(field for _, field, _ in self._declared),
+            self._text,
+            self._row_id,
+            truncated,
+        )
 
     def common(self, values: dict[str, Value]) -> Common:
         """Encode the values that a chunk's rows share; with ``metadata=legacy`` they become strings."""
@@ -143,12 +156,16 @@ class Encoder:
         return Common(values, b"".join([Field(name).any(value) for name, value in values.items()]))
 
     def row(self, cells: Sequence[str], text: str | None, row_id: str, record_index: int) -> bytes:
-        """Return the row's own entries: its columns that are not empty, text (but None), row_id and record_index.
+        """Return the row's own entries: record_index, its columns that are not empty, text (but None) and row_id.
+
+        What changes when a row moves within its file comes first, where `lasting` cuts it off.
 
         Raises:
             declared.BadValue: A cell is not of its column's declared type.
         """
-        parts = []
+        parts = [
+            self._record_index.string(str(record_index)) if self._legacy else self._record_index.number(record_index)
+        ]
         for position, field, kind in self._fields:
             cell = cells[position]
             if not cell or cell.isspace():
@@ -167,12 +184,32 @@ class Encoder:
             parts += [field.any(value) for field, value in self._converted(cells)]
         if text is not None:
             parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text))
-        if self._legacy:
-            parts.append(self._record_index.string(str(record_index)))
-        else:
-            parts.append(self._record_index.number(record_index))
         parts.append(self._row_id.string(row_id))
         return b"".join(parts)
+
+    def lasting_common(self, common: Common) -> bytes:
+        """Return what of a chunk's part does not change with task and chunk: a manifest hashes it with each row."""
+        return b"".join([self._lasting[name].any(common.values[name]) for name in _LASTING])
+
+    def lasting_of(self, record: Mapping[str, object]) -> bytes | None:
+        """Return what a manifest hashes of metadata that the index holds; None: they are none that this encoder makes.
+
+        That is ``lasting_common`` and ``lasting`` of the row that they were made of.
+        """
+        left = {name: value for name, value in record.items() if name not in _PASSING}
+        parts = []
+        for field in (*self._lasting.values(), *(self._by_order)):
+            value = left.pop(field.name, None)
+            if value is None:
+                continue
+            if not isinstance(value, bool | int | float | str | list):
+                return None
+            parts.append(field.any(value))
+        return None if left else b"".join(parts)
+
+    def keeps_whole(self, text: str) -> bool:
+        """Whether a text as it stands in a row's metadata is all of the row's text, unless it says that it was cut."""
+        return not self._legacy or len(text) < LEGACY_TEXT_CHARACTERS
 
     def _converted(self, cells: Sequence[str]) -> Iterator[tuple[Field, Value]]:
         """Yield the values of the columns with a declared type."""
@@ -205,6 +242,11 @@ class Encoder:
         values["record_index"] = str(record_index) if self._legacy else record_index
         values["row_id"] = row_id
         return len(orjson.dumps(values))
+
+
+def lasting(entries: bytes) -> bytes:
+    """Return a row's entries less record_index, which is the first of them."""
+    return entries[2 + entries[1] :]
 
 
 def fits(entries: bytes, common: Common) -> bool:

@@ -5,6 +5,7 @@ settled, and publishes the rest. Everything may be repeated, and may die at any 
 """
 
 import contextlib
+import dataclasses
 import enum
 import pathlib
 
@@ -13,7 +14,7 @@ import structlog
 from services.chunks import entry, inflight, keys, publisher, splitting, store
 from services.chunks import errors as queue_errors
 from services.ingest import failures, ledger_client, sources, threads
-from services.ingest.driving import defects, lease_watch, refusals, retrying, waiting
+from services.ingest.driving import comparisons, defects, lease_watch, refusals, retrying, waiting
 from services.ingest.planning import plan, scan, scratch, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
@@ -61,6 +62,7 @@ class Driver:
         plans: shelf.Shelf,
         defaults: options.Defaults,
         scratch: pathlib.Path | None,
+        compares: comparisons.Comparisons,
         asked: metabase_export.Questions,
         work: threads.Pool | None = None,
     ) -> None:
@@ -72,6 +74,7 @@ class Driver:
         self._plans = plans
         self._defaults = defaults
         self._scratch = scratch
+        self._comparisons = compares
         self._questions = asked
         self._notes = waiting.Notes(ledger)
         self._refusals = refusals.Refusals()
@@ -173,16 +176,33 @@ class Driver:
             if chosen.data_source == "metabase":
                 self._questions.check_rows(scanned.plan.rows_total)
             plan_uri = await self._plans.keep_plan(record.task_id, scanned)
-        failpoints.hit("ingest.before_end_scan")
         log.info(
             "The source was scanned.",
             action="scanned",
             rows=scanned.plan.rows_total,
             chunks=scanned.plan.chunks_total,
         )
-        record = await self._ledger.end_scan(record, scanned.pinned, scanned.plan, plan_uri)
+        made = await self._compared(record, scanned.pinned, scanned.plan, plan_uri, stand)
+        failpoints.hit("ingest.before_end_scan")
+        record = await self._ledger.end_scan(record, scanned.pinned, made, plan_uri)
         self._got_on.add(record.task_id)
         return record
+
+    async def _compared(
+        self,
+        record: ledger_client.Record,
+        pinned: sources.Pinned,
+        made: plan.Plan,
+        plan_uri: str,
+        stand: lease_watch.Standing,
+    ) -> plan.Plan:
+        """Compare what was scanned with what is known to be in the index; the plan, with what is to be said of that."""
+        scanned = ledger_client.Record()
+        scanned.CopyFrom(record)
+        scanned.source.CopyFrom(pinned.to_proto())
+        scanned.plan_uri = plan_uri
+        found = await self._comparisons.of(record.task_id, stand.fence, self._opened(scanned, made), stand)
+        return dataclasses.replace(made, warnings=(*made.warnings, *found.warnings))
 
     async def _scanned(
         self,
@@ -211,6 +231,7 @@ class Driver:
         made = await stand.during(retrying.restricted(rejects, opened, every=every))
         plan_uri = await self._plans.keep_restricted(record.task_id, made, parent.plan_uri)
         log.info("A retry was planned.", action="scanned", rows=made.task_rows, chunks=made.task_chunks)
+        made = await self._compared(record, pinned, made, plan_uri, stand)
         return await self._ledger.end_scan(record, pinned, made, plan_uri)
 
     def _opened(self, record: ledger_client.Record, made: plan.Plan) -> task_source.Opened:
@@ -233,18 +254,24 @@ class Driver:
     async def _split(
         self, record: ledger_client.Record, fence: int, lease: splitting.SplitLease, stand: lease_watch.Standing
     ) -> End:
-        """Publish every chunk that is neither settled nor in flight; then seal."""
+        """Publish every chunk that is neither settled nor in flight, of which anything travels; then seal."""
         made = await self._plans.plan(record.plan_uri)
+        opened = self._opened(record, made)
+        known = (await self._comparisons.of(record.task_id, fence, opened, stand)).made
         missing = await self._missing(record.task_id, made)
+        if known is not None:
+            opened = dataclasses.replace(opened, unchanged=known.unchanged)
+            missing = await self._comparisons.settle_quiet(known, fence, missing)
+            if known.changes:
+                await self._comparisons.mark(known, fence)
         if missing:
-            opened = self._opened(record, made)
             chunks = SPLIT.each(opened.chunks(missing))
             shard, traced = -1, spans.stride(made.task_chunks, TRACED_CHUNKS)
             async with contextlib.aclosing(self._work.iterate(chunks)) as ready:
                 async for chunk in ready:
                     if chunk.number // plan.SHARD_CHUNKS != shard:
                         shard = chunk.number // plan.SHARD_CHUNKS
-                        await self._ledger.open_shard(record.task_id, shard)
+                        await self._ledger.open_shard(record.task_id, shard, fence)
                     parent = record.traceparent if traced(chunk.number) else ""
                     with spans.under(parent, "publish", spans.Kind.PRODUCER) as span:
                         span.set("chunk", chunk.number)
@@ -290,6 +317,7 @@ class Driver:
             priority=keys.Lane(record.request.priority),
             client=record.client if record.metered else "",
             traceparent=spans.recorded(),
+            unchanged=chunk.unchanged,
         )
         publishing = PUBLISH.during(self._publisher.publish_waiting(header, chunk.payload, lease.token))
         outcome = await stand.during(publishing)

@@ -32,7 +32,7 @@ class Standing:
     def __init__(self, ledger: ledger_client.Ledger, lease: splitting.SplitLease, fence: int) -> None:
         self._ledger = ledger
         self._lease = lease
-        self._fence = fence
+        self.fence = fence
         self._why = ""
         self._stopped = asyncio.Event()
         # A scan looked in since that was told last.
@@ -107,4 +107,4 @@ class Standing:
             return f"the task is {record.status}"
         if record.status == ledger_client.SCANNING:
             await self._tell()
-        return "" if record.fence == self._fence else "the task lost its turn"
+        return "" if record.fence == self.fence else "the task lost its turn"

@@ -8,7 +8,7 @@ import structlog
 from services.chunks import errors as queue_errors
 from services.chunks import inflight, presence
 from services.ingest import ledger_client
-from services.ingest.driving import driver, waiting
+from services.ingest.driving import driver, merging, waiting
 from services.runtime import background
 from services.runtime.tracing import spans
 
@@ -30,6 +30,7 @@ class Resubmitter:
         ledger: ledger_client.Ledger,
         flight: inflight.InFlight,
         present: presence.Presence,
+        merger: merging.Merger,
         *,
         splitters: int,
         resubmit_seconds: float,
@@ -39,6 +40,7 @@ class Resubmitter:
         self._ledger = ledger
         self._inflight = flight
         self._presence = present
+        self._merger = merger
         self._name = presence.unique_name()
         self._resubmit_seconds = resubmit_seconds
         self._presence_seconds = presence_seconds
@@ -122,6 +124,7 @@ class Resubmitter:
         for task_id in await self._inflight.tasks():
             if task_id not in self._driving and await self._terminal(task_id):
                 await self._inflight.clear(task_id)
+        await self._merger.round()
 
     async def _terminal(self, task_id: str) -> bool:
         try:

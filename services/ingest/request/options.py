@@ -292,8 +292,8 @@ class _Checks:
 
     def mode(self) -> str:
         value = self.choice("mode", MODES)
-        if value in ("mirror", "force"):
-            self.bad("mode", f"{value} is not served yet; use upsert", not_yet=True)
+        if value == "mirror":
+            self.bad("mode", "mirror is not served yet; use upsert", not_yet=True)
         return value
 
     def template(self) -> str:

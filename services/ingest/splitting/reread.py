@@ -9,6 +9,9 @@ from services.ingest.planning import cursor, duplicates, plan
 from services.ingest.reading import block as blocks
 from services.ingest.splitting import split
 
+UNCHANGED = "unchanged"
+_UNCHANGED = "Its vector is in the index, with just this text and metadata; nothing was bought or written for it."
+
 
 class Rebuilt(NamedTuple):
     """A row read again: its number and that of the line where it begins (1-based), cells, why it was not used."""
@@ -34,6 +37,7 @@ class Reread:
         made: The scan's plan.
         task: As the rows were split.
         pairs: Reads the duplicates sidecar.
+        unchanged: Says which rows did not travel; None: all did.
     """
 
     def __init__(
@@ -43,8 +47,11 @@ class Reread:
         made: plan.Plan,
         task: context.Context,
         pairs: duplicates.Slices,
+        *,
+        unchanged: split.Unchanged | None = None,
     ) -> None:
         self._plan = made
+        self._unchanged = unchanged
         self._pairs = pairs
         self._contract = made.row_contract(task.options)
         self._cursor = cursor.Cursor(source, pinned, made, task.options)
@@ -96,5 +103,7 @@ class Reread:
         flaw, first = block.flaws.get(position, ""), self._repeated.get(row, 0)
         outcome = self._contract.judge(cells, flaw, first, 0, metadata.Common({}, b""))
         if isinstance(outcome, contract.Usable):
+            if self._unchanged is not None and self._unchanged(row, row + 1) == b"\x01":
+                return Rebuilt(row, line, cells, UNCHANGED, _UNCHANGED, skipped=True)
             return Rebuilt(row, line, cells, "", "", skipped=False)
         return Rebuilt(row, line, cells, outcome.reason, outcome.message, isinstance(outcome, contract.Skip))

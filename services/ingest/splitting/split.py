@@ -2,7 +2,8 @@
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import prometheus_client
 import structlog
@@ -40,6 +41,14 @@ class Chunk:
     # Usable rows whose metadata hold less than the whole text, and the first of them (0: there is none).
     texts_cut: int = 0
     first_cut: int = 0
+    # Of the skipped rows, those that a comparison found in the index just so.
+    unchanged: int = 0
+
+
+# Of some rows of the source (the end excluded), a byte each: 1 where the row is unchanged.
+Unchanged = Callable[[int, int], bytes]
+Made = TypeVar("Made")
+Made_co = TypeVar("Made_co", covariant=True)
 
 
 def split(
@@ -51,6 +60,7 @@ def split(
     *,
     first_chunk: int = 0,
     only: Callable[[int], bool] | None = None,
+    unchanged: Unchanged | None = None,
 ) -> Iterator[Chunk]:
     """Yield the wanted chunks in order.
 
@@ -63,13 +73,32 @@ def split(
         first_chunk: Leave out the chunks before it.
         only: Says which chunks are wanted (None: all); asked once for each chunk, a shard of 256 at a time, when its
             turn comes. Shards without a wanted chunk are not read (but for gz, which is read from its beginning).
+        unchanged: Says which rows do not travel; None: all do.
 
     Raises:
         failures.FileFailure: The rows read are not those of the plan's scan.
         failures.SourceFailure: The bytes cannot be had.
         failures.SourceUnavailable: The bytes cannot be had now.
     """
-    splitter = _Splitter(made, task, pairs)
+    judge = made.row_contract(task.options)
+
+    def builder(number: int, first_row: int, firsts: duplicates.Firsts, selected: Collection[int] | None) -> "_Builder":
+        return _Builder(number, first_row, judge, task, firsts, selected=selected, unchanged=unchanged)
+
+    yield from chunks_of(Splitter(made, pairs, builder), source, pinned, task, first_chunk=first_chunk, only=only)
+
+
+def chunks_of(
+    splitter: "Splitter[Made]",
+    source: sources.Source,
+    pinned: sources.Pinned,
+    task: context.Context,
+    *,
+    first_chunk: int = 0,
+    only: Callable[[int], bool] | None = None,
+) -> Iterator[Made]:
+    """Yield what a splitter makes of the wanted chunks; see ``split``."""
+    made = splitter.plan
     reading = cursor.Cursor(source, pinned, made, task.options)
     try:
         for index in range(made.shard_of_chunk(first_chunk), len(made.shards)):
@@ -81,20 +110,36 @@ def split(
         reading.close()
 
 
-class _Splitter:
-    """Judges the rows of one task's source and packs them."""
+class Builder(Protocol[Made_co]):
+    """Takes the rows of one chunk, and makes something of them."""
 
-    def __init__(self, made: plan.Plan, task: context.Context, pairs: duplicates.Slices) -> None:
-        self._plan = made
-        self._task = task
+    number: int
+    firsts: duplicates.Firsts
+
+    def add(self, block: blocks.Block, start: int, end: int) -> None:
+        """Add the block's rows ``start`` to ``end`` (exclusive)."""
+
+    def chunk(self) -> Made_co:
+        """Return what was made of the rows added."""
+
+
+# Given a chunk's number, its first row, where rows with the same id are looked up, and the rows of a retry.
+Make = Callable[[int, int, duplicates.Firsts, Collection[int] | None], Builder[Made]]
+
+
+class Splitter(Generic[Made]):
+    """Cuts the rows of one task's source into chunks, and has something made of each."""
+
+    def __init__(self, made: plan.Plan, pairs: duplicates.Slices, make: "Make[Made]") -> None:
+        self.plan = made
         self._pairs = pairs
-        self._contract = made.row_contract(task.options)
+        self._make = make
 
-    def shard(self, index: int, blocks: Iterator[blocks.Block], wanted: frozenset[int]) -> Iterator[Chunk]:
+    def shard(self, index: int, blocks: Iterator[blocks.Block], wanted: frozenset[int]) -> Iterator[Made]:
         """Yield the wanted chunks of a shard, given its rows."""
-        begun = self._plan.shards[index]
+        begun = self.plan.shards[index]
         builder = self._builder(begun.first_chunk, begun.first_row, firsts_of(begun, self._pairs))
-        cutting, last = cutter.Cutter(self._plan.chunk_size), max(wanted)
+        cutting, last = cutter.Cutter(self.plan.chunk_size), max(wanted)
         for block in blocks:
             start = 0
             for position in (*cutting.cut(block.sizes), len(block.rows)):
@@ -108,16 +153,16 @@ class _Splitter:
                 if builder.number == last:
                     return
                 builder = self._builder(builder.number + 1, block.first_row + position, builder.firsts)
-        if builder.number != self._plan.shard_end(index)[0] - 1:
+        if builder.number != self.plan.shard_end(index)[0] - 1:
             raise failures.SourceFailure("SOURCE_CHANGED", "The source gives other chunks than its scan; start anew.")
         if builder.number in wanted:
             yield builder.chunk()
 
-    def _builder(self, number: int, first_row: int, firsts: duplicates.Firsts) -> "_Builder":
-        chosen, selected = self._plan.selected, None
+    def _builder(self, number: int, first_row: int, firsts: duplicates.Firsts) -> Builder[Made]:
+        chosen, selected = self.plan.selected, None
         if chosen is not None and number in chosen.by_source_chunk:
             selected = frozenset(chosen.rows_of(chosen.by_source_chunk[number]))
-        return _Builder(number, first_row, self._contract, self._task, firsts, selected=selected)
+        return self._make(number, first_row, firsts, selected)
 
 
 class _Builder:
@@ -131,12 +176,15 @@ class _Builder:
         task: context.Context,
         firsts: duplicates.Firsts,
         *,
-        selected: frozenset[int] | None,
+        selected: Collection[int] | None,
+        unchanged: Unchanged | None,
     ) -> None:
         self.number = number
         self.firsts = firsts
         self._first_row = first_row if selected is None else min(selected)
         self._selected = selected
+        self._same = unchanged
+        self._unchanged = 0
         self._contract = judge
         self._common = judge.common(task, number)
         self._message = chunk_pb2.ChunkRows(namespace=task.options.namespace, common_metadata=self._common.entries)
@@ -157,10 +205,16 @@ class _Builder:
         first_of = self.firsts.between(block.first_row + start, block.first_row + end).get
         flaw_of, usable, common = block.flaws.get, self._message.rows, self._common
         selected = self._selected
+        same = self._same(block.first_row + start, block.first_row + end) if self._same and start < end else b""
         for position in range(start, end):
             row, cells = block.first_row + position, block.rows[position]
             self._position += 1
             if selected is not None and row not in selected:
+                continue
+            if same and same[position - start]:
+                self._rows += 1
+                self._skipped += 1
+                self._unchanged += 1
                 continue
             outcome = judge(cells, flaw_of(position, ""), first_of(row, 0), self._position - 1, common)
             self._rows += 1
@@ -205,6 +259,7 @@ class _Builder:
             payload=self._message.SerializeToString(deterministic=True),
             texts_cut=self._texts_cut,
             first_cut=self._first_cut,
+            unchanged=self._unchanged,
         )
 
 

@@ -5,10 +5,11 @@ from collections.abc import Collection, Iterable, Iterator
 
 from services.ingest import ledger_client, sources
 from services.ingest.contract import context
+from services.ingest.manifest import comparing, records
 from services.ingest.planning import duplicates, plan, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
-from services.ingest.splitting import reread, split
+from services.ingest.splitting import reread, split, survey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Opened:
     plan: plan.Plan
     task: context.Context
     pairs: duplicates.Slices
+    # Says which rows do not travel; None: all do.
+    unchanged: split.Unchanged | None = None
 
     def chunks(self, wanted: Collection[int]) -> Iterator[split.Chunk]:
         """Split these chunks of the task, in order. Blocking."""
@@ -33,10 +36,28 @@ class Opened:
             self.pairs,
             first_chunk=min(numbers),
             only=numbers.__contains__,
+            unchanged=self.unchanged,
         )
         if chosen is None:
             return found
         return (dataclasses.replace(chunk, number=numbers[chunk.number]) for chunk in found)
+
+    def survey(self, hashes: records.Hashes) -> Iterator[comparing.Surveyed]:
+        """Judge every row of the task, chunk by chunk, for a comparison. Blocking."""
+        chosen = self.plan.selected
+        numbers = None if chosen is None else chosen.by_source_chunk
+        found = survey.survey(
+            self.source,
+            self.pinned,
+            self.plan,
+            self.task,
+            self.pairs,
+            hashes=hashes,
+            only=None if numbers is None else numbers.__contains__,
+        )
+        if numbers is None:
+            return found
+        return (chunk._replace(number=numbers[chunk.number]) for chunk in found)
 
     def source_chunk(self, number: int) -> int:
         """The source's number of a chunk of the task."""
@@ -50,7 +71,7 @@ class Opened:
 
     def rereading(self) -> reread.Reread:
         """Reads rows again, with what became of them; to be closed."""
-        return reread.Reread(self.source, self.pinned, self.plan, self.task, self.pairs)
+        return reread.Reread(self.source, self.pinned, self.plan, self.task, self.pairs, unchanged=self.unchanged)
 
 
 def opened(

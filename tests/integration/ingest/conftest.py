@@ -118,6 +118,13 @@ class Api:
         return await self.stub.Upload(parts(), metadata=(("idempotency-key", key),) if key else ())
 
 
+class Uncompared:
+    """All of every task travelled."""
+
+    async def kept(self, _task_id: str) -> None:
+        return None
+
+
 @pytest.fixture
 async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path) -> AsyncIterator[Api]:
     line, door, drives = ledgers.line(), Door(), Drives()
@@ -133,6 +140,7 @@ async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path)
         terms = estimate.Terms("small", 3, {"small": 0.02}, requests_per_second=1.0, tokens_per_minute=0.0)
         estimates = estimator.Estimator(find, asked, ledger, terms=terms, seconds=30.0, scratch=None)
         driven: Any = drives
+        nothing_compared: Any = Uncompared()
         tokens = LocalTokens()
         ours = servicer.IngestServicer(
             ledger,
@@ -140,6 +148,7 @@ async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path)
             stored=uploads.Uploads(s3, BUCKET),
             plans=shelf.Shelf(s3, BUCKET),
             tasks=driven,
+            compares=nothing_compared,
             defaults=options.Defaults(),
             asked=asked,
             estimates=estimates,

@@ -43,7 +43,14 @@ def made(ledger: Ledger, asked: metabase_export.Questions) -> driver.Driver:
     anything: Any = ledger
     queue: Any = object()
     return driver.Driver(
-        anything, queue, find=nothing, plans=nothing, defaults=options.Defaults(), scratch=None, asked=asked
+        anything,
+        queue,
+        find=nothing,
+        plans=nothing,
+        defaults=options.Defaults(),
+        scratch=None,
+        compares=nothing,
+        asked=asked,
     )
 
 

@@ -10,7 +10,7 @@ from vectorline.v1 import ingest_pb2, ledger_pb2
 
 from services.chunks import memory_store as queue_memory
 from services.ingest import ledger_client, sources, threads
-from services.ingest.driving import driver
+from services.ingest.driving import comparisons, driver
 from services.ingest.planning import plan, shelf
 from services.ingest.request import options
 from services.ingest.sources import memory
@@ -85,7 +85,7 @@ class Ledger:
         task.source.CopyFrom(pinned.to_proto())
         return task
 
-    async def open_shard(self, _task_id: str, _shard: int) -> None:
+    async def open_shard(self, _task_id: str, _shard: int, _fence: int) -> None:
         pass
 
     async def settled_chunks(self, _task_id: str, _shard: int) -> frozenset[int]:
@@ -104,6 +104,13 @@ class Ledger:
     async def rejects_of(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
         for part in self.stored.get(task_id, []):
             yield part
+
+
+class Everything:
+    """What `comparisons.Comparisons` says where nothing is known of the index."""
+
+    async def of(self, *_: Any) -> comparisons.Found:
+        return comparisons.Found(None)
 
 
 @dataclasses.dataclass
@@ -157,7 +164,16 @@ def scene(
     find: Any = Find()
     known: Any = ledger
     nothing: Any = None
+    compares: Any = Everything()
     drive = driver.Driver(
-        known, queue, find=find, plans=plans, defaults=options.Defaults(), scratch=None, asked=nothing, work=work
+        known,
+        queue,
+        find=find,
+        plans=plans,
+        defaults=options.Defaults(),
+        scratch=None,
+        compares=compares,
+        asked=nothing,
+        work=work,
     )
     return Scene(made, ledger, queue, bucket, plans, drive)

@@ -55,7 +55,16 @@ def driving(stub: Stub) -> driver.Driver:
     ledger = ledger_client.Ledger.__new__(ledger_client.Ledger)
     ledger._stub = stub  # type: ignore[assignment]
     nothing: Any = None
-    made = driver.Driver(ledger, nothing, find=nothing, plans=nothing, defaults=nothing, scratch=None, asked=nothing)
+    made = driver.Driver(
+        ledger,
+        nothing,
+        find=nothing,
+        plans=nothing,
+        defaults=nothing,
+        scratch=None,
+        compares=nothing,
+        asked=nothing,
+    )
     made._splitting = Splitting()  # type: ignore[assignment]
     return made
 

@@ -83,7 +83,7 @@ class Ingest:
         nothing: Any = Nothing()
         drive: Any = self.drive
         self.tasks = resubmitter.Resubmitter(
-            drive, Ledger(line), nothing, nothing, splitters=16, resubmit_seconds=15.0, presence_seconds=30.0
+            drive, Ledger(line), nothing, nothing, nothing, splitters=16, resubmit_seconds=15.0, presence_seconds=30.0
         )
 
 

@@ -1,0 +1,174 @@
+"""ManifestService: what is known to be in the index, and what the index itself says. RPC in, ledger and index out."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+from vectorline.v1 import manifest_pb2, manifest_pb2_grpc
+
+from services.indexer import ledger
+from services.indexer.ledger import manifests
+from services.indexer.pinecone import client
+from services.indexer.storage import table
+from services.runtime import errors
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE = "vectorline.v1.ManifestService"
+MOST_RECORDS = 100
+# Pages of the index's list that one message holds.
+PAGES = 50
+
+
+class Index(Protocol):
+    """What is asked of the index."""
+
+    async def index(self) -> client.Index:
+        """Where it is."""
+
+    async def count(self, namespace: str) -> int:
+        """Vectors in a namespace."""
+
+    def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
+        """Ids by prefix."""
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Metadata by id."""
+
+
+class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
+    """Serves ingest."""
+
+    def __init__(self, book: ledger.Ledger, index: Index) -> None:
+        self._manifests = book.manifests
+        self._index = index
+
+    async def GetManifest(self, request: manifest_pb2.GetManifestRequest, context: Context) -> manifest_pb2.Manifest:
+        if request.key:
+            found = await self._manifests.read(request.key)
+        else:
+            found = await self._manifests.of_task(request.task_id)
+        return manifest_pb2.Manifest() if found is None else _message(found, self._manifests.index)
+
+    async def ListPendingRuns(
+        self, request: manifest_pb2.ListPendingRunsRequest, context: Context
+    ) -> manifest_pb2.ListPendingRunsResponse:
+        keys, following = await self._manifests.pending(request.page_token)
+        return manifest_pb2.ListPendingRunsResponse(keys=keys, next_page_token=following)
+
+    async def KeepComparison(
+        self, request: manifest_pb2.KeepComparisonRequest, context: Context
+    ) -> manifest_pb2.TaskComparison:
+        asked = request.comparison
+        made = manifests.Comparison(asked.fence, asked.version, asked.uri, asked.checksum)
+        look = None
+        if request.HasField("look"):
+            look = manifests.Look(request.look.count, request.look.known, request.look.doubts)
+        return _comparison(await self._manifests.keep(request.task_id, made, look))
+
+    async def MarkRun(self, request: manifest_pb2.MarkRunRequest, context: Context) -> manifest_pb2.MarkRunResponse:
+        return manifest_pb2.MarkRunResponse(marked=await self._manifests.mark(request.task_id, request.fence))
+
+    async def CommitManifest(
+        self, request: manifest_pb2.CommitManifestRequest, context: Context
+    ) -> manifest_pb2.CommitManifestResponse:
+        read = request.read
+        found = await self._manifests.read(read.key)
+        if found is None or not _as_read(_message(found, self._manifests.index), read):
+            return manifest_pb2.CommitManifestResponse(committed=False)
+        made = manifests.Version(
+            request.uri, request.checksum, request.known, request.unknown, read.model, read.dimension
+        )
+        return manifest_pb2.CommitManifestResponse(committed=await self._manifests.commit(found, made))
+
+    async def VoidManifest(
+        self, request: manifest_pb2.VoidManifestRequest, context: Context
+    ) -> manifest_pb2.VoidManifestResponse:
+        await self._manifests.void(request.key, request.version, request.why, past=request.past)
+        return manifest_pb2.VoidManifestResponse()
+
+    async def CountVectors(
+        self, request: manifest_pb2.CountVectorsRequest, context: Context
+    ) -> manifest_pb2.CountVectorsResponse:
+        count = await self._index.count(request.namespace)
+        return manifest_pb2.CountVectorsResponse(count=count, host=(await self._index.index()).host)
+
+    async def ListVectorIds(
+        self, request: manifest_pb2.ListVectorIdsRequest, context: Context
+    ) -> AsyncIterator[manifest_pb2.ListVectorIdsResponse]:
+        held: list[str] = []
+        pages = 0
+        async for page in self._index.list_ids(request.namespace, request.prefix):
+            held += page
+            pages += 1
+            if pages % PAGES == 0:
+                yield manifest_pb2.ListVectorIdsResponse(ids=held)
+                held = []
+        yield manifest_pb2.ListVectorIdsResponse(ids=held)
+
+    async def FetchRecords(
+        self, request: manifest_pb2.FetchRecordsRequest, context: Context
+    ) -> manifest_pb2.FetchRecordsResponse:
+        if len(request.ids) > MOST_RECORDS:
+            raise errors.InvalidArgument(f"At most {MOST_RECORDS} records are fetched at once.")
+        answer = manifest_pb2.FetchRecordsResponse()
+        for name, found in (await self._index.fetch(request.namespace, request.ids)).items():
+            answer.records.add(id=name).metadata.update(found)
+        return answer
+
+
+def _message(found: manifests.State, index: str) -> manifest_pb2.Manifest:
+    item, namespace = found.item, found.namespace
+    message = manifest_pb2.Manifest(
+        key=found.key,
+        version=item["version"],
+        uri=item.get("uri", ""),
+        checksum=item.get("checksum", ""),
+        hash_key=item["key"],
+        known=item["known"],
+        unknown=item["unknown"],
+        opened_task=item.get("opened_task", ""),
+        opened_fence=item.get("opened_fence", 0),
+        index=index,
+        namespace=item["namespace"],
+        question_id=item["question"],
+        # Below zero for a moment, while the sums of an older ledger are made anew.
+        namespace_known=max(0, namespace.get("known", 0)),
+        namespace_pending=max(0, namespace.get("pending", 0)),
+        namespace_doubts=namespace.get("doubts", 0),
+        model=namespace.get("model", ""),
+        dimension=namespace.get("dimension", 0),
+    )
+    if "pending_task" in item:
+        message.pending.CopyFrom(_pending(item, over=found.over))
+    if "look_count" in item:
+        count, known, doubts = (item[name] for name in manifests.LOOK)
+        message.look.CopyFrom(manifest_pb2.NamespaceLook(count=count, known=known, doubts=doubts))
+    if found.comparison is not None:
+        message.comparison.CopyFrom(_comparison(found.comparison))
+    return message
+
+
+def _pending(item: table.Item, *, over: bool) -> manifest_pb2.PendingRun:
+    return manifest_pb2.PendingRun(
+        task_id=item["pending_task"],
+        fence=item["pending_run"],
+        uri=item["pending_uri"],
+        checksum=item["pending_checksum"],
+        over=over,
+    )
+
+
+def _comparison(made: manifests.Comparison) -> manifest_pb2.TaskComparison:
+    return manifest_pb2.TaskComparison(fence=made.fence, version=made.version, uri=made.uri, checksum=made.checksum)
+
+
+def _as_read(now: manifest_pb2.Manifest, read: manifest_pb2.Manifest) -> bool:
+    """Whether version, run, turn and claim are as they were; the rest follows from these."""
+    return (now.version, now.pending.task_id, now.pending.fence, now.opened_task, now.opened_fence) == (
+        read.version,
+        read.pending.task_id,
+        read.pending.fence,
+        read.opened_task,
+        read.opened_fence,
+    ) and (now.model, now.dimension) == (read.model, read.dimension)

@@ -1,0 +1,266 @@
+"""What of a task's rows travels: compared once a turn with what is known to be in the index, stored, and kept to.
+
+Where a turn has no comparison that stands (an older release had it in between, or the manifest was made void in
+mid turn), everything travels and nothing is marked: then nothing is believed of the manifest after it either.
+"""
+
+import asyncio
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import structlog
+from vectorline.v1 import ledger_pb2
+
+from services.ingest import failures, ledger_client, manifest_client, threads, warning
+from services.ingest.contract import rules
+from services.ingest.driving import lease_watch, merging, trust
+from services.ingest.manifest import comparing, comparison, header, records, runs, store
+from services.ingest.planning import plan, scratch
+from services.ingest.splitting import task_source
+from services.runtime import failpoints, stages
+
+log = structlog.get_logger()
+
+COMPARE = stages.Stage("compare")
+# Comparisons that a drive begins because the manifest changed under it, before it comes back later.
+TRIES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a task's rows came to.
+
+    Args:
+        made: The comparison; None: everything travels, unmarked.
+        warnings: What was found out about the manifest.
+    """
+
+    made: comparison.Comparison | None
+    warnings: tuple[warning.Warning, ...] = ()
+
+
+class Comparisons:
+    """Finds or makes the comparison of a task's turn, and acts on it.
+
+    Args:
+        ledger: Settles quiet chunks.
+        manifests: What is known of the index.
+        objects: Where that lies.
+        merger: Merges what another's run has left.
+        skips: Rows that are known are skipped. If not, everything travels, unmarked, and nothing is known any more.
+        folder: For temporary files.
+        work: Where rows are compared.
+    """
+
+    def __init__(
+        self,
+        ledger: ledger_client.Ledger,
+        manifests: manifest_client.Manifests,
+        objects: store.Store,
+        merger: merging.Merger,
+        *,
+        skips: bool,
+        folder: pathlib.Path | None,
+        work: threads.Pool,
+    ) -> None:
+        self._skips = skips
+        self._ledger = ledger
+        self._manifests = manifests
+        self._objects = objects
+        self._merger = merger
+        self._scratch = folder
+        self._work = work
+
+    async def of(self, task_id: str, fence: int, opened: task_source.Opened, stand: lease_watch.Standing) -> Found:
+        """The comparison of a task's turn.
+
+        Raises:
+            failures.Failure: The source or the scratch folder cannot be used; PLAN_UNKNOWN: another row contract.
+            errors.Unavailable: Something does not answer now, and the turn waits for it.
+            lease_watch.Stopped: The driver must not go on.
+        """
+        if not self._skips:
+            return Found(None)
+        told: list[warning.Warning] = []
+        for _ in range(TRIES):
+            manifest = await self._manifests.of_task(task_id)
+            if (manifest.opened_task, manifest.opened_fence) != (task_id, fence):
+                log.warning("An older release had a part in this turn: everything travels.", action="unmarked")
+                return Found(None, tuple(told))
+            if manifest.HasField("pending") and manifest.pending.task_id != task_id:
+                await stand.during(self._merger.merge(manifest))
+                continue
+            kept = manifest.comparison
+            if manifest.HasField("comparison") and _stands(manifest):
+                if (made := await self._loaded(manifest, kept)) is not None:
+                    return Found(made, tuple(told))
+                continue
+            if manifest.HasField("comparison") and kept.fence == fence:
+                log.warning("The manifest changed in mid turn: everything travels.", action="unmarked")
+                return Found(None, tuple(told))
+            try:
+                made = await stand.during(self._compared(manifest, task_id, fence, opened, stand))
+            except trust.Distrusted as why:
+                told.append(_distrusted(manifest, str(why)))
+                await self._manifests.void(manifest, str(why), past=why.past)
+                continue
+            if made is not None:
+                return Found(made, tuple(told))
+        raise lease_watch.Stopped("the manifest changes all the time")
+
+    async def kept(self, task_id: str) -> comparison.Comparison | None:
+        """What a task kept to; None: all of it travelled, or that is not known any more."""
+        manifest = await self._manifests.of_task(task_id)
+        if not manifest.HasField("comparison"):
+            return None
+        kept = manifest.comparison
+        try:
+            return await asyncio.to_thread(merging.loaded, self._objects, kept.uri, kept.checksum)
+        except (store.Broken, failures.StoreFailure):
+            return None
+
+    async def mark(self, made: comparison.Comparison, fence: int) -> None:
+        """Before the first row travels: say that the run begins to write.
+
+        Raises:
+            lease_watch.Stopped: The manifest changed since the comparison.
+        """
+        failpoints.hit("ingest.before_mark")
+        if not await self._manifests.mark(made.task_id, fence):
+            raise lease_watch.Stopped("the manifest changed since the comparison")
+        failpoints.hit("ingest.after_mark")
+
+    async def settle_quiet(self, made: comparison.Comparison, fence: int, missing: frozenset[int]) -> frozenset[int]:
+        """Settle the missing chunks of which nothing travels; the others."""
+        quiet = made.quiet
+        shards: dict[int, list[ledger_pb2.QuietChunk]] = {}
+        for chunk in sorted(missing):
+            if quiet[chunk]:
+                found = made.chunks[chunk]
+                told = ledger_pb2.QuietChunk(chunk=chunk, skipped=int(found["rows"]), unchanged=int(found["unchanged"]))
+                shards.setdefault(chunk // plan.SHARD_CHUNKS, []).append(told)
+        for shard, chunks in shards.items():
+            await self._ledger.settle_quiet(made.task_id, shard, fence, made.name, chunks)
+        return frozenset(chunk for chunk in missing if not quiet[chunk])
+
+    async def _loaded(
+        self, manifest: manifest_client.Manifest, kept: manifest_client.Kept
+    ) -> comparison.Comparison | None:
+        """The comparison that the turn keeps to; None: it is gone, and so is what it was about."""
+        try:
+            made = await asyncio.to_thread(merging.loaded, self._objects, kept.uri, kept.checksum)
+        except (store.Broken, failures.StoreFailure) as error:
+            await self._manifests.void(manifest, f"a comparison cannot be read: {error}")
+            return None
+        if made.contract != rules.version():
+            raise failures.FileFailure(
+                "PLAN_UNKNOWN",
+                f"The task's rows were compared by row contract {made.contract}, here is {rules.version()}; submit it "
+                "anew.",
+            )
+        return made
+
+    async def _compared(
+        self,
+        manifest: manifest_client.Manifest,
+        task_id: str,
+        fence: int,
+        opened: task_source.Opened,
+        stand: lease_watch.Standing,
+    ) -> comparison.Comparison | None:
+        """Compare anew, and store it; None: another comparison was stored first."""
+        hashes = records.Hashes(manifest.hash_key)
+        old = await trust.read(self._manifests, self._objects, manifest)
+        force = opened.task.options.mode == "force"
+        believed = old is not None and not force
+        counted = await trust.counted(self._manifests, manifest, believed=believed)
+        name = comparing.Run(
+            task_id, fence, manifest.version, rules.version(), merging.comparison_folder(manifest, task_id, fence)
+        )
+        with scratch.folder(self._scratch) as folder:
+            listed = None
+            if counted.listing:
+                listed = comparing.Listed(folder, hashes)
+                async for ids in self._manifests.ids(manifest.namespace, f"{manifest.question_id}."):
+                    await self._work.run(listed.add, ids)
+            task = _Task(opened, hashes, folder, stand)
+            try:
+                made, sampled = await COMPARE.during(self._joined(task, old, listed, name, force=force))
+            except store.Broken as error:
+                raise trust.Distrusted(f"it cannot be read: {error}") from error
+        encoder = opened.plan.row_contract(opened.task.options).encoder
+        await trust.Sample(self._manifests, manifest.namespace, hashes, encoder).check(sampled)
+        # Where something is missing, the next comparison lists the ids again, until a merge has put that right.
+        look = None if made.missing_rows or made.missed_rows else counted.look
+        return await self._kept(made, look)
+
+    async def _joined(
+        self,
+        task: "_Task",
+        old: header.Header | None,
+        listed: comparing.Listed | None,
+        name: comparing.Run,
+        *,
+        force: bool,
+    ) -> tuple[comparison.Comparison, list[comparing.Sampled]]:
+        return await self._work.run(stages.helping(task.compare), self._objects, old, listed, name, force=force)
+
+    async def _kept(
+        self, made: comparison.Comparison, look: manifest_client.Look | None
+    ) -> comparison.Comparison | None:
+        data = await self._work.run(made.to_bytes)
+        await asyncio.to_thread(self._objects.put, made.name, data)
+        failpoints.hit("ingest.before_keep")
+        kept = await self._manifests.keep(made, comparison.checksum_of(data), look)
+        log.info("Compared.", action="compared", **dataclasses.asdict(made.counts))
+        return made if kept.uri == made.name else None
+
+
+class _Task:
+    """A task's rows, compared in a thread."""
+
+    def __init__(
+        self, opened: task_source.Opened, hashes: records.Hashes, folder: pathlib.Path, stand: lease_watch.Standing
+    ) -> None:
+        self._opened = opened
+        self._hashes = hashes
+        self._folder = folder
+        self._stand = stand
+
+    def compare(
+        self,
+        objects: store.Store,
+        old: header.Header | None,
+        listed: comparing.Listed | None,
+        name: comparing.Run,
+        *,
+        force: bool,
+    ) -> tuple[comparison.Comparison, list[comparing.Sampled]]:
+        made = self._opened.plan
+        rows = comparing.Rows(self._folder, made.rows_total, made.task_chunks)
+        for chunk in self._opened.survey(self._hashes):
+            self._stand.check()
+            rows.add(chunk)
+        entries = old.entries(objects) if old is not None else ()
+        return comparing.compare(rows, self._watched(entries), listed, objects, name, force=force)
+
+    def _watched(self, entries: Iterable[runs.Block]) -> Iterator[runs.Block]:
+        for block in entries:
+            self._stand.check()
+            yield block
+
+
+def _stands(manifest: manifest_client.Manifest) -> bool:
+    """Whether a task's comparison still says what the index holds but for what the task itself has written since."""
+    if manifest.HasField("pending"):  # its own: another's was merged before
+        return bool(manifest.pending.uri == manifest.comparison.uri)
+    return bool(manifest.comparison.version == manifest.version)
+
+
+def _distrusted(manifest: manifest_client.Manifest, why: str) -> warning.Warning:
+    return warning.Warning(
+        "manifest_distrusted",
+        f"What the line knew of this question in namespace {manifest.namespace!r} is not believed any more, and all "
+        f"rows are bought: {why}.",
+    )

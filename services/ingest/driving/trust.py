@@ -1,0 +1,170 @@
+"""Whether a manifest may be believed: it is read, the index's vectors are counted, some of its records are looked at.
+
+A manifest that is not believed is made void, and all of the file is bought. That costs money; a wrong skip costs a row.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from services.ingest import failures, manifest_client
+from services.ingest.contract import metadata, rules
+from services.ingest.driving import merging
+from services.ingest.manifest import comparing, header, records, store
+
+log = structlog.get_logger()
+
+# The index counts what was written some seconds late. A count that is not the expected one is asked for again until it
+# is, or has stood still for so long.
+COUNT_EVERY_SECONDS = 2.0
+COUNT_STILL_SECONDS = 10.0
+# A record that is not as it should be is looked at once more after so long.
+AGAIN_SECONDS = 60.0
+_TEXT, _CUT = "text", metadata.TEXT_TRUNCATED
+
+
+class Distrusted(Exception):
+    """Why a manifest is not believed; what follows it must be later than `past`."""
+
+    def __init__(self, why: str, past: int = 0) -> None:
+        super().__init__(why)
+        self.past = past
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """What the index's count says.
+
+    Args:
+        listing: The ids are to be listed: what is not among them is bought.
+        look: What the next count is held against; None: this one says nothing.
+    """
+
+    listing: bool
+    look: manifest_client.Look | None
+
+
+async def read(
+    manifests: manifest_client.Manifests, objects: store.Store, found: manifest_client.Manifest
+) -> header.Header | None:
+    """A manifest's header; None: nothing is known.
+
+    Raises:
+        Distrusted: It is not for this index, model or row contract, or cannot be read.
+        errors.Unavailable: S3 does not answer.
+    """
+    if not found.uri:
+        return None
+    try:
+        made = await asyncio.to_thread(merging.header_of, objects, found)
+        later = await asyncio.to_thread(_latest, objects, found)
+    except (store.Broken, failures.StoreFailure) as error:
+        raise Distrusted(f"it cannot be read: {error}") from error
+    assert made is not None
+    _, host = await manifests.count(found.namespace)
+    for what, was, now in (
+        ("row contract", made.contract, rules.version()),
+        ("model", made.model, found.model),
+        ("dimension", made.dimension, found.dimension),
+        ("index", made.host, host),
+    ):
+        if was != now:
+            raise Distrusted(f"its {what} was {was}, and is {now} now")
+    if later > found.version:
+        raise Distrusted(f"there are segments of version {later}: the ledger was restored", past=later)
+    return made
+
+
+def _latest(objects: store.Store, found: manifest_client.Manifest) -> int:
+    return max(map(store.version_of, objects.names(merging.folder_of(found))), default=0)
+
+
+async def counted(manifests: manifest_client.Manifests, found: manifest_client.Manifest, *, believed: bool) -> Counted:
+    """Hold the index's count against what the last look and the manifests' sums let expect.
+
+    Args:
+        manifests: Asks the index.
+        found: The manifest.
+        believed: Rows may be skipped by it. If not, one look is enough.
+    """
+    count, _ = await manifests.count(found.namespace)
+    if not believed:
+        plain = not found.namespace_pending and count == found.namespace_known
+        return Counted(listing=False, look=_look(found, count) if plain else None)
+    expected = _expected(found)
+    still = 0.0
+    while count != expected and still < COUNT_STILL_SECONDS and not found.namespace_pending:
+        await asyncio.sleep(COUNT_EVERY_SECONDS)
+        before, (count, _) = count, await manifests.count(found.namespace)
+        still = still + COUNT_EVERY_SECONDS if count == before else 0.0
+    if count != expected:
+        log.warning(
+            "The index holds another number of vectors.", action="count_differs", count=count, expected=expected
+        )
+    return Counted(listing=count != expected, look=None if found.namespace_pending else _look(found, count))
+
+
+def _expected(found: manifest_client.Manifest) -> int | None:
+    """Vectors that the namespace should have; None: that cannot be said."""
+    look = found.look
+    if not found.HasField("look") or found.namespace_pending or look.doubts != found.namespace_doubts:
+        return None
+    return int(look.count) + int(found.namespace_known) - int(look.known)
+
+
+def _look(found: manifest_client.Manifest, count: int) -> manifest_client.Look:
+    return manifest_client.Look(count=count, known=found.namespace_known, doubts=found.namespace_doubts)
+
+
+class Sample:
+    """Looks at records of the index: are they what the manifest says?
+
+    Args:
+        manifests: Asks the index.
+        namespace: Where they are.
+        hashes: The manifest's.
+        encoder: Of the rows' metadata.
+    """
+
+    def __init__(
+        self,
+        manifests: manifest_client.Manifests,
+        namespace: str,
+        hashes: records.Hashes,
+        encoder: metadata.Encoder,
+    ) -> None:
+        self._manifests = manifests
+        self._namespace = namespace
+        self._hashes = hashes
+        self._encoder = encoder
+
+    async def check(self, sampled: Sequence[comparing.Sampled]) -> None:
+        """Look at rows that would be skipped.
+
+        Raises:
+            Distrusted: One is missing or different, twice, a minute apart.
+        """
+        wrong = await self._wrong(sampled)
+        if not wrong:
+            return
+        log.warning("Records of the index are not as they were written.", action="sample_differs", records=len(wrong))
+        await asyncio.sleep(AGAIN_SECONDS)
+        wrong = await self._wrong(wrong)
+        if wrong:
+            raise Distrusted(f"the index does not hold what was written of {len(wrong)} of {len(sampled)} rows")
+
+    async def _wrong(self, sampled: Sequence[comparing.Sampled]) -> list[comparing.Sampled]:
+        found = await self._manifests.fetch(self._namespace, [each.vector_id for each in sampled])
+        return [each for each in sampled if not self._same(each, found.get(each.vector_id))]
+
+    def _same(self, row: comparing.Sampled, record: Mapping[str, Any] | None) -> bool:
+        lasting = None if record is None else self._encoder.lasting_of(record)
+        if record is None or lasting is None or self._hashes.metadata(lasting) != row.entry[32:]:
+            return False
+        text = record.get(_TEXT)
+        if not isinstance(text, str) or record.get(_CUT) or not self._encoder.keeps_whole(text):
+            return True  # that is not all of what was embedded
+        return self._hashes.text(text.encode()) == row.entry[16:32]

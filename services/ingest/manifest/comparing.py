@@ -1,0 +1,319 @@
+"""Makes a comparison: the rows go to disk as they are read, and are joined with the manifest when all were."""
+
+import dataclasses
+import mmap
+import pathlib
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.ingest.manifest import comparison, parts, records, runs, sorting, store
+
+# Unchanged rows that are looked at in the index.
+SAMPLE_ROWS: Final = 1_000
+# Added to what the manifest has of an id that the index does not list.
+MISSING: Final = 4
+# A row on disk: where its id is in the file of ids.
+_ROW: Final = np.dtype([*records.ENTRY.descr, ("row", "<u8"), ("chunk", "<u4"), ("at", "<u8"), ("size", "<u2")])
+_OLD: Final = np.dtype([*records.ENTRY.descr, ("listed", "u1")])
+ID: Final = np.dtype([("high", "<u8"), ("low", "<u8")])
+
+
+class Surveyed(NamedTuple):
+    """A chunk of the task as the split would make it, and the usable rows in it."""
+
+    number: int
+    rows: int
+    skipped: int
+    rejected: int
+    row_numbers: Sequence[int]
+    ids: Sequence[bytes]
+    # 40 bytes a usable row.
+    entries: bytes
+
+
+class Sampled(NamedTuple):
+    """An unchanged row: what the index must hold."""
+
+    vector_id: str
+    # 40 bytes.
+    entry: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a comparison is called, and where it goes."""
+
+    task_id: str
+    fence: int
+    version: int
+    contract: str
+    folder: str
+
+
+class Rows:
+    """The usable rows of a file, on disk.
+
+    Args:
+        folder: For temporary files: about 80 bytes a row, and its id. The caller removes it.
+        rows_total: Of the source.
+        chunks_total: Of the task.
+    """
+
+    def __init__(self, folder: pathlib.Path, rows_total: int, chunks_total: int) -> None:
+        self._folder = folder
+        self.chunks = np.zeros(chunks_total, dtype=comparison.CHUNK)
+        self.flags = np.zeros((rows_total + 3) // 4, dtype=np.uint8)
+        self._sorter = sorting.Sorter(folder, "rows", _ROW)
+        self._ids = (folder / "ids").open("wb")
+        self._at = 0
+
+    def add(self, found: Surveyed) -> None:
+        """Take the next chunk."""
+        chunk = self.chunks[found.number]
+        chunk["rows"], chunk["skipped"], chunk["rejected"] = found.rows, found.skipped, found.rejected
+        if not found.ids:
+            return
+        rows = np.zeros(len(found.ids), dtype=_ROW)
+        entries = np.frombuffer(found.entries, dtype=records.ENTRY)
+        for name in records.ENTRY.names or ():
+            rows[name] = entries[name]
+        sizes = np.array([len(each) for each in found.ids], dtype=np.uint16)
+        rows["row"], rows["chunk"], rows["size"] = found.row_numbers, found.number, sizes
+        rows["at"] = self._at + np.cumsum(sizes, dtype=np.uint64) - sizes
+        self._ids.write(b"".join(found.ids))
+        self._at += int(sizes.sum())
+        self._sorter.add(rows)
+
+    def sorted(self) -> Iterator[runs.Block]:
+        """All rows by their ids' hashes."""
+        self._ids.close()
+        for found in self._sorter.sorted():
+            for start in range(0, len(found), runs.BLOCK):
+                yield runs.Block(found[start : start + runs.BLOCK])
+
+    def ids_at(self) -> "_Ids":
+        """Reads vector ids; once all rows were added."""
+        self._ids.close()
+        return _Ids(self._folder / "ids")
+
+
+class _Ids:
+    """The file of ids."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._file = path.open("rb")
+        empty = not path.stat().st_size
+        self._view: Any = b"" if empty else mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def of(self, rows: NDArray[np.void]) -> list[bytes]:
+        """The vector ids of some rows."""
+        view = self._view
+        return [view[at : at + size] for at, size in zip(rows["at"].tolist(), rows["size"].tolist(), strict=True)]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._view:
+            self._view.close()
+        self._file.close()
+
+
+class Listed:
+    """The ids that the index lists under the question's prefix, on disk."""
+
+    def __init__(self, folder: pathlib.Path, hashes: records.Hashes) -> None:
+        self._hashes = hashes
+        self._sorter = sorting.Sorter(folder, "listed", ID)
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Take some."""
+        of_id = self._hashes.id
+        found = b"".join([of_id(each.encode()) for each in ids])
+        self._sorter.add(np.frombuffer(found, dtype=ID))
+
+    def sorted(self) -> Iterator[runs.Block]:
+        """All of them, each once."""
+        for found in self._sorter.sorted():
+            first = np.ones(len(found), dtype=bool)
+            first[1:] = found[1:] != found[:-1]
+            for start in range(0, len(found), runs.BLOCK):
+                yield runs.Block(found[first][start : start + runs.BLOCK])
+
+
+def compare(
+    rows: Rows, manifest: Iterable[runs.Block], listed: Listed | None, objects: store.Store, run: Run, *, force: bool
+) -> tuple[comparison.Comparison, list[Sampled]]:
+    """Join a file's rows with a manifest, write what the merge needs, and choose the unchanged rows to look at.
+
+    Args:
+        rows: Of the file, all added.
+        manifest: Its entries; empty for none.
+        listed: What the index lists, if it was asked: what is not there is new. None: it was not asked.
+        objects: Where the sent rows go.
+        run: Its name.
+        force: Every usable row travels.
+
+    Raises:
+        store.Broken: The manifest cannot be read.
+    """
+    joining = _Joining(rows, objects, run, force=force)
+    try:
+        for mine, old in runs.side_by_side(rows.sorted(), _marked(manifest, listed)):
+            joining.take(mine, old)
+        return joining.finish(), joining.sample()
+    finally:
+        joining.close()
+
+
+def _marked(manifest: Iterable[runs.Block], listed: Listed | None) -> Iterator[runs.Block]:
+    """The manifest's entries, each with whether the index lists its id."""
+    if listed is None:
+        for block in manifest:
+            yield runs.Block(_old(block.entries, 1))
+        return
+    for old, found in runs.side_by_side(manifest, listed.sorted()):
+        if old is None or not len(old):
+            continue
+        marked = _old(old.entries, 0)
+        if found is not None and len(found):
+            marked["listed"][records.places(old.entries, found.entries)[0]] = 1
+        yield runs.Block(marked)
+
+
+def _old(entries: records.Entries, listed: int) -> NDArray[np.void]:
+    found = np.empty(len(entries), dtype=_OLD)
+    for name in records.ENTRY.names or ():
+        found[name] = entries[name]
+    found["listed"] = listed
+    return found
+
+
+class _Joining:
+    """Takes rows and entries of the same ranges of ids."""
+
+    def __init__(self, rows: Rows, objects: store.Store, run: Run, *, force: bool) -> None:
+        self._rows = rows
+        self._run = run
+        self._force = force
+        self._ids = rows.ids_at()
+        self._sent = parts.Writer(objects, f"{run.folder}sent-")
+        self._missing = parts.Writer(objects, f"{run.folder}missing-")
+        self._counts = np.zeros(4, dtype=np.int64)
+        self._missing_rows = self._missed_rows = 0
+        self._chosen = np.random.default_rng(random.getrandbits(64))
+        self._sample: NDArray[np.void] = np.empty(0, dtype=_ROW)
+        self._drawn: NDArray[np.float64] = np.empty(0)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._ids.close()
+
+    def take(self, mine: runs.Block | None, old: runs.Block | None) -> None:
+        """Take what lies in one range of ids."""
+        rows = mine.entries if mine is not None else np.empty(0, dtype=_ROW)
+        entries = old.entries if old is not None else np.empty(0, dtype=_OLD)
+        rows, twice = _first_of_each(rows)
+        prior, kinds = (np.zeros(len(rows), dtype=np.uint8) for _ in range(2))
+        there, theirs = records.places(rows, entries)
+        found = entries[theirs]
+        prior[there] = records.standing(found) + np.where(found["listed"] == 1, 0, MISSING).astype(np.uint8)
+        kinds[there] = np.where(prior[there] == records.KNOWN, _kinds(rows[there], found), comparison.NEW)
+        if self._force:
+            kinds[kinds == comparison.UNCHANGED] = comparison.TEXT_CHANGED
+        kinds[twice] = np.minimum(kinds[twice], comparison.TEXT_CHANGED)
+        self._note(rows, kinds)
+        self._send(rows, prior, kinds != comparison.UNCHANGED, twice)
+        absent = np.ones(len(entries), dtype=bool)
+        absent[theirs] = False
+        self._miss(entries[absent & (entries["listed"] == 0)])
+
+    def _note(self, rows: NDArray[np.void], kinds: NDArray[np.uint8]) -> None:
+        self._counts += np.bincount(kinds, minlength=4)
+        at = rows["row"].astype(np.int64) - 1
+        np.bitwise_or.at(self._rows.flags, at >> 2, (kinds << ((at & 3) * 2).astype(np.uint8)).astype(np.uint8))
+        same = rows[kinds == comparison.UNCHANGED]
+        counted = np.bincount(same["chunk"], minlength=len(self._rows.chunks)) if len(same) else 0
+        self._rows.chunks["unchanged"] += np.asarray(counted, dtype=np.uint32)
+        drawn = np.concatenate((self._drawn, self._chosen.random(len(same))))
+        found = np.concatenate((self._sample, same))
+        kept = np.argsort(drawn)[:SAMPLE_ROWS]
+        self._sample, self._drawn = found[kept], drawn[kept]
+
+    def _send(
+        self,
+        rows: NDArray[np.void],
+        prior: NDArray[np.uint8],
+        sent: NDArray[np.bool_],
+        twice: NDArray[np.bool_],
+    ) -> None:
+        chosen = rows[sent]
+        if not len(chosen):
+            return
+        found = np.empty(len(chosen), dtype=records.SENT)
+        for name in (*(records.ENTRY.names or ()), "row", "chunk"):
+            found[name] = chosen[name]
+        found["prior"] = prior[sent]
+        self._missed_rows += int(np.count_nonzero(found["prior"] >= MISSING))
+        records.forget(found, twice[sent])  # two rows of one id: which of them was written last, nobody knows
+        self._sent.add(runs.Block(found, self._ids.of(chosen)))
+
+    def _miss(self, entries: NDArray[np.void]) -> None:
+        if not len(entries):
+            return
+        found = np.zeros(len(entries), dtype=records.SENT)
+        for name in records.ENTRY.names or ():
+            found[name] = entries[name]
+        found["prior"] = records.standing(entries) + MISSING
+        self._missing_rows += len(found)
+        self._missing.add(runs.Block(found, [b""] * len(found)))
+
+    def finish(self) -> comparison.Comparison:
+        """The comparison, once everything was taken."""
+        run = self._run
+        return comparison.Comparison(
+            task_id=run.task_id,
+            fence=run.fence,
+            version=run.version,
+            contract=run.contract,
+            folder=run.folder,
+            counts=comparison.Counts(*self._counts.tolist()),
+            flags=self._rows.flags,
+            chunks=self._rows.chunks,
+            sent=self._sent.finish(),
+            missing=self._missing.finish(),
+            missing_rows=self._missing_rows,
+            missed_rows=self._missed_rows,
+        )
+
+    def sample(self) -> list[Sampled]:
+        """The unchanged rows that are looked at, drawn from all of them alike."""
+        chosen = np.empty(len(self._sample), dtype=records.ENTRY)
+        for name in records.ENTRY.names or ():
+            chosen[name] = self._sample[name]
+        ids = self._ids.of(self._sample)
+        return [Sampled(vector_id.decode(), entry.tobytes()) for vector_id, entry in zip(ids, chosen, strict=True)]
+
+
+def _first_of_each(rows: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """The rows without those whose id an earlier one has (the contract leaves none), and which of them had such."""
+    twice = np.zeros(len(rows), dtype=bool)
+    if len(rows) < 2:
+        return rows, twice
+    high, low = records.halves(rows)
+    same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
+    if not same.any():
+        return rows, twice
+    first = np.ones(len(rows), dtype=bool)
+    first[1:] = ~same
+    begun = np.flatnonzero(first)
+    twice[begun[np.cumsum(first)[np.flatnonzero(same) + 1] - 1]] = True
+    return rows[first], twice[first]
+
+
+def _kinds(rows: NDArray[np.void], known: NDArray[np.void]) -> NDArray[np.uint8]:
+    text, metadata = rows["text"] == known["text"], rows["metadata"] == known["metadata"]
+    changed = np.where(text, comparison.METADATA_CHANGED, comparison.TEXT_CHANGED)
+    return np.where(text & metadata, comparison.UNCHANGED, changed).astype(np.uint8)

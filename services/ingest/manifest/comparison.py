@@ -1,0 +1,164 @@
+"""A file's rows against a manifest: which of them travel, and what the merge must know of those.
+
+It is made once a turn and stored; every driver of that turn works by it. Neither it nor what is made of it asks the
+source again.
+"""
+
+import dataclasses
+import hashlib
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from services.ingest.manifest import parts, store
+
+FORMAT: Final = 1
+# What a row is, two bits each; a row that is not usable is none of the last three.
+NEW, TEXT_CHANGED, METADATA_CHANGED, UNCHANGED = range(4)
+# A chunk's rows by what becomes of them; "rejected" and "skipped" by the row contract alone.
+CHUNK: Final = np.dtype([("rows", "<u4"), ("skipped", "<u4"), ("rejected", "<u4"), ("unchanged", "<u4")])
+_MAGIC: Final = b"VLC1"
+_LENGTHS: Final = struct.Struct("<4sIII")
+_MOST_BYTES: Final = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Usable rows by what they are against the manifest."""
+
+    new: int = 0
+    text_changed: int = 0
+    metadata_changed: int = 0
+    unchanged: int = 0
+
+    @property
+    def sent(self) -> int:
+        """Rows that travel."""
+        return self.new + self.text_changed + self.metadata_changed
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """See the module's docstring.
+
+    Args:
+        task_id: Whose rows.
+        fence: Of the turn in which it was made: with the task it names the run.
+        version: Of the manifest that the rows were compared with.
+        contract: The row contract that the rows were judged by.
+        folder: Where its objects lie.
+        counts: Of usable rows.
+        flags: Two bits a row of the source, from row 1 on.
+        chunks: Of the task, CHUNK each.
+        sent: The rows that travel, by their ids' hashes: records.SENT.
+        missing: Entries whose id is neither in the file nor in the index: records.SENT.
+        missing_rows: How many.
+        missed_rows: Rows of the file that the manifest has and the index does not list.
+    """
+
+    task_id: str
+    fence: int
+    version: int
+    contract: str
+    folder: str
+    counts: Counts
+    flags: NDArray[np.uint8]
+    chunks: NDArray[np.void]
+    sent: tuple[parts.Part, ...] = ()
+    missing: tuple[parts.Part, ...] = ()
+    missing_rows: int = 0
+    missed_rows: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the object that it is stored as."""
+        return f"{self.folder}outcome"
+
+    @property
+    def quiet(self) -> NDArray[np.bool_]:
+        """Of each chunk, whether nothing of it travels: every row is unchanged, or left out by the contract."""
+        found = self.chunks
+        return np.asarray(found["rows"] == found["skipped"] + found["unchanged"])
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to merge: a row travels, or an entry's id is gone from the index."""
+        return self.counts.sent + self.missing_rows > 0
+
+    def unchanged(self, first_row: int, end_row: int) -> bytes:
+        """Of some rows of the source, a byte each: 1 where the row is unchanged."""
+        start, end = first_row - 1, end_row - 1
+        packed = self.flags[start >> 2 : (end + 3) >> 2]
+        every = (packed[:, None] >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3
+        wanted = every.reshape(-1)[start & 3 : (start & 3) + end - start]
+        return bytes((wanted == UNCHANGED).astype(np.uint8))
+
+    def to_bytes(self) -> bytes:
+        """The object."""
+        fields = {
+            "format": FORMAT,
+            "task_id": self.task_id,
+            "fence": self.fence,
+            "version": self.version,
+            "contract": self.contract,
+            "folder": self.folder,
+            "counts": dataclasses.asdict(self.counts),
+            "sent": [dataclasses.asdict(part) for part in self.sent],
+            "missing": [dataclasses.asdict(part) for part in self.missing],
+            "missing_rows": self.missing_rows,
+            "missed_rows": self.missed_rows,
+            "rows": len(self.flags) * 4,
+        }
+        head = json.dumps(fields).encode()
+        packed = [zstandard.ZstdCompressor(level=3).compress(each.tobytes()) for each in (self.flags, self.chunks)]
+        lengths = _LENGTHS.pack(_MAGIC, len(head), len(packed[0]), len(packed[1]))
+        return b"".join((lengths, head, *packed))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, checksum: str) -> "Comparison":
+        """Read what `to_bytes` made.
+
+        Raises:
+            store.Broken: It is not what the ledger names.
+        """
+        if checksum_of(data) != checksum:
+            raise store.Broken("the comparison is not what was stored")
+        magic, *sizes = _LENGTHS.unpack_from(data)
+        if magic != _MAGIC:
+            raise store.Broken("the comparison is of another format")
+        head, flags, chunks = _cut(data[_LENGTHS.size :], sizes)
+        fields: dict[str, Any] = json.loads(head)
+        if fields.pop("format") != FORMAT:
+            raise store.Broken("the comparison is of another format")
+        fields.pop("rows")
+        fields["counts"] = Counts(**fields["counts"])
+        for name in ("sent", "missing"):
+            fields[name] = tuple(map(parts.Part.from_json, fields[name]))
+        return cls(
+            flags=np.frombuffer(_unpacked(flags), dtype=np.uint8),
+            chunks=np.frombuffer(_unpacked(chunks), dtype=CHUNK),
+            **fields,
+        )
+
+
+def checksum_of(data: bytes) -> str:
+    """What the ledger keeps of a comparison."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:
+    found, at = [], 0
+    for size in sizes:
+        found.append(data[at : at + size])
+        at += size
+    return found
+
+
+def _unpacked(packed: bytes) -> bytes:
+    found = zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MOST_BYTES) if packed else b""
+    return bytes(found)

@@ -1,0 +1,101 @@
+"""Manifests as ingest sees them: the ledger's items and the index. gRPC ends here, with the ledger's errors."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+from vectorline.v1 import manifest_pb2, manifest_pb2_grpc
+
+from services.ingest import ledger_client
+from services.ingest.manifest import comparison, header
+
+Manifest = manifest_pb2.Manifest
+Kept = manifest_pb2.TaskComparison
+Look = manifest_pb2.NamespaceLook
+
+# A page of ids takes the index a moment, and fifty of them stand in a message.
+LIST_SECONDS = 600.0
+FETCH_SECONDS = 60.0
+# Records of one call.
+FETCHED = 100
+
+
+class Manifests:
+    """The methods that a driver calls; all raise what `ledger_client.translated` says."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: manifest_pb2_grpc.ManifestServiceAsyncStub = manifest_pb2_grpc.ManifestServiceStub(channel)
+
+    async def of_task(self, task_id: str) -> Manifest:
+        """What a task writes to, and what it was compared with."""
+        with ledger_client.translated():
+            return await self._stub.GetManifest(manifest_pb2.GetManifestRequest(task_id=task_id))
+
+    async def by_key(self, key: str) -> Manifest:
+        """A manifest; without a key where there is none."""
+        with ledger_client.translated():
+            return await self._stub.GetManifest(manifest_pb2.GetManifestRequest(key=key))
+
+    async def pending(self) -> AsyncIterator[str]:
+        """Keys of manifests with a run that is not merged, the oldest first."""
+        token = ""
+        while True:
+            with ledger_client.translated():
+                page = await self._stub.ListPendingRuns(manifest_pb2.ListPendingRunsRequest(page_token=token))
+            for key in page.keys:
+                yield key
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def keep(self, made: comparison.Comparison, checksum: str, look: Look | None) -> Kept:
+        """Store a comparison; the one that counts."""
+        kept = Kept(fence=made.fence, version=made.version, uri=made.name, checksum=checksum)
+        with ledger_client.translated():
+            return await self._stub.KeepComparison(
+                manifest_pb2.KeepComparisonRequest(task_id=made.task_id, comparison=kept, look=look)
+            )
+
+    async def mark(self, task_id: str, fence: int) -> bool:
+        """Say that the task's run begins to write; False: the manifest changed since the comparison."""
+        with ledger_client.translated():
+            answer = await self._stub.MarkRun(manifest_pb2.MarkRunRequest(task_id=task_id, fence=fence))
+        return answer.marked
+
+    async def commit(self, read: Manifest, made: header.Header, uri: str, checksum: str) -> bool:
+        """A pending run was merged; whether its outcome counts."""
+        request = manifest_pb2.CommitManifestRequest(
+            read=read, uri=uri, checksum=checksum, known=made.known, unknown=made.unknown
+        )
+        with ledger_client.translated():
+            return (await self._stub.CommitManifest(request)).committed
+
+    async def void(self, found: Manifest, why: str, *, past: int = 0) -> None:
+        """Nothing of this version is believed any more; the next is later than `past`."""
+        request = manifest_pb2.VoidManifestRequest(key=found.key, version=found.version, why=why, past=past)
+        with ledger_client.translated():
+            await self._stub.VoidManifest(request)
+
+    async def count(self, namespace: str) -> tuple[int, str]:
+        """Vectors in a namespace, and where the index is."""
+        with ledger_client.translated():
+            answer = await self._stub.CountVectors(manifest_pb2.CountVectorsRequest(namespace=namespace))
+        return answer.count, answer.host
+
+    async def ids(self, namespace: str, prefix: str) -> AsyncIterator[Sequence[str]]:
+        """The ids that the index lists, some at a time."""
+        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix)
+        with ledger_client.translated():
+            async for part in self._stub.ListVectorIds(request, timeout=LIST_SECONDS):
+                yield part.ids
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The metadata of the records that are there, by id."""
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(ids), FETCHED):
+            request = manifest_pb2.FetchRecordsRequest(namespace=namespace, ids=ids[start : start + FETCHED])
+            with ledger_client.translated():
+                answer = await self._stub.FetchRecords(request, timeout=FETCH_SECONDS)
+            found.update((each.id, json_format.MessageToDict(each.metadata)) for each in answer.records)
+        return found

@@ -1,0 +1,60 @@
+"""Seeds in which happens more often what a rule is about, until an invariant does not hold."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.simulation import fate, files, world
+
+NOTICED_WITHIN = 150
+# What is not as a manifest says, in the index or by the ledger's counts.
+WRONG = (" holds ", " knows ", "sums are")
+
+
+def leaning(
+    monkeypatch: pytest.MonkeyPatch, *, older: float = 0.0, interferes: float = 0.0, refusals: int = 0, **more: Any
+) -> None:
+    """Let happen more often what the rule is about.
+
+    Args:
+        monkeypatch: Takes it away again.
+        older: How many ingest processes are of an older release.
+        interferes: How often somebody else changes the index between two loads.
+        refusals: How often the account refuses, so that tasks are blocked and resumed.
+        more: Of `Fate`: contended, cancels, poison.
+    """
+    made = fate.Fate.__init__
+
+    def lean(self: Any, *arguments: Any) -> None:
+        made(self, *arguments)
+        self._older, self._interferes, self.poison = older, interferes, False
+        for name, value in more.items():
+            setattr(self, name, value)
+        self._events += [(20.0 * (number + 1), self.account) for number in range(refusals)]
+        self._events.sort(key=lambda pair: pair[0])
+
+    monkeypatch.setattr(fate.Fate, "__init__", lean)
+    draw = files.draw
+
+    def longer(choice: Any, **drawn: Any) -> list[files.File]:
+        """Of each seed that has none, a later state of a file, and one of that."""
+        found = draw(choice, **drawn)
+        while len(found) < 4 and found[0].rows:
+            after = files._file(choice, len(found), found[0].question_id, poison=False, cancels=drawn["cancels"])
+            files._later(choice, after, found[-1] if found[-1].before else found[0], waits=not drawn["contended"])
+            found.append(after)
+        return found
+
+    monkeypatch.setattr(files, "draw", longer)
+
+
+def noticed(collect: Callable[[], None], *words: str) -> bool:
+    for seed in range(1, NOTICED_WITHIN):
+        problems = world.run(seed).problems
+        if seed % 10 == 0:
+            collect()
+        if any(word in problem for problem in problems for word in words or WRONG):
+            collect()
+            return True
+    return False

@@ -1,0 +1,124 @@
+"""Rules about manifests, taken away: the simulation would notice, within minutes. Run by `make simulate`."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.indexer.ledger import manifests, shards
+from services.indexer.storage import table
+from services.ingest.driving import comparisons, trust
+from services.ingest.manifest import comparing, comparison, merging, records
+from tests.simulation import noticing, world
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect() -> Iterator[Callable[[], None]]:
+    with world.tidy() as collecting:
+        yield collecting
+
+
+def test_1_a_turn_that_is_opened_over_a_gap(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    """An older release had the turn and wrote without a mark."""
+
+    def voiding(self: Any, item: table.Item, _why: str, also: Any) -> list[table.Write]:
+        whole = table.Update(str(item[table.KEY]), set=also or {"kind": "manifest"}, when=manifests._as_read(item))
+        return [whole, table.Update(self._namespace_key(item), add={"doubts": 0})]
+
+    noticing.leaning(monkeypatch, older=0.5)
+    monkeypatch.setattr(manifests.Manifests, "_voiding", voiding)
+    assert noticing.noticed(collect)
+
+
+def test_2_a_comparison_that_is_kept_to_although_the_manifest_changed(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """A task that was blocked while another wrote."""
+    noticing.leaning(monkeypatch, refusals=3, contended=True, cancels=0.0)
+    monkeypatch.setattr(comparisons, "_stands", lambda _manifest: True)
+    mark = manifests.Manifests.mark
+
+    async def whatever_version(self: manifests.Manifests, task_id: str, fence: int) -> bool:
+        await mark(self, task_id, fence)
+        return True
+
+    monkeypatch.setattr(manifests.Manifests, "mark", whatever_version)
+    assert noticing.noticed(collect)
+
+
+def test_3_a_manifest_that_is_believed_whatever_the_index_says(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    async def believe(*_: Any, **__: Any) -> Any:
+        return trust.Counted(listing=False, look=None)
+
+    async def anything(*_: Any) -> None: ...
+
+    noticing.leaning(monkeypatch, interferes=1.0)
+    monkeypatch.setattr(trust, "counted", believe)
+    monkeypatch.setattr(trust.Sample, "check", anything)
+    assert noticing.noticed(collect)
+
+
+def test_3_a_count_without_a_look_at_records(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    async def anything(*_: Any) -> None: ...
+
+    noticing.leaning(monkeypatch, interferes=1.0)
+    monkeypatch.setattr(trust.Sample, "check", anything)
+    assert noticing.noticed(collect)
+
+
+def test_5_a_skip_that_a_driver_settles_in_anothers_turn(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    class Unchecked(table.Check):
+        def __init__(self, key: str, when: Any) -> None:
+            super().__init__(key, ())
+
+    class Careless:
+        def __getattr__(self, name: str) -> Any:
+            return Unchecked if name == "Check" else getattr(table, name)
+
+    noticing.leaning(monkeypatch, contended=True, cancels=0.8)
+    monkeypatch.setattr(shards, "table", Careless())
+    assert noticing.noticed(collect)
+
+
+def test_5_a_row_whose_metadata_alone_is_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    def kinds(rows: Any, known: Any) -> Any:
+        same = rows["metadata"] == known["metadata"]
+        return np.where(same, comparison.UNCHANGED, comparison.TEXT_CHANGED).astype(np.uint8)
+
+    noticing.leaning(monkeypatch)
+    monkeypatch.setattr(comparing, "_kinds", kinds)
+    monkeypatch.setattr(records.Hashes, "metadata", lambda *_: b"12345678")
+    assert noticing.noticed(collect)
+
+
+def test_6_a_run_that_is_merged_before_it_is_over(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    read = manifests.Manifests.read
+
+    async def over(self: manifests.Manifests, key: str) -> manifests.State | None:
+        found = await read(self, key)
+        return None if found is None else dataclasses.replace(found, over="pending_task" in found.item)
+
+    noticing.leaning(monkeypatch)
+    monkeypatch.setattr(manifests.Manifests, "read", over)
+    assert noticing.noticed(collect)
+
+
+def test_6_chunks_of_open_shards_are_left_out(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    delta = merging._Delta._sent
+
+    def left(self: Any, block: Any) -> Any:
+        chunks = self._outcome.chunks
+        chunks[chunks == merging.UNSURE] = merging.LEFT
+        return delta(self, block)
+
+    noticing.leaning(monkeypatch, cancels=0.8)
+    monkeypatch.setattr(merging._Delta, "_sent", left)
+    assert noticing.noticed(collect)
