@@ -19,6 +19,8 @@ from tests.support import csvs, proxy
 from tests.support.browser import overflow, shot
 from tests.support.line import Line
 
+# The first starts the line, and installs the browser where it is missing.
+pytestmark = pytest.mark.timeout(600)
 expect.set_options(timeout=30_000)
 DESK, HAND = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 HOSTILE = "\u202egpj.<img src=x onerror=alert(1)>" + "x" * 900 + ".csv"
