@@ -99,11 +99,12 @@ class Merger:
         committed = await self._manifests.commit(found, merged, uri, header.checksum_of(data))
         failpoints.hit("ingest.after_commit")
         log.info(
-            "A run was merged." if committed else "Another process merged the run.",
+            "A run was merged, unless another process was faster.",
             action="merged",
             manifest=found.key,
             known=merged.known,
             unknown=merged.unknown,
+            committed=committed,
         )
 
     async def _host(self, found: manifest_client.Manifest) -> str:
