@@ -99,8 +99,9 @@ class Merger:
         committed = await self._manifests.commit(found, merged, uri, header.checksum_of(data))
         failpoints.hit("ingest.after_commit")
         log.info(
-            "A run was merged." if committed else "Another process merged the run.",
+            "The run of a task is merged into the manifest, by this process or by another one.",
             action="merged",
+            here=committed,
             manifest=found.key,
             known=merged.known,
             unknown=merged.unknown,
