@@ -25,6 +25,8 @@ class Context:
     processed_at: str
     # No row of it replaces a record of the index.
     replaces_nothing: bool = False
+    # A comparison says of each row whether it replaces one.
+    replaced_known: bool = False
 
 
 def of_any_task(chosen: options.Options, pinned: sources.Pinned) -> Context:

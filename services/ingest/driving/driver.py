@@ -260,7 +260,7 @@ class Driver:
         known = (await self._comparisons.of(record.task_id, fence, opened, stand)).made
         missing = await self._missing(record.task_id, made)
         if known is not None:
-            opened = dataclasses.replace(opened, unchanged=known.unchanged)
+            opened = opened.compared(known.unchanged, replaced_known=known.knows)
             missing = await self._comparisons.settle_quiet(known, fence, missing)
             if known.changes:
                 await self._comparisons.mark(known, fence)

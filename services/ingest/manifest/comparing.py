@@ -202,7 +202,7 @@ class _Joining:
         self._sent = parts.Writer(objects, f"{run.folder}sent-")
         self._missing = parts.Writer(objects, f"{run.folder}missing-")
         self._counts = np.zeros(4, dtype=np.int64)
-        self._missing_rows = self._missed_rows = 0
+        self._missing_rows = self._missed_rows = self._unsure_rows = 0
         self._chosen = np.random.default_rng(random.getrandbits(64))
         self._sample: NDArray[np.void] = np.empty(0, dtype=_ROW)
         self._drawn: NDArray[np.float64] = np.empty(0)
@@ -220,6 +220,7 @@ class _Joining:
         there, theirs = records.places(rows, entries)
         found = entries[theirs]
         prior[there] = records.standing(found) + np.where(found["listed"] == 1, 0, MISSING).astype(np.uint8)
+        self._unsure_rows += int(np.count_nonzero(prior[there] == records.UNKNOWN))
         kinds[there] = np.where(prior[there] == records.KNOWN, _kinds(rows[there], found), comparison.NEW)
         if self._force:
             kinds[kinds == comparison.UNCHANGED] = comparison.TEXT_CHANGED
@@ -286,6 +287,7 @@ class _Joining:
             missing=self._missing.finish(),
             missing_rows=self._missing_rows,
             missed_rows=self._missed_rows,
+            unsure_rows=self._unsure_rows,
         )
 
     def sample(self) -> list[Sampled]:

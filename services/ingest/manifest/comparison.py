@@ -20,6 +20,8 @@ from services.ingest.manifest import parts, store
 FORMAT: Final = 1
 # What a row is, two bits each; a row that is not usable is none of the last three.
 NEW, TEXT_CHANGED, METADATA_CHANGED, UNCHANGED = range(4)
+# The same for the split: 1 does not travel, 2 replaces a record.
+_AS_TOLD: Final = np.array([0, 2, 2, 1], dtype=np.uint8)
 # A chunk's rows by what becomes of them; "rejected" and "skipped" by the row contract alone.
 CHUNK: Final = np.dtype([("rows", "<u4"), ("skipped", "<u4"), ("rejected", "<u4"), ("unchanged", "<u4")])
 _MAGIC: Final = b"VLC1"
@@ -59,6 +61,7 @@ class Comparison:
         missing: Entries whose id is neither in the file nor in the index: records.SENT.
         missing_rows: How many.
         missed_rows: Rows of the file that the manifest has and the index does not list.
+        unsure_rows: Rows of the file whose id may be in the index, with whatever content.
     """
 
     task_id: str
@@ -73,6 +76,7 @@ class Comparison:
     missing: tuple[parts.Part, ...] = ()
     missing_rows: int = 0
     missed_rows: int = 0
+    unsure_rows: int = 0
 
     @property
     def name(self) -> str:
@@ -90,13 +94,22 @@ class Comparison:
         """Whether there is anything to merge: a row travels, or an entry's id is gone from the index."""
         return self.counts.sent + self.missing_rows > 0
 
+    @property
+    def knows(self) -> bool:
+        """Whether it says of every row if it replaces a record.
+
+        Not where the manifest had none of the rows: there may have been none that could be trusted.
+        """
+        counts = self.counts
+        return not self.unsure_rows and counts.text_changed + counts.metadata_changed + counts.unchanged > 0
+
     def unchanged(self, first_row: int, end_row: int) -> bytes:
-        """Of some rows of the source, a byte each: 1 where the row is unchanged."""
+        """Of some rows of the source, a byte each: 1 where the row is unchanged, 2 where it replaces what is there."""
         start, end = first_row - 1, end_row - 1
         packed = self.flags[start >> 2 : (end + 3) >> 2]
         every = (packed[:, None] >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3
         wanted = every.reshape(-1)[start & 3 : (start & 3) + end - start]
-        return bytes((wanted == UNCHANGED).astype(np.uint8))
+        return bytes(_AS_TOLD[wanted])
 
     def to_bytes(self) -> bytes:
         """The object."""
@@ -112,6 +125,7 @@ class Comparison:
             "missing": [dataclasses.asdict(part) for part in self.missing],
             "missing_rows": self.missing_rows,
             "missed_rows": self.missed_rows,
+            "unsure_rows": self.unsure_rows,
             "rows": len(self.flags) * 4,
         }
         head = json.dumps(fields).encode()

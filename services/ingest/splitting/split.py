@@ -45,8 +45,9 @@ class Chunk:
     unchanged: int = 0
 
 
-# Of some rows of the source (the end excluded), a byte each: 1 where the row is unchanged.
+# Of some rows of the source (the end excluded), a byte each: 1 where a row is unchanged, 2 where it replaces a record.
 Unchanged = Callable[[int, int], bytes]
+UNCHANGED, REPLACES = 1, 2
 Made = TypeVar("Made")
 Made_co = TypeVar("Made_co", covariant=True)
 
@@ -184,7 +185,8 @@ class _Builder:
         self._first_row = first_row if selected is None else min(selected)
         self._selected = selected
         self._same = unchanged
-        self._unchanged = 0
+        self._unchanged = self._replacing = 0
+        self._known = task.replaced_known
         self._contract = judge
         self._common = judge.common(task, number)
         self._message = chunk_pb2.ChunkRows(namespace=task.options.namespace, common_metadata=self._common.entries)
@@ -211,7 +213,7 @@ class _Builder:
             self._position += 1
             if selected is not None and row not in selected:
                 continue
-            if same and same[position - start]:
+            if same and same[position - start] == UNCHANGED:
                 self._rows += 1
                 self._skipped += 1
                 self._unchanged += 1
@@ -220,6 +222,8 @@ class _Builder:
             self._rows += 1
             if type(outcome) is contract.Usable:
                 usable.add(row_number=row, vector_id=outcome.vector_id, text=outcome.text, metadata=outcome.metadata)
+                if same and same[position - start] == REPLACES:
+                    self._replacing += 1
                 if outcome.text_cut:
                     self._texts_cut += 1
                     self._first_cut = self._first_cut or row
@@ -250,6 +254,8 @@ class _Builder:
                 row=row,
                 exc_info=defect.error,
             )
+        if self._known:
+            self._message.replaced.CopyFrom(bill_pb2.Replaced(least=self._replacing, most=self._replacing))
         return Chunk(
             number=self.number,
             first_row=self._first_row,

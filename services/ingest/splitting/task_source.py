@@ -59,6 +59,11 @@ class Opened:
             return found
         return (chunk._replace(number=numbers[chunk.number]) for chunk in found)
 
+    def compared(self, unchanged: split.Unchanged, *, replaced_known: bool) -> "Opened":
+        """The same once it is known which rows do not travel, and perhaps what the others replace."""
+        task = dataclasses.replace(self.task, replaced_known=replaced_known)
+        return dataclasses.replace(self, task=task, unchanged=unchanged)
+
     def source_chunk(self, number: int) -> int:
         """The source's number of a chunk of the task."""
         return number if self.plan.selected is None else self.plan.selected.source_chunk(number)

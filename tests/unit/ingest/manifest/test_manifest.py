@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.manifest import comparing, comparison, header, merging, parts, records, runs, sorting, store
+from services.ingest.splitting import split
 
 HASHES = records.Hashes(b"k" * records.KEY_BYTES)
 SIZE = 3
@@ -135,7 +136,11 @@ def test_run_after_run_it_knows_what_the_rule_says(seed: int) -> None:
         same = {row[0] for row in rows if model.get(row[0]) == row[1:] and (listed is None or row[0] in listed)}
         assert made.counts.unchanged == len(same)
         flags = made.unchanged(1, len(rows) + 1)
-        assert [bool(flag) for flag in flags] == [row[0] in same for row in rows]
+        assert [flag == split.UNCHANGED for flag in flags] == [row[0] in same for row in rows]
+        there = {name for name in model if listed is None or name in listed}
+        known = {name for name in there if model[name] is not None}
+        assert [flag == split.REPLACES for flag in flags] == [row[0] in known - same for row in rows]
+        assert made.knows is (any(row[0] in known for row in rows) and not any(row[0] in there - known for row in rows))
         assert {each.vector_id for each in sampled} == same
         assert made.missed_rows == sum(row[0] in model and listed is not None and row[0] not in listed for row in rows)
         states = [choice.randrange(3) for _ in range(len(made.chunks))]

@@ -1,12 +1,15 @@
+import dataclasses
 import gzip
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vectorline.v1 import chunk_pb2
 
 from services.ingest import failures
 from services.ingest.planning import cutter, duplicates, plan, scan
+from services.ingest.splitting import split
 from tests.unit.ingest import support
 
 
@@ -164,3 +167,33 @@ def test_progress_may_end_a_scan(tmp_path) -> None:
     with pytest.raises(Cancelled):
         scan.scan(loaded.source, loaded.pinned, loaded.options, tmp_path, progress=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("knows", "told"),
+    [
+        ({}, None),
+        ({"replaces_nothing": True}, (0, 0)),
+        ({"replaced_known": True}, (1, 1)),
+        ({"replaces_nothing": True, "replaced_known": True}, (1, 1)),
+    ],
+)
+def test_a_chunk_says_how_many_records_its_rows_replace_as_far_as_it_is_known(
+    knows: dict[str, bool], told: tuple[int, int] | None
+) -> None:
+    """Of an unchanged row, one that replaces a record, a new one, and a reject that would replace one."""
+    loaded = support.load(b"id,formatted_text\n1,a\n2,b\n3,c\n4, \n")
+    flags = bytes([split.UNCHANGED, split.REPLACES, 0, split.REPLACES])
+    task = dataclasses.replace(loaded.task, **knows)
+    (chunk,) = split.split(
+        loaded.source,
+        loaded.pinned,
+        loaded.plan,
+        task,
+        loaded.pairs,
+        unchanged=lambda first, end: flags[first - 1 : end - 1],
+    )
+    rows = chunk_pb2.ChunkRows.FromString(chunk.payload)
+    assert [row.text for row in rows.rows] == ["b", "c"]
+    found = (rows.replaced.least, rows.replaced.most) if rows.HasField("replaced") else None
+    assert found == told
