@@ -74,8 +74,6 @@ def shown(here: roles.Standing, say: report.Report) -> None:
     _begun(operator, say)
     _forward_and_back(operator, say)
     _failing(operator, say)
-    for stack in reversed(life.made_here(operator.line)):
-        operator.roll().stacks.delete(operator.line.stack_name(stack))
 
 
 def _refused_early(operator: _Operator, say: report.Report) -> None:
