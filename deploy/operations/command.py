@@ -87,7 +87,8 @@ def bootstrap(arguments: Sequence[str]) -> int:
     def go() -> None:
         roll = _roll(asked)
         steps = bootstrapping.Bootstrap(roll, accounts.Account(), say)
-        steps.announce("`vectorline plan` says what it costs a month.")
+        dollars = roll.line.parameters.get("MonthlyDollars", "?")
+        steps.announce(f"AWS's part of it is watched by a budget of {dollars} dollars a month (the stack guard).")
         if asked.dry_run or asked.yes or _agreed():
             steps.go(asked.tag, dry_run=asked.dry_run)
 
