@@ -75,7 +75,7 @@ def smoke_test(arguments: Sequence[str]) -> int:
 
 
 def bootstrap(arguments: Sequence[str]) -> int:
-    """From an empty account to the first row. Says what will be there and what it costs, and asks.
+    """From an empty account to the first row. Says what will be there and names its budget, and asks.
 
     May be repeated: what is there already is brought up to its template.
     """
