@@ -35,6 +35,8 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # Upserts of one chunk under way at once: all of 1,000 rows of 1,536 values, so that few chunks keep a slow index busy.
 UPSERTS_A_CHUNK = 4
 REFUSED = "index_refused"
+# Reasons of rows that were usable when their chunk was made.
+LATE = frozenset({REFUSED, "embedding_refused", "embedding_unusable"})
 # A late write that the ledger does not hear of is found by looking at records only.
 LATE_TRIES = 10
 
@@ -221,7 +223,7 @@ class Chunk:
             failed=len(found),
             reasons=collections.Counter(reject.reason for reject in found),
             rejects_key=key,
-            spent=self._bill(),
+            spent=self._bill(sum(reject.reason in LATE for reject in found)),
             unchanged=self.header.unchanged,
             fence=self.header.fence,
         )
@@ -240,11 +242,14 @@ class Chunk:
             already_settled=settled.already,
         )
 
-    def _bill(self) -> spend.Spend:
-        """What the chunk cost, with what its records replaced: as far as the header knows, else a range."""
+    def _bill(self, late: int) -> spend.Spend:
+        """What the chunk cost, with what its records replaced: as far as the header knows, else a range.
+
+        Of `late` rows, which were rejected since the header was written, nobody knows whether they are among those.
+        """
         replaced, records = self.header.replaced, self._meter.records
         least, most = (replaced.least, replaced.most) if self.header.HasField("replaced") else (0, records)
-        spent = self.spent + self._meter.spent + self._meter.replaced(least, most)
+        spent = self.spent + self._meter.spent + self._meter.replaced(max(0, least - late), most)
         return spent + self._meter.rewritten() if self.header.again else spent
 
     async def abandon(self) -> None:

@@ -25,9 +25,10 @@ class Meter:
 
     def replaced(self, least: int, most: int) -> spend.Spend:
         """What the records cost that were replaced: so many at least and at most, each as large as the new ones."""
-        sure, possible = (
-            -(-self.replacing * min(records, self.records) // max(1, self.records)) for records in (least, most)
-        )
+        records = max(1, self.records)
+        # Together in one request at best, each rounded up at worst.
+        sure = units.of_replaced(self.record_bytes * min(least, self.records) // records)
+        possible = -(-self.replacing * min(most, self.records) // records)
         return spend.Spend(write_units=sure, write_units_doubtful=max(0, possible - sure))
 
     def rewritten(self) -> spend.Spend:
