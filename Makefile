@@ -121,6 +121,14 @@ demo: line ## Start the line, take a sample catalogue through it, search it, sto
 trace-demo: install ## Start a line with tracing, load a file, print where one of its chunks spent its time; stop it.
 	@$(BIN)/python -m sandbox.traces
 
+.PHONY: drills
+drills: install ## Do what deploy/runbooks say on a line at work: restored table, rotated secrets, no AWS, the release before beside this one.
+	@DRILLS=1 $(BIN)/pytest tests/drills -q
+
+.PHONY: containers
+containers: install ## Build the images and run the line in containers: load, scale, kill, memory, roll (CONTAINERS="--doc docs/containers.md" keeps the table).
+	@$(BIN)/python -m tests.containers $(CONTAINERS)
+
 bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH="cost quota --repeats 1" chooses, "--doc docs/performance.md" keeps the tables).
 	@$(BIN)/python -m benchmarks $(BENCH)
 

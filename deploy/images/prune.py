@@ -60,8 +60,8 @@ def strip(library: pathlib.Path) -> int:
         size, count = struct.unpack_from("<2H", head, 54)
         file.seek(table_at)
         table = file.read(size * count)
-        end = max(loaded_bytes(bytes(head), table), table_at + len(table))
-        freed = file.seek(0, 2) - end
+        end: int = max(loaded_bytes(bytes(head), table), table_at + len(table))
+        freed: int = file.seek(0, 2) - end
         struct.pack_into("<Q", head, 40, 0)  # e_shoff: there are no sections any more
         struct.pack_into("<3H", head, 58, 0, 0, 0)  # e_shentsize, e_shnum, e_shstrndx
         file.seek(0)

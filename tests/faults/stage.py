@@ -50,6 +50,7 @@ class Stage:
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
+        self.table = TABLE  # the services' own; a drill moves them to another
         self._exit = contextlib.ExitStack()
         self._settings: dict[str, str] = {}
         try:
@@ -171,7 +172,7 @@ class Stage:
     def ledger(self, *task_ids: str) -> dict[str, dict[str, Any]]:
         """The table's items of these tasks, by key; all items without any."""
         items: dict[str, dict[str, Any]] = {}
-        table = self.dynamodb.Table(TABLE)
+        table = self.dynamodb.Table(self.table)
         more: dict[str, Any] = {}
         while True:
             page = table.scan(ConsistentRead=True, **more)

@@ -36,17 +36,19 @@ def wait_for(what: str, look: Callable[[], Found | None], seconds: float = 60.0)
 class Line:
     """A running line."""
 
+    root = ROOT  # of its sources
+
     def __init__(self, folder: pathlib.Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
-        self._settings = dict(settings)
+        self.settings = dict(settings)
         self.endpoints: dict[str, str] = {}
         self.rest = httpx.Client()
 
     def up(self, **settings: str) -> None:
         """Start it, or change it."""
-        self._settings.update(settings)
+        self.settings.update(settings)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-        self._sandbox("up", {**inherited, **self._settings})
+        self._sandbox("up", {**inherited, **self.settings})
         self.attach()
 
     def attach(self) -> None:
@@ -66,7 +68,7 @@ class Line:
     def _sandbox(self, command: str, environment: Mapping[str, str]) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "sandbox", command],
-            cwd=ROOT,
+            cwd=self.root,
             env={**environment, "RUN_DIR": str(self.folder)},
             capture_output=True,
             text=True,

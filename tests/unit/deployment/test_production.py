@@ -110,7 +110,7 @@ def compose_reads() -> None:
         said = subprocess.CompletedProcess([], 1, "", "")
     found = re.match(r"v?(\d+)\.(\d+)", said.stdout)
     if said.returncode or found is None or (int(found[1]), int(found[2])) < (2, 24):
-        pytest.skip("needs Docker Compose 2.24 or later, but no engine")
+        pytest.skip("needs Docker Compose 2.24 or later, but no engine; `make containers` brings one as root")
 
 
 @pytest.mark.usefixtures("compose_reads")
