@@ -14,6 +14,7 @@ from aiohttp import web
 from vectorline.v1 import ingest_pb2, ingest_pb2_grpc, ledger_pb2_grpc
 
 from sandbox.metabase import app
+from services.billing import prices
 from services.indexer.ledger import servicer as ledger_servicer
 from services.ingest import ledger_client, servicer, settings
 from services.ingest.estimating import estimate, estimator
@@ -137,7 +138,8 @@ async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         ledger = ledger_client.Ledger(channel)
         find = named.Sources(s3, allowed.allowed)
-        terms = estimate.Terms("small", 3, {"small": 0.02}, requests_per_second=1.0, tokens_per_minute=0.0)
+        costs = prices.Prices({"small": 0.02}, {"write_units": 4.0, "read_units": 16.0})
+        terms = estimate.Terms("small", 3, costs, requests_per_second=1.0, tokens_per_minute=0.0)
         estimates = estimator.Estimator(find, asked, ledger, terms=terms, seconds=30.0, scratch=None)
         driven: Any = drives
         nothing_compared: Any = Uncompared()
