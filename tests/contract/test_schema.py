@@ -25,7 +25,9 @@ CHECKS = [
 ]
 
 schema = schemathesis.openapi.from_dict(json.loads(OPENAPI.read_text()))
-OPERATIONS = [each.ok() for each in schema.get_all_operations()]
+# Its answer never ends; `test_all_tasks_are_told_as_they_change` reads what comes first.
+ENDLESS = "GET /api/v1/tasks:watch"
+OPERATIONS = [each for each in (every.ok() for every in schema.get_all_operations()) if each.label != ENDLESS]
 
 
 @schemathesis.serializer("text/csv", "application/gzip")

@@ -123,6 +123,20 @@ def test_a_watch_is_events_until_the_end(line: Line) -> None:
     assert counts == sorted(counts)
 
 
+def test_all_tasks_are_told_as_they_change(line: Line, done: dict[str, Any]) -> None:
+    """The stream never ends: what comes first is all that a filter finds, and a new task comes without being asked."""
+    namespace = "contract-tasks-watch"
+    with line.rest.stream("GET", "/api/v1/tasks:watch", params={"namespace": namespace}) as answer:
+        assert answer.headers["content-type"] == "text/event-stream"
+        events = (json.loads(text.removeprefix("data: ")) for text in answer.iter_lines() if text)
+        first = next(events)
+        task_id = line.upload(csvs.of(csvs.rows(20)), namespace=namespace)
+        told = next(event for event in events if event["tasks"] and event["tasks"][0]["status"] == "completed")
+
+    assert first["tasks"] == []
+    assert [task["task_id"] for task in told["tasks"]] == [task_id]
+
+
 def test_a_cancel_is_a_204_and_another_a_409(line: Line, slow: str) -> None:
     first = line.rest.delete(f"/api/v1/task/{slow}")
     again = line.rest.delete(f"/api/v1/task/{slow}")
