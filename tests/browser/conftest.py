@@ -35,7 +35,8 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lines.Line]:
         yield running
 
 
-@pytest.fixture(scope="package")
+# While it is there, playwright's event loop runs in this thread: no asynchronous test can run before it has ended.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[sync_api.Browser]:
     with browsers.running() as running:
         yield running

@@ -54,7 +54,7 @@ def stubs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
         told = real(service, number, *rest)  # type: ignore[arg-type]
         return dataclasses.replace(told, command=(sys.executable, str(script), told.probe.service))
 
-    def provisioned() -> specs.Process:
+    def provisioned(_own: object) -> specs.Process:
         marker = tmp_path / "provisioned"
         # Fails at first, as it may while a dependency wakes up.
         shell = f"test -e {marker}.once || {{ touch {marker}.once; exit 1; }}; echo done > {marker}"
