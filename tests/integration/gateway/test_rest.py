@@ -185,7 +185,7 @@ def test_an_unknown_query_parameter_is_named(rest: httpx.Client, path: str) -> N
     assert "bogus" in error(answer, 400, 3, "BAD_REQUEST")["message"]
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/api/v1/nope", "/api/v2/process", "/api/v1/status/a/b"])
+@pytest.mark.parametrize("path", ["/nope", "/api/v1/nope", "/api/v2/process", "/api/v1/status/a/b"])
 def test_an_unknown_path_is_a_404_in_the_same_form(rest: httpx.Client, path: str) -> None:
     error(rest.get(path), 404, 5, "ROUTE_NOT_FOUND")
 

@@ -24,7 +24,11 @@ NAMES = {
         "GetRejects": "",  # of the caller's own tasks
     },
     "EmbedderService": {"Search": "namespaces"},
-    "IndexerService": {"ReleaseNamespace": "namespaces"},
+    "IndexerService": {
+        "ReleaseNamespace": "namespaces",
+        "GetColumns": "namespaces questions",
+        "WatchTasks": "",  # of the caller's own tasks
+    },
 }
 HELD = [(method, names) for methods in NAMES.values() for method, listed in methods.items() for names in listed.split()]
 NAMING = ("namespace", "question", "s3_key")
