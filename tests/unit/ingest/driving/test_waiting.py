@@ -50,6 +50,7 @@ class Ledger(ledger_client.Ledger):
                 return lambda request: getattr(servicer, name)(request, None)
 
         self._stub: Any = Stub()
+        self._marks = False
 
 
 class Drive:
@@ -65,7 +66,7 @@ class Drive:
 
 
 class Nothing:
-    """Neither in flight nor present."""
+    """Neither in flight nor present, and nothing to merge."""
 
     async def tasks(self) -> list[str]:
         return []
@@ -73,6 +74,8 @@ class Nothing:
     async def announce(self, name: str) -> None: ...
 
     async def withdraw(self, name: str) -> None: ...
+
+    async def round(self) -> None: ...
 
 
 class Ingest:
