@@ -124,7 +124,8 @@ def test_the_demo_uploads_follows_shows_and_searches(line, capsys):
     said = capsys.readouterr().out
 
     assert code == 0, said
-    assert line.uploads == [("/api/v1/upload/sample.csv", {"question_id": ["232"], "namespace": ["demo"]}, ROWS)]
+    asked = {"question_id": ["232"], "namespace": ["demo"], "mode": ["force"]}  # also where it was loaded before
+    assert line.uploads == [("/api/v1/upload/sample.csv", asked, ROWS)]
     assert line.keys == {"demo-key"}
     assert "empty_text" in said
     assert all(question.text in said for question in demo.QUESTIONS)
