@@ -45,9 +45,16 @@ def request_tree(traced: lines.Line, collector: sink.Sink) -> tree.Node:
     assert traced.finished(task_id)["status"] == "completed"
 
     def whole() -> tree.Node | None:
+        """Each process sends its own, a moment later; what a span holds came before it."""
         found = trees(collector, task_id)
-        acks = sum(len(node.named("ack")) for node in found[0].named("chunk")) if found else 0
-        return found[0] if acks >= CHUNKS else None
+        chunks = found[0].named("chunk") if found else []
+        acks = sum(len(node.named("ack")) for node in chunks)
+        indexed = sum(
+            node.span.service == "vectorline-indexer"
+            for chunk in chunks
+            for node in chunk.named("IndexerService/IndexChunk")
+        )
+        return found[0] if acks >= CHUNKS and indexed >= CHUNKS else None
 
     return lines.wait_for("all spans", whole)
 
