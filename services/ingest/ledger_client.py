@@ -2,7 +2,8 @@
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2
@@ -47,6 +48,17 @@ REFUSALS = frozenset(
 )
 # The task is not where its driver thought it is.
 STEPS_REFUSED = frozenset({grpc.StatusCode.ABORTED, grpc.StatusCode.NOT_FOUND})
+
+
+class Paged(Protocol):
+    """A page of a list."""
+
+    @property
+    def next_page_token(self) -> str:
+        """Of the page after it; empty: it is the last."""
+
+
+Page = TypeVar("Page", bound=Paged)
 
 
 def over(record: Record | Turn) -> bool:
@@ -132,15 +144,11 @@ class Ledger:
 
     async def open_tasks(self) -> AsyncIterator[Record]:
         """Tasks that are neither terminal nor blocked, oldest first."""
-        token = ""
-        while True:
-            with translated():
-                page = await self._stub.ListOpenTasks(ledger_pb2.ListOpenTasksRequest(page_token=token))
+        async for page in pages(
+            lambda token: self._stub.ListOpenTasks(ledger_pb2.ListOpenTasksRequest(page_token=token))
+        ):
             for task in page.tasks:
                 yield task
-            token = page.next_page_token
-            if not token:
-                return
 
     async def ask_turn(self, task_id: str) -> Turn:
         """Take the task's turn or join the line for it: harmless to repeat."""
@@ -314,3 +322,15 @@ def translated() -> Iterator[None]:
         if error.code() in NOT_NOW:
             raise LedgerUnavailable(words) from error
         raise LedgerDefect(words) from error
+
+
+async def pages(ask: Callable[[str], Awaitable[Page]]) -> AsyncIterator[Page]:
+    """All pages of a list, each asked for by its token; raises what `translated` says."""
+    token = ""
+    while True:
+        with translated():
+            page = await ask(token)
+        yield page
+        token = page.next_page_token
+        if not token:
+            return

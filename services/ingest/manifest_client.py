@@ -39,15 +39,11 @@ class Manifests:
 
     async def pending(self) -> AsyncIterator[str]:
         """Keys of manifests with a run that is not merged, the oldest first."""
-        token = ""
-        while True:
-            with ledger_client.translated():
-                page = await self._stub.ListPendingRuns(manifest_pb2.ListPendingRunsRequest(page_token=token))
+        async for page in ledger_client.pages(
+            lambda token: self._stub.ListPendingRuns(manifest_pb2.ListPendingRunsRequest(page_token=token))
+        ):
             for key in page.keys:
                 yield key
-            token = page.next_page_token
-            if not token:
-                return
 
     async def keep(self, made: comparison.Comparison, checksum: str, look: Look | None) -> Kept:
         """Store a comparison; the one that counts."""
