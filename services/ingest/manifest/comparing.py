@@ -77,10 +77,7 @@ class Rows:
         chunk["rows"], chunk["skipped"], chunk["rejected"] = found.rows, found.skipped, found.rejected
         if not found.ids:
             return
-        rows = np.zeros(len(found.ids), dtype=_ROW)
-        entries = np.frombuffer(found.entries, dtype=records.ENTRY)
-        for name in records.ENTRY.names or ():
-            rows[name] = entries[name]
+        rows = records.copied(np.frombuffer(found.entries, dtype=records.ENTRY), _ROW)
         sizes = np.array([len(each) for each in found.ids], dtype=np.uint16)
         rows["row"], rows["chunk"], rows["size"] = found.row_numbers, found.number, sizes
         rows["at"] = self._at + np.cumsum(sizes, dtype=np.uint64) - sizes
@@ -184,9 +181,7 @@ def _marked(manifest: Iterable[runs.Block], listed: Listed | None) -> Iterator[r
 
 
 def _old(entries: records.Entries, listed: int) -> NDArray[np.void]:
-    found = np.empty(len(entries), dtype=_OLD)
-    for name in records.ENTRY.names or ():
-        found[name] = entries[name]
+    found = records.copied(entries, _OLD)
     found["listed"] = listed
     return found
 
@@ -253,9 +248,7 @@ class _Joining:
         chosen = rows[sent]
         if not len(chosen):
             return
-        found = np.empty(len(chosen), dtype=records.SENT)
-        for name in (*(records.ENTRY.names or ()), "row", "chunk"):
-            found[name] = chosen[name]
+        found = records.copied(chosen, records.SENT, "row", "chunk")
         found["prior"] = prior[sent]
         self._missed_rows += int(np.count_nonzero(found["prior"] >= MISSING))
         records.forget(found, twice[sent])  # two rows of one id: which of them was written last, nobody knows
@@ -264,9 +257,7 @@ class _Joining:
     def _miss(self, entries: NDArray[np.void]) -> None:
         if not len(entries):
             return
-        found = np.zeros(len(entries), dtype=records.SENT)
-        for name in records.ENTRY.names or ():
-            found[name] = entries[name]
+        found = records.copied(entries, records.SENT)
         found["prior"] = records.standing(entries) + MISSING
         self._missing_rows += len(found)
         self._missing.add(runs.Block(found, [b""] * len(found)))
@@ -292,10 +283,7 @@ class _Joining:
 
     def sample(self) -> list[Sampled]:
         """The unchanged rows that are looked at, drawn from all of them alike."""
-        chosen = np.empty(len(self._sample), dtype=records.ENTRY)
-        for name in records.ENTRY.names or ():
-            chosen[name] = self._sample[name]
-        ids = self._ids.of(self._sample)
+        chosen, ids = records.copied(self._sample), self._ids.of(self._sample)
         return [Sampled(vector_id.decode(), entry.tobytes()) for vector_id, entry in zip(ids, chosen, strict=True)]
 
 

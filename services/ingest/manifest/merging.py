@@ -121,7 +121,7 @@ class _Delta:
         rows = block.entries
         state = self._outcome.chunks[rows["chunk"]]
         rejected = np.isin(rows["row"], self._outcome.rejected)
-        entries = _entries(rows)
+        entries = records.copied(rows)
         records.forget(entries, (state == UNSURE) | rejected)
         left = state == LEFT
         lost = left & (rows["prior"] >= comparing.MISSING)
@@ -129,7 +129,7 @@ class _Delta:
         return self._counted(block, entries, ~left | lost)
 
     def _missing(self, block: runs.Block) -> runs.Block:
-        entries = _entries(block.entries)
+        entries = records.copied(block.entries)
         every = np.ones(len(entries), dtype=bool)
         records.take_away(entries, every)
         return self._counted(block, entries, every)
@@ -140,10 +140,3 @@ class _Delta:
         self.known += int(np.sum(after == records.KNOWN)) - int(np.sum(before == records.KNOWN))
         self.unknown += int(np.sum(after == records.UNKNOWN)) - int(np.sum(before == records.UNKNOWN))
         return runs.Block(entries, block.ids).only(np.flatnonzero(changed))
-
-
-def _entries(rows: NDArray[np.void]) -> records.Entries:
-    found = np.empty(len(rows), dtype=records.ENTRY)
-    for name in records.ENTRY.names or ():
-        found[name] = rows[name]
-    return found

@@ -53,6 +53,14 @@ class Hashes:
         return self.id(vector_id) + self.text(text) + self.metadata(entries)
 
 
+def copied(entries: Entries, dtype: "np.dtype[np.void]" = ENTRY, *more: str) -> Entries:
+    """Entries as records of another dtype: their own fields and those named besides; the others are zero."""
+    found = np.zeros(len(entries), dtype=dtype)
+    for name in (*(ENTRY.names or ()), *more):
+        found[name] = entries[name]
+    return found
+
+
 def standing(entries: Entries) -> NDArray[np.uint8]:
     """KNOWN or UNKNOWN, of each entry; ABSENT where a younger part takes it away."""
     unknown = entries["text"] == _UNKNOWN
