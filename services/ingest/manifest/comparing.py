@@ -89,8 +89,7 @@ class Rows:
         """All rows by their ids' hashes."""
         self._ids.close()
         for found in self._sorter.sorted():
-            for start in range(0, len(found), runs.BLOCK):
-                yield runs.Block(found[start : start + runs.BLOCK])
+            yield from _blocks(found)
 
     def ids_at(self) -> "_Ids":
         """Reads vector ids; once all rows were added."""
@@ -136,8 +135,12 @@ class Listed:
         for found in self._sorter.sorted():
             first = np.ones(len(found), dtype=bool)
             first[1:] = found[1:] != found[:-1]
-            for start in range(0, len(found), runs.BLOCK):
-                yield runs.Block(found[first][start : start + runs.BLOCK])
+            yield from _blocks(found[first])
+
+
+def _blocks(found: NDArray[np.void]) -> Iterator[runs.Block]:
+    for start in range(0, len(found), runs.BLOCK):
+        yield runs.Block(found[start : start + runs.BLOCK])
 
 
 def compare(
