@@ -212,7 +212,7 @@ class Comparisons:
         data = await self._work.run(made.to_bytes)
         await asyncio.to_thread(self._objects.put, made.name, data)
         failpoints.hit("ingest.before_keep")
-        kept = await self._manifests.keep(made, comparison.checksum_of(data), look)
+        kept = await self._manifests.keep(made, store.checksum_of(data), look)
         log.info("Compared.", action="compared", **dataclasses.asdict(made.counts))
         return made if kept.uri == made.name else None
 

@@ -96,7 +96,7 @@ class Merger:
         data, uri = merged.to_json(), f"{folder}header"
         await asyncio.to_thread(self._objects.put, uri, data)
         failpoints.hit("ingest.before_commit")
-        committed = await self._manifests.commit(found, merged, uri, header.checksum_of(data))
+        committed = await self._manifests.commit(found, merged, uri, store.checksum_of(data))
         failpoints.hit("ingest.after_commit")
         log.info(
             "A run was merged, unless another process was faster.",

@@ -5,7 +5,6 @@ source again.
 """
 
 import dataclasses
-import hashlib
 import json
 import struct
 from collections.abc import Sequence
@@ -140,7 +139,7 @@ class Comparison:
         Raises:
             store.Broken: It is not what the ledger names.
         """
-        if checksum_of(data) != checksum:
+        if store.checksum_of(data) != checksum:
             raise store.Broken("the comparison is not what was stored")
         magic, *sizes = _LENGTHS.unpack_from(data)
         if magic != _MAGIC:
@@ -158,11 +157,6 @@ class Comparison:
             chunks=np.frombuffer(_unpacked(chunks), dtype=CHUNK),
             **fields,
         )
-
-
-def checksum_of(data: bytes) -> str:
-    """What the ledger keeps of a comparison."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:

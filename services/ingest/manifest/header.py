@@ -1,7 +1,6 @@
 """What a manifest is made of: its layers, the oldest first, and for what it holds."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any, Final
@@ -53,7 +52,7 @@ class Header:
         Raises:
             store.Broken: It is not what the ledger names, or of another format.
         """
-        if checksum_of(data) != checksum:
+        if store.checksum_of(data) != checksum:
             raise store.Broken("the header is not what was written")
         try:
             fields: dict[str, Any] = json.loads(data)
@@ -67,11 +66,6 @@ class Header:
     def entries(self, objects: store.Store, *, ids: bool = False) -> Iterable[runs.Block]:
         """All entries, sorted."""
         return runs.present(runs.all_of([parts.read(objects, layer, ids=ids) for layer in self.layers]))
-
-
-def checksum_of(data: bytes) -> str:
-    """What the ledger keeps of a header."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def crowded(layers: Iterable[Iterable[parts.Part]]) -> bool:

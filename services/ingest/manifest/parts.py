@@ -17,7 +17,6 @@ from services.ingest.manifest import records, runs, store
 
 # Of the entries of one part, and of its ids, at most (but for its last block).
 PART_BYTES = 16 << 20
-_SUM_BYTES = 16
 _FRAME = struct.Struct("<II")  # ids, compressed bytes
 # An id has 512 bytes at most.
 _FRAME_BYTES = runs.BLOCK * 513
@@ -76,7 +75,9 @@ class Writer:
     def _flush(self) -> None:
         name = f"{self._name}{len(self.parts):05}"
         entries, ids = bytes(self._entries), bytes(self._ids)
-        made = Part(self._rows, f"{name}.entries", _sum(entries), f"{name}.ids", len(ids), _sum(ids))
+        made = Part(
+            self._rows, f"{name}.entries", store.checksum_of(entries), f"{name}.ids", len(ids), store.checksum_of(ids)
+        )
         self._objects.put(made.entries, entries)
         self._objects.put(made.ids, ids)
         self.parts.append(made)
@@ -149,7 +150,7 @@ class _Checked:
         self._body = body
         self._name = name
         self._expected = expected
-        self._hash = hashlib.blake2b(digest_size=_SUM_BYTES)
+        self._hash = hashlib.blake2b(digest_size=store.SUM_BYTES)
 
     def read(self, size: int) -> bytes:
         """Exactly so many bytes."""
@@ -166,7 +167,3 @@ class _Checked:
         """Nothing follows, and all was as written."""
         if self._body.read(1) or self._hash.hexdigest() != self._expected:
             raise store.Broken(f"{self._name} is not what was written")
-
-
-def _sum(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=_SUM_BYTES).hexdigest()

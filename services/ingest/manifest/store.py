@@ -1,6 +1,7 @@
 """Objects of manifests and comparisons in the line's own bucket. Blocking: called in threads. None is written twice."""
 
 import contextlib
+import hashlib
 import secrets
 import urllib.parse
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 FOLDER = "manifests"
+SUM_BYTES = 16
 _TOKEN_BYTES = 8
 
 
@@ -67,6 +69,11 @@ class Store:
             for page in pages:
                 found += [each["Prefix"].removeprefix(folder).rstrip("/") for each in page.get("CommonPrefixes", [])]
         return found
+
+
+def checksum_of(data: bytes) -> str:
+    """What is kept of an object, to tell whether it is what was written."""
+    return hashlib.blake2b(data, digest_size=SUM_BYTES).hexdigest()
 
 
 def folder_of(index: str, namespace: str, question_id: str) -> str:

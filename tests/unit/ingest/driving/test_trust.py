@@ -91,7 +91,7 @@ def stored(objects: Objects, **changes: Any) -> manifest_client.Manifest:
     }
     data = header.Header(**{**fields, **changes}).to_json()
     objects.kept["manifests/idx/v2/7/3-a/header"] = data
-    return manifest(uri="manifests/idx/v2/7/3-a/header", checksum=header.checksum_of(data))
+    return manifest(uri="manifests/idx/v2/7/3-a/header", checksum=store.checksum_of(data))
 
 
 async def read(found: manifest_client.Manifest, objects: Objects, index: Index | None = None) -> header.Header | None:

@@ -72,7 +72,7 @@ def compared(
         entries = old.entries(objects) if old is not None else ()
         made, sampled = comparing.compare(given_rows, entries, found, objects, run, force=force)
     data = made.to_bytes()
-    return comparison.Comparison.from_bytes(data, comparison.checksum_of(data)), sampled
+    return comparison.Comparison.from_bytes(data, store.checksum_of(data)), sampled
 
 
 def merged(
@@ -82,7 +82,7 @@ def merged(
     named = merging.Named(1 if old is None else old.version + 1, f"m{len(objects.kept)}/", "small", 2, "host")
     found = merging.merge(objects, old, made, outcome, named)
     data = found.to_json()
-    return header.Header.from_json(data, header.checksum_of(data))
+    return header.Header.from_json(data, store.checksum_of(data))
 
 
 def content(objects: Objects, made: header.Header) -> dict[bytes, bytes | None]:
