@@ -175,9 +175,8 @@ class Comparisons:
         force = opened.task.options.mode == "force"
         believed = old is not None and not force
         counted = await trust.counted(self._manifests, manifest, believed=believed)
-        name = comparing.Run(
-            task_id, fence, manifest.version, rules.version(), merging.comparison_folder(manifest, task_id, fence)
-        )
+        place = store.new_comparison(merging.folder_of(manifest), task_id, fence)
+        name = comparing.Run(task_id, fence, manifest.version, rules.version(), place)
         with scratch.folder(self._scratch) as folder:
             listed = None
             if counted.listing:

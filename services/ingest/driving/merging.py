@@ -1,7 +1,6 @@
 """Merges what a run wrote into its manifest, once the run is over: by the next that has the turn, or in the rounds."""
 
 import asyncio
-import secrets
 from collections import Counter
 
 import numpy as np
@@ -138,11 +137,6 @@ class Merger:
 def folder_of(found: manifest_client.Manifest) -> str:
     """Where the versions of a manifest lie."""
     return store.folder_of(found.index, found.namespace, found.question_id)
-
-
-def comparison_folder(found: manifest_client.Manifest, task_id: str, fence: int) -> str:
-    """Where a comparison with a manifest is about to lie."""
-    return f"{folder_of(found)}of-{task_id}-{fence}-{secrets.token_hex(8)}/"
 
 
 def loaded(objects: store.Store, uri: str, checksum: str) -> comparison.Comparison:

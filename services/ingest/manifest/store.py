@@ -84,7 +84,16 @@ def folder_of(index: str, namespace: str, question_id: str) -> str:
 
 def new_version(folder: str, version: int) -> str:
     """A folder for a version that somebody is about to make; others who make the same use another."""
-    return f"{folder}{version}-{secrets.token_hex(_TOKEN_BYTES)}/"
+    return _new(folder, f"{version}")
+
+
+def new_comparison(folder: str, task_id: str, fence: int) -> str:
+    """The same for a comparison."""
+    return _new(folder, f"of-{task_id}-{fence}")
+
+
+def _new(folder: str, name: str) -> str:
+    return f"{folder}{name}-{secrets.token_hex(_TOKEN_BYTES)}/"
 
 
 def version_of(name: str) -> int:
