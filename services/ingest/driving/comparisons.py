@@ -72,7 +72,7 @@ class Comparisons:
         self._scratch = folder
         self._work = work
 
-    async def of(self, task_id: str, fence: int, opened: task_source.Opened, stand: lease_watch.Standing) -> Found:
+    async def of(self, task_id: str, opened: task_source.Opened, stand: lease_watch.Standing) -> Found:
         """The comparison of a task's turn.
 
         Raises:
@@ -85,7 +85,7 @@ class Comparisons:
         told: list[warning.Warning] = []
         for _ in range(TRIES):
             manifest = await self._manifests.of_task(task_id)
-            if (manifest.opened_task, manifest.opened_fence) != (task_id, fence):
+            if (manifest.opened_task, manifest.opened_fence) != (task_id, stand.fence):
                 log.warning("An older release had a part in this turn: everything travels.", action="unmarked")
                 return Found(None, tuple(told))
             if manifest.HasField("pending") and manifest.pending.task_id != task_id:
@@ -96,11 +96,11 @@ class Comparisons:
                 if (made := await self._loaded(manifest, kept)) is not None:
                     return Found(made, tuple(told))
                 continue
-            if manifest.HasField("comparison") and kept.fence == fence:
+            if manifest.HasField("comparison") and kept.fence == stand.fence:
                 log.warning("The manifest changed in mid turn: everything travels.", action="unmarked")
                 return Found(None, tuple(told))
             try:
-                made = await stand.during(self._compared(manifest, task_id, fence, opened, stand))
+                made = await stand.during(self._compared(manifest, task_id, opened, stand))
             except trust.Distrusted as why:
                 told.append(_distrusted(manifest, str(why)))
                 await self._manifests.void(manifest, str(why), past=why.past)
@@ -165,7 +165,6 @@ class Comparisons:
         self,
         manifest: manifest_client.Manifest,
         task_id: str,
-        fence: int,
         opened: task_source.Opened,
         stand: lease_watch.Standing,
     ) -> comparison.Comparison | None:
@@ -175,8 +174,8 @@ class Comparisons:
         force = opened.task.options.mode == "force"
         believed = old is not None and not force
         counted = await trust.counted(self._manifests, manifest, believed=believed)
-        place = store.new_comparison(merging.folder_of(manifest), task_id, fence)
-        name = comparing.Run(task_id, fence, manifest.version, rules.version(), place)
+        place = store.new_comparison(merging.folder_of(manifest), task_id, stand.fence)
+        name = comparing.Run(task_id, stand.fence, manifest.version, rules.version(), place)
         with scratch.folder(self._scratch) as folder:
             listed = None
             if counted.listing:

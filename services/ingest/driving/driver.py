@@ -159,7 +159,7 @@ class Driver:
                     record = await self._scan(record, stand)
                 if ledger_client.over(record):  # cancelled or blocked meanwhile: there may be no plan
                     return End.OVER
-            return await self._split(record, fence, lease, stand)
+            return await self._split(record, lease, stand)
 
     async def _scan(self, record: ledger_client.Record, stand: lease_watch.Standing) -> ledger_client.Record:
         """Pin and scan the source; whole-file errors end the task here, before a cent is spent."""
@@ -201,7 +201,7 @@ class Driver:
         scanned.CopyFrom(record)
         scanned.source.CopyFrom(pinned.to_proto())
         scanned.plan_uri = plan_uri
-        found = await self._comparisons.of(record.task_id, stand.fence, self._opened(scanned, made), stand)
+        found = await self._comparisons.of(record.task_id, self._opened(scanned, made), stand)
         return dataclasses.replace(made, warnings=(*made.warnings, *found.warnings))
 
     async def _scanned(
@@ -252,18 +252,18 @@ class Driver:
         return await self._work.run(self._sources.of_request(chosen).pin)
 
     async def _split(
-        self, record: ledger_client.Record, fence: int, lease: splitting.SplitLease, stand: lease_watch.Standing
+        self, record: ledger_client.Record, lease: splitting.SplitLease, stand: lease_watch.Standing
     ) -> End:
         """Publish every chunk that is neither settled nor in flight, of which anything travels; then seal."""
         made = await self._plans.plan(record.plan_uri)
         opened = self._opened(record, made)
-        known = (await self._comparisons.of(record.task_id, fence, opened, stand)).made
+        known = (await self._comparisons.of(record.task_id, opened, stand)).made
         missing = await self._missing(record.task_id, made)
         if known is not None:
             opened = opened.compared(known.unchanged, replaced_known=known.knows)
-            missing = await self._comparisons.settle_quiet(known, fence, missing)
+            missing = await self._comparisons.settle_quiet(known, stand.fence, missing)
             if known.changes:
-                await self._comparisons.mark(known, fence)
+                await self._comparisons.mark(known, stand.fence)
         if missing:
             chunks = SPLIT.each(opened.chunks(missing))
             shard, traced = -1, spans.stride(made.task_chunks, TRACED_CHUNKS)
@@ -271,11 +271,11 @@ class Driver:
                 async for chunk in ready:
                     if chunk.number // plan.SHARD_CHUNKS != shard:
                         shard = chunk.number // plan.SHARD_CHUNKS
-                        await self._ledger.open_shard(record.task_id, shard, fence)
+                        await self._ledger.open_shard(record.task_id, shard, stand.fence)
                     parent = record.traceparent if traced(chunk.number) else ""
                     with spans.under(parent, "publish", spans.Kind.PRODUCER) as span:
                         span.set("chunk", chunk.number)
-                        await self._publish(record, chunk, fence, lease, stand)
+                        await self._publish(record, chunk, lease, stand)
                     self._got_on.add(record.task_id)
                     failpoints.hit("ingest.mid_publish")
             log.info("The chunks that a task lacked were published.", action="published", chunks=len(missing))
@@ -302,7 +302,6 @@ class Driver:
         self,
         record: ledger_client.Record,
         chunk: split.Chunk,
-        fence: int,
         lease: splitting.SplitLease,
         stand: lease_watch.Standing,
     ) -> None:
@@ -313,7 +312,7 @@ class Driver:
             rows=chunk.rows,
             skipped=chunk.skipped,
             rejected=chunk.rejected,
-            fence=fence,
+            fence=stand.fence,
             priority=keys.Lane(record.request.priority),
             client=record.client if record.metered else "",
             traceparent=spans.recorded(),
