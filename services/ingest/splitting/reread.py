@@ -103,7 +103,7 @@ class Reread:
         flaw, first = block.flaws.get(position, ""), self._repeated.get(row, 0)
         outcome = self._contract.judge(cells, flaw, first, 0, metadata.Common({}, b""))
         if isinstance(outcome, contract.Usable):
-            if self._unchanged is not None and self._unchanged(row, row + 1) == b"\x01":
+            if self._unchanged is not None and self._unchanged(row, row + 1)[0] == split.UNCHANGED:
                 return Rebuilt(row, line, cells, UNCHANGED, _UNCHANGED, skipped=True)
             return Rebuilt(row, line, cells, "", "", skipped=False)
         return Rebuilt(row, line, cells, outcome.reason, outcome.message, isinstance(outcome, contract.Skip))
