@@ -6,9 +6,7 @@ from typing import Literal
 
 from vectorline.v1 import bill_pb2
 
-from services.billing import prices, spend
-
-THOUSAND = 1_000
+from services.billing import prices, spend, units
 
 Dollars = Literal["openai_dollars", "pinecone_dollars"]
 DOLLARS: tuple[Dollars, ...] = ("openai_dollars", "pinecone_dollars")
@@ -23,7 +21,7 @@ def message(spent: spend.Spend, model: str, day: datetime.date, known: prices.Pr
         day: The day (UTC) whose prices hold.
         known: The prices.
     """
-    read_units = spent.read_thousandths / THOUSAND
+    read_units = spent.read_thousandths / units.WHOLE
     bill = bill_pb2.Bill(
         tokens=spent.tokens,
         openai_dollars=known.of_tokens(spent.tokens, model, day),

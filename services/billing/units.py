@@ -7,7 +7,7 @@ metadata. A query is 1 read unit for each GB of the namespace, a quarter at leas
 
 KB, GB = 1_000, 1_000_000_000
 LEAST_WRITE_UNITS = 5
-# Of a query, in thousandths of a read unit.
+# A query's least, and a whole read unit, in thousandths of one.
 LEAST_QUERY, WHOLE = 250, 1_000
 BYTES_A_FLOAT = 4
 

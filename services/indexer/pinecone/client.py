@@ -14,7 +14,7 @@ import pinecone
 import pinecone.errors
 import structlog
 
-from services.billing import bill, spend, units
+from services.billing import spend, units
 from services.indexer import settings
 from services.indexer.pinecone import shape, sizes
 from services.runtime import errors, secrets
@@ -251,7 +251,7 @@ class Pinecone:
             page = await data.list_paginated(prefix=f"{question_id}.", limit=1, namespace=namespace)
         except pinecone.errors.PineconeError as error:
             raise await self._unavailable(error, key) from error
-        return bool(page.vectors), spend.Spend(read_thousandths=bill.THOUSAND)
+        return bool(page.vectors), spend.Spend(read_thousandths=units.WHOLE)
 
     async def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
         """Ids of a namespace that begin with a prefix, up to a hundred at a time.

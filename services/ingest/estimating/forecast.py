@@ -2,7 +2,7 @@
 
 import datetime
 
-from services.billing import bill, spend, units
+from services.billing import spend, units
 from services.ingest.estimating import estimate
 
 # An upsert holds at most so many bytes; on average its last KB is half full.
@@ -33,5 +33,5 @@ def spend_of(found: estimate.Estimate, *, dimension: int, vectors: int | None) -
         texts_reused=found.usable - found.texts,
         write_units=max(units.LEAST_WRITE_UNITS * upserts, units.of_replaced(size + upserts * HALF_KB)),
         write_units_doubtful=units.of_replaced(size * replaced // max(1, found.usable)),
-        read_thousandths=0 if vectors == 0 else bill.THOUSAND,
+        read_thousandths=0 if vectors == 0 else units.WHOLE,
     )
