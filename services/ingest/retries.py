@@ -1,6 +1,6 @@
 """Retries: of one task, and of every task that a filter matches. Both ask the same of each."""
 
-import asyncio
+import contextlib
 import datetime
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from vectorline.v1 import ingest_pb2, ledger_pb2
 from services.ingest import ledger_client, sources
 from services.ingest.driving import retrying
 from services.ingest.request import task_filter
-from services.runtime import errors, identity, key_tokens
+from services.runtime import ahead, errors, identity, key_tokens
 
 # Tasks that the ledger answers in one call.
 LEDGER_PAGE: Final = 100
@@ -114,25 +114,24 @@ class Retries:
 
     async def _each(self, records: Sequence[Record], *, every: bool, dry_run: bool) -> list[ingest_pb2.TaskRetry]:
         """What comes of each. Once a limit of the caller is reached, those that are left are told the same."""
-        room = asyncio.Semaphore(AT_ONCE)
         exhausted: list[ledger_client.Refused] = []
 
         async def one(record: Record) -> ingest_pb2.TaskRetry:
             told = ingest_pb2.TaskRetry(task_id=record.task_id, status=record.status)
-            async with room:
-                try:
-                    if exhausted:
-                        raise exhausted[0]
-                    await self._try(record, told, every=every, dry_run=dry_run)
-                except ledger_client.Refused as refused:
-                    if refused.exhausted:
-                        exhausted.append(refused)
-                    told.reason, told.message = refused.reason, refused.message
-                except errors.ServiceError as refused:
-                    told.reason, told.message = refused.reason, refused.message
+            try:
+                if exhausted:
+                    raise exhausted[0]
+                await self._try(record, told, every=every, dry_run=dry_run)
+            except ledger_client.Refused as refused:
+                if refused.exhausted:
+                    exhausted.append(refused)
+                told.reason, told.message = refused.reason, refused.message
+            except errors.ServiceError as refused:
+                told.reason, told.message = refused.reason, refused.message
             return told
 
-        return list(await asyncio.gather(*(one(record) for record in records)))
+        async with contextlib.aclosing(ahead.results(map(one, records), AT_ONCE)) as found:
+            return [told async for told in found]
 
     async def _try(self, record: Record, told: ingest_pb2.TaskRetry, *, every: bool, dry_run: bool) -> None:
         self._require(record.request)
