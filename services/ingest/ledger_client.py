@@ -162,19 +162,11 @@ class Ledger:
 
     async def note_wait(self, task_id: str, why: str) -> bool:
         """Tell what a task waits for, empty for nothing; False: the ledger does not hear it now."""
-        try:
-            await self._stub.NoteWait(ledger_pb2.NoteWaitRequest(task_id=task_id, why=why))
-        except grpc.aio.AioRpcError:
-            return False
-        return True
+        return await _heard(self._stub.NoteWait(ledger_pb2.NoteWaitRequest(task_id=task_id, why=why)))
 
     async def note_scan(self, task_id: str) -> bool:
         """Tell that the scan of a task moves; False: the ledger does not hear it now."""
-        try:
-            await self._stub.NoteScan(ledger_pb2.NoteScanRequest(task_id=task_id))
-        except grpc.aio.AioRpcError:
-            return False
-        return True
+        return await _heard(self._stub.NoteScan(ledger_pb2.NoteScanRequest(task_id=task_id)))
 
     async def check_namespace(self, namespace: str, model: str, dimension: int) -> ledger_pb2.CheckNamespaceResponse:
         """What a namespace holds; errors pass through to the caller of the API."""
@@ -255,6 +247,15 @@ class Ledger:
     def rejects(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
         """The stored rejects, chunk by chunk; errors pass through to the caller of the API."""
         return aiter(self._stub.ReadRejects(ledger_pb2.ReadRejectsRequest(task_id=task_id)))
+
+
+async def _heard(call: Awaitable[object]) -> bool:
+    """Whether a call was answered."""
+    try:
+        await call
+    except grpc.aio.AioRpcError:
+        return False
+    return True
 
 
 def _limits(client: str) -> ledger_pb2.CallerLimits | None:

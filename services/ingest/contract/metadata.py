@@ -198,7 +198,7 @@ class Encoder:
         """
         left = {name: value for name, value in record.items() if name not in _PASSING}
         parts = []
-        for field in (*self._lasting.values(), *(self._by_order)):
+        for field in (*self._lasting.values(), *self._by_order):
             value = left.pop(field.name, None)
             if value is None:
                 continue
