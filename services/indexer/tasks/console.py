@@ -131,7 +131,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
     ) -> tuple[list[console_pb2.Attention], int]:
         """The gravest that wait for a person, and how many there are."""
         certain = [*attention.blocked(notes), *attention.failed(notes, now)]
-        still = attention.still(notes, now, self._rules.stall_seconds)
+        still = [note for note in notes if note.still(now, self._rules.stall_seconds)]
         stalled = [each for each in await self._messages(still[:MOST_ATTENTION]) if each.HasField("stalled_since")]
         told = [*map(attention.of_note, certain), *map(attention.of_task, stalled)]
         return attention.gravest(told)[:MOST_ATTENTION], len(told) + len(still[MOST_ATTENTION:])

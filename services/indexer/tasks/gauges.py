@@ -80,11 +80,7 @@ class Gauges:
 
     async def _show_stalled(self, seen: overview.Overview) -> None:
         """Of every cause, zeros too: an alarm that is over must see that it is."""
-        quiet = [
-            note.task_id
-            for note in seen.notes
-            if note.status in items.OPEN and (seen.now - note.moved).total_seconds() > self._stall_seconds
-        ]
+        quiet = [note.task_id for note in seen.notes if note.still(seen.now, self._stall_seconds)]
         tasks = await self._ledger.tasks.get_many(quiet)
         counts = await self._ledger.progress(tasks)
         still = [
