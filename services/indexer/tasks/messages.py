@@ -11,6 +11,7 @@ from services.billing import bill, prices
 from services.indexer.ledger import items, progress, records
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
+from services.indexer.tasks import stalls
 
 NO_PRICES: Final = prices.Prices()
 STATES: Final = {status: task_pb2.TaskState.Value(f"TASK_STATE_{status.name}") for status in Status}
@@ -22,8 +23,7 @@ def message(
     *,
     now: datetime.datetime,
     known: prices.Prices = NO_PRICES,
-    stalled: datetime.datetime | None = None,
-    stalled_reason: str = "",
+    stall: stalls.Stall | None = None,
 ) -> task_pb2.Task:
     """A task as its callers see it.
 
@@ -32,8 +32,7 @@ def message(
         counts: Its progress.
         now: The ledger's time.
         known: Prices of tokens and units.
-        stalled: Since when it stands still; None: it moves.
-        stalled_reason: What it waits for, if it stands still.
+        stall: How it stands still; None: it moves.
     """
     status = Status(item["status"])
     task = task_pb2.Task(
@@ -55,9 +54,9 @@ def message(
     if status in items.TERMINAL:
         task.completed_at.CopyFrom(records.timestamp(item["completed_at"]))
         task.result.CopyFrom(_result(item, counts))
-    if stalled is not None:
-        task.stalled_since.FromDatetime(stalled)
-        task.stalled_reason = stalled_reason
+    if stall is not None:
+        task.stalled_since.FromDatetime(stall.since)
+        task.stalled_reason = stall.reason
     else:
         end = _estimated_completion(item, counts, now)
         if end is not None:

@@ -144,26 +144,10 @@ class TaskServicer:
         self, found: Sequence[table.Item], counts: Sequence[progress.Progress], now: datetime.datetime
     ) -> list[task_pb2.Task]:
         """The same, where their progress is known."""
-        stalled = [
-            stalls.since(task, count, now, self._rules.stall_seconds) for task, count in zip(found, counts, strict=True)
-        ]
-        still = [task for task, since in zip(found, stalled, strict=True) if since is not None]
-        ahead = await self._ledger.turns.ahead(still)
-        circuit_open = self._ledger.circuit_open()
-        reasons = {
-            task[table.KEY]: stalls.reason(task, ahead=ahead.get(task[table.KEY]), circuit_open=circuit_open)
-            for task in still
-        }
+        still = await stalls.of(self._ledger, found, counts, now, self._rules.stall_seconds)
         return [
-            messages.message(
-                task,
-                count,
-                now=now,
-                known=self.prices,
-                stalled=since,
-                stalled_reason=reasons.get(task[table.KEY], ""),
-            )
-            for task, count, since in zip(found, counts, stalled, strict=True)
+            messages.message(task, count, now=now, known=self.prices, stall=still.get(task[table.KEY]))
+            for task, count in zip(found, counts, strict=True)
         ]
 
 
