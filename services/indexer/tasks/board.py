@@ -36,13 +36,11 @@ class Seen:
         now: The ledger's time.
         notes: Newest first.
         truncated: There are older ones.
-        version: Another number, another content.
     """
 
     now: datetime.datetime
     notes: tuple[overview.Note, ...]
     truncated: bool
-    version: int
 
 
 class Board:
@@ -108,7 +106,7 @@ class Board:
         if len(notes) > MOST_TASKS:
             self._truncated = True
             self._notes = {note.task_id: note for note in notes[:MOST_TASKS]}
-        return Seen(now, tuple(notes[:MOST_TASKS]), self._truncated, last.version + 1 if last else 1)
+        return Seen(now, tuple(notes[:MOST_TASKS]), self._truncated)
 
     async def _listed(self, since: datetime.datetime | None) -> list[str]:
         """Ids of the tasks that were stored since then, at most so many that the board holds; newest first."""

@@ -22,8 +22,6 @@ MOST_ATTENTION: Final = 50
 MOST_TEXT: Final = 2_000
 # Between two views while all tasks are looked at for the first time, which takes a second for some thousand of them.
 EARLY_SECONDS: Final = 2.0
-# What only the newest listing can show while the board is read for the first time.
-LISTED: Final = tuple(status for status in task_filter.STATUSES if status != task_filter.OPEN)
 
 
 class ConsoleServicer(monitoring.MonitoringServicer):
@@ -104,7 +102,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         """What can be told before all tasks were looked at: the newest, if only their status is asked for."""
         view = console_pb2.TasksView(counting=True)
         view.timestamp.FromDatetime(self._ledger.clock.now())
-        if chosen.by_status_only and chosen.status in ("", *LISTED) and page.stop <= task_servicer.LARGEST_OFFSET:
+        if chosen.by_status_only and chosen.status != task_filter.OPEN and page.stop <= task_servicer.LARGEST_OFFSET:
             query = listing.Query(status=chosen.status, client=chosen.client)
             found = await self._ledger.listing.newest(query, limit=len(page), offset=page.start)
             view.tasks.extend(await self._shown(found.ids))
