@@ -60,8 +60,9 @@ class ConsoleServicer(monitoring.MonitoringServicer):
             while True:
                 view = await self._view(seen or await self._board.look(), chosen, page)
                 seen = None
-                if not _same(view, last) or loop.time() >= said + beat:
-                    last, said = view, loop.time()
+                lasting = _lasting(view)
+                if lasting != last or loop.time() >= said + beat:
+                    last, said = lasting, loop.time()
                     yield view
 
     async def GetChunks(self, request: console_pb2.GetChunksRequest, context: Context) -> console_pb2.ChunksView:
@@ -191,14 +192,11 @@ def _moment(text: str) -> tuple[datetime.datetime | None, list[errors.FieldViola
     return moment, []
 
 
-def _same(one: console_pb2.TasksView, other: console_pb2.TasksView) -> bool:
-    """Whether a watcher would learn nothing new."""
-    plain = []
-    for view in (one, other):
-        copy = console_pb2.TasksView()
-        copy.CopyFrom(view)
-        copy.ClearField("timestamp")
-        for task in copy.tasks:
-            task.CopyFrom(messages.without_estimate(task))
-        plain.append(copy)
-    return plain[0] == plain[1]
+def _lasting(view: console_pb2.TasksView) -> console_pb2.TasksView:
+    """A copy without what moves with every look: where it is the same, a watcher would learn nothing new."""
+    copy = console_pb2.TasksView()
+    copy.CopyFrom(view)
+    copy.ClearField("timestamp")
+    for task in copy.tasks:
+        task.CopyFrom(messages.without_estimate(task))
+    return copy
