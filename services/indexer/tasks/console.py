@@ -139,8 +139,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         """Tasks as lists show them, as many as one answer takes."""
         room = task_servicer.PAGE_BYTES
         shown = []
-        for message in await self._tasks.messages(await self._ledger.tasks.get_many(task_ids)):
-            message.metadata.ClearField("columns")
+        for message in await self._tasks.short(await self._ledger.tasks.get_many(task_ids)):
             room -= message.ByteSize()
             if room < 0:
                 break

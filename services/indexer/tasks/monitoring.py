@@ -165,10 +165,7 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
 
     async def _messages(self, notes: list[overview.Note]) -> list[task_pb2.Task]:
         """Tasks as lists show them."""
-        found = await self._tasks.messages(await self._items(notes))
-        for message in found:
-            message.metadata.ClearField("columns")
-        return found
+        return await self._tasks.short(await self._items(notes))
 
     async def _active(self, notes: list[overview.Note]) -> list[monitoring_pb2.TaskPace]:
         return await self._paces(await self._items(notes))

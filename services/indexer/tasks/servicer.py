@@ -108,11 +108,10 @@ class TaskServicer:
         return empty_pb2.Empty()
 
     async def _shown(self, page: listing.Page) -> AsyncIterator[tuple[listing.Listed, task_pb2.Task]]:
-        """A page's tasks as lists show them: without their columns, of which one may have thousands."""
+        """A page's tasks as lists show them."""
         for start in range(0, len(page.tasks), SHOWN_AT_ONCE):
             listed = {each.task_id: each for each in page.tasks[start : start + SHOWN_AT_ONCE]}
-            for message in await self.messages(await self._ledger.tasks.get_many(list(listed))):
-                message.metadata.ClearField("columns")
+            for message in await self.short(await self._ledger.tasks.get_many(list(listed))):
                 yield listed[message.task_id], message
 
     async def visible(self, task_id: str) -> table.Item:
@@ -140,10 +139,17 @@ class TaskServicer:
         """These tasks as callers see them."""
         return await self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
 
+    async def short(self, found: Sequence[table.Item]) -> list[task_pb2.Task]:
+        """The same as lists show them: without their columns, of which one may have thousands."""
+        shown = await self.messages(found)
+        for message in shown:
+            message.metadata.ClearField("columns")
+        return shown
+
     async def render(
         self, found: Sequence[table.Item], counts: Sequence[progress.Progress], now: datetime.datetime
     ) -> list[task_pb2.Task]:
-        """The same, where their progress is known."""
+        """These tasks as callers see them, where their progress is known."""
         still = await stalls.of(self._ledger, found, counts, now, self._rules.stall_seconds)
         return [
             messages.message(task, count, now=now, known=self.prices, stall=still.get(task[table.KEY]))
