@@ -79,9 +79,9 @@ def without_estimate(task: task_pb2.Task) -> task_pb2.Task:
 
 def _progress(item: table.Item, counts: progress.Progress, status: Status) -> task_pb2.TaskProgress:
     total = item.get("rows_total", 0)
-    chunks = _chunks(item)
+    total_chunks = chunks(item)
     # What was opened for publishing; the same as published but for a large task's last moments before the seal.
-    published = min(chunks or math.inf, item["shards_opened"] * items.CHUNKS_PER_SHARD)
+    published = min(total_chunks or math.inf, item["shards_opened"] * items.CHUNKS_PER_SHARD)
     moving = status == Status.PROCESSING_CHUNKS
     unread = total - counts.rows if status in (Status.FAILED, Status.CANCELLED) else 0
     return task_pb2.TaskProgress(
@@ -89,7 +89,7 @@ def _progress(item: table.Item, counts: progress.Progress, status: Status) -> ta
         processed_records=counts.indexed,
         failed_records=counts.failed,
         skipped_records=counts.skipped,
-        chunks_total=chunks,
+        chunks_total=total_chunks,
         chunks_completed=counts.chunks_settled,
         chunks_processing=max(0, int(published) - counts.chunks_settled) if moving else 0,
         chunks_failed=counts.chunks_failed,
@@ -100,7 +100,8 @@ def _progress(item: table.Item, counts: progress.Progress, status: Status) -> ta
     )
 
 
-def _chunks(item: table.Item) -> int:
+def chunks(item: table.Item) -> int:
+    """The chunks of a task: as sealed, before as planned; 0: not known yet."""
     return int(item["chunks_total"] if item["sealed"] else item.get("chunks_planned", 0))
 
 
