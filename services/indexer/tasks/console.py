@@ -42,7 +42,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
     ) -> AsyncIterator[console_pb2.TasksView]:
         """A page of tasks whenever anything in it changes."""
         caller = identity.current()
-        chosen, page = _asked(request, caller)
+        chosen, page = _asked(request)
         with self._tasks.watches.counted(caller.key_id, caller.limits.watches):
             if self._board.last is None:
                 first = asyncio.ensure_future(self._board.look())
@@ -147,7 +147,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         return shown
 
 
-def _asked(request: console_pb2.WatchTasksRequest, caller: identity.Caller) -> tuple[task_filter.TaskFilter, range]:
+def _asked(request: console_pb2.WatchTasksRequest) -> tuple[task_filter.TaskFilter, range]:
     """The filter and the tasks of the page, counted from 0.
 
     Raises:
@@ -174,7 +174,7 @@ def _asked(request: console_pb2.WatchTasksRequest, caller: identity.Caller) -> t
         reason=request.reason,
         text=request.text,
         since=since,
-        client="" if caller.admin else caller.key_id,
+        client=task_servicer.client(),
     )
     return chosen, range((page - 1) * size, page * size)
 

@@ -161,9 +161,14 @@ def _may_see(caller: identity.Caller, task: table.Item) -> bool:
     return caller.admin or bool(task["client"] == caller.key_id)
 
 
-def _query(status: str, task_type: str) -> listing.Query:
+def client() -> str:
+    """Whose tasks the caller sees; empty: everybody's."""
     caller = identity.current()
-    return listing.Query(status=status, task_type=task_type, client="" if caller.admin else caller.key_id)
+    return "" if caller.admin else caller.key_id
+
+
+def _query(status: str, task_type: str) -> listing.Query:
+    return listing.Query(status=status, task_type=task_type, client=client())
 
 
 def _bad_filters(status: str, task_type: str) -> list[errors.FieldViolation]:
