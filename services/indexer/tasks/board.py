@@ -94,10 +94,10 @@ class Board:
     async def _read(self) -> Seen:
         now = self._ledger.clock.now()
         last = self._last
-        wanted = dict.fromkeys(await self._listed(None if last is None else last.now - BEHIND))
-        wanted = {task_id: None for task_id in wanted if task_id not in self._notes}
-        wanted.update(dict.fromkeys(note.task_id for note in self._notes.values() if _moves(note, now)))
-        read = await self._read_notes(list(wanted))
+        listed = await self._listed(None if last is None else last.now - BEHIND)
+        new = [task_id for task_id in dict.fromkeys(listed) if task_id not in self._notes]
+        moving = [note.task_id for note in self._notes.values() if _moves(note, now)]
+        read = await self._read_notes([*new, *moving])
         changed = {task_id: note for task_id, note in read.items() if self._notes.get(task_id) != note}
         if last is not None and not changed:
             return dataclasses.replace(last, now=now)
