@@ -46,11 +46,11 @@ def ensure_table(client: "DynamoDBClient", name: str, say: Say) -> None:
     Raises:
         Unusable: A table of this name has other keys.
     """
-    found = describe_table(client, name)
+    found = _describe_table(client, name)
     created = found is None and _create_table(client, name)
     if found is not None:
         compare_table(name, found)
-    _wait(f"table {name}", lambda: (describe_table(client, name) or {}).get("TableStatus") == "ACTIVE")
+    _wait(f"table {name}", lambda: (_describe_table(client, name) or {}).get("TableStatus") == "ACTIVE")
     if created:
         migration.mark(client, name)
     older = not created and not migration.marked(client, name)
@@ -58,8 +58,7 @@ def ensure_table(client: "DynamoDBClient", name: str, say: Say) -> None:
     say(f"DynamoDB table {name}: {'created' if created else 'there already'}{more}")
 
 
-def describe_table(client: "DynamoDBClient", name: str) -> Any:
-    """The table as DynamoDB describes it; None: there is none."""
+def _describe_table(client: "DynamoDBClient", name: str) -> Any:
     try:
         return client.describe_table(TableName=name)["Table"]
     except exceptions.ClientError as error:

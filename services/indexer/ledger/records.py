@@ -45,17 +45,13 @@ def record(
 
 def shard(item: table.Item) -> ledger_pb2.GetShardResponse:
     """What is settled in a shard, and under which fences."""
-    chunks = shards.settled_chunks(item)
-    outcomes = [item["c"][str(chunk)] for chunk in chunks]
-    unread = [chunk for chunk, outcome in zip(chunks, outcomes, strict=True) if outcome.get("reason")]
+    outcomes = {chunk: item["c"][str(chunk)] for chunk in shards.settled_chunks(item)}
     return ledger_pb2.GetShardResponse(
-        settled_chunks=chunks,
+        settled_chunks=list(outcomes),
         exists=True,
-        fences=[outcome.get("n", 0) for outcome in outcomes],
-        unread_chunks=unread,
-        rejecting_chunks=[
-            chunk for chunk, outcome in zip(chunks, outcomes, strict=True) if outcome["f"] and not outcome.get("reason")
-        ],
+        fences=[outcome.get("n", 0) for outcome in outcomes.values()],
+        unread_chunks=[chunk for chunk, outcome in outcomes.items() if outcome.get("reason")],
+        rejecting_chunks=[chunk for chunk, outcome in outcomes.items() if outcome["f"] and not outcome.get("reason")],
         opened=item.get("opened", ANY_FENCE),
     )
 

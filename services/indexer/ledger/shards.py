@@ -187,19 +187,10 @@ class Shards:
             raise errors.Conflict("The task has another comparison.", reason="STALE")
 
     def _quiet(self, shard: table.Item, outcomes: Mapping[int, Outcome]) -> table.Update:
-        sums: collections.Counter[table.Path] = collections.Counter()
-        for outcome in outcomes.values():
-            sums.update(outcome.added())
-        kept: dict[table.Path, Any] = {
-            ("c", str(chunk)): outcome.stored(str(shard["task"]), chunk) for chunk, outcome in outcomes.items()
-        }
-        return table.Update(
-            str(shard[table.KEY]),
-            set={**kept, "settled_at": clock.text(self._clock.now())},
-            add=dict(sums),
-            # As many were settled when it was read: so none of these was since.
-            when=(table.Equals("settled", shard["settled"]),),
-        )
+        key = (str(shard["task"]), int(shard["shard"]))
+        # As many were settled when it was read: so none of these was since.
+        when = (table.Equals("settled", shard["settled"]),)
+        return dataclasses.replace(_outcomes(key, list(outcomes.items()), self._clock.now()), when=when, told=())
 
     async def get(self, task_id: str, shard: int) -> table.Item | None:
         """A shard, read consistently; None if it was never opened. Its outcomes name the rejects' objects in full."""

@@ -6,7 +6,6 @@ from typing import Final
 
 from vectorline.v1 import console_pb2, task_pb2
 
-from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
 from services.indexer.tasks import overview
 
@@ -20,11 +19,6 @@ HELD: Final = "MIRROR_HELD"
 def blocked(notes: Iterable[overview.Note]) -> list[overview.Note]:
     """Those that are blocked."""
     return [note for note in notes if note.status == Status.BLOCKED]
-
-
-def still(notes: Iterable[overview.Note], now: datetime.datetime, stall_seconds: float) -> list[overview.Note]:
-    """Those that may stand still: they are open and did not move for so long."""
-    return [note for note in notes if note.status in items.OPEN and (now - note.moved).total_seconds() > stall_seconds]
 
 
 def failed(notes: Sequence[overview.Note], now: datetime.datetime) -> list[overview.Note]:

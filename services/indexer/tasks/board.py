@@ -36,13 +36,11 @@ class Seen:
         now: The ledger's time.
         notes: Newest first.
         truncated: There are older ones.
-        version: Another number, another content.
     """
 
     now: datetime.datetime
     notes: tuple[overview.Note, ...]
     truncated: bool
-    version: int
 
 
 class Board:
@@ -96,10 +94,10 @@ class Board:
     async def _read(self) -> Seen:
         now = self._ledger.clock.now()
         last = self._last
-        wanted = dict.fromkeys(await self._listed(None if last is None else last.now - BEHIND))
-        wanted = {task_id: None for task_id in wanted if task_id not in self._notes}
-        wanted.update(dict.fromkeys(note.task_id for note in self._notes.values() if _moves(note, now)))
-        read = await self._read_notes(list(wanted))
+        listed = await self._listed(None if last is None else last.now - BEHIND)
+        new = [task_id for task_id in dict.fromkeys(listed) if task_id not in self._notes]
+        moving = [note.task_id for note in self._notes.values() if _moves(note, now)]
+        read = await self._read_notes([*new, *moving])
         changed = {task_id: note for task_id, note in read.items() if self._notes.get(task_id) != note}
         if last is not None and not changed:
             return dataclasses.replace(last, now=now)
@@ -108,7 +106,7 @@ class Board:
         if len(notes) > MOST_TASKS:
             self._truncated = True
             self._notes = {note.task_id: note for note in notes[:MOST_TASKS]}
-        return Seen(now, tuple(notes[:MOST_TASKS]), self._truncated, last.version + 1 if last else 1)
+        return Seen(now, tuple(notes[:MOST_TASKS]), self._truncated)
 
     async def _listed(self, since: datetime.datetime | None) -> list[str]:
         """Ids of the tasks that were stored since then, at most so many that the board holds; newest first."""

@@ -22,8 +22,6 @@ MOST_ATTENTION: Final = 50
 MOST_TEXT: Final = 2_000
 # Between two views while all tasks are looked at for the first time, which takes a second for some thousand of them.
 EARLY_SECONDS: Final = 2.0
-# What only the newest listing can show while the board is read for the first time.
-LISTED: Final = tuple(status for status in task_filter.STATUSES if status != task_filter.OPEN)
 
 
 class ConsoleServicer(monitoring.MonitoringServicer):
@@ -44,7 +42,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
     ) -> AsyncIterator[console_pb2.TasksView]:
         """A page of tasks whenever anything in it changes."""
         caller = identity.current()
-        chosen, page = _asked(request, caller)
+        chosen, page = _asked(request)
         with self._tasks.watches.counted(caller.key_id, caller.limits.watches):
             if self._board.last is None:
                 first = asyncio.ensure_future(self._board.look())
@@ -62,8 +60,9 @@ class ConsoleServicer(monitoring.MonitoringServicer):
             while True:
                 view = await self._view(seen or await self._board.look(), chosen, page)
                 seen = None
-                if not _same(view, last) or loop.time() >= said + beat:
-                    last, said = view, loop.time()
+                lasting = _lasting(view)
+                if lasting != last or loop.time() >= said + beat:
+                    last, said = lasting, loop.time()
                     yield view
 
     async def GetChunks(self, request: console_pb2.GetChunksRequest, context: Context) -> console_pb2.ChunksView:
@@ -104,7 +103,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         """What can be told before all tasks were looked at: the newest, if only their status is asked for."""
         view = console_pb2.TasksView(counting=True)
         view.timestamp.FromDatetime(self._ledger.clock.now())
-        if chosen.by_status_only and chosen.status in ("", *LISTED) and page.stop <= task_servicer.LARGEST_OFFSET:
+        if chosen.by_status_only and chosen.status != task_filter.OPEN and page.stop <= task_servicer.LARGEST_OFFSET:
             query = listing.Query(status=chosen.status, client=chosen.client)
             found = await self._ledger.listing.newest(query, limit=len(page), offset=page.start)
             view.tasks.extend(await self._shown(found.ids))
@@ -131,7 +130,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
     ) -> tuple[list[console_pb2.Attention], int]:
         """The gravest that wait for a person, and how many there are."""
         certain = [*attention.blocked(notes), *attention.failed(notes, now)]
-        still = attention.still(notes, now, self._rules.stall_seconds)
+        still = [note for note in notes if note.still(now, self._rules.stall_seconds)]
         stalled = [each for each in await self._messages(still[:MOST_ATTENTION]) if each.HasField("stalled_since")]
         told = [*map(attention.of_note, certain), *map(attention.of_task, stalled)]
         return attention.gravest(told)[:MOST_ATTENTION], len(told) + len(still[MOST_ATTENTION:])
@@ -140,8 +139,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         """Tasks as lists show them, as many as one answer takes."""
         room = task_servicer.PAGE_BYTES
         shown = []
-        for message in await self._tasks.messages(await self._ledger.tasks.get_many(task_ids)):
-            message.metadata.ClearField("columns")
+        for message in await self._tasks.short(await self._ledger.tasks.get_many(task_ids)):
             room -= message.ByteSize()
             if room < 0:
                 break
@@ -149,7 +147,7 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         return shown
 
 
-def _asked(request: console_pb2.WatchTasksRequest, caller: identity.Caller) -> tuple[task_filter.TaskFilter, range]:
+def _asked(request: console_pb2.WatchTasksRequest) -> tuple[task_filter.TaskFilter, range]:
     """The filter and the tasks of the page, counted from 0.
 
     Raises:
@@ -176,7 +174,7 @@ def _asked(request: console_pb2.WatchTasksRequest, caller: identity.Caller) -> t
         reason=request.reason,
         text=request.text,
         since=since,
-        client="" if caller.admin else caller.key_id,
+        client=task_servicer.client(),
     )
     return chosen, range((page - 1) * size, page * size)
 
@@ -193,14 +191,11 @@ def _moment(text: str) -> tuple[datetime.datetime | None, list[errors.FieldViola
     return moment, []
 
 
-def _same(one: console_pb2.TasksView, other: console_pb2.TasksView) -> bool:
-    """Whether a watcher would learn nothing new."""
-    plain = []
-    for view in (one, other):
-        copy = console_pb2.TasksView()
-        copy.CopyFrom(view)
-        copy.ClearField("timestamp")
-        for task in copy.tasks:
-            task.CopyFrom(messages.without_estimate(task))
-        plain.append(copy)
-    return plain[0] == plain[1]
+def _lasting(view: console_pb2.TasksView) -> console_pb2.TasksView:
+    """A copy without what moves with every look: where it is the same, a watcher would learn nothing new."""
+    copy = console_pb2.TasksView()
+    copy.CopyFrom(view)
+    copy.ClearField("timestamp")
+    for task in copy.tasks:
+        task.CopyFrom(messages.without_estimate(task))
+    return copy

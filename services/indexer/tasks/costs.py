@@ -4,10 +4,8 @@ import datetime
 
 import prometheus_client
 
-from services.billing import prices, spend
+from services.billing import bill, prices, spend
 from services.indexer.ledger import days
-
-THOUSANDTHS = 1_000
 
 DOLLARS = prometheus_client.Counter(
     "vectorline_dollars",
@@ -27,6 +25,6 @@ class Costs:
     def count(self, day: datetime.date, account: days.Account, spent: spend.Spend) -> None:
         """Add it up. What has no price costs nothing here."""
         tokens = self._prices.of_tokens(spent.tokens, account.model, day)
-        units = self._prices.of_units(spent.write_units, spent.read_thousandths / THOUSANDTHS, day)
+        units = self._prices.of_units(spent.write_units, spent.read_thousandths / bill.THOUSAND, day)
         DOLLARS.labels("openai").inc(tokens or 0.0)
         DOLLARS.labels("pinecone").inc(units or 0.0)

@@ -12,7 +12,6 @@ import structlog
 from services.indexer import ledger
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
-from services.indexer.storage import table
 from services.indexer.tasks import overview, stalls
 from services.runtime import errors, metrics
 
@@ -80,23 +79,11 @@ class Gauges:
 
     async def _show_stalled(self, seen: overview.Overview) -> None:
         """Of every cause, zeros too: an alarm that is over must see that it is."""
-        quiet = [
-            note.task_id
-            for note in seen.notes
-            if note.status in items.OPEN and (seen.now - note.moved).total_seconds() > self._stall_seconds
-        ]
+        quiet = [note.task_id for note in seen.notes if note.still(seen.now, self._stall_seconds)]
         tasks = await self._ledger.tasks.get_many(quiet)
         counts = await self._ledger.progress(tasks)
-        still = [
-            task
-            for task, count in zip(tasks, counts, strict=True)
-            if stalls.since(task, count, seen.now, self._stall_seconds) is not None
-        ]
-        ahead = await self._ledger.turns.ahead(still)
-        circuit_open = self._ledger.circuit_open()
-        causes = collections.Counter(
-            stalls.cause(task, ahead=ahead.get(str(task[table.KEY])), circuit_open=circuit_open) for task in still
-        )
+        still = await stalls.of(self._ledger, tasks, counts, seen.now, self._stall_seconds)
+        causes = collections.Counter(stall.cause for stall in still.values())
         for cause in stalls.Cause:
             STALLED.labels(cause.value).set(causes[cause])
 

@@ -11,6 +11,7 @@ from services.billing import bill, prices
 from services.indexer.ledger import items, progress, records
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
+from services.indexer.tasks import stalls
 
 NO_PRICES: Final = prices.Prices()
 STATES: Final = {status: task_pb2.TaskState.Value(f"TASK_STATE_{status.name}") for status in Status}
@@ -22,8 +23,7 @@ def message(
     *,
     now: datetime.datetime,
     known: prices.Prices = NO_PRICES,
-    stalled: datetime.datetime | None = None,
-    stalled_reason: str = "",
+    stall: stalls.Stall | None = None,
 ) -> task_pb2.Task:
     """A task as its callers see it.
 
@@ -32,8 +32,7 @@ def message(
         counts: Its progress.
         now: The ledger's time.
         known: Prices of tokens and units.
-        stalled: Since when it stands still; None: it moves.
-        stalled_reason: What it waits for, if it stands still.
+        stall: How it stands still; None: it moves.
     """
     status = Status(item["status"])
     task = task_pb2.Task(
@@ -55,9 +54,9 @@ def message(
     if status in items.TERMINAL:
         task.completed_at.CopyFrom(records.timestamp(item["completed_at"]))
         task.result.CopyFrom(_result(item, counts))
-    if stalled is not None:
-        task.stalled_since.FromDatetime(stalled)
-        task.stalled_reason = stalled_reason
+    if stall is not None:
+        task.stalled_since.FromDatetime(stall.since)
+        task.stalled_reason = stall.reason
     else:
         end = _estimated_completion(item, counts, now)
         if end is not None:
@@ -80,9 +79,9 @@ def without_estimate(task: task_pb2.Task) -> task_pb2.Task:
 
 def _progress(item: table.Item, counts: progress.Progress, status: Status) -> task_pb2.TaskProgress:
     total = item.get("rows_total", 0)
-    chunks = _chunks(item)
+    total_chunks = chunks(item)
     # What was opened for publishing; the same as published but for a large task's last moments before the seal.
-    published = min(chunks or math.inf, item["shards_opened"] * items.CHUNKS_PER_SHARD)
+    published = min(total_chunks or math.inf, item["shards_opened"] * items.CHUNKS_PER_SHARD)
     moving = status == Status.PROCESSING_CHUNKS
     unread = total - counts.rows if status in (Status.FAILED, Status.CANCELLED) else 0
     return task_pb2.TaskProgress(
@@ -90,7 +89,7 @@ def _progress(item: table.Item, counts: progress.Progress, status: Status) -> ta
         processed_records=counts.indexed,
         failed_records=counts.failed,
         skipped_records=counts.skipped,
-        chunks_total=chunks,
+        chunks_total=total_chunks,
         chunks_completed=counts.chunks_settled,
         chunks_processing=max(0, int(published) - counts.chunks_settled) if moving else 0,
         chunks_failed=counts.chunks_failed,
@@ -101,7 +100,8 @@ def _progress(item: table.Item, counts: progress.Progress, status: Status) -> ta
     )
 
 
-def _chunks(item: table.Item) -> int:
+def chunks(item: table.Item) -> int:
+    """The chunks of a task: as sealed, before as planned; 0: not known yet."""
     return int(item["chunks_total"] if item["sealed"] else item.get("chunks_planned", 0))
 
 

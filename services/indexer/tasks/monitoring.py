@@ -14,7 +14,7 @@ from services.indexer.ledger import items
 from services.indexer.storage import clock, table
 from services.indexer.tasks import anomalies, bills, overview, statistics
 from services.indexer.tasks import servicer as task_servicer
-from services.runtime import errors, identity
+from services.runtime import errors
 from services.runtime.interceptors.around import Context
 
 DEFAULT_HOURS: Final = 24
@@ -76,7 +76,7 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
         self, request: monitoring_pb2.GetActiveProgressRequest, context: Context
     ) -> monitoring_pb2.ActiveProgress:
         """How far the open tasks are."""
-        seen = await overview.read(self._ledger, 0, _client())
+        seen = await overview.read(self._ledger, 0, task_servicer.client())
         active = _open(seen)
         return monitoring_pb2.ActiveProgress(tasks=await self._active(active[:MOST_TASKS]), total=len(active))
 
@@ -92,7 +92,7 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
         task_servicer.refuse(task_servicer.bad_range("hours", hours, 1, MOST_HOURS))
         now = self._ledger.clock.now()
         sums = await self._ledger.spending.days.read(bills.days_of(now, hours))
-        return bills.overview(sums, hours, _client(), self._tasks.prices)
+        return bills.overview(sums, hours, task_servicer.client(), self._tasks.prices)
 
     async def GetAnomalies(
         self, request: monitoring_pb2.GetAnomaliesRequest, context: Context
@@ -161,14 +161,11 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
         """
         hours = request.hours if request.HasField("hours") else DEFAULT_HOURS
         task_servicer.refuse([*task_servicer.bad_range("hours", hours, 1, MOST_HOURS), *bad])
-        return await overview.read(self._ledger, hours, _client())
+        return await overview.read(self._ledger, hours, task_servicer.client())
 
     async def _messages(self, notes: list[overview.Note]) -> list[task_pb2.Task]:
         """Tasks as lists show them."""
-        found = await self._tasks.messages(await self._items(notes))
-        for message in found:
-            message.metadata.ClearField("columns")
-        return found
+        return await self._tasks.short(await self._items(notes))
 
     async def _active(self, notes: list[overview.Note]) -> list[monitoring_pb2.TaskPace]:
         return await self._paces(await self._items(notes))
@@ -184,11 +181,6 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
             _pace(message, _seconds(task, now.timestamp()), count.rows)
             for task, message, count in zip(found, shown, counts, strict=True)
         ]
-
-
-def _client() -> str:
-    caller = identity.current()
-    return "" if caller.admin else caller.key_id
 
 
 def _open(seen: overview.Overview) -> list[overview.Note]:

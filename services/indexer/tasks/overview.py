@@ -70,9 +70,13 @@ class Note:
         """When it last made progress."""
         return max(self.status_at, self.settled or self.status_at)
 
+    def still(self, now: datetime.datetime, stall_seconds: float) -> bool:
+        """Whether it may stand still: it is open and did not move for so long."""
+        return self.status in items.OPEN and (now - self.moved).total_seconds() > stall_seconds
+
     def stalled(self, now: datetime.datetime, stall_seconds: float) -> bool:
         """Whether it has chunks to settle and settles none."""
-        return self.status == Status.PROCESSING_CHUNKS and (now - self.moved).total_seconds() > stall_seconds
+        return self.status == Status.PROCESSING_CHUNKS and self.still(now, stall_seconds)
 
     def worked(self, now: datetime.datetime) -> tuple[datetime.datetime, datetime.datetime] | None:
         """From the end of the scan to the end of the task, or to now; None before."""

@@ -108,11 +108,10 @@ class TaskServicer:
         return empty_pb2.Empty()
 
     async def _shown(self, page: listing.Page) -> AsyncIterator[tuple[listing.Listed, task_pb2.Task]]:
-        """A page's tasks as lists show them: without their columns, of which one may have thousands."""
+        """A page's tasks as lists show them."""
         for start in range(0, len(page.tasks), SHOWN_AT_ONCE):
             listed = {each.task_id: each for each in page.tasks[start : start + SHOWN_AT_ONCE]}
-            for message in await self.messages(await self._ledger.tasks.get_many(list(listed))):
-                message.metadata.ClearField("columns")
+            for message in await self.short(await self._ledger.tasks.get_many(list(listed))):
                 yield listed[message.task_id], message
 
     async def visible(self, task_id: str) -> table.Item:
@@ -140,30 +139,21 @@ class TaskServicer:
         """These tasks as callers see them."""
         return await self.render(found, await self._ledger.progress(found), self._ledger.clock.now())
 
+    async def short(self, found: Sequence[table.Item]) -> list[task_pb2.Task]:
+        """The same as lists show them: without their columns, of which one may have thousands."""
+        shown = await self.messages(found)
+        for message in shown:
+            message.metadata.ClearField("columns")
+        return shown
+
     async def render(
         self, found: Sequence[table.Item], counts: Sequence[progress.Progress], now: datetime.datetime
     ) -> list[task_pb2.Task]:
-        """The same, where their progress is known."""
-        stalled = [
-            stalls.since(task, count, now, self._rules.stall_seconds) for task, count in zip(found, counts, strict=True)
-        ]
-        still = [task for task, since in zip(found, stalled, strict=True) if since is not None]
-        ahead = await self._ledger.turns.ahead(still)
-        circuit_open = self._ledger.circuit_open()
-        reasons = {
-            task[table.KEY]: stalls.reason(task, ahead=ahead.get(task[table.KEY]), circuit_open=circuit_open)
-            for task in still
-        }
+        """These tasks as callers see them, where their progress is known."""
+        still = await stalls.of(self._ledger, found, counts, now, self._rules.stall_seconds)
         return [
-            messages.message(
-                task,
-                count,
-                now=now,
-                known=self.prices,
-                stalled=since,
-                stalled_reason=reasons.get(task[table.KEY], ""),
-            )
-            for task, count, since in zip(found, counts, stalled, strict=True)
+            messages.message(task, count, now=now, known=self.prices, stall=still.get(task[table.KEY]))
+            for task, count in zip(found, counts, strict=True)
         ]
 
 
@@ -171,9 +161,14 @@ def _may_see(caller: identity.Caller, task: table.Item) -> bool:
     return caller.admin or bool(task["client"] == caller.key_id)
 
 
-def _query(status: str, task_type: str) -> listing.Query:
+def client() -> str:
+    """Whose tasks the caller sees; empty: everybody's."""
     caller = identity.current()
-    return listing.Query(status=status, task_type=task_type, client="" if caller.admin else caller.key_id)
+    return "" if caller.admin else caller.key_id
+
+
+def _query(status: str, task_type: str) -> listing.Query:
+    return listing.Query(status=status, task_type=task_type, client=client())
 
 
 def _bad_filters(status: str, task_type: str) -> list[errors.FieldViolation]:

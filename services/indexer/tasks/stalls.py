@@ -1,8 +1,11 @@
 """Whether an open task stands still, since when, and what it waits for: as far as the ledger and its driver know."""
 
+import dataclasses
 import datetime
 import enum
+from collections.abc import Sequence
 
+from services.indexer import ledger
 from services.indexer.ledger import progress
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
@@ -34,7 +37,36 @@ SENTENCES = {
 }
 
 
-def since(
+@dataclasses.dataclass(frozen=True)
+class Stall:
+    """Since when a task stands still, and what it waits for: by name, and in a sentence."""
+
+    since: datetime.datetime
+    cause: Cause
+    reason: str
+
+
+async def of(
+    book: ledger.Ledger,
+    tasks: Sequence[table.Item],
+    counts: Sequence[progress.Progress],
+    now: datetime.datetime,
+    stall_seconds: float,
+) -> dict[str, Stall]:
+    """Those of these tasks that stand still, by id; `counts` is the progress of each."""
+    moments = (_since(task, count, now, stall_seconds) for task, count in zip(tasks, counts, strict=True))
+    still = [(task, since) for task, since in zip(tasks, moments, strict=True) if since is not None]
+    ahead = await book.turns.ahead([task for task, _ in still])
+    circuit_open = book.circuit_open()
+    found = {}
+    for task, since in still:
+        task_id = str(task[table.KEY])
+        cause = _cause(task, ahead=ahead.get(task_id), circuit_open=circuit_open)
+        found[task_id] = Stall(since, cause, _reason(task, cause, ahead.get(task_id)))
+    return found
+
+
+def _since(
     item: table.Item, counts: progress.Progress, now: datetime.datetime, stall_seconds: float
 ) -> datetime.datetime | None:
     """Since when a task has made no progress; None: it moves, as far as anybody knows, or is not open."""
@@ -53,7 +85,7 @@ def since(
     return at if (now - at).total_seconds() > stall_seconds else None
 
 
-def cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
+def _cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
     """What a task that stands still waits for.
 
     Args:
@@ -75,9 +107,8 @@ def cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
     return Cause.PINECONE if circuit_open else Cause.EMBEDDERS
 
 
-def reason(item: table.Item, *, ahead: str | None, circuit_open: bool) -> str:
-    """The same in a sentence; see `cause`."""
-    match cause(item, ahead=ahead, circuit_open=circuit_open):
+def _reason(item: table.Item, cause: Cause, ahead: str | None) -> str:
+    match cause:
         case Cause.DRIVER:
             return f"Its driver waits: {item['wait']}"
         case Cause.TURN:

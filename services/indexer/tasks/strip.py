@@ -10,6 +10,7 @@ from services.indexer import ledger
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
+from services.indexer.tasks import messages
 
 # Up to so many shards are read with the outcome of each chunk; of more, a square is at least a shard.
 SHARDS_WITH_OUTCOMES: Final = 16
@@ -22,7 +23,7 @@ async def of(book: ledger.Ledger, task: table.Item, squares: int) -> console_pb2
     Raises:
         errors.Unavailable: The table does not answer.
     """
-    chunks = int(task["chunks_total"] if task["sealed"] else task.get("chunks_planned", 0))
+    chunks = messages.chunks(task)
     opened = int(task["shards_opened"])
     view = console_pb2.ChunksView(task_id=task[table.KEY], chunks=chunks)
     view.timestamp.FromDatetime(book.clock.now())

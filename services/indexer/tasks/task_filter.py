@@ -38,10 +38,6 @@ class TaskFilter:
         """Whether nothing but the status, and whose task it is, counts."""
         return dataclasses.replace(self, status="", client="") == TaskFilter()
 
-    def passes(self, note: overview.Note) -> bool:
-        """Whether a task passes."""
-        return self.passes_status(note) and self.passes_rest(note)
-
     def passes_status(self, note: overview.Note) -> bool:
         """Whether its status passes."""
         return not self.status or (note.status in items.OPEN if self.status == OPEN else note.status == self.status)
