@@ -49,12 +49,12 @@ DEFAULTS = {
     "ENVOY_WATCH_IDLE_SECONDS": "75",  # a watch has an event at least every 15 s
     "ENVOY_BODY_SECONDS": "60",  # for the whole body of a request of one message
     "ENVOY_HEADERS_SECONDS": "10",  # for the whole head of a request to arrive
-    # mTLS to the services: PEM files of the gateway's own, all three or none. Its certificate must not have the name of
-    # a service, or its callers would be taken for one.
     # Spans of what the gateway does, as the services send theirs; empty: none.
     "OTEL_EXPORTER_OTLP_ENDPOINT": "",
     "OTEL_TRACES_SAMPLER": "parentbased_always_on",
     "OTEL_TRACES_SAMPLER_ARG": "1",
+    # mTLS to the services: PEM files of the gateway's own, all three or none. Its certificate must not have the name of
+    # a service, or its callers would be taken for one.
     "TLS_CERT_FILE": "",
     "TLS_KEY_FILE": "",
     "TLS_CA_FILE": "",
