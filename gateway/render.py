@@ -49,12 +49,12 @@ DEFAULTS = {
     "ENVOY_WATCH_IDLE_SECONDS": "75",  # a watch has an event at least every 15 s
     "ENVOY_BODY_SECONDS": "60",  # for the whole body of a request of one message
     "ENVOY_HEADERS_SECONDS": "10",  # for the whole head of a request to arrive
-    # mTLS to the services: PEM files of the gateway's own, all three or none. Its certificate must not have the name of
-    # a service, or its callers would be taken for one.
     # Spans of what the gateway does, as the services send theirs; empty: none.
     "OTEL_EXPORTER_OTLP_ENDPOINT": "",
     "OTEL_TRACES_SAMPLER": "parentbased_always_on",
     "OTEL_TRACES_SAMPLER_ARG": "1",
+    # mTLS to the services: PEM files of the gateway's own, all three or none. Its certificate must not have the name of
+    # a service, or its callers would be taken for one.
     "TLS_CERT_FILE": "",
     "TLS_KEY_FILE": "",
     "TLS_CA_FILE": "",
@@ -124,9 +124,9 @@ class WrongValueError(ValueError):
     """A variable holds something that the gateway cannot use; the message names it."""
 
 
-def _endpoints(variable: str, addresses: str) -> str:
-    """``host:port,host:port`` as Envoy's ``lb_endpoints``, in JSON (which YAML contains)."""
-    endpoints = []
+def _endpoints(variable: str, addresses: str) -> list[dict[str, object]]:
+    """``host:port,host:port`` as Envoy's ``lb_endpoints``."""
+    endpoints: list[dict[str, object]] = []
     for address in filter(None, (part.strip() for part in addresses.split(","))):
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
@@ -135,7 +135,7 @@ def _endpoints(variable: str, addresses: str) -> str:
         endpoints.append({"endpoint": {"address": _socket(host, int(port))}})
     if not endpoints:
         raise WrongValueError(f"{variable}: name at least one host:port")
-    return json.dumps(endpoints)
+    return endpoints
 
 
 def _ip(host: str) -> str:
@@ -337,7 +337,7 @@ def _tracing(endpoint: str, sampler: str, share: str) -> tuple[str, str]:
         },
         "random_sampling": {"value": _percent(sampler, share)},
     }
-    endpoints = json.loads(_endpoints("OTLP", f"{parts.hostname}:{parts.port or 4317}"))
+    endpoints = _endpoints("OTLP", f"{parts.hostname}:{parts.port or 4317}")
     http = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     by_h2 = {"@type": f"type.googleapis.com/{http}", "explicit_http_config": {"http2_protocol_options": {}}}
     cluster = {
@@ -401,7 +401,7 @@ def render(environment: Mapping[str, str]) -> str:
     numbers = {}
     for name, value in values.items():
         if name in ADDRESSES:
-            filled[name.replace("_ADDRS", "_ENDPOINTS")] = _endpoints(name, value)
+            filled[name.replace("_ADDRS", "_ENDPOINTS")] = json.dumps(_endpoints(name, value))  # YAML contains JSON
             filled[name.replace("_ADDRS", "_TRANSPORT")] = _transport(name.removesuffix("_ADDRS").lower(), values)
         elif name in TLS or name in OTLP or name == "ENVOY_DESCRIPTORS":
             continue

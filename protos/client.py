@@ -91,11 +91,7 @@ class Source(openapi.Source):
         open_: set[str] = set()
         for name in sorted(outer):
             reach(name)
-        return [name for name in found if name.startswith(PACKAGE) and (name in self.enums or not self._is_entry(name))]
-
-    def entry(self, field: Field) -> descriptor_pb2.DescriptorProto | None:
-        """The entry of a map; None: the field is none."""
-        return self.messages[field.type_name] if self._is_entry(field.type_name) else None
+        return [name for name in found if name.startswith(PACKAGE) and not self.entry(name)]
 
     def needed(self) -> descriptor_pb2.FileDescriptorSet:
         """The files of the public services and of error details, with what they import and without their comments."""
@@ -115,9 +111,6 @@ class Source(openapi.Source):
                 kept.CopyFrom(file)
                 kept.ClearField("source_code_info")
         return needed
-
-    def _is_entry(self, name: str) -> bool:
-        return name in self.messages and self.messages[name].options.map_entry
 
 
 def build(descriptors: bytes, target: pathlib.Path) -> None:
@@ -169,8 +162,8 @@ def _options(source: Source) -> str:
 
 def _typed(source: Source, message: str, field: Field) -> tuple[str, str]:
     """The type of a field and its default, as source text."""
-    if entry := source.entry(field):
-        key, value = (_one(each)[0] for each in entry.field)
+    if entry := source.entry(field.type_name):
+        key, value = (_one(each)[0] for each in entry)
         return f"Mapping[{key}, {value}]", "dataclasses.field(default_factory=dict)"
     kind, default = _one(field)
     if field.label == Field.LABEL_REPEATED:

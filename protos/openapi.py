@@ -111,6 +111,11 @@ class Source:
             for index, method in enumerate(service.method):
                 self.comments[f"{package}{service.name}.{method.name}"] = at.get((6, number, 2, index), "")
 
+    def entry(self, name: str) -> list[Field]:
+        """Key and value of a map, by the type of its field; empty: it is none."""
+        message = self.messages.get(name)
+        return list(message.field) if message is not None and message.options.map_entry else []
+
     def comment_of(self, message: str, field: str) -> str:
         """A field's comment; "See X." is answered by the field of the same name in X."""
         comment = self.comments.get(f"{message}.{field}", "")
@@ -263,8 +268,8 @@ class Document:
         return {**self._schema(field, printed=printed), "description": self._source.comment_of(message, field.name)}
 
     def _schema(self, field: Field, *, printed: bool = False) -> Json:
-        if field.type == Field.TYPE_MESSAGE and self._source_map(field):
-            return {"type": "object", "additionalProperties": self._one(self._source_map(field)[1], printed=printed)}
+        if entry := self._source.entry(field.type_name):
+            return {"type": "object", "additionalProperties": self._one(entry[1], printed=printed)}
         one = self._one(field, printed=printed)
         return {"type": "array", "items": one} if field.label == Field.LABEL_REPEATED else one
 
@@ -274,11 +279,6 @@ class Document:
         if field.type == Field.TYPE_ENUM:
             return {"type": "string", "enum": [value.name for value in self._source.enums[field.type_name].value]}
         return dict(SCALARS[field.type])
-
-    def _source_map(self, field: Field) -> list[Field]:
-        """Key and value of a map; empty when it is none."""
-        message = self._source.messages.get(field.type_name)
-        return list(message.field) if message is not None and message.options.map_entry else []
 
     # ---- what Envoy answers by itself
 

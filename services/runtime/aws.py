@@ -134,9 +134,8 @@ def transient(error: BaseException) -> bool:
     if not isinstance(error, exceptions.ClientError):
         return False
     if code(error) == "TransactionCanceledException":
-        reasons = error.response.get("CancellationReasons", [])
-        codes = {str(reason.get("Code", "None")) for reason in reasons}
-        return bool(codes) and codes <= _CANCELLED_TRANSIENT
+        reasons = _cancelled_for(error)
+        return bool(reasons) and reasons <= _CANCELLED_TRANSIENT
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return code(error) in TRANSIENT or status >= 500
 
@@ -150,17 +149,30 @@ def outcome(error: BaseException | None) -> str:
     return "failed" if transient(error) or code(error) in MISCONFIGURED or not code(error) else "refused"
 
 
-def _operation(method: Callable[..., object]) -> str:
+def operation(method: Callable[..., object]) -> str:
+    """As AWS calls it: GetItem."""
+    return _spoken(_name(method))
+
+
+def _name(method: Callable[..., object]) -> str:
     """What a client's method is called: few, and the same for all callers."""
     return str(getattr(method, "__name__", type(method).__name__)).strip("_")
+
+
+def _spoken(name: str) -> str:
+    return name.title().replace("_", "")
 
 
 def _throttled_within(error: BaseException) -> bool:
     """Whether a transaction was cancelled since one of its items is throttled."""
     if not isinstance(error, exceptions.ClientError):
         return False
-    reasons = {str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])}
-    return not reasons.isdisjoint({"ThrottlingError", "ProvisionedThroughputExceeded"})
+    return not _cancelled_for(error).isdisjoint({"ThrottlingError", "ProvisionedThroughputExceeded"})
+
+
+def _cancelled_for(error: exceptions.ClientError) -> set[str]:
+    """Why a transaction was cancelled, of each of its items; nothing where none was."""
+    return {str(reason.get("Code", "None")) for reason in error.response.get("CancellationReasons", [])}
 
 
 class Caller:
@@ -194,7 +206,7 @@ class Caller:
             reraise=True,
         )
         try:
-            return await retrying(self._counted, functools.partial(method, **arguments), _operation(method))
+            return await retrying(self._try, functools.partial(method, **arguments), _name(method))
         except (exceptions.ClientError, exceptions.BotoCoreError) as error:
             if isinstance(error, exceptions.ClientError) and not transient(error) and code(error) not in MISCONFIGURED:
                 raise
@@ -205,21 +217,19 @@ class Caller:
                 metadata={"dependency": self.name},
             ) from error
 
-    async def _counted(self, method: Callable[[], Answer], operation: str) -> Answer:
+    async def _try(self, method: Callable[[], Answer], name: str) -> Answer:
+        """One try, counted, as a span."""
         began = time.monotonic()
         failure: Exception | None = None
         try:
-            return await self._once(method)
+            with spans.span(f"{self.name} {_spoken(name)}", spans.Kind.CLIENT):
+                return await self._in_thread(method)
         except Exception as error:
             failure = error
             raise
         finally:
-            metrics.child(SECONDS, self.name, operation).observe(time.monotonic() - began)
-            metrics.child(CALLS, self.name, operation, outcome(failure)).inc()
-
-    async def _once(self, method: Callable[[], Answer]) -> Answer:
-        with spans.span(f"{self.name} {operation(method)}", spans.Kind.CLIENT):
-            return await self._in_thread(method)
+            metrics.child(SECONDS, self.name, name).observe(time.monotonic() - began)
+            metrics.child(CALLS, self.name, name, outcome(failure)).inc()
 
     async def _in_thread(self, method: Callable[[], Answer]) -> Answer:
         loop = asyncio.get_running_loop()
@@ -234,12 +244,6 @@ class Caller:
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def operation(method: Callable[[], object]) -> str:
-    """As AWS calls it: GetItem."""
-    function = method.func if isinstance(method, functools.partial) else method
-    return getattr(function, "__name__", "call").title().replace("_", "")
 
 
 def dynamodb(aws: CallerSettings) -> "DynamoDBClient":

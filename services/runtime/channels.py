@@ -75,7 +75,8 @@ class UnaryIdentity(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> Any:
         """Identity and deadline."""
         timeout = client_call_details.timeout or UNARY_TIMEOUT_SECONDS
-        return await continuation(_signed(client_call_details, internal_metadata(self._token), timeout), request)
+        signed = callers.adding(client_call_details, internal_metadata(self._token), timeout)
+        return await continuation(signed, request)
 
 
 class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
@@ -91,21 +92,7 @@ class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         """Identity; a stream's length is its caller's business."""
-        return await continuation(
-            _signed(client_call_details, internal_metadata(self._token), client_call_details.timeout), request
-        )
-
-
-def _signed(
-    details: grpc.aio.ClientCallDetails, identity: tuple[tuple[str, str], ...], timeout: float | None
-) -> grpc.aio.ClientCallDetails:
-    return grpc.aio.ClientCallDetails(
-        method=details.method,
-        timeout=timeout,
-        metadata=grpc.aio.Metadata(*(details.metadata or ()), *identity),
-        credentials=details.credentials,
-        wait_for_ready=details.wait_for_ready,
-    )
+        return await continuation(callers.adding(client_call_details, internal_metadata(self._token)), request)
 
 
 def target(addresses: str) -> str:

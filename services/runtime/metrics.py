@@ -12,8 +12,6 @@ from typing import Any, Final, TypeVar
 
 import prometheus_client
 
-PREFIX: Final = "vectorline_"
-
 
 class Over(enum.StrEnum):
     """What to do with a metric of several replicas."""

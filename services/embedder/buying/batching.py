@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 from services.embedder.buying import packing, proof, shared_backoff, sizes, tokens
-from services.embedder.buying.pending_batch import PendingBatch, Reason
-from services.embedder.buying.request_attempts import Piece, RequestAttempts
+from services.embedder.buying.pending_batch import PendingBatch, Piece, Reason
+from services.embedder.buying.request_attempts import RequestAttempts
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import errors as openai_errors
 

@@ -1,22 +1,9 @@
 """Who pays for a request: what it was billed for is divided among the batches whose texts were in it."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from services.billing import spend
-from services.embedder.buying.pending_batch import PendingBatch
-
-
-class Piece(Protocol):
-    """One text of a request."""
-
-    @property
-    def batch(self) -> PendingBatch:
-        """Where it belongs."""
-
-    @property
-    def tokens(self) -> int:
-        """What it was taken to cost, exactly or at most."""
+from services.embedder.buying.pending_batch import PendingBatch, Piece
 
 
 def charge(pieces: Sequence[Piece], tokens: int, brought: Sequence[bool]) -> None:

@@ -236,5 +236,18 @@ class PendingBatch:
         self.on_text(self, index)
 
 
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """One text of a request: where it belongs."""
+
+    batch: PendingBatch
+    index: int
+
+    @property
+    def tokens(self) -> int:
+        """What it costs, exactly or at most."""
+        return self.batch.costs[self.index]
+
+
 def _ignore(*_: object) -> None:
     """Nobody wants to know."""

@@ -13,7 +13,7 @@ import prometheus_client
 import structlog
 
 from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots, traced
-from services.embedder.buying.pending_batch import PendingBatch, Reason
+from services.embedder.buying.pending_batch import PendingBatch, Piece, Reason
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import answers
 from services.embedder.openai import client as openai_client
@@ -40,19 +40,6 @@ THROTTLED = 0.5
 
 class _NothingWanted(Exception):
     """All batches of a request were dropped."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """One text of a request: where it belongs."""
-
-    batch: PendingBatch
-    index: int
-
-    @property
-    def tokens(self) -> int:
-        """What it costs."""
-        return self.batch.costs[self.index]
 
 
 @dataclasses.dataclass

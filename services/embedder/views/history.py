@@ -11,7 +11,7 @@ from vectorline.v1 import console_pb2, monitoring_pb2
 
 from services.chunks import errors as queue_errors
 from services.chunks import presence
-from services.embedder.views import monitoring
+from services.embedder.views import looks, monitoring
 
 EVERY_SECONDS: Final = 10.0
 KEPT: Final = 90
@@ -34,8 +34,8 @@ class History:
         circuits: Mapping[str, Callable[[], Awaitable[bool]]],
     ) -> None:
         self._monitor = monitor
-        self._ingests = ingests
-        self._circuits = circuits
+        self._ingests = looks.Look(ingests.live)
+        self._circuits = {name: looks.Look(is_open) for name, is_open in circuits.items()}
         self._samples: collections.deque[console_pb2.LineSample] = collections.deque(maxlen=KEPT)
         self._before: tuple[float, monitoring_pb2.LimiterView] | None = None
 
@@ -89,7 +89,7 @@ class History:
             if health.HasField(name):
                 getattr(view, name).CopyFrom(getattr(health, name))
         with contextlib.suppress(queue_errors.QueueUnavailable):  # then the queue is missing above, too
-            view.ingests = len(await self._ingests.live())
+            view.ingests = len(await self._ingests())
         return view
 
 

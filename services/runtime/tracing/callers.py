@@ -22,7 +22,7 @@ class UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
         if not spans.current():
             return await continuation(client_call_details, request)
         with calling(client_call_details.method) as span:
-            call = await continuation(_told(client_call_details), request)
+            call = await continuation(adding(client_call_details, header()), request)
             code = await call.code()
             span.set("rpc.grpc.status_code", code.value[0])
             return call
@@ -38,7 +38,7 @@ class StreamCalls(grpc.aio.UnaryStreamClientInterceptor):
         if not spans.current():
             return await continuation(client_call_details, request)
         with calling(client_call_details.method):
-            return await continuation(_told(client_call_details), request)
+            return await continuation(adding(client_call_details, header()), request)
 
 
 def interceptors() -> Sequence[grpc.aio.ClientInterceptor]:
@@ -58,11 +58,14 @@ def header() -> tuple[tuple[str, str], ...]:
     return ((spans.HEADER, held),) if held else ()
 
 
-def _told(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+def adding(
+    details: grpc.aio.ClientCallDetails, metadata: Sequence[tuple[str, str]], timeout: float | None = None
+) -> grpc.aio.ClientCallDetails:
+    """A call's details with more metadata; `timeout`: and with this deadline."""
     return grpc.aio.ClientCallDetails(
         method=details.method,
-        timeout=details.timeout,
-        metadata=grpc.aio.Metadata(*(details.metadata or ()), *header()),
+        timeout=timeout or details.timeout,
+        metadata=grpc.aio.Metadata(*(details.metadata or ()), *metadata),
         credentials=details.credentials,
         wait_for_ready=details.wait_for_ready,
     )

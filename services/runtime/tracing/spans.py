@@ -67,6 +67,13 @@ class _Nothing:
         return None
 
 
+class _Passed(_Nothing):
+    """A span of somebody else's that is not recorded."""
+
+    def __init__(self, traceparent: str) -> None:
+        self.traceparent = traceparent
+
+
 NOTHING: Final = _Nothing()
 _backend: Backend | None = None
 # What is under way here, by its traceparent; empty: nothing that is traced.
@@ -157,21 +164,8 @@ def served(parent: str, name: str, *, begins: bool) -> Open | _Nothing:
         return NOTHING
     if TRACEPARENT.fullmatch(parent):
         # An unsampled one is passed on as it is: nobody behind this begins a trace of its own.
-        return Open(_backend.start(name, Kind.SERVER, parent, ()) if sampled(parent) else Passed(parent))
+        return Open(_backend.start(name, Kind.SERVER, parent, ()) if sampled(parent) else _Passed(parent))
     return Open(_backend.start(name, Kind.SERVER, "", ())) if begins else NOTHING
-
-
-class Passed:
-    """A span of somebody else's that is not recorded."""
-
-    def __init__(self, traceparent: str) -> None:
-        self.traceparent = traceparent
-
-    def set(self, name: str, value: Attribute) -> None:
-        """Nobody listens."""
-
-    def end(self, error: BaseException | None = None) -> None:
-        """It is not ours."""
 
 
 def leave() -> None:

@@ -4,8 +4,7 @@ import pytest
 
 from services.billing import spend
 from services.embedder.buying import charging
-from services.embedder.buying.pending_batch import PendingBatch
-from services.embedder.buying.request_attempts import Piece
+from services.embedder.buying.pending_batch import PendingBatch, Piece
 from services.embedder.openai import answers
 from services.embedder.openai import errors as openai_errors
 from tests.support import buying, embeddings, virtual_time

@@ -28,6 +28,7 @@ class Line:
         health = health_view.HealthView(seen, ingests, {"indexer": self.answer}, environment="test")
         monitor = monitoring.Monitoring(seen, health, model="m", configured=QUOTA)
         self.history = history.History(monitor, ingests, {"openai": self.closed, "pinecone": self.unknown})
+        self.asked = 0
 
     async def answer(self) -> None:
         """The indexer is well."""
@@ -36,6 +37,7 @@ class Line:
         return False
 
     async def unknown(self) -> bool:
+        self.asked += 1
         raise errors.Unavailable("The indexer does not answer.")
 
 
@@ -80,5 +82,17 @@ def test_it_reaches_back_15_minutes_and_has_a_gap_where_nothing_answered() -> No
         await asyncio.sleep(2_000)
         assert len(await samples(line)) == 90
         watching.cancel()
+
+    virtual_time.run(watch())
+
+
+def test_a_crowd_that_looks_asks_about_circuits_once_a_second() -> None:
+    async def watch() -> None:
+        line = Line()
+        for _ in range(3):
+            told = await asyncio.gather(*(line.history.view() for _ in range(20)))
+            assert all(dict(each.circuits) == {"openai": "closed"} for each in told)
+            await asyncio.sleep(1.1)
+        assert line.asked == 3
 
     virtual_time.run(watch())
