@@ -59,11 +59,6 @@ class Query:
         """The query in PromQL."""
         raise NotImplementedError
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names that it asks for."""
-        return (self.metric,)
-
 
 @dataclasses.dataclass(frozen=True)
 class Rate(Query):
@@ -107,11 +102,6 @@ class Quantile(Query):
         inner = bucket.grouped("sum", f"rate({bucket.selector}[{WINDOW}])", "le")
         return f"histogram_quantile({self.quantile:g}, {inner})"
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """See `Query`."""
-        return (f"{self.metric}_bucket",)
-
 
 @dataclasses.dataclass(frozen=True)
 class Share:
@@ -129,11 +119,6 @@ class Share:
     def promql(self) -> str:
         """The query in PromQL."""
         return f"{self.part.promql()} / {self.whole.promql()}"
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names that it asks for."""
-        return (*self.part.metrics, *self.whole.metrics)
 
 
 @dataclasses.dataclass(frozen=True)
