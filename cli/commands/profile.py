@@ -10,6 +10,7 @@ import typer
 from rich import table
 
 from cli import failures, profiles, screen, session
+from vectorline_client import connection
 
 app_ = typer.Typer(no_args_is_help=True, help="Lines by name: addresses in a file of yours, keys in the keyring.")
 
@@ -55,9 +56,7 @@ def add(
     here = session.of(context)
     flags = context.find_root().params
     services = {
-        service: str(flags[f"{service}_addr"])
-        for service in ("ingest", "embedder", "indexer")
-        if flags.get(f"{service}_addr")
+        service: str(flags[f"{service}_addr"]) for service in connection.SERVICES if flags.get(f"{service}_addr")
     }
     gateway = gateway or flags.get("gateway") or ""
     if not gateway and not services:
