@@ -98,9 +98,8 @@ def resolve(
     asked = profile
     said = {name: flags.get(name) or environ.get(name) or "" for name in (*_WHERE, connection.KEY_VARIABLE)}
     if asked is None and not any(said[name] for name in _WHERE):
-        file = find_file(folder, environ)
         asked = environ.get(PROFILE_VARIABLE) or profiles.in_use(environ)
-        if asked is None and file is not None:
+        if asked is None and (file := find_file(folder, environ)) is not None:
             said = read_file(file)
     if asked is not None:
         chosen = profiles.get(asked, environ)
