@@ -7,9 +7,8 @@ import sys
 from typing import Annotated
 
 import typer
-from rich import table
 
-from cli import failures, profiles, screen, session
+from cli import failures, profiles, screen, session, tables
 from vectorline_client import connection
 
 app_ = typer.Typer(no_args_is_help=True, help="Lines by name: addresses in a file of yours, keys in the keyring.")
@@ -78,7 +77,7 @@ def show(context: typer.Context) -> None:
     if not known:
         here.screen.say("No profiles.")
         return
-    listing = table.Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    listing = tables.listing()
     for column in ("", "name", "address", "key"):
         listing.add_column(column, no_wrap=True)
     for name, each in sorted(known.items()):
