@@ -50,8 +50,7 @@ def _price(found: messages.EstimateResponse) -> str:
     model = screen.printable(found.model)
     if found.price_usd is None:
         return f"not known of {model}; OPENAI_PRICES has none"
-    digits = 2 if found.price_usd >= 1 or not found.price_usd else 6
-    return f"${found.price_usd:,.{digits}f} with {model}"
+    return f"{bills.dollars(found.price_usd)} with {model}"
 
 
 def _time(found: messages.EstimateResponse) -> str:
