@@ -187,8 +187,8 @@ def _error_line(task: messages.Task) -> str:
 
 
 def _why(task: messages.Task) -> text.Text:
-    told = task.result is not None and task.result.failed_by_reason
-    return text.Text(f"  {_reasons(task.result)}" if task.result is not None and told else "", "dim")
+    reasons = _reasons(task.result) if task.result is not None else ""
+    return text.Text(f"  {reasons}" if reasons else "", "dim")
 
 
 def _reasons(result: messages.TaskResult) -> str:
