@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 import typer  # noqa: E402 (the repository is on the path only now)
 
 from cli import main as command  # noqa: E402
+from cli import manual  # noqa: E402
 from cli.commands import config  # noqa: E402
 from vectorline_client import messages  # noqa: E402
 
@@ -35,9 +36,9 @@ def cli() -> str:
     parts = ["# The command", MADE, _prose(root.help), "## Flags of every command", *_table(root, context)]
     parts += [_prose(root.epilog)]
     for words, each in _commands(root, ()):
-        usage = " ".join(["vectorline", *words, *_arguments(each)])
+        usage = " ".join(["vectorline", *words, *manual.arguments(each)])
         parts += [f"## {' '.join(words)}", f"```\n{usage}\n```", _prose(each.help), *_table(each, context)]
-        calls = re.findall(r"^  (vectorline .+)$", each.epilog or "", re.MULTILINE)
+        calls = manual.examples(each)
         parts += ["```\n" + "\n".join(calls) + "\n```"] if calls else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -101,10 +102,6 @@ def _commands(group: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
             yield from _commands(each, (*above, name))
         elif not each.hidden:
             yield (*above, name), each
-
-
-def _arguments(each: Any) -> list[str]:
-    return [one.metavar or one.name.upper() for one in each.params if one.param_type_name == "argument"]
 
 
 def _table(each: Any, context: Any) -> list[str]:
