@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,7 +39,8 @@ def page(root: Any, context: Any) -> str:
         root: The group, as click has it.
         context: The context that it was invoked with.
     """
-    version = importlib.metadata.version("vectorline")
+    # By name and only here: the other commands need not wait for it.
+    version = importlib.import_module("importlib.metadata").version("vectorline")
     day = datetime.date.today().isoformat()  # noqa: DTZ011 (as it is where it is read)
     lines = [
         f'.TH VECTORLINE 1 "{day}" "vectorline {_roff(version)}"',
