@@ -65,13 +65,16 @@ def options() -> str:
 def configuration() -> str:
     """The environment variables."""
     groups: dict[str, list[str]] = {}
+    told: set[str] = set()
     for group, section in config.sections():
         for name, field in section.model_fields.items():
+            if name in told:  # in the group of a class that this one inherits from
+                continue
+            told.add(name)
             required = field.is_required()
             default = "required" if required else _default(field.get_default(call_default_factory=True))
             row = f"| `{name.upper()}` | {default} | {_cell(field.description or '')} |"
-            if not any(row.startswith(f"| `{name.upper()}` |") for rows in groups.values() for row in rows):
-                groups.setdefault(group, []).append(row)
+            groups.setdefault(group, []).append(row)
     parts = [
         "# Configuration",
         MADE,
