@@ -11,6 +11,7 @@ from typing import Final
 
 # What stands in a query for the time over which growth is measured; Grafana fills it in.
 WINDOW: Final = "$__rate_interval"
+A_ROW: Final = 3  # panels of a dashboard, wherever it is drawn
 
 
 class Unit(enum.StrEnum):
