@@ -35,7 +35,7 @@ def again(run: Run) -> Iterator[Figure]:
             same = found["progress"]["unchanged_records"]
             if same != run.rows - bought:
                 raise line.BenchmarkFailed(f"{same} rows were unchanged: {found}")
-            requests = (running.purchases() or {"summary": {"requests": 0}})["summary"].get("requests", 0)
+            requests = (running.purchases() or {}).get("summary", {}).get("requests", 0)
             yield Figure(
                 f"a second run of {run.rows:,} rows, {name}", seconds, "s", None, detail={"requests": requests}
             )
@@ -45,9 +45,9 @@ def again(run: Run) -> Iterator[Figure]:
 def _merges() -> Iterator[Figure]:
     """A manifest by itself: ten times the rows take ten times as long, and no more memory."""
     small, large = (_measured(rows) for rows in (MERGE_ROWS // 10, MERGE_ROWS))
-    for name, key in (("first", "first"), ("second", "second")):
-        ratio = large[key] / small[key] / 10
-        detail = {"seconds": large[key], "rows": large["rows"]}
+    for name in ("first", "second"):
+        ratio = large[name] / small[name] / 10
+        detail = {"seconds": large[name], "rows": large["rows"]}
         yield Figure(
             f"CPU a row of the {name} merge at 10 million rows, over that at 1 million", ratio, "x", 1.5, detail=detail
         )

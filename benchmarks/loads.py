@@ -24,20 +24,20 @@ def cost(run: Run) -> Iterator[Figure]:
     with line.running(OPENAI_RATE_LIMIT="0", EMBEDDERS="1") as running:
         running.warm_up(files.of(run.folder, 1_000))
         before, began = running.metrics(), running.usage()
-        loads = [_load(running, run, run.rows, f"cost-{number}") for number in range(run.repeats)]
+        loads = [load(running, run, run.rows, f"cost-{number}") for number in range(run.repeats)]
         used = {name: after.cpu_seconds - began[name].cpu_seconds for name, after in running.usage().items()}
         rows = run.rows * run.repeats
         run.stages += metrics.stages(before, running.metrics(), used, rows)
         shares = {name: round(value * 1e6 / rows, 1) for name, value in used.items()}
         yield figures.median(
             "CPU of all our processes per 1,000 rows",
-            [load.cpu_ms for load in loads],
+            [each.cpu_ms for each in loads],
             "ms",
             200,
             ideal=110,
             detail={"by_process_ms": shares},
         )
-        speed = [load.rows_per_second for load in loads]
+        speed = [each.rows_per_second for each in loads]
         yield figures.median("rows/s end to end, no limit", speed, "rows/s", 4_700, ideal=8_000, more=True)
         yield from _growth(running, run)
 
@@ -45,7 +45,7 @@ def cost(run: Run) -> Iterator[Figure]:
 def _growth(running: line.Line, run: Run) -> Iterator[Figure]:
     """From few rows to many, in one line, so that the peaks of memory are those of all sizes so far."""
     for rows in (each for each in GROWTH if each <= run.most_rows):
-        run.growth.append(_load(running, run, rows, f"growth-{rows}"))
+        run.growth.append(load(running, run, rows, f"growth-{rows}"))
     if len(run.growth) > 1:
         least, most = run.growth[0], run.growth[-1]
         detail = {f"{each.rows:,}": round(each.cpu_ms, 1) for each in run.growth}
@@ -53,7 +53,8 @@ def _growth(running: line.Line, run: Run) -> Iterator[Figure]:
         yield Figure(name, most.cpu_ms / least.cpu_ms, "x", None, detail=detail)
 
 
-def _load(running: line.Line, run: Run, rows: int, namespace: str) -> figures.Size:
+def load(running: line.Line, run: Run, rows: int, namespace: str) -> figures.Size:
+    """A load of so many rows: what our processes used for it, and how fast it was."""
     path = files.of(run.folder, rows)
     before, began = running.usage(), time.monotonic()
     running.finished(running.upload(path, namespace=namespace), rows)

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator, Mapping
 
-from benchmarks import files, line
+from benchmarks import files, line, loads
 from benchmarks.figures import Figure, Run
 from sandbox.traces import sink
 
@@ -24,7 +24,7 @@ def tracing(run: Run) -> Iterator[Figure]:
             for name, settings in ways.items():
                 running.up(**LINE, **settings)
                 running.warm_up(files.of(run.folder, 1_000))
-                used.setdefault(name, []).append(_cpu_ms(running, run, f"{name}-{number}"))
+                used.setdefault(name, []).append(loads.load(running, run, run.rows, f"{name}-{number}").cpu_ms)
         spans = len(collector.spans)
     detail = {name: [round(each, 1) for each in several] for name, several in used.items()}
     off = statistics.median(used["off"])
@@ -33,11 +33,3 @@ def tracing(run: Run) -> Iterator[Figure]:
     yield Figure("CPU with tracing, nothing sampled, over that without", unsampled, "x", 1.005, detail=detail)
     more = {"spans_a_load": round(spans / run.repeats)}
     yield Figure("CPU with every task sampled, over that without", sampled, "x", 1.02, detail=more)
-
-
-def _cpu_ms(running: line.Line, run: Run, namespace: str) -> float:
-    before = running.usage()
-    running.finished(running.upload(files.of(run.folder, run.rows), namespace=namespace), run.rows)
-    after = running.usage()
-    seconds = sum(used.cpu_seconds - before[name].cpu_seconds for name, used in after.items() if name in before)
-    return seconds * 1e6 / run.rows

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from rich import table, text
 
-from cli import screen
+from cli import screen, tables
 from vectorline_client import messages
 
 Priced: TypeAlias = "messages.Bill | messages.BillBound"
@@ -38,7 +38,7 @@ def words(bill: messages.Bill) -> str:
 
 def overview(told: messages.BillOverview) -> table.Table:
     """What was spent, a line for each day, key and namespace, and the sum below."""
-    listing = table.Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    listing = tables.listing()
     for name in ("day", "key", "namespace"):
         listing.add_column(name, no_wrap=True)
     for name in ("tokens", "OpenAI", "write units", "read units", "Pinecone", "at most"):

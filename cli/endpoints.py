@@ -9,15 +9,13 @@ from typing import Final
 
 import vectorline_client
 from cli import failures, profiles
+from vectorline_client import connection
 
 RUN_FOLDER: Final = ".run"
 FILE_NAME: Final = "endpoints.env"
 
-ADDRESS_VARIABLES: Final = {"ingest": "INGEST_ADDR", "embedder": "EMBEDDER_ADDR", "indexer": "INDEXER_ADDR"}
-GATEWAY_VARIABLE: Final = "GATEWAY_URL"
-KEY_VARIABLE: Final = "API_KEY"
 PROFILE_VARIABLE: Final = "VECTORLINE_PROFILE"
-_WHERE: Final = (GATEWAY_VARIABLE, *ADDRESS_VARIABLES.values())
+_WHERE: Final = (connection.GATEWAY_VARIABLE, *connection.VARIABLES.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,16 +96,15 @@ def resolve(
         failures.CommandError: There is no such profile.
     """
     asked = profile
-    said = {name: flags.get(name) or environ.get(name) or "" for name in (*_WHERE, KEY_VARIABLE)}
+    said = {name: flags.get(name) or environ.get(name) or "" for name in (*_WHERE, connection.KEY_VARIABLE)}
     if asked is None and not any(said[name] for name in _WHERE):
-        file = find_file(folder, environ)
         asked = environ.get(PROFILE_VARIABLE) or profiles.in_use(environ)
-        if asked is None and file is not None:
+        if asked is None and (file := find_file(folder, environ)) is not None:
             said = read_file(file)
     if asked is not None:
         chosen = profiles.get(asked, environ)
-        key = flags.get(KEY_VARIABLE) or profiles.key_of(asked, chosen)
+        key = flags.get(connection.KEY_VARIABLE) or profiles.key_of(asked, chosen)
         return Endpoints(addresses=chosen.services, api_key=key, tls=tls or chosen.tls, gateway=chosen.gateway)
-    addresses = {service: said[name] for service, name in ADDRESS_VARIABLES.items() if said.get(name)}
-    key = flags.get(KEY_VARIABLE) or said.get(KEY_VARIABLE, "")
-    return Endpoints(addresses=addresses, api_key=key, tls=tls, gateway=said.get(GATEWAY_VARIABLE, ""))
+    addresses = {service: said[name] for service, name in connection.VARIABLES.items() if said.get(name)}
+    key = flags.get(connection.KEY_VARIABLE) or said.get(connection.KEY_VARIABLE, "")
+    return Endpoints(addresses=addresses, api_key=key, tls=tls, gateway=said.get(connection.GATEWAY_VARIABLE, ""))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich import console, table, text
+from rich import console, text
 
-from cli import bills, pace, render, screen
+from cli import bills, pace, render, screen, tables
 from vectorline_client import messages
 
 _SAMPLES: Final = 3
@@ -15,9 +15,7 @@ _COLUMNS: Final = 12
 
 def card(found: messages.EstimateResponse) -> console.RenderableType:
     """Everything about an estimate, one line a fact."""
-    grid = table.Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = tables.card()
     grid.add_row("Rows", f"{found.rows:,} read: {found.usable:,} usable, {found.skipped:,} skipped", style="bold")
     grid.add_row("Rejects", text.Text(f"{found.rejected:,}", "red" if found.rejected else "green"))
     for group in found.rejects:
@@ -52,8 +50,7 @@ def _price(found: messages.EstimateResponse) -> str:
     model = screen.printable(found.model)
     if found.price_usd is None:
         return f"not known of {model}; OPENAI_PRICES has none"
-    digits = 2 if found.price_usd >= 1 or not found.price_usd else 6
-    return f"${found.price_usd:,.{digits}f} with {model}"
+    return f"{bills.dollars(found.price_usd)} with {model}"
 
 
 def _time(found: messages.EstimateResponse) -> str:

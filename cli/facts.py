@@ -9,16 +9,14 @@ from typing import Any, Final
 
 from rich import console, table, text
 
-from cli import render, screen
+from cli import render, screen, tables
 
 _LIST: Final = 20  # things of a list that are shown
 
 
 def card(answer: Any) -> console.RenderableType:
     """Everything that is set in an answer; lists of things come below the rest."""
-    grid = table.Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid = tables.card()
     below: list[console.RenderableType] = []
     _add(grid, below, answer, "")
     return console.Group(grid, *below)
@@ -26,7 +24,7 @@ def card(answer: Any) -> console.RenderableType:
 
 def listing(things: Sequence[Any], columns: Sequence[str], most: int = _LIST) -> table.Table:
     """A table of things by some of their fields."""
-    made = table.Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    made = tables.listing()
     for name in columns:
         number = bool(things) and isinstance(getattr(things[0], name), (int, float))
         made.add_column(_words(name), no_wrap=True, justify="right" if number else "left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,7 +39,8 @@ def page(root: Any, context: Any) -> str:
         root: The group, as click has it.
         context: The context that it was invoked with.
     """
-    version = importlib.metadata.version("vectorline")
+    # By name and only here: the other commands need not wait for it.
+    version = importlib.import_module("importlib.metadata").version("vectorline")
     day = datetime.date.today().isoformat()  # noqa: DTZ011 (as it is where it is read)
     lines = [
         f'.TH VECTORLINE 1 "{day}" "vectorline {_roff(version)}"',
@@ -59,24 +60,30 @@ def page(root: Any, context: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
+def arguments(command: Any) -> list[str]:
+    """The arguments of a command, as its usage names them."""
+    return [each.metavar or each.name.upper() for each in command.params if each.param_type_name == "argument"]
+
+
+def examples(command: Any) -> list[str]:
+    """The calls that stand under a command's help, see `session.examples`."""
+    lines = (line.strip() for line in (command.epilog or "").split("\n\n"))
+    return [line for line in lines if line.startswith("vectorline ")]
+
+
 def _commands(group: Any, context: Any, prefix: str) -> Iterator[str]:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if command is None or command.hidden:
             continue
         whole = f"{prefix} {name}"
-        yield f".SS {_roff(whole)} {_roff(_usage(command))}".rstrip()
+        yield f".SS {_roff(whole)} {_roff(' '.join(arguments(command)))}".rstrip()
         yield from _paragraphs(command.help or "")
         if hasattr(command, "list_commands"):
             yield from _commands(command, context, whole)
             continue
         yield from _options(command, context)
-        if command.epilog:
-            yield from _examples(command.epilog)
-
-
-def _usage(command: Any) -> str:
-    return " ".join(each.metavar or each.name.upper() for each in command.params if each.param_type_name == "argument")
+        yield from _examples(examples(command))
 
 
 def _options(command: Any, context: Any) -> Iterator[str]:
@@ -94,8 +101,7 @@ def _paragraphs(text: str) -> Iterator[str]:
         yield _roff(" ".join(part.split()))
 
 
-def _examples(epilog: str) -> Iterator[str]:
-    calls = [line.strip() for line in epilog.split("\n\n") if line.strip().startswith("vectorline ")]
+def _examples(calls: list[str]) -> Iterator[str]:
     if calls:
         yield ".PP"
         yield "Examples:"

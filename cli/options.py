@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from cli import fields
+
 _INT32: Final = 2**31 - 1
 _UINT32: Final = 2**32 - 1
 
@@ -94,8 +96,8 @@ class Load:
         """The same as the client takes them, without a source."""
         given: dict[str, Any] = {
             **dataclasses.asdict(self),
-            "metadata_columns": _names(self.metadata_columns),
-            "exclude_columns": _names(self.exclude_columns),
+            "metadata_columns": list(fields.parsed(self.metadata_columns)),
+            "exclude_columns": list(fields.parsed(self.exclude_columns)),
             "delimiter": "\t" if self.delimiter in ("tab", r"\t") else self.delimiter,
         }
         return {name: value for name, value in given.items() if value not in (None, "", [])}
@@ -121,7 +123,3 @@ def taken_by(command: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.Signature(sorted([*kept, *options], key=lambda parameter: parameter.kind))
     loading.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
     return loading
-
-
-def _names(comma_separated: str) -> list[str]:
-    return [name.strip() for name in comma_separated.split(",") if name.strip()]

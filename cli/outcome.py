@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-import vectorline_client
 from cli import failures
-from vectorline_client import messages
+from vectorline_client import messages, outcome
 
 NOT_WELL: Final = frozenset({"partially_completed", "failed", "cancelled", "blocked"})
-OVER: Final = frozenset({"completed", *NOT_WELL})
 
 
 def is_over(task: messages.Task) -> bool:
     """Nothing more happens to it by itself. A blocked task counts: it waits for a person's account or namespace."""
-    return task.status in OVER
+    return outcome.is_over(task)
 
 
 def exit_code(task: messages.Task) -> failures.ExitCode:
@@ -25,4 +23,4 @@ def exit_code(task: messages.Task) -> failures.ExitCode:
 
 def rows_with_outcome(task: messages.Task) -> int:
     """Rows that are indexed, skipped or failed so far."""
-    return vectorline_client.Progress(task).rows
+    return outcome.Progress(task).rows

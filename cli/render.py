@@ -8,7 +8,7 @@ from typing import Final
 
 from rich import console, padding, table, text
 
-from cli import bills, outcome, pace, screen
+from cli import bills, outcome, pace, screen, tables
 from vectorline_client import messages
 
 STYLES: Final = {
@@ -40,7 +40,7 @@ def status(word: str) -> text.Text:
 
 def task_card(task: messages.Task) -> console.RenderableType:
     """Everything about a task, one line a fact."""
-    grid = _grid()
+    grid = tables.card()
     facts = task.metadata
     grid.add_row("Task", text.Text(task.task_id, "bold"))
     grid.add_row("Status", _status_line(task))
@@ -78,7 +78,7 @@ def task_summary(task: messages.Task) -> console.RenderableType:
         f" → {screen.printable(task.metadata.namespace)}",
         (f"  in {_seconds(task.result.duration_seconds)}" if task.result is not None else "", "dim"),
     )
-    grid = _grid()
+    grid = tables.card()
     if task.error:
         grid.add_row("why", text.Text(_error_line(task), "red"))
     progress = task.progress
@@ -149,7 +149,7 @@ def matches(found: Iterable[messages.Match]) -> console.RenderableType:
 
 def health(answer: messages.GetHealthResponse) -> console.RenderableType:
     """The line's health, one line a part."""
-    grid = _grid()
+    grid = tables.card()
     grid.add_row("Line", status(answer.status))
     for name in sorted(answer.services):
         grid.add_row(screen.printable(name), status(screen.printable(answer.services[name])))
@@ -158,13 +158,6 @@ def health(answer: messages.GetHealthResponse) -> console.RenderableType:
         "Workers", f"{workers.active:,} active, {workers.available:,} free, {workers.queued_tasks:,} chunks queued"
     )
     grid.add_row("Version", screen.printable(" · ".join(filter(None, (answer.version, answer.environment)))))
-    return grid
-
-
-def _grid() -> table.Table:
-    grid = table.Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
     return grid
 
 
@@ -194,8 +187,8 @@ def _error_line(task: messages.Task) -> str:
 
 
 def _why(task: messages.Task) -> text.Text:
-    told = task.result is not None and task.result.failed_by_reason
-    return text.Text(f"  {_reasons(task.result)}" if task.result is not None and told else "", "dim")
+    reasons = _reasons(task.result) if task.result is not None else ""
+    return text.Text(f"  {reasons}" if reasons else "", "dim")
 
 
 def _reasons(result: messages.TaskResult) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import typer
 from rich import table, text
 
-from cli import failures, screen, session
+from cli import failures, screen, session, tables
 from vectorline_client import messages
 
 _SHOWN = 20  # tasks of which a line is shown
@@ -65,7 +65,7 @@ def _tell(here: session.Session, answer: messages.RetryTasksResponse, done: str)
 
 
 def _listing(answer: messages.RetryTasksResponse) -> table.Table:
-    listing = table.Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    listing = tables.listing()
     for name in ("task", "status", "rows", "retry"):
         listing.add_column(name, no_wrap=True, justify="right" if name == "rows" else "left")
     for each in answer.tasks[:_SHOWN]:

@@ -1,14 +1,15 @@
-"""What every command is given: the screen, and the line on demand."""
+"""What every command is given: the screen, the line on demand, and for some a module of the services."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+import importlib
+from typing import Any, Final
 
 import typer
 
 import vectorline_client
-from cli import endpoints, screen
+from cli import endpoints, failures, screen
 
 # Under a command's help: the flags that stand at the root and are understood anywhere on the command line.
 _ALSO: Final = "Also --json, --fields, --profile, --api-key, --tls and the addresses: see vectorline --help."
@@ -31,6 +32,21 @@ def of(context: typer.Context) -> Session:
     session = context.obj
     assert isinstance(session, Session)
     return session
+
+
+def service(module: str, command: str) -> Any:
+    """A module of the services, by name and only when it is asked for: no other command needs it or its libraries.
+
+    Raises:
+        failures.CommandError: The command is installed without the services, or without what they need.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        raise failures.CommandError(
+            f"{missing.name} is not installed: `{command}` needs the services beside the command.",
+            exit_code=failures.ExitCode.USAGE,
+        ) from missing
 
 
 def examples(*commands: str) -> str:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 import typer  # noqa: E402 (the repository is on the path only now)
 
 from cli import main as command  # noqa: E402
+from cli import manual  # noqa: E402
 from cli.commands import config  # noqa: E402
 from vectorline_client import messages  # noqa: E402
 
@@ -35,9 +36,9 @@ def cli() -> str:
     parts = ["# The command", MADE, _prose(root.help), "## Flags of every command", *_table(root, context)]
     parts += [_prose(root.epilog)]
     for words, each in _commands(root, ()):
-        usage = " ".join(["vectorline", *words, *_arguments(each)])
+        usage = " ".join(["vectorline", *words, *manual.arguments(each)])
         parts += [f"## {' '.join(words)}", f"```\n{usage}\n```", _prose(each.help), *_table(each, context)]
-        calls = re.findall(r"^  (vectorline .+)$", each.epilog or "", re.MULTILINE)
+        calls = manual.examples(each)
         parts += ["```\n" + "\n".join(calls) + "\n```"] if calls else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -64,13 +65,16 @@ def options() -> str:
 def configuration() -> str:
     """The environment variables."""
     groups: dict[str, list[str]] = {}
+    told: set[str] = set()
     for group, section in config.sections():
         for name, field in section.model_fields.items():
+            if name in told:  # in the group of a class that this one inherits from
+                continue
+            told.add(name)
             required = field.is_required()
             default = "required" if required else _default(field.get_default(call_default_factory=True))
             row = f"| `{name.upper()}` | {default} | {_cell(field.description or '')} |"
-            if not any(row.startswith(f"| `{name.upper()}` |") for rows in groups.values() for row in rows):
-                groups.setdefault(group, []).append(row)
+            groups.setdefault(group, []).append(row)
     parts = [
         "# Configuration",
         MADE,
@@ -101,10 +105,6 @@ def _commands(group: Any, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
             yield from _commands(each, (*above, name))
         elif not each.hidden:
             yield (*above, name), each
-
-
-def _arguments(each: Any) -> list[str]:
-    return [one.metavar or one.name.upper() for one in each.params if one.param_type_name == "argument"]
 
 
 def _table(each: Any, context: Any) -> list[str]:

@@ -17,7 +17,6 @@ NAMESPACE: Final = "Vectorline"
 REGION: Final = "us-east-1"
 PERIOD_SECONDS: Final = 60  # as the agent scrapes
 COLUMNS: Final = 24
-A_ROW: Final = 3
 HEIGHT: Final = 5
 SUMMARY: Final = "envoy_"
 SCRAPED: Final = "/etc/cwagentconfig/prometheus.yaml"
@@ -122,8 +121,8 @@ def _published(query: panels.Query) -> Published:
 
 
 def _widget(number: int, panel: panels.Panel) -> dict[str, Any]:
-    width = COLUMNS // A_ROW
-    place = {"x": number % A_ROW * width, "y": number // A_ROW * HEIGHT, "width": width, "height": HEIGHT}
+    width = COLUMNS // panels.A_ROW
+    place = {"x": number % panels.A_ROW * width, "y": number // panels.A_ROW * HEIGHT, "width": width, "height": HEIGHT}
     asked = [query for query in panel.queries if all(known(part) for part in _parts(query))]
     if not asked:
         words = f"**{panel.title}**\n\nA histogram, which the agent does not bring: see it in Grafana."

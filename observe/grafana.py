@@ -7,7 +7,6 @@ from observe import panels
 
 SCHEMA: Final = 39
 COLUMNS: Final = 24  # of Grafana's grid
-A_ROW: Final = 3
 HEIGHT: Final = 8
 SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -50,7 +49,7 @@ def _variable(variable: panels.Variable) -> dict[str, Any]:
 
 
 def _panel(number: int, panel: panels.Panel) -> dict[str, Any]:
-    width = COLUMNS // A_ROW
+    width = COLUMNS // panels.A_ROW
     steps: list[dict[str, Any]] = [{"color": "green", "value": None}]
     if panel.limit is not None:
         steps.append({"color": "red", "value": panel.limit})
@@ -60,7 +59,7 @@ def _panel(number: int, panel: panels.Panel) -> dict[str, Any]:
         "title": panel.title,
         "description": panel.words,
         "datasource": SOURCE,
-        "gridPos": {"x": number % A_ROW * width, "y": number // A_ROW * HEIGHT, "w": width, "h": HEIGHT},
+        "gridPos": {"x": number % panels.A_ROW * width, "y": number // panels.A_ROW * HEIGHT, "w": width, "h": HEIGHT},
         "fieldConfig": {
             "defaults": {
                 "unit": str(panel.unit),

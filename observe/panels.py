@@ -11,6 +11,7 @@ from typing import Final
 
 # What stands in a query for the time over which growth is measured; Grafana fills it in.
 WINDOW: Final = "$__rate_interval"
+A_ROW: Final = 3  # panels of a dashboard, wherever it is drawn
 
 
 class Unit(enum.StrEnum):
@@ -59,11 +60,6 @@ class Query:
         """The query in PromQL."""
         raise NotImplementedError
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names that it asks for."""
-        return (self.metric,)
-
 
 @dataclasses.dataclass(frozen=True)
 class Rate(Query):
@@ -107,11 +103,6 @@ class Quantile(Query):
         inner = bucket.grouped("sum", f"rate({bucket.selector}[{WINDOW}])", "le")
         return f"histogram_quantile({self.quantile:g}, {inner})"
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """See `Query`."""
-        return (f"{self.metric}_bucket",)
-
 
 @dataclasses.dataclass(frozen=True)
 class Share:
@@ -129,11 +120,6 @@ class Share:
     def promql(self) -> str:
         """The query in PromQL."""
         return f"{self.part.promql()} / {self.whole.promql()}"
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names that it asks for."""
-        return (*self.part.metrics, *self.whole.metrics)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,6 @@ from observe import grafana, panels, watch
 
 WINDOW: Final = "20s"  # twice and more what lies between two looks
 POINTS: Final = 150
-A_ROW: Final = 3
 INCHES: Final = (4.6, 2.5)  # of a panel
 DOTS_AN_INCH: Final = 75
 COLOURS: Final = ("#2a6fb0", "#d1722a", "#3f9142", "#b83a4b", "#7a5aa6", "#8a6d3b", "#c75fa0", "#6b7280")
@@ -26,10 +25,10 @@ Line = tuple[str, list[tuple[float, float]]]
 def draw(made: panels.Dashboard, seen: watch.Watch, begin: float, end: float, path: pathlib.Path) -> None:
     """Draw what happened between two moments (`time.time`) as a PNG."""
     with mpl.rc_context({"font.size": 8}):
-        rows = -(-len(made.panels) // A_ROW)
-        picture = figure.Figure(figsize=(INCHES[0] * A_ROW, INCHES[1] * rows), layout="constrained")
+        rows = -(-len(made.panels) // panels.A_ROW)
+        picture = figure.Figure(figsize=(INCHES[0] * panels.A_ROW, INCHES[1] * rows), layout="constrained")
         picture.suptitle(made.title, fontsize=12)
-        axes = picture.subplots(rows, A_ROW, squeeze=False).flat
+        axes = picture.subplots(rows, panels.A_ROW, squeeze=False).flat
         for place, panel in zip(axes, made.panels, strict=True):
             _panel(place, panel, _lines(made, panel, seen, begin, end), begin)
         picture.savefig(path, dpi=DOTS_AN_INCH, metadata={"Software": ""})

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import httpx
@@ -96,29 +96,25 @@ class Story:
             self.say(f"{notice.name} {'FIRES' if notice.status == 'firing' else 'is resolved'}{end}", notice.at)
             self._told += 1
 
-    def wait(self, seen: watch.Watch, seconds: float) -> None:
-        """Go on telling what is heard."""
+    def wait(self, seen: watch.Watch, seconds: float, over: Callable[[], bool] = lambda: False) -> bool:
+        """Go on telling what is heard until it is over, or the time is; answers whether it was."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.hear(seen)
-            time.sleep(0.2)
-
-    def wait_for(self, seen: watch.Watch, name: str, status: str, seconds: float) -> bool:
-        """The same until an alert is heard of, or the time is over; answers whether it was."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.hear(seen)
-            if any((each.name, each.status) == (name, status) for each in seen.notices):
+            if over():
                 return True
             time.sleep(0.2)
         return False
 
+    def wait_for(self, seen: watch.Watch, name: str, status: str, seconds: float) -> bool:
+        """The same until an alert is heard of."""
+        return self.wait(
+            seen, seconds, lambda: any((each.name, each.status) == (name, status) for each in seen.notices)
+        )
+
     def wait_quiet(self, seen: watch.Watch, seconds: float) -> None:
-        """The same until nothing fires any more, or the time is over."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and _firing(seen.notices):
-            self.hear(seen)
-            time.sleep(0.2)
+        """The same until nothing fires any more."""
+        self.wait(seen, seconds, lambda: not _firing(seen.notices))
         self.hear(seen)
         for name in sorted(_firing(seen.notices)):
             self.say(f"{name} still fires")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 from typing import Annotated, Any, Final
@@ -60,7 +59,7 @@ def show(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     here = session.of(context)
-    settings = _service("services.runtime.configuration").effective(sections())
+    settings = session.service("services.runtime.configuration", "config").effective(sections())
     if here.screen.json:
         for setting in settings:
             typer.echo(json.dumps(_document(setting), ensure_ascii=False))
@@ -75,7 +74,7 @@ def sections() -> list[tuple[str, Any]]:
     found = []
     for group, path in SECTIONS:
         module, _, name = path.partition(":")
-        found.append((group, getattr(_service(module), name)))
+        found.append((group, getattr(session.service(module, "config"), name)))
     return found
 
 
@@ -91,18 +90,7 @@ def hash_key(key_id: KeyId = "caller", scope: Scopes = None) -> None:
 
 def _make(what: str, key_id: str, scopes: list[str] | None) -> None:
     asked = [argument for scope in scopes or SCOPES for argument in ("--scope", scope)]
-    raise typer.Exit(_service("services.runtime.keys").main([what, "--id", key_id, *asked]))
-
-
-def _service(name: str) -> Any:
-    # By name and only here, as `init` does: no other command needs the services' code.
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        raise failures.CommandError(
-            f"{missing.name} is not installed: `config` needs the services beside the command.",
-            exit_code=failures.ExitCode.USAGE,
-        ) from missing
+    raise typer.Exit(session.service("services.runtime.keys", "config").main([what, "--id", key_id, *asked]))
 
 
 def _group(setting: Any) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated
 
 import typer
 
-from cli import failures, session
+from cli import session
 
 
 def register(app: typer.Typer) -> None:
@@ -37,14 +36,7 @@ def doctor(
 
     Buys one token, writes one vector and removes it. Exits 1 if anything is broken. Never prints a secret.
     """
-    # By name and only here, as `init` does: no other command needs the services' code.
-    try:
-        examined = importlib.import_module("services.doctor.__main__")
-    except ModuleNotFoundError as missing:
-        raise failures.CommandError(
-            f"{missing.name} is not installed: `doctor` needs the services beside the command.",
-            exit_code=failures.ExitCode.USAGE,
-        ) from missing
+    examined = session.service("services.doctor.__main__", "doctor")
     asked = [argument for name in only or () for argument in ("--only", name)]
     asked += ["--for", service] if service else []
     asked += ["--json"] if session.of(context).screen.json else []

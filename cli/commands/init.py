@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated
 
 import typer
 
-from cli import failures
+from cli import session
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +25,4 @@ def init(
 
     Speaks to AWS and Pinecone directly, with the services' own settings from the environment.
     """
-    # Imported by name and only here: no other command needs the services' code, nor boto3 and the Pinecone SDK.
-    try:
-        provision = importlib.import_module("services.indexer.provision")
-    except ModuleNotFoundError as missing:
-        raise failures.CommandError(
-            f"{missing.name} is not installed: `init` needs the services beside the command.",
-            exit_code=failures.ExitCode.USAGE,
-        ) from missing
-    raise typer.Exit(provision.main(migrate=migrate))
+    raise typer.Exit(session.service("services.indexer.provision", "init").main(migrate=migrate))

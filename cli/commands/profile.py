@@ -7,9 +7,9 @@ import sys
 from typing import Annotated
 
 import typer
-from rich import table
 
-from cli import failures, profiles, screen, session
+from cli import failures, profiles, screen, session, tables
+from vectorline_client import connection
 
 app_ = typer.Typer(no_args_is_help=True, help="Lines by name: addresses in a file of yours, keys in the keyring.")
 
@@ -55,9 +55,7 @@ def add(
     here = session.of(context)
     flags = context.find_root().params
     services = {
-        service: str(flags[f"{service}_addr"])
-        for service in ("ingest", "embedder", "indexer")
-        if flags.get(f"{service}_addr")
+        service: str(flags[f"{service}_addr"]) for service in connection.SERVICES if flags.get(f"{service}_addr")
     }
     gateway = gateway or flags.get("gateway") or ""
     if not gateway and not services:
@@ -79,7 +77,7 @@ def show(context: typer.Context) -> None:
     if not known:
         here.screen.say("No profiles.")
         return
-    listing = table.Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    listing = tables.listing()
     for column in ("", "name", "address", "key"):
         listing.add_column(column, no_wrap=True)
     for name, each in sorted(known.items()):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli import arguments, render, session
-from vectorline_client import filters
+from vectorline_client import filters, outcome
 
 
 class Status(enum.StrEnum):
@@ -27,7 +27,7 @@ class Status(enum.StrEnum):
 
 
 FAILED = (Status.FAILED, Status.PARTIALLY_COMPLETED)
-OPEN = (Status.PENDING, Status.QUEUED, Status.PROCESSING, Status.PROCESSING_CHUNKS, Status.BLOCKED)
+OPEN = tuple(status for status in Status if status not in outcome.TERMINAL)
 
 
 def register(app: typer.Typer) -> None:

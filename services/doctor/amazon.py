@@ -11,16 +11,6 @@ from services.runtime import aws
 
 Answer = TypeVar("Answer")
 
-THROTTLED = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 MISSING = frozenset({"ResourceNotFoundException", "NoSuchBucket", "404"})
 _STRANGER = frozenset({"InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId"})
@@ -46,7 +36,7 @@ async def call(method: Callable[..., Answer], **arguments: Any) -> Answer:
     """
     try:
         return await asyncio.to_thread(functools.partial(method, **arguments))
-    except (exceptions.ClientError, exceptions.BotoCoreError, exceptions.HTTPClientError) as error:
+    except (exceptions.ClientError, exceptions.BotoCoreError) as error:
         raise meaning(error) from error
 
 
@@ -69,7 +59,7 @@ def meaning(error: Exception) -> Refused:
         words, remedy = f"the signature is refused ({code})", "Look at AWS_SECRET_ACCESS_KEY, and at this clock."
     elif code in _EXPIRED:
         words, remedy = "the credentials have run out", "Renew them; a role renews them by itself."
-    elif code in THROTTLED:
+    elif code in aws.THROTTLED:
         words, remedy = f"{operation} is throttled ({code})", "Use on-demand capacity, or raise what is provisioned."
     else:
         words, remedy = f"{operation} fails ({code})", "Look at AWS's health page, and at the resource in its console."

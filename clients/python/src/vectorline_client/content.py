@@ -56,9 +56,7 @@ class Content:
         items = self._begin()
         if isinstance(items, AsyncIterable):
             raise TypeError("An asynchronous source is for AsyncClient.")
-        for item in items:
-            yield from self._add(item)
-        yield from self._rest()
+        yield from self._pieces(items)
 
     async def pieces_async(self, elsewhere: Callable[..., Any]) -> AsyncIterator[bytes]:
         """The same; `elsewhere` runs a blocking function so that nothing waits for it (asyncio.to_thread)."""
@@ -67,10 +65,10 @@ class Content:
             async for item in items:
                 for piece in self._add(item):
                     yield piece
-            for piece in self._rest():
+            for piece in self._taken():
                 yield piece
             return
-        pieces = self.pieces()
+        pieces = self._pieces(items)
         while (found := await elsewhere(next, pieces, None)) is not None:
             yield found
 
@@ -78,10 +76,14 @@ class Content:
         self._encoder = rows.Encoder(self._columns) if self._columns is not None else None
         return self._items()
 
+    def _pieces(self, items: Iterable[Any]) -> Iterator[bytes]:
+        for item in items:
+            yield from self._add(item)
+        yield from self._taken()
+
     def _add(self, item: Any) -> Iterator[bytes]:
         if isinstance(item, _BYTES) and self._encoder is None:
-            data = bytes(item)
-            yield from (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
+            yield from _cut(bytes(item))
         elif isinstance(item, Mapping):
             self._encoder = self._encoder or rows.Encoder()
             self._encoder.add(item)
@@ -90,14 +92,14 @@ class Content:
         else:
             raise TypeError(f"A source has rows as mappings, or pieces as bytes, and not a {type(item).__name__}.")
 
-    def _rest(self) -> Iterator[bytes]:
-        yield from self._taken()
-
     def _taken(self) -> Iterator[bytes]:
         if self._encoder is not None:
             self.written_here = True
-            data = self._encoder.take()
-            yield from (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
+            yield from _cut(self._encoder.take())
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
 
 
 def of(source: AsyncSource, filename: str | None = None, columns: Sequence[str] | None = None) -> Content:
