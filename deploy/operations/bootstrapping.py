@@ -4,8 +4,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from botocore import exceptions
-
 from deploy.operations import account as accounts
 from deploy.operations import line as lines
 from deploy.operations import rolling, steps
@@ -98,20 +96,11 @@ class Bootstrap:
         ]
         there = self._roll.stacks.outputs(self._line.stack_name("data"))
         for secret, variable in KEYS.items():
-            if not self._environment.get(variable) and not self._value(there.get(secret, "")):
-                problems.append(f"{variable} is not set: its value goes into the secret {self._line.name}/….")
+            if self._environment.get(variable) or (secret in there and self._account.secret(there[secret])):
+                continue
+            problems.append(f"{variable} is not set: its value goes into the secret {self._line.name}/….")
         if problems:
             raise rolling.Refused("\n".join(problems))
-
-    def _value(self, arn: str) -> str:
-        if not arn:
-            return ""
-        try:
-            return str(self._account.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
-        except exceptions.ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return ""
 
     def _stack(self, stack: str) -> steps.Step:
         name = self._line.stack_name(stack)
@@ -140,5 +129,5 @@ class Bootstrap:
         vault = self._account.client("secretsmanager")
         for secret, variable in KEYS.items():
             value = self._environment.get(variable, "")
-            if value and value != self._value(outputs[secret]):
+            if value and value != self._account.secret(outputs[secret]):
                 vault.put_secret_value(SecretId=outputs[secret], SecretString=value)

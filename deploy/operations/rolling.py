@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import httpx
-from botocore import exceptions
 
 from deploy.operations import account as accounts
 from deploy.operations import line as lines
@@ -116,7 +115,7 @@ class Roll:
         url = self._url or self.stacks.outputs(self.line.stack_name("edge")).get("Address", "")
         if not url:
             raise Refused("The stack edge has no address: run `bootstrap` first, or say --url.")
-        headers = {"X-API-Key": self._secret("ApiKey")} if key else {}
+        headers = {"X-API-Key": self._api_key()} if key else {}
         return httpx.Client(base_url=url, headers=headers, timeout=60.0)
 
     def look_before(self) -> None:
@@ -144,19 +143,11 @@ class Roll:
         return [(stack, name) for stack in self.line.stacks for name in given.missing(stack)]
 
     def _empty_secrets(self) -> list[str]:
-        empty = []
-        for name in SECRETS:
-            try:
-                if not self._secret(name):
-                    empty.append(name)
-            except exceptions.ClientError as error:
-                if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                    raise
-                empty.append(name)
-        return empty
+        arns = self.stacks.outputs(self.line.stack_name("data"))
+        return [name for name in SECRETS if not self._account.secret(arns[name])]
 
-    def _secret(self, name: str) -> str:
-        arn = self.stacks.outputs(self.line.stack_name("data"))[name]
+    def _api_key(self) -> str:
+        arn = self.stacks.outputs(self.line.stack_name("data"))["ApiKey"]
         return str(self._account.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
 
     def _alarms(self) -> list[str]:
