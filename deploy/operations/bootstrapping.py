@@ -1,7 +1,7 @@
 """From an empty account to the first row: every stack in its order, the keys, a release, and a load of its own."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from deploy.operations import account as accounts
@@ -88,11 +88,9 @@ class Bootstrap:
             for name, placeholder in PLACEHOLDERS.items()
             if self._line.parameters.get(name, "").startswith(placeholder)
         ]
-        given = self._line.changed(Release="", ServicesImage="", EnvoyImage="")
         problems += [
             f"The file of parameters lacks {name}, which the stack {stack} needs."
-            for stack in self._line.stacks
-            for name in given.missing(stack)
+            for stack, name in self._roll.lacking()
         ]
         there = self._roll.stacks.outputs(self._line.stack_name("data"))
         for secret, variable in KEYS.items():
@@ -106,16 +104,13 @@ class Bootstrap:
         name = self._line.stack_name(stack)
         return steps.Step(
             f"stack {stack}",
-            self._applied(stack),
+            lambda: self._apply(stack),
             (f"cloudformation:CreateChangeSet {name}", f"cloudformation:ExecuteChangeSet {name}"),
         )
 
-    def _applied(self, stack: str) -> Callable[[], object]:
-        def apply() -> None:
-            body = self._roll.body(self._line, stack)
-            self._roll.stacks.apply(self._line.stack_name(stack), body, self._line.of(stack), self._say)
-
-        return apply
+    def _apply(self, stack: str) -> None:
+        body = self._roll.body(self._line, stack)
+        self._roll.stacks.apply(self._line.stack_name(stack), body, self._line.of(stack), self._say)
 
     def _keys(self) -> steps.Step:
         return steps.Step(

@@ -125,7 +125,7 @@ class Roll:
             Refused: Something does.
         """
         self._account.number()
-        problems = [f"deploy/parameters lacks {name} of the stack {stack}." for stack, name in self._lacking()]
+        problems = [f"deploy/parameters lacks {name} of the stack {stack}." for stack, name in self.lacking()]
         for stack in self.line.stacks:
             status = self.stacks.status(self.line.stack_name(stack))
             if stack not in (self.line.runs, "guard") and not status:
@@ -138,7 +138,8 @@ class Roll:
         if problems:
             raise Refused("\n".join(problems))
 
-    def _lacking(self) -> list[tuple[str, str]]:
+    def lacking(self) -> list[tuple[str, str]]:
+        """Each stack and parameter that neither the line nor a release has a value for."""
         given = self.line.changed(Release="", ServicesImage="", EnvoyImage="")
         return [(stack, name) for stack in self.line.stacks for name in given.missing(stack)]
 
