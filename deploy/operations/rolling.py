@@ -59,8 +59,7 @@ class Roll:
         self._say = say
         self._url = url
         self._rows = rows
-        tags = {"application": "vectorline", "line": line.name}
-        self.stacks = stacks.Stacks(account.client("cloudformation"), tags, poll_seconds)
+        self.stacks = stacks.Stacks(account.client("cloudformation"), line.tags, poll_seconds)
         self.releases = releases.Releases(account.client("ecr"), account.client("ssm"), line.name)
 
     # ---- operations
