@@ -30,7 +30,7 @@ export const key = {
 
 /** What the whole page wants to know: "refused" (the key), "link" (the connection changed). */
 export const events = new EventTarget();
-export const link = {lost: null, why: "", next: 0};
+export const link = {lost: null, why: ""};
 
 function tell(name, detail) {
   events.dispatchEvent(new CustomEvent(name, {detail}));
@@ -177,7 +177,6 @@ export async function follow(path, {query, signal, each}) {
       clearTimeout(timer);
     }
     if (signal.aborted) return;
-    link.next = Date.now() + wait;
     unreached(why);
     await pause(wait, signal);
     wait = Math.min(LONGEST_WAIT_MS, wait * 2) * (0.8 + 0.4 * Math.random());

@@ -80,7 +80,7 @@ class Tasks extends Part {
         h("div", {class: "beside"},
           h("h2", {id: "tasks"}, "Tasks"),
           h("p", {class: "quiet read"}, now ? ["Read at ", time(now.timestamp)] : "Reading …")),
-        h("vl-filters", {data: {query: query.toString(), counts: now && !now.counting ? now.by_status : null, problem: this.problem}}),
+        h("vl-filters", {data: {counts: now && !now.counting ? now.by_status : null, problem: this.problem}}),
         this.list(now),
         this.pages(now, query)),
       h("vl-selection", {data: {chosen: this.chosen, total: now?.counting ? 0 : now?.total || 0, changed: () => this.refresh()}}),
