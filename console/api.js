@@ -81,6 +81,16 @@ export function address(path, query = {}) {
   return url;
 }
 
+/** What is wrong with each field of a request, by its name. */
+export const fieldProblems = (error) => Object.fromEntries((error?.fields || []).map((each) => [each.field, each.description]));
+
+/** The error of an answer that is no success; the page hears of a key that is not taken. */
+function refusal(status, body) {
+  const error = new ApiError(status, body);
+  if (status === 401) tell("refused", error);
+  return error;
+}
+
 async function failure(answer) {
   let body = null;
   try {
@@ -88,9 +98,7 @@ async function failure(answer) {
   } catch {
     // Something between us and the gateway answered in its own words.
   }
-  const error = new ApiError(answer.status, body);
-  if (answer.status === 401) tell("refused", error);
-  return error;
+  return refusal(answer.status, body);
 }
 
 /** The raw answer of a request, if it is a success. */
@@ -219,9 +227,7 @@ export function upload(file, query, progress, signal) {
         // As in failure().
       }
       if (request.status < 300) return done(body);
-      const error = new ApiError(request.status, body);
-      if (request.status === 401) tell("refused", error);
-      refuse(error);
+      refuse(refusal(request.status, body));
     };
     signal.addEventListener("abort", () => request.abort());
     request.send(file);

@@ -1,6 +1,6 @@
 // The options of a load as fields, with the API's own words: what each means, and what is wrong with it.
 
-import {ApiError, ask} from "./api.js";
+import {ApiError, ask, fieldProblems} from "./api.js";
 import {Part, h} from "./dom.js";
 import {allowed, session} from "./session.js";
 
@@ -143,7 +143,7 @@ class Options extends Part {
         await ask("estimate", {method: "POST", body: {...request(this.values), data_source: "upload", upload_id: NOBODYS}, signal: this.ends.signal});
       } catch (error) {
         if (error instanceof ApiError && error.status === 400) {
-          for (const each of error.fields) problems[each.field] = each.description;
+          Object.assign(problems, fieldProblems(error));
         } else if (error.reason === "NOT_ALLOWED") {
           general = error.message;
         }

@@ -1,6 +1,6 @@
 // Search by meaning, with a filter that is built from the columns' types.
 
-import {ask} from "./api.js";
+import {ask, fieldProblems} from "./api.js";
 import {copy, curl} from "./copy.js";
 import {Part, announce, h, said} from "./dom.js";
 import {metadata} from "./estimate.js";
@@ -27,7 +27,7 @@ class Search extends Part {
 
   view() {
     const {text, namespace, question, top_k: top} = this.given;
-    const fields = Object.fromEntries((this.problem?.fields || []).map((each) => [each.field, each.description]));
+    const fields = fieldProblems(this.problem);
     const field = (name, label, value, more) => h("label", {class: "field"}, h("span", {}, label), h("input", {
       name, value, autocomplete: "off", spellcheck: "false", "aria-invalid": fields[name] ? "true" : null,
       oninput: (event) => this.set(name, event.target.value), ...more,
