@@ -3,7 +3,7 @@
 import {ask, fieldProblems} from "./api.js";
 import {copy, curl} from "./copy.js";
 import {Part, announce, h, said} from "./dom.js";
-import {metadata} from "./estimate.js";
+import {metadata, typeOf} from "./estimate.js";
 import {count, plural, time} from "./format.js";
 import {replace, route, to} from "./route.js";
 import {session} from "./session.js";
@@ -125,7 +125,7 @@ class Search extends Part {
     const columns = new Map();
     for (const match of this.found?.matches || []) {
       for (const [name, value] of Object.entries(match.metadata || {})) {
-        if (!SHOWN.includes(name)) columns.set(name, Array.isArray(value) ? "list" : typeof value);
+        if (!SHOWN.includes(name)) columns.set(name, typeOf(value));
       }
     }
     const {namespace, question} = this.given;

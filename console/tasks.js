@@ -1,7 +1,7 @@
 // The page that stays open: what waits for a person, and the tasks that pass the filter, live.
 
 import {follow} from "./api.js";
-import {Paces, bar, cost, share} from "./bar.js";
+import {Paces, bar, cost, remaining, share} from "./bar.js";
 import {Part, h, said} from "./dom.js";
 import {asked} from "./filters.js";
 import {TERMINAL, WORDS, ago, count, dollars, duration, isOpen, plural, short, time} from "./format.js";
@@ -140,9 +140,8 @@ class Tasks extends Part {
 
   left(task) {
     if (task.stalled_since) return h("span", {class: "bad", title: task.stalled_reason}, "stands still");
-    const end = task.metadata.estimated_completion_time;
-    if (!isOpen(task.status) || !end) return null;
-    const left = (new Date(end) - Date.now()) / 1000;
+    const left = remaining(task);
+    if (left === undefined) return null;
     return h("span", {class: "quiet"}, left > 0 ? `${duration(left)} left` : "about done");
   }
 
