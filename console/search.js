@@ -6,7 +6,7 @@ import {Part, announce, h, said} from "./dom.js";
 import {metadata, typeOf} from "./estimate.js";
 import {count, plural, time} from "./format.js";
 import {replace, route, to} from "./route.js";
-import {session} from "./session.js";
+import {ownNamespaces} from "./session.js";
 import "./conditions.js";
 
 // What stands in the metadata of every row and is shown elsewhere, or tells searchers nothing.
@@ -41,7 +41,7 @@ class Search extends Part {
         }), fields.text && h("span", {class: "problem"}, fields.text)),
         h("div", {class: "fields"},
           field("namespace", "Namespace", namespace, {placeholder: "default", list: "namespaces", onchange: () => this.learn()}),
-          h("datalist", {id: "namespaces"}, (session.who.namespaces || []).filter((each) => !each.endsWith("*")).map((each) => h("option", {value: each}))),
+          h("datalist", {id: "namespaces"}, ownNamespaces()),
           field("question", "Columns of question", question, {inputmode: "numeric", placeholder: "e.g. 232", onchange: () => this.learn()}),
           field("top_k", "Results", top, {inputmode: "numeric"})),
         h("vl-conditions", {data: {columns: this.columns || [], filter: this.filter, changed: (filter) => this.setFilter(filter)}}),
