@@ -169,8 +169,14 @@ export class Part extends HTMLElement {
   }
 
   set data(told) {
+    const before = this.told;
     this.told = told;
-    if (this.isConnected) this.refresh();
+    if (this.isConnected) this.toldAnew(before);
+  }
+
+  /** What comes of being told anew; its argument is what it was told before. */
+  toldAnew() {
+    this.refresh();
   }
 
   /** Do something every so many milliseconds for as long as the part is shown. */

@@ -23,14 +23,8 @@ class Tasks extends Part {
     this.stream?.abort();
   }
 
-  set data(told) {
-    const other = this.told !== told;
-    this.told = told;
-    if (other && this.isConnected) this.listen();
-  }
-
-  get data() {
-    return this.told;
+  toldAnew(before) {
+    if (before !== this.told) this.listen();
   }
 
   // A page that nobody sees holds no connection: a browser has six a host.
