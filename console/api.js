@@ -30,7 +30,7 @@ export const key = {
 
 /** What the whole page wants to know: "refused" (the key), "link" (the connection changed). */
 export const events = new EventTarget();
-export const link = {lost: null, why: "", next: 0};
+export const link = {lost: null, why: ""};
 
 function tell(name, detail) {
   events.dispatchEvent(new CustomEvent(name, {detail}));
@@ -81,6 +81,16 @@ export function address(path, query = {}) {
   return url;
 }
 
+/** What is wrong with each field of a request, by its name. */
+export const fieldProblems = (error) => Object.fromEntries((error?.fields || []).map((each) => [each.field, each.description]));
+
+/** The error of an answer that is no success; the page hears of a key that is not taken. */
+function refusal(status, body) {
+  const error = new ApiError(status, body);
+  if (status === 401) tell("refused", error);
+  return error;
+}
+
 async function failure(answer) {
   let body = null;
   try {
@@ -88,9 +98,7 @@ async function failure(answer) {
   } catch {
     // Something between us and the gateway answered in its own words.
   }
-  const error = new ApiError(answer.status, body);
-  if (answer.status === 401) tell("refused", error);
-  return error;
+  return refusal(answer.status, body);
 }
 
 /** The raw answer of a request, if it is a success. */
@@ -177,7 +185,6 @@ export async function follow(path, {query, signal, each}) {
       clearTimeout(timer);
     }
     if (signal.aborted) return;
-    link.next = Date.now() + wait;
     unreached(why);
     await pause(wait, signal);
     wait = Math.min(LONGEST_WAIT_MS, wait * 2) * (0.8 + 0.4 * Math.random());
@@ -220,9 +227,7 @@ export function upload(file, query, progress, signal) {
         // As in failure().
       }
       if (request.status < 300) return done(body);
-      const error = new ApiError(request.status, body);
-      if (request.status === 401) tell("refused", error);
-      refuse(error);
+      refuse(refusal(request.status, body));
     };
     signal.addEventListener("abort", () => request.abort());
     request.send(file);

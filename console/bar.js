@@ -1,7 +1,7 @@
 // A task's rows as one bar, in proportion: indexed, skipped, rejected, and what is still to come.
 
 import {h} from "./dom.js";
-import {count, percent, rate, seconds} from "./format.js";
+import {count, isOpen, percent, rate, seconds} from "./format.js";
 
 /** The parts of a task's rows; they add up to `total`. Once it is over, what is left was never given an outcome. */
 export function parts(task) {
@@ -22,6 +22,18 @@ export function bar(task) {
   const piece = (name, rows) => rows > 0 && h("span", {class: `piece ${name}`, style: {"flex-grow": rows}, key: name});
   return h("span", {class: `bar ${total ? "" : "unknown"}`, role: "img", "aria-label": words, title: words},
     piece("indexed", indexed), piece("skipped", skipped), piece("rejected", rejected), piece("left", left));
+}
+
+/** Counts that add up, the sum first; each is its number, its name, and the sign that stands before it. */
+export function sum(...terms) {
+  return h("dl", {class: "sum"}, terms.map(([number, name, sign]) => h("div", {class: `term ${name} ${number ? "" : "none"}`},
+    h("dd", {}, sign && h("span", {class: "sign"}, sign, " "), count(number)), h("dt", {}, name))));
+}
+
+/** In how many seconds an open task is expected to be done; undefined: nobody knows. */
+export function remaining(task) {
+  const end = task.metadata.estimated_completion_time;
+  return end && isOpen(task.status) ? seconds(Date.now(), end) : undefined;
 }
 
 /** How far it is, of all rows. */

@@ -1,5 +1,6 @@
 // A load as others would ask for it: with curl, the command, and Python. The key is never in it.
 
+import {address} from "./api.js";
 import {Part, announce, h} from "./dom.js";
 
 const FORMS = ["curl", "CLI", "Python"];
@@ -7,9 +8,8 @@ const FORMS = ["curl", "CLI", "Python"];
 const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
 
 export function curl(method, path, body) {
-  const target = `"${new URL("./", document.baseURI).href}api/v1/${path}"`;
   const data = body === undefined ? "" : ` \\\n  -H 'Content-Type: application/json' -d ${quoted(JSON.stringify(body))}`;
-  return `curl -sS -X ${method} -H "X-API-Key: $API_KEY" ${target}${data}`;
+  return `curl -sS -X ${method} -H "X-API-Key: $API_KEY" "${address(path)}"${data}`;
 }
 
 // Names on the command line that are not those of the fields.
@@ -32,7 +32,7 @@ function command(parameters) {
 function python(parameters) {
   const given = JSON.stringify(parameters, null, 4).replaceAll(/\b(true|false)\b/g, (word) => word[0].toUpperCase() + word.slice(1));
   return `import os, urllib.request, json\n\nload = ${given}\nrequest = urllib.request.Request(\n`
-    + `    ${JSON.stringify(`${new URL("./", document.baseURI).href}api/v1/process`)},\n    data=json.dumps(load).encode(),\n`
+    + `    ${JSON.stringify(address("process"))},\n    data=json.dumps(load).encode(),\n`
     + `    headers={"X-API-Key": os.environ["API_KEY"], "Content-Type": "application/json"},\n)\n`
     + `print(json.load(urllib.request.urlopen(request))["task_id"])`;
 }

@@ -4,7 +4,7 @@
 // Content-Security-Policy (trusted types) would refuse it.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "path", "rect", "line", "circle", "title"]);
+const SVG_TAGS = new Set(["svg", "path", "title"]);
 // What the user changes in an element, and what a new description must not undo.
 const THEIRS = new Set(["open", "style"]);
 
@@ -19,8 +19,7 @@ const shown = (text) => String(text).replace(HIDDEN, (sign) => `\u27e8U+${sign.c
  * are attributes. Custom elements take an object as `data`.
  */
 export function h(tag, given = {}, ...children) {
-  const inSvg = SVG_TAGS.has(tag) && !(tag === "title" && given.html);
-  const node = inSvg ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  const node = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
   const made = {on: {}, style: null, own: {}, key: given.key};
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined || value === null || value === false || name === "key") continue;
@@ -36,7 +35,7 @@ export function h(tag, given = {}, ...children) {
   return node;
 }
 
-const PROPERTIES = new Set(["value", "checked", "indeterminate", "disabled", "selected", "data"]);
+const PROPERTIES = new Set(["value", "checked", "disabled", "selected", "data"]);
 
 function flat(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== "")
@@ -53,7 +52,7 @@ function apply(node, made) {
 }
 
 /** Make the children of a node what `children` describes, keeping every element that is still there. */
-export function fill(node, ...children) {
+function fill(node, ...children) {
   const wanted = flat(children);
   const keyed = new Map();
   for (const old of node.childNodes) if (old.made?.key !== undefined) keyed.set(old.made.key, old);
@@ -170,8 +169,14 @@ export class Part extends HTMLElement {
   }
 
   set data(told) {
+    const before = this.told;
     this.told = told;
-    if (this.isConnected) this.refresh();
+    if (this.isConnected) this.toldAnew(before);
+  }
+
+  /** What comes of being told anew; its argument is what it was told before. */
+  toldAnew() {
+    this.refresh();
   }
 
   /** Do something every so many milliseconds for as long as the part is shown. */

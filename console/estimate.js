@@ -1,5 +1,6 @@
 // What a load would come to, before a cent is spent.
 
+import {sum} from "./bar.js";
 import {Part, h, said} from "./dom.js";
 import {bytes, count, dollars, duration, percent, plural} from "./format.js";
 
@@ -18,8 +19,7 @@ class Estimate extends Part {
   }
 
   sum({rows, usable, skipped, rejected}) {
-    const term = (number, name, sign) => h("div", {class: `term ${name} ${number ? "" : "none"}`}, h("dd", {}, sign && h("span", {class: "sign"}, sign, " "), count(number)), h("dt", {}, name));
-    return h("dl", {class: "sum"}, term(rows, "rows", ""), term(usable, "to embed", "="), term(skipped, "skipped", "+"), term(rejected, "rejected", "+"));
+    return sum([rows, "rows"], [usable, "to embed", "="], [skipped, "skipped", "+"], [rejected, "rejected", "+"]);
   }
 
   price(estimate) {
@@ -64,7 +64,8 @@ class Estimate extends Part {
   }
 }
 
-const typeOf = (value) => (Array.isArray(value) ? "list" : typeof value);
+/** The type that a value of metadata has. */
+export const typeOf = (value) => (Array.isArray(value) ? "list" : typeof value);
 
 /** Metadata with the type that each value has in the index. */
 export function metadata(values = {}, hidden = []) {

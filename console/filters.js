@@ -14,7 +14,7 @@ const SINCE = [["", "Any time"], ["1h", "Last hour"], ["24h", "Last 24 hours"], 
 const FIELDS = [
   {name: "text", label: "Text", type: "search", hint: "source, id, key, error"},
   {name: "namespace", label: "Namespace", type: "text"},
-  {name: "question", label: "Question", type: "text", inputmode: "numeric", pattern: "[0-9]*"},
+  {name: "question", label: "Question", type: "text", inputmode: "numeric"},
   {name: "reason", label: "Reason", type: "text", hint: "e.g. empty_text"},
 ];
 // What the API calls a field.

@@ -1,6 +1,6 @@
 // Loads: a file, a key of S3 or a question of Metabase; what it would come to; then the task.
 
-import {ApiError, ask, fetched, upload} from "./api.js";
+import {ApiError, ask, fetched, fieldProblems, upload} from "./api.js";
 import {Part, announce, h, said} from "./dom.js";
 import {bytes, duration, percent} from "./format.js";
 import {request} from "./options.js";
@@ -190,7 +190,7 @@ class Load extends Part {
       return;
     }
     this.problem = error.message;
-    this.problems = Object.fromEntries((error.fields || []).map((each) => [each.field, each.description]));
+    this.problems = fieldProblems(error);
     if (!(error instanceof ApiError) || !UNCOUNTED.has(error.reason)) return;
     this.uploadId = error.metadata.upload_id || this.uploadId;
     this.fresh = this.kind !== "upload" || Boolean(this.uploadId);

@@ -1,8 +1,8 @@
 // The options of a load as fields, with the API's own words: what each means, and what is wrong with it.
 
-import {ApiError, ask} from "./api.js";
+import {ApiError, ask, fieldProblems} from "./api.js";
 import {Part, h} from "./dom.js";
-import {allowed, session} from "./session.js";
+import {allowed, ownNamespaces, session} from "./session.js";
 
 const CHECK_MS = 450;
 // An upload that nobody has: all else is checked before it is looked for.
@@ -116,8 +116,7 @@ class Options extends Part {
       });
     }
     return h("div", {class: "field", key: name}, h("label", {for: id}, label(name)), control,
-      name === "namespace" && h("datalist", {id: "own-namespaces"}, (session.who.namespaces || []).filter((each) => !each.endsWith("*"))
-        .map((each) => h("option", {value: each}))),
+      name === "namespace" && h("datalist", {id: "own-namespaces"}, ownNamespaces()),
       h("span", {id: `${id}-hint`, class: problem ? "problem" : "hint quiet"}, problem || this.words[name] || ""));
   }
 
@@ -135,7 +134,7 @@ class Options extends Part {
     const number = this.checks = (this.checks || 0) + 1;
     const problems = ownProblems(this.values);
     let general = "";
-    if (this.values.namespace && !allowed("namespaces", "namespace", this.values.namespace)) {
+    if (this.values.namespace && !allowed(this.values.namespace)) {
       problems.namespace = "This key may not use it.";
     }
     if (!Object.keys(problems).length) {
@@ -143,7 +142,7 @@ class Options extends Part {
         await ask("estimate", {method: "POST", body: {...request(this.values), data_source: "upload", upload_id: NOBODYS}, signal: this.ends.signal});
       } catch (error) {
         if (error instanceof ApiError && error.status === 400) {
-          for (const each of error.fields) problems[each.field] = each.description;
+          Object.assign(problems, fieldProblems(error));
         } else if (error.reason === "NOT_ALLOWED") {
           general = error.message;
         }

@@ -88,10 +88,14 @@ class Rejects extends Part {
     this.refresh();
   }
 
+  /** All of them, as a file. */
+  file(format, signal) {
+    const query = {format, include: this.skipped ? "skipped" : ""};
+    return fetched(`status/${encodeURIComponent(this.told.task.task_id)}/rejects`, {query, signal});
+  }
+
   async* rows(signal) {
-    const query = {format: "jsonl", include: this.skipped ? "skipped" : ""};
-    const answer = await fetched(`status/${encodeURIComponent(this.told.task.task_id)}/rejects`, {query, signal});
-    for await (const line of lines(answer)) if (line) yield line;
+    for await (const line of lines(await this.file("jsonl", signal))) if (line) yield line;
   }
 
   table() {
@@ -113,8 +117,7 @@ class Rejects extends Part {
     this.problem = "";
     this.refresh();
     try {
-      const query = {format, include: this.skipped ? "skipped" : ""};
-      const answer = await fetched(`status/${encodeURIComponent(task.task_id)}/rejects`, {query, signal: this.ends.signal});
+      const answer = await this.file(format, this.ends.signal);
       const got = [];
       let size = 0;
       for await (const part of pieces(answer.body)) {

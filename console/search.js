@@ -1,12 +1,12 @@
 // Search by meaning, with a filter that is built from the columns' types.
 
-import {ask} from "./api.js";
+import {ask, fieldProblems} from "./api.js";
 import {copy, curl} from "./copy.js";
 import {Part, announce, h, said} from "./dom.js";
-import {metadata} from "./estimate.js";
+import {metadata, typeOf} from "./estimate.js";
 import {count, plural, time} from "./format.js";
 import {replace, route, to} from "./route.js";
-import {session} from "./session.js";
+import {ownNamespaces} from "./session.js";
 import "./conditions.js";
 
 // What stands in the metadata of every row and is shown elsewhere, or tells searchers nothing.
@@ -27,7 +27,7 @@ class Search extends Part {
 
   view() {
     const {text, namespace, question, top_k: top} = this.given;
-    const fields = Object.fromEntries((this.problem?.fields || []).map((each) => [each.field, each.description]));
+    const fields = fieldProblems(this.problem);
     const field = (name, label, value, more) => h("label", {class: "field"}, h("span", {}, label), h("input", {
       name, value, autocomplete: "off", spellcheck: "false", "aria-invalid": fields[name] ? "true" : null,
       oninput: (event) => this.set(name, event.target.value), ...more,
@@ -41,7 +41,7 @@ class Search extends Part {
         }), fields.text && h("span", {class: "problem"}, fields.text)),
         h("div", {class: "fields"},
           field("namespace", "Namespace", namespace, {placeholder: "default", list: "namespaces", onchange: () => this.learn()}),
-          h("datalist", {id: "namespaces"}, (session.who.namespaces || []).filter((each) => !each.endsWith("*")).map((each) => h("option", {value: each}))),
+          h("datalist", {id: "namespaces"}, ownNamespaces()),
           field("question", "Columns of question", question, {inputmode: "numeric", placeholder: "e.g. 232", onchange: () => this.learn()}),
           field("top_k", "Results", top, {inputmode: "numeric"})),
         h("vl-conditions", {data: {columns: this.columns || [], filter: this.filter, changed: (filter) => this.setFilter(filter)}}),
@@ -125,7 +125,7 @@ class Search extends Part {
     const columns = new Map();
     for (const match of this.found?.matches || []) {
       for (const [name, value] of Object.entries(match.metadata || {})) {
-        if (!SHOWN.includes(name)) columns.set(name, Array.isArray(value) ? "list" : typeof value);
+        if (!SHOWN.includes(name)) columns.set(name, typeOf(value));
       }
     }
     const {namespace, question} = this.given;

@@ -1,6 +1,7 @@
 // What to do with chosen tasks: retry or cancel, with what would come of it said first.
 
 import {ask, fetched, follow} from "./api.js";
+import {parts} from "./bar.js";
 import {Part, announce, h, said} from "./dom.js";
 import {asked} from "./filters.js";
 import {TERMINAL, count, plural} from "./format.js";
@@ -85,8 +86,7 @@ class Selection extends Part {
       const open = chosen.filter((task) => !TERMINAL.has(task.status));
       plan.outlook = {
         takes: open.map((task) => task.task_id), rest: chosen.length - open.length,
-        rows: open.reduce((sum, {progress}) => sum + Math.max(0, progress.total_records - progress.processed_records
-          - progress.failed_records - progress.skipped_records), 0),
+        rows: open.reduce((sum, task) => sum + parts(task).left, 0),
       };
     } else {
       try {

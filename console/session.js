@@ -1,6 +1,7 @@
 // Who is at the page: what the key may do, as the API says it.
 
 import {ApiError, ask, key} from "./api.js";
+import {h} from "./dom.js";
 
 /** The key's view, or null while nobody has given a key. */
 export const session = {who: null};
@@ -42,9 +43,12 @@ export function bounds() {
   return told;
 }
 
-/** Whether the key's list has this name. */
-export function allowed(list, one, name) {
+/** Whether the key's list has this namespace. */
+export function allowed(namespace) {
   const who = session.who;
-  return who[`every_${one}`] || (who[list] || []).some(
-    (each) => (each.endsWith("*") ? name.startsWith(each.slice(0, -1)) : each === name));
+  return who.every_namespace || (who.namespaces || []).some(
+    (each) => (each.endsWith("*") ? namespace.startsWith(each.slice(0, -1)) : each === namespace));
 }
+
+/** The namespaces that the key's list has by their whole name, as options of a field. */
+export const ownNamespaces = () => (session.who.namespaces || []).filter((each) => !each.endsWith("*")).map((value) => h("option", {value}));

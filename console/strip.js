@@ -18,13 +18,8 @@ class Strip extends Part {
     this.look();
   }
 
-  set data(told) {
-    this.told = told;
-    if (this.isConnected) this.look();
-  }
-
-  get data() {
-    return this.told;
+  toldAnew() {
+    this.look();
   }
 
   /** Look when the task has moved, and not too often. */

@@ -1,10 +1,10 @@
 // One task: counts that add up before one's eyes, its chunks, what was found out, its rejects, its time and its bill.
 
 import {ApiError, ask, fetched, follow} from "./api.js";
-import {Paces, bar, parts, share} from "./bar.js";
+import {Paces, bar, parts, remaining, share, sum} from "./bar.js";
 import {bill, copies, detected, stages, warnings} from "./facts.js";
 import {Part, announce, h, said} from "./dom.js";
-import {TERMINAL, WORDS, count, duration, isOpen, rate, time} from "./format.js";
+import {TERMINAL, WORDS, duration, isOpen, time} from "./format.js";
 import {mend, nothingPassed, remedyName} from "./needs.js";
 import {to} from "./route.js";
 import {may} from "./session.js";
@@ -152,17 +152,13 @@ class Task extends Part {
   sum(task) {
     const {total, indexed, skipped, rejected, left} = parts(task);
     if (!total && !TERMINAL.has(task.status)) return h("p", {class: "quiet"}, "The rows are counted by the scan, before anything is bought.");
-    const term = (number, name, sign) => h("div", {class: `term ${name} ${number ? "" : "none"}`},
-      h("dd", {}, sign && h("span", {class: "sign"}, sign, " "), count(number)), h("dt", {}, name));
-    return h("dl", {class: "sum"}, term(total, "rows", ""), term(indexed, "indexed", "="), term(skipped, "skipped", "+"),
-      term(rejected, "rejected", "+"), term(left, TERMINAL.has(task.status) ? "unread" : "left", "+"));
+    return sum([total, "rows"], [indexed, "indexed", "="], [skipped, "skipped", "+"], [rejected, "rejected", "+"],
+      [left, TERMINAL.has(task.status) ? "unread" : "left", "+"]);
   }
 
   pace(task) {
-    const pace = this.paces.of(task);
-    const end = task.metadata.estimated_completion_time;
-    const left = end && isOpen(task.status) ? (new Date(end) - Date.now()) / 1000 : 0;
-    const told = [share(task), pace > 0 && `${rate(pace)} rows/s`, left > 0 && `${duration(left)} left`];
+    const left = remaining(task);
+    const told = [share(task), this.paces.words(task), left > 0 && `${duration(left)} left`];
     return h("p", {class: "quiet"}, told.filter(Boolean).join(" · "));
   }
 

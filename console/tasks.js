@@ -1,7 +1,7 @@
 // The page that stays open: what waits for a person, and the tasks that pass the filter, live.
 
 import {follow} from "./api.js";
-import {Paces, bar, cost, share} from "./bar.js";
+import {Paces, bar, cost, remaining, share} from "./bar.js";
 import {Part, h, said} from "./dom.js";
 import {asked} from "./filters.js";
 import {TERMINAL, WORDS, ago, count, dollars, duration, isOpen, plural, short, time} from "./format.js";
@@ -23,14 +23,8 @@ class Tasks extends Part {
     this.stream?.abort();
   }
 
-  set data(told) {
-    const other = this.told !== told;
-    this.told = told;
-    if (other && this.isConnected) this.listen();
-  }
-
-  get data() {
-    return this.told;
+  toldAnew(before) {
+    if (before !== this.told) this.listen();
   }
 
   // A page that nobody sees holds no connection: a browser has six a host.
@@ -80,7 +74,7 @@ class Tasks extends Part {
         h("div", {class: "beside"},
           h("h2", {id: "tasks"}, "Tasks"),
           h("p", {class: "quiet read"}, now ? ["Read at ", time(now.timestamp)] : "Reading …")),
-        h("vl-filters", {data: {query: query.toString(), counts: now && !now.counting ? now.by_status : null, problem: this.problem}}),
+        h("vl-filters", {data: {counts: now && !now.counting ? now.by_status : null, problem: this.problem}}),
         this.list(now),
         this.pages(now, query)),
       h("vl-selection", {data: {chosen: this.chosen, total: now?.counting ? 0 : now?.total || 0, changed: () => this.refresh()}}),
@@ -140,9 +134,8 @@ class Tasks extends Part {
 
   left(task) {
     if (task.stalled_since) return h("span", {class: "bad", title: task.stalled_reason}, "stands still");
-    const end = task.metadata.estimated_completion_time;
-    if (!isOpen(task.status) || !end) return null;
-    const left = (new Date(end) - Date.now()) / 1000;
+    const left = remaining(task);
+    if (left === undefined) return null;
     return h("span", {class: "quiet"}, left > 0 ? `${duration(left)} left` : "about done");
   }
 

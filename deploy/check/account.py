@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import boto3
+
+from deploy.check import servers
 
 REGION: Final = "us-east-1"
 ROOT: Final = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -73,7 +74,7 @@ def running(python: pathlib.Path, folder: pathlib.Path, *, tls: bool, valkey_por
         valkey_port: Where ElastiCache's servers are, all of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = servers.free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "AWS_ACCESS_KEY_ID": ROOT["aws_access_key_id"],
@@ -128,9 +129,3 @@ def _wait_until_it_serves(process: "subprocess.Popen[bytes]", account: Account) 
                 return
         time.sleep(0.1)  # between two looks, bounded by the deadline
     raise RuntimeError(f"The emulator does not start; {account.folder / 'emulator.log'} says why.")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

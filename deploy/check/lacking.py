@@ -9,8 +9,6 @@ from typing import Any, Final
 ON_MOTO: Final = frozenset({"AWS::EC2::EIP", "AWS::EC2::FlowLog", "AWS::EC2::NatGateway"})
 LINTED_ONLY: Final = frozenset(
     {
-        "AWS::ApplicationAutoScaling::ScalableTarget",
-        "AWS::ApplicationAutoScaling::ScalingPolicy",
         "AWS::Budgets::Budget",
         "AWS::ECS::CapacityProvider",
         "AWS::ECS::ClusterCapacityProviderAssociations",

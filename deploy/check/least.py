@@ -94,7 +94,8 @@ def _baseline(caller: steps.Caller, say: report.Report) -> dict[str, float]:
         say.shown(f"with all of them: {step.replace('_', ' ')}", time.monotonic() - began)
     for extra in (caller.tells_a_missing_file, caller.retries):
         extra()
-    report.expect(not _provision(caller.here), f"provision --migrate: {_provision(caller.here)}")
+    why = _provision(caller.here)
+    report.expect(not why, f"provision --migrate: {why}")
     return patience
 
 
@@ -158,15 +159,7 @@ def _provision(here: roles.Standing) -> str:
     }
     rows.put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
     objects.delete_bucket_lifecycle(Bucket=bucket)
-    done = subprocess.run(
-        [roles.PYTHON, "-m", "services.indexer.provision", "--migrate"],
-        cwd=roles.ROOT,
-        env=here.environment("provision"),
-        capture_output=True,
-        text=True,
-        timeout=STARTS_SECONDS,
-        check=False,
-    )
+    done = roles.migrate(here, STARTS_SECONDS)
     if done.returncode:
         return (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
     if "incomplete multipart uploads" not in done.stdout:

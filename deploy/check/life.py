@@ -38,8 +38,7 @@ def body(line: lines.Line, stack: str) -> str:
 
 def manager(account: accounts.Account, line: lines.Line) -> stacks.Stacks:
     """What makes stacks there."""
-    tags = {"application": "vectorline", "line": line.name}
-    return stacks.Stacks(account.client("cloudformation"), tags, POLL_SECONDS)
+    return stacks.Stacks(account.client("cloudformation"), line.tags, POLL_SECONDS)
 
 
 def create(account: accounts.Account, line: lines.Line, say: report.Report) -> None:

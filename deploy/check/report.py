@@ -15,7 +15,7 @@ class Broken(Exception):
 class Report:
     """Collects what was shown."""
 
-    rows: list[tuple[str, str, float]] = dataclasses.field(default_factory=list)
+    rows: list[tuple[str, float]] = dataclasses.field(default_factory=list)
 
     def say(self, line: str) -> None:
         """A line for who watches."""
@@ -24,7 +24,7 @@ class Report:
 
     def shown(self, what: str, seconds: float = 0.0) -> None:
         """A promise that was seen to hold."""
-        self.rows.append((what, "shown", seconds))
+        self.rows.append((what, seconds))
         self.say(f"  ok  {what}")
 
     @contextlib.contextmanager
@@ -33,11 +33,11 @@ class Report:
         self.say(f"== {name}")
         began = time.monotonic()
         yield
-        self.rows.append((f"== {name}", "", time.monotonic() - began))
+        self.rows.append((f"== {name}", time.monotonic() - began))
 
     def table(self) -> str:
         """All of it, once more."""
-        lines = [f"{what:<96} {f'{seconds:6.1f} s' if seconds else ''}".rstrip() for what, _, seconds in self.rows]
+        lines = [f"{what:<96} {f'{seconds:6.1f} s' if seconds else ''}".rstrip() for what, seconds in self.rows]
         return "\n".join(lines)
 
 

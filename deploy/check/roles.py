@@ -122,7 +122,8 @@ def standing(account: accounts.Account, line: lines.Line, folder: pathlib.Path, 
     with servers.valkey(folder.parent, valkey_port, value["ValkeyPassword"]):
         try:
             _sandbox("up", here)
-            _migrate(here)
+            done = migrate(here, seconds=120)
+            report.expect(done.returncode == 0, f"provision --migrate under its role: {done.stdout}{done.stderr}")
             yield here
         finally:
             _sandbox("down", here)
@@ -148,17 +149,17 @@ def contract(here: Standing, say: report.Report) -> None:
     say.shown(f"IAM was asked {len(decisions)} times by roles and refused nothing")
 
 
-def _migrate(here: Standing) -> None:
-    done = subprocess.run(
+def migrate(here: Standing, seconds: float) -> "subprocess.CompletedProcess[str]":
+    """Run `init --migrate` under its role, for so many seconds at most."""
+    return subprocess.run(
         [PYTHON, "-m", "services.indexer.provision", "--migrate"],
         cwd=ROOT,
         env=here.environment("provision"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds,
         check=False,
     )
-    report.expect(done.returncode == 0, f"provision --migrate under its role: {done.stdout}{done.stderr}")
 
 
 def _sandbox(command: str, here: Standing) -> None:

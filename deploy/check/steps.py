@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from deploy.check import report, roles
+from deploy.operations import smoke
 
 ROWS: Final = b"id,formatted_text\n1,a red bicycle\n2,a blue one\n2,twice\n,no id\n5,a green helmet\n"
 COUNTS: Final = {"processed_records": 3, "skipped_records": 1, "failed_records": 1}
-TERMINAL: Final = frozenset({"completed", "partially_completed", "failed", "cancelled"})
 PAUSE_SECONDS: Final = 0.05
 MULTIPART_BYTES: Final = 10 << 20  # over a part of an upload
 
@@ -146,7 +146,7 @@ class Caller:
     def _until_over(self, task: str) -> dict[str, Any]:
         def over() -> dict[str, Any] | None:
             found: dict[str, Any] = self._ok(self.rest.get(f"/api/v1/status/{task}")).json()
-            return found if found["status"] in TERMINAL else None
+            return found if found["status"] in smoke.TERMINAL else None
 
         return self._until("the task is over", over)
 

@@ -36,6 +36,15 @@ class Account:
         patient = config.Config(retries={"mode": "standard", "total_max_attempts": ATTEMPTS})
         return self._session.client(service, region_name=self.region, config=patient)
 
+    def secret(self, arn: str) -> str:
+        """The value of a secret; empty: it has none yet."""
+        try:
+            return str(self.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
+        except exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            return ""
+
     def number(self) -> str:
         """The number of the account that our credentials belong to.
 

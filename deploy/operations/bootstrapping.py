@@ -1,10 +1,8 @@
 """From an empty account to the first row: every stack in its order, the keys, a release, and a load of its own."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
-
-from botocore import exceptions
 
 from deploy.operations import account as accounts
 from deploy.operations import line as lines
@@ -90,43 +88,29 @@ class Bootstrap:
             for name, placeholder in PLACEHOLDERS.items()
             if self._line.parameters.get(name, "").startswith(placeholder)
         ]
-        given = self._line.changed(Release="", ServicesImage="", EnvoyImage="")
         problems += [
             f"The file of parameters lacks {name}, which the stack {stack} needs."
-            for stack in self._line.stacks
-            for name in given.missing(stack)
+            for stack, name in self._roll.lacking()
         ]
         there = self._roll.stacks.outputs(self._line.stack_name("data"))
         for secret, variable in KEYS.items():
-            if not self._environment.get(variable) and not self._value(there.get(secret, "")):
-                problems.append(f"{variable} is not set: its value goes into the secret {self._line.name}/….")
+            if self._environment.get(variable) or (secret in there and self._account.secret(there[secret])):
+                continue
+            problems.append(f"{variable} is not set: its value goes into the secret {self._line.name}/….")
         if problems:
             raise rolling.Refused("\n".join(problems))
-
-    def _value(self, arn: str) -> str:
-        if not arn:
-            return ""
-        try:
-            return str(self._account.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
-        except exceptions.ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                raise
-            return ""
 
     def _stack(self, stack: str) -> steps.Step:
         name = self._line.stack_name(stack)
         return steps.Step(
             f"stack {stack}",
-            self._applied(stack),
+            lambda: self._apply(stack),
             (f"cloudformation:CreateChangeSet {name}", f"cloudformation:ExecuteChangeSet {name}"),
         )
 
-    def _applied(self, stack: str) -> Callable[[], object]:
-        def apply() -> None:
-            body = self._roll.body(self._line, stack)
-            self._roll.stacks.apply(self._line.stack_name(stack), body, self._line.of(stack), self._say)
-
-        return apply
+    def _apply(self, stack: str) -> None:
+        body = self._roll.body(self._line, stack)
+        self._roll.stacks.apply(self._line.stack_name(stack), body, self._line.of(stack), self._say)
 
     def _keys(self) -> steps.Step:
         return steps.Step(
@@ -140,5 +124,5 @@ class Bootstrap:
         vault = self._account.client("secretsmanager")
         for secret, variable in KEYS.items():
             value = self._environment.get(variable, "")
-            if value and value != self._value(outputs[secret]):
+            if value and value != self._account.secret(outputs[secret]):
                 vault.put_secret_value(SecretId=outputs[secret], SecretString=value)

@@ -68,6 +68,11 @@ class Line:
         return self.parameters["Name"]
 
     @property
+    def tags(self) -> dict[str, str]:
+        """Of each of its stacks."""
+        return {"application": "vectorline", "line": self.name}
+
+    @property
     def runs(self) -> str:
         """The stack whose change is a release."""
         return next(stack for stack in self.stacks if stack in ("small", "production"))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import httpx
-from botocore import exceptions
 
 from deploy.operations import account as accounts
 from deploy.operations import line as lines
@@ -60,8 +59,7 @@ class Roll:
         self._say = say
         self._url = url
         self._rows = rows
-        tags = {"application": "vectorline", "line": line.name}
-        self.stacks = stacks.Stacks(account.client("cloudformation"), tags, poll_seconds)
+        self.stacks = stacks.Stacks(account.client("cloudformation"), line.tags, poll_seconds)
         self.releases = releases.Releases(account.client("ecr"), account.client("ssm"), line.name)
 
     # ---- operations
@@ -116,7 +114,7 @@ class Roll:
         url = self._url or self.stacks.outputs(self.line.stack_name("edge")).get("Address", "")
         if not url:
             raise Refused("The stack edge has no address: run `bootstrap` first, or say --url.")
-        headers = {"X-API-Key": self._secret("ApiKey")} if key else {}
+        headers = {"X-API-Key": self._api_key()} if key else {}
         return httpx.Client(base_url=url, headers=headers, timeout=60.0)
 
     def look_before(self) -> None:
@@ -126,7 +124,7 @@ class Roll:
             Refused: Something does.
         """
         self._account.number()
-        problems = [f"deploy/parameters lacks {name} of the stack {stack}." for stack, name in self._lacking()]
+        problems = [f"deploy/parameters lacks {name} of the stack {stack}." for stack, name in self.lacking()]
         for stack in self.line.stacks:
             status = self.stacks.status(self.line.stack_name(stack))
             if stack not in (self.line.runs, "guard") and not status:
@@ -139,24 +137,17 @@ class Roll:
         if problems:
             raise Refused("\n".join(problems))
 
-    def _lacking(self) -> list[tuple[str, str]]:
+    def lacking(self) -> list[tuple[str, str]]:
+        """Each stack and parameter that neither the line nor a release has a value for."""
         given = self.line.changed(Release="", ServicesImage="", EnvoyImage="")
         return [(stack, name) for stack in self.line.stacks for name in given.missing(stack)]
 
     def _empty_secrets(self) -> list[str]:
-        empty = []
-        for name in SECRETS:
-            try:
-                if not self._secret(name):
-                    empty.append(name)
-            except exceptions.ClientError as error:
-                if error.response["Error"]["Code"] != "ResourceNotFoundException":
-                    raise
-                empty.append(name)
-        return empty
+        arns = self.stacks.outputs(self.line.stack_name("data"))
+        return [name for name in SECRETS if not self._account.secret(arns[name])]
 
-    def _secret(self, name: str) -> str:
-        arn = self.stacks.outputs(self.line.stack_name("data"))[name]
+    def _api_key(self) -> str:
+        arn = self.stacks.outputs(self.line.stack_name("data"))["ApiKey"]
         return str(self._account.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
 
     def _alarms(self) -> list[str]:

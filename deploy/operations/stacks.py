@@ -90,12 +90,6 @@ class Stacks:
         say(f"{name}: {self.status(name)}")
         return True
 
-    def drop(self, change: "Change") -> None:
-        """Forget a change that is not to be made."""
-        self._client.delete_change_set(ChangeSetName=change.id)
-        if change.kind == "CREATE":
-            self._client.delete_stack(StackName=change.stack)
-
     def execute(self, change: "Change") -> None:
         """Make a change, and wait for its end."""
         begun = self._newest_event(change.stack)
@@ -202,10 +196,6 @@ class Change:
             Failed: CloudFormation put everything back.
         """
         self._stacks.execute(self)
-
-    def drop(self) -> None:
-        """Do not make it."""
-        self._stacks.drop(self)
 
 
 def _line(change: dict[str, Any]) -> str:
