@@ -291,6 +291,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(browser: Browser, line: Line, 
 
 
 def test_all_of_it_works_by_keyboard_and_without_motion_at_200_percent(browser: Browser, line: Line) -> None:
+    line.finished(line.upload(csv_of(3), name="keys.csv", question_id=71, namespace="keys"))
     with browsers.page(browser, viewport={"width": 640, "height": 450}, reduced_motion="reduce") as page:
         page.goto(line.endpoints["GATEWAY_URL"])
         expect(page.get_by_label("API key")).to_be_focused()

@@ -43,11 +43,6 @@ def upload(where: project.Project, rows: int, *, chunk_rows: int = CHUNK_ROWS) -
     return Load(answer.json()["task_id"], namespace, rows)
 
 
-def settled_chunks(where: project.Project, load: Load) -> int:
-    with client(where) as rest:
-        return int(rest.get(f"/api/v1/status/{load.task_id}").json()["progress"]["chunks_completed"])
-
-
 def whole(where: project.Project, load: Load) -> None:
     """Wait for the end of a load, and compare counts, ids and every vector with what must be there."""
     with client(where) as rest:

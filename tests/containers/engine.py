@@ -36,8 +36,8 @@ class Engine:
     inside: tuple[str, ...] = ()
     ours: bool = False
 
-    def docker(self, *arguments: str, stdin: bytes | None = None, seconds: float = run.SECONDS) -> str:
-        return run.output("docker", *arguments, environment=self.environment, stdin=stdin, seconds=seconds)
+    def docker(self, *arguments: str) -> str:
+        return run.output("docker", *arguments, environment=self.environment)
 
     def build(self, image: str, context: str, *, stdin: bytes | None = None) -> None:
         """Build a small image of the run's own. Debian's engine has no buildx; what Compose builds needs none."""

@@ -7,12 +7,12 @@ import pathlib
 import resource
 import secrets
 import signal
-import socket
 from collections.abc import Mapping
 from typing import Any
 
 from tests.containers import bases, engine, run
 from tests.support import line as lines
+from tests.support import ports
 
 NAME = "vectorline-containers"
 SERVICES = ("ingest", "embedder", "indexer")
@@ -38,7 +38,7 @@ def settings(folder: pathlib.Path, tag: str) -> dict[str, str]:
         "API_KEY": secrets.token_urlsafe(24),
         "INTERNAL_TOKEN": secrets.token_urlsafe(24),
         "REDIS_PASSWORD": secrets.token_urlsafe(24),
-        "API_PORT": str(_free_port()),
+        "API_PORT": str(ports.free()),
         "LOCAL_CSV_FOLDER": os.fspath(data),
         "OPEN_FILES_LIMIT": str(files),
         "ENVOY_MAX_CONNECTIONS": str(min(20_000, files // 2 - 100)),
@@ -53,12 +53,6 @@ def settings(folder: pathlib.Path, tag: str) -> dict[str, str]:
         "PINECONE_INDEX_NAME": "vectorline",
         "SANDBOX_OPENAI_LATENCY_MS": str(OPENAI_LATENCY_MS),
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Project:

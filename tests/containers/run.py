@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 SECONDS = 300.0
 
@@ -54,11 +54,3 @@ def works(*command: str, environment: Mapping[str, str] | None = None, seconds: 
     except Failed:
         return False
     return True
-
-
-def either(*commands: Sequence[str]) -> str:
-    """The first program of these that is there."""
-    for command in commands:
-        if works(*command):
-            return command[0]
-    raise Failed(f"none of these is installed: {', '.join(command[0] for command in commands)}")

@@ -1,10 +1,10 @@
 """What the recovery runbooks say, done on a line at work: a restored table and no queue; two minutes without AWS."""
 
-import json
 from typing import Any
 
 import pytest
 
+from tests.faults import aws as answers
 from tests.faults import scene as scenes
 from tests.faults import stage as stages
 from tests.support import line as lines
@@ -15,20 +15,16 @@ pytestmark = pytest.mark.timeout(600)
 RESTORED = "vectorline-restored"
 ROWS = 4_000
 DENIED_SECONDS = 120.0
-_DENIED = json.dumps(
+DENIED_BY_DYNAMODB = answers.refused(
     {
         "__type": "com.amazon.coral.service#AccessDeniedException",
         "Message": "assumed-role/indexer is not authorized to perform: dynamodb:UpdateItem",
     }
-).encode()
-DENIED_BY_DYNAMODB = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b"
-    % (len(_DENIED), _DENIED)
 )
-_FORBIDDEN = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-DENIED_BY_S3 = b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(_FORBIDDEN),
-    _FORBIDDEN,
+DENIED_BY_S3 = proxy.answer(
+    "403 Forbidden",
+    "application/xml",
+    b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
 )
 
 
@@ -82,7 +78,7 @@ def test_a_wrong_policy_denies_dynamodb_and_s3_for_two_minutes(scene: scenes.Sce
 
     with (
         scene.fault(),
-        aws.toxic(proxy.Kind.ANSWER, match=b"DynamoDB_20120810.", body=DENIED_BY_DYNAMODB) as table,
+        aws.toxic(proxy.Kind.ANSWER, match=answers.DYNAMODB, body=DENIED_BY_DYNAMODB) as table,
         aws.toxic(proxy.Kind.ANSWER, match=b" /vectorline/", body=DENIED_BY_S3) as bucket,
     ):
         scene.hold(DENIED_SECONDS)

@@ -20,14 +20,12 @@ pytestmark = pytest.mark.timeout(600)
 ROWS = 6_000
 PEPPER = "pepper-pepper-pepper"
 USER = "line"
-REFUSED = (
-    b'{"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key", "type": "invalid_request_error"}}'
+REFUSED = proxy.answer(
+    "401 Unauthorized",
+    "application/json",
+    b'{"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key", '
+    b'"type": "invalid_request_error"}}',
 )
-
-
-def refusal(status: bytes) -> bytes:
-    head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    return head % (status, len(REFUSED)) + REFUSED
 
 
 class Vault:
@@ -111,8 +109,8 @@ def test_every_secret_is_rotated_in_mid_load(scene: scenes.Scene, vault: Vault) 
         with (
             scene.fault(),
             # From here on nobody sells to, or stores for, the old keys.
-            openai.toxic(proxy.Kind.ANSWER, match=b"openai-old", body=refusal(b"401 Unauthorized")) as unsold,
-            pinecone.toxic(proxy.Kind.ANSWER, match=b"pinecone-old", body=refusal(b"401 Unauthorized")) as unstored,
+            openai.toxic(proxy.Kind.ANSWER, match=b"openai-old", body=REFUSED) as unsold,
+            pinecone.toxic(proxy.Kind.ANSWER, match=b"pinecone-old", body=REFUSED) as unstored,
         ):
             vault.put("openai", "openai-new")
             vault.put("pinecone", "pinecone-new")

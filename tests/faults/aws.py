@@ -10,15 +10,18 @@ from tests.support import csvs, proxy
 from tests.support.line import TERMINAL, wait_for
 
 DYNAMODB = b"DynamoDB_20120810."
-_THROTTLED = json.dumps(
+
+
+def refused(error: dict[str, str]) -> bytes:
+    """DynamoDB's answer to a call that it does not do."""
+    return proxy.answer("400 Bad Request", "application/x-amz-json-1.0", json.dumps(error).encode())
+
+
+THROTTLED = refused(
     {
         "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
         "message": "The level of configured provisioned throughput for the table was exceeded.",
     }
-).encode()
-THROTTLED = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(_THROTTLED),
-    _THROTTLED,
 )
 
 

@@ -114,10 +114,10 @@ def _later(choice: random.Random, file: File, before: File, *, waits: bool) -> N
     seen: set[str] = set()
     for row in rows:  # of rows with the same id the first that is read counts
         if row.outcome in ("indexed", "skipped", "embedding_refused"):
-            if row.outcome != "embedding_refused":
-                row.outcome = "skipped" if row.vector_id in seen else "indexed"
-            elif row.vector_id in seen:
+            if row.vector_id in seen:
                 row.outcome = "skipped"
+            elif row.outcome == "skipped":
+                row.outcome = "indexed"
             seen.add(row.vector_id)
     if choice.random() < 0.3:
         rows.append(Row(f"{before.question_id}.n{file.number}", f"file{file.number} new row words", "indexed"))

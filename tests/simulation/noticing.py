@@ -7,6 +7,7 @@ import pytest
 
 from tests.simulation import fate, files, world
 
+# Every defect must be noticed within so many seeds.
 NOTICED_WITHIN = 150
 # What is not as a manifest says, in the index or by the ledger's counts.
 WRONG = (" holds ", " knows ", "sums are")
@@ -50,6 +51,7 @@ def leaning(
 
 
 def noticed(collect: Callable[[], None], *words: str) -> bool:
+    """Whether some seed has a problem with one of these words; without any: of WRONG."""
     for seed in range(1, NOTICED_WITHIN):
         problems = world.run(seed).problems
         if seed % 10 == 0:

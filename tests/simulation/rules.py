@@ -1,7 +1,7 @@
 """Rules about manifests, taken away: the simulation would notice, within minutes. Run by `make simulate`."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,7 @@ from services.indexer.ledger import manifests, shards
 from services.indexer.storage import table
 from services.ingest.driving import comparisons, trust
 from services.ingest.manifest import comparing, comparison, merging, records
-from tests.simulation import noticing, world
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect() -> Iterator[Callable[[], None]]:
-    with world.tidy() as collecting:
-        yield collecting
+from tests.simulation import noticing
 
 
 def test_1_a_turn_that_is_opened_over_a_gap(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:

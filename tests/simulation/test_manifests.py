@@ -1,18 +1,12 @@
 """Rules about manifests, taken away: the simulation notices at once. `rules.py` has those for which it needs longer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from services.ingest import manifest_client
 from services.ingest.manifest import comparison, records
-from tests.simulation import noticing, world
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect() -> Iterator[Callable[[], None]]:
-    with world.tidy() as collecting:
-        yield collecting
+from tests.simulation import noticing
 
 
 def test_4_writes_without_a_mark(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:

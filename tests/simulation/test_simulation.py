@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,18 +12,10 @@ from services.chunks import memory_store, store
 from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
 from services.indexer.storage import table
-from tests.simulation import wire, world
+from tests.simulation import noticing, wire, world
 
 # `make simulate` runs 2,000, and more with SEEDS=.
 SEEDS = 150
-# Every defect below must be noticed within so many.
-NOTICED_WITHIN = 150
-
-
-@pytest.fixture(scope="module", autouse=True)
-def collect() -> Iterator[Callable[[], None]]:
-    with world.tidy() as collecting:
-        yield collecting
 
 
 @pytest.mark.parametrize("first", range(1, SEEDS, 10))
@@ -43,16 +35,6 @@ def test_a_seed_replays(collect: Callable[[], None]) -> None:
     collect()
 
 
-def noticed(collect: Callable[[], None], words: str) -> bool:
-    for seed in range(1, NOTICED_WITHIN):
-        if any(words in problem for problem in world.run(seed).problems):
-            collect()
-            return True
-        if seed % 10 == 0:
-            collect()
-    return False
-
-
 class TestTheSimulationNotices:
     def test_an_ack_before_the_settlement(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
         work = worker.Worker._process
@@ -63,7 +45,7 @@ class TestTheSimulationNotices:
             await work(self, delivery)
 
         monkeypatch.setattr(worker.Worker, "_process", ack_first)
-        assert noticed(collect, "times,")
+        assert noticing.noticed(collect, "times,")
 
     def test_a_heartbeat_without_owner_check(
         self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
@@ -78,7 +60,7 @@ class TestTheSimulationNotices:
             return [True] * len(claims)
 
         monkeypatch.setattr(memory_store.MemoryStore, "heartbeat", steal)
-        assert noticed(collect, "heartbeat of")
+        assert noticing.noticed(collect, "heartbeat of")
 
     def test_a_chunk_settled_twice(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
         class Unchecked(table.Update):
@@ -94,14 +76,14 @@ class TestTheSimulationNotices:
                 return Unchecked if name == "Update" else getattr(table, name)
 
         monkeypatch.setattr(shards, "table", Careless())
-        assert noticed(collect, "recount")
+        assert noticing.noticed(collect, "recount")
 
     def test_a_bill_that_counts_what_was_told_twice(
         self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
     ) -> None:
         """What is sent again since its answer was lost may be in the bill already."""
         monkeypatch.setattr(spend.Spend, "doubtful", lambda self: self)
-        assert noticed(collect, "are billed for sure")
+        assert noticing.noticed(collect, "are billed for sure")
 
     def test_a_task_that_each_attempt_of_a_call_names_anew(
         self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
@@ -114,11 +96,11 @@ class TestTheSimulationNotices:
             return await once(self, method, request)
 
         monkeypatch.setattr(wire.Channel, "_once", rename)
-        assert noticed(collect, "was submitted 1 times and is")
+        assert noticing.noticed(collect, "was submitted 1 times and is")
 
     def test_a_turn_that_passes_on_at_once(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
         def at_once(self: turns.Turns, turn: table.Item, task_id: str, holder: table.Item | None) -> bool:
             return True
 
         monkeypatch.setattr(turns.Turns, "_free", at_once)
-        assert noticed(collect, " holds ")
+        assert noticing.noticed(collect, " holds ")

@@ -89,13 +89,14 @@ class Channel:
 
     async def _unary(self, method: str, request: Any, timeout: float | None = None, **_: Any) -> Any:
         """One retry layer, as the service config says: UNAVAILABLE only, within the deadline."""
+        tries = 1 if method in ONCE else RETRIES
         try:
             async with asyncio.timeout(timeout or DEADLINE_SECONDS):
-                for attempt in range(RETRIES if method not in ONCE else 1):
+                for attempt in range(tries):
                     try:
                         return await self._once(method, request)
                     except grpc.aio.AioRpcError as error:
-                        if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt == RETRIES - 1 or method in ONCE:
+                        if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt == tries - 1:
                             raise
                     await asyncio.sleep(0.1 * 2**attempt)
         except TimeoutError:

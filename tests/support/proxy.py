@@ -38,6 +38,12 @@ class Toxic:
     fired: int = 0
 
 
+def answer(status: str, content_type: str, body: bytes) -> bytes:
+    """A whole answer of a server, for a toxic's `body`; `status` is e.g. "403 Forbidden"."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
 class _Connection:
     def __init__(self, writers: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
         self.writers = writers

@@ -36,7 +36,7 @@ class MemoryTable:
         for key in dict.fromkeys(keys):
             await self._pause()
             if key in self.items:
-                found[key] = _project(copy.deepcopy(self.items[key]), paths)
+                found[key] = copy.deepcopy(_project(self.items[key], paths))
         await self._pause()
         return found
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable
@@ -155,11 +154,7 @@ async def test_a_cluster_of_shards(around: Around) -> None:
 
 # ---- DynamoDB
 
-_DENIED = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#AccessDeniedException", "message": "no"}).encode()
-DENIED = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (
-    len(_DENIED),
-    _DENIED,
-)
+DENIED = answers.refused({"__type": "com.amazonaws.dynamodb.v20120810#AccessDeniedException", "message": "no"})
 
 
 async def test_dynamodb_away_and_a_table_that_is_not_there(around: Around) -> None:
@@ -246,9 +241,7 @@ async def test_the_tables_use(around: Around, match: bytes, body: bytes, part: s
 
 
 def refused(status: str, code: str) -> bytes:
-    body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    return proxy.answer(status, "application/xml", f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
 
 
 async def test_the_bucket_is_not_there_or_keeps_no_versions(around: Around) -> None:

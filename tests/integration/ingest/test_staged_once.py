@@ -12,6 +12,7 @@ from services.ingest.driving import driver
 from services.ingest.request import options
 from services.ingest.sources import uploads
 from services.ingest.sources.metabase import export as metabase_export
+from tests.unit.ingest import driven
 
 ORDER = ingest_pb2.ProcessRequest(data_source="metabase", question_id=232, start_date="2025-12-01")
 
@@ -39,19 +40,7 @@ class Standing:
 
 
 def made(ledger: Ledger, asked: metabase_export.Questions) -> driver.Driver:
-    nothing: Any = None
-    anything: Any = ledger
-    queue: Any = object()
-    return driver.Driver(
-        anything,
-        queue,
-        find=nothing,
-        plans=nothing,
-        defaults=options.Defaults(),
-        scratch=None,
-        compares=nothing,
-        asked=asked,
-    )
+    return driven.made(ledger, object(), defaults=options.Defaults(), asked=asked)
 
 
 async def pinned(drive: driver.Driver, record: ledger_pb2.TaskRecord) -> Any:

@@ -87,7 +87,6 @@ class FakeLine(
             "CancelTask": empty_pb2.Empty(),
             "ReleaseNamespace": indexer_pb2.ReleaseNamespaceResponse(namespace="v2", model="ada", dimension=1536),
             "Search": embedder_pb2.SearchResponse(),
-            "RetryTasks": ingest_pb2.RetryTasksResponse(),
             "GetHealth": embedder_pb2.GetHealthResponse(status="healthy"),
         }
         self.refusals: dict[str, collections.deque[Refusal]] = collections.defaultdict(collections.deque)

@@ -26,16 +26,6 @@ from vectorline_client import messages
 NOON = datetime.datetime(2026, 11, 30, 12, 0, tzinfo=datetime.UTC)
 
 
-class Whole(fake_line.FakeLine):
-    """A line that tells operators too."""
-
-    def GetDetailedHealth(self, request, context):
-        return self._answer("GetDetailedHealth", request, context)
-
-    def GetDashboard(self, request, context):
-        return self._answer("GetDashboard", request, context)
-
-
 def health(status: str = "healthy", waiting: int = 12) -> monitoring_pb2.DetailedHealth:
     told = monitoring_pb2.DetailedHealth(status=status, version="0.1.0", environment="staging")
     told.services.update({"openai": "healthy", "pinecone": "unhealthy"})
@@ -68,11 +58,10 @@ def dashboard(tasks: int = 1) -> monitoring_pb2.Dashboard:
 
 
 @pytest.fixture
-def whole():
-    running = Whole()
-    running.answers["GetDetailedHealth"], running.answers["GetDashboard"] = health(), dashboard()
-    yield running
-    running.close()
+def whole(line):
+    """A line that tells operators too."""
+    line.answers["GetDetailedHealth"], line.answers["GetDashboard"] = health(), dashboard()
+    return line
 
 
 @pytest.fixture

@@ -31,10 +31,12 @@ def servicer() -> health.HealthServicer:
 
 @pytest.fixture
 def address(servicer: health.HealthServicer) -> Iterator[str]:
-    yield from serve(servicer, lambda server: server.add_insecure_port("127.0.0.1:0"))
+    with serving(servicer, lambda server: server.add_insecure_port("127.0.0.1:0")) as listening:
+        yield listening
 
 
-def serve(servicer: health.HealthServicer, listen: Callable[[grpc.Server], int]) -> Iterator[str]:
+@contextlib.contextmanager
+def serving(servicer: health.HealthServicer, listen: Callable[[grpc.Server], int]) -> Iterator[str]:
     server = grpc.server(futures.ThreadPoolExecutor(1))
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = listen(server)
@@ -163,7 +165,7 @@ def test_with_mtls_it_shows_its_certificate_and_expects_the_services(
     servicer.set(NAME, health_pb2.HealthCheckResponse.SERVING)
     other = NAME.replace("Ingest", "Indexer")
     servicer.set(other, health_pb2.HealthCheckResponse.SERVING)
-    for address in serve(servicer, lambda server: server.add_secure_port("127.0.0.1:0", credentials)):
+    with serving(servicer, lambda server: server.add_secure_port("127.0.0.1:0", credentials)) as address:
         assert probe.main([address, NAME]) == 1  # in plaintext
 
         for variable, path in ours.items():
@@ -187,7 +189,7 @@ def test_a_certificate_of_another_authority_is_not_believed(
     servicer.set(NAME, health_pb2.HealthCheckResponse.SERVING)
     for variable, path in certificates.Authority(tmp_path / "ours").sign("ingest").items():
         monkeypatch.setenv(variable.upper(), path)
-    for address in serve(servicer, lambda server: server.add_secure_port("127.0.0.1:0", credentials)):
+    with serving(servicer, lambda server: server.add_secure_port("127.0.0.1:0", credentials)) as address:
         assert probe.main([address, NAME]) == 1
         assert "CERTIFICATE_VERIFY_FAILED" in capsys.readouterr().err
 

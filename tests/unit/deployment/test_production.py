@@ -2,13 +2,13 @@
 
 import json
 import os
-import re
 import subprocess
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.containers import debian, run
 from tests.unit.deployment import code
 
 FILE = code.ROOT / "deploy" / "compose" / "production.yml"
@@ -105,11 +105,10 @@ def merged(**given: str) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture(scope="module")
 def compose_reads() -> None:
     try:
-        said = subprocess.run(["docker", "compose", "version", "--short"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        said = subprocess.CompletedProcess([], 1, "", "")
-    found = re.match(r"v?(\d+)\.(\d+)", said.stdout)
-    if said.returncode or found is None or (int(found[1]), int(found[2])) < (2, 24):
+        said = run.output("docker", "compose", "version", "--short")
+    except run.Failed:
+        said = ""
+    if not debian.compose_is_new_enough(said):
         pytest.skip("needs Docker Compose 2.24 or later, but no engine; `make containers` brings one as root")
 
 

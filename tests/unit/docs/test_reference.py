@@ -1,25 +1,25 @@
 """docs/reference is what the code gives, and links of the documents lead somewhere."""
 
-import importlib.util
+import functools
 import pathlib
 import re
 
 import pytest
 
+from docs import reference
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PAGES = ["cli.md", "configuration.md", "options.md"]
 
 
-def reference():
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@functools.cache
+def made() -> dict[str, str]:
+    return reference.pages()
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_what_the_code_gives(name):
-    pages = reference().pages()
+    pages = made()
     assert sorted(pages) == PAGES
     assert (ROOT / "docs" / "reference" / name).read_text() == pages[name], "make reference-files"
 

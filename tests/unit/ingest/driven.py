@@ -145,35 +145,27 @@ class Scene:
         return sorted(await self.queue.in_flight(task_id))
 
 
+def made(ledger: Any, queue: Any, **parts: Any) -> driver.Driver:
+    """A driver of these parts; of what is not given it has nothing."""
+    nothing = dict.fromkeys(("find", "plans", "defaults", "scratch", "compares", "asked"))
+    return driver.Driver(ledger, queue, **{**nothing, **parts})
+
+
 def scene(
     data: bytes,
     source: Callable[[bytes], memory.MemorySource] = memory.MemorySource,
     work: threads.Pool | None = None,
 ) -> Scene:
-    made, ledger, queue, bucket = source(data), Ledger(), queue_memory.MemoryStore(), Objects()
+    read, ledger, queue, bucket = source(data), Ledger(), queue_memory.MemoryStore(), Objects()
     client: Any = bucket
     plans = shelf.Shelf(client, "ours")
 
     class Find:
         def of_request(self, _chosen: Any) -> memory.MemorySource:
-            return made
+            return read
 
         def of_pin(self, _pinned: Any) -> memory.MemorySource:
-            return made
+            return read
 
-    find: Any = Find()
-    known: Any = ledger
-    nothing: Any = None
-    compares: Any = Everything()
-    drive = driver.Driver(
-        known,
-        queue,
-        find=find,
-        plans=plans,
-        defaults=options.Defaults(),
-        scratch=None,
-        compares=compares,
-        asked=nothing,
-        work=work,
-    )
-    return Scene(made, ledger, queue, bucket, plans, drive)
+    drive = made(ledger, queue, find=Find(), plans=plans, defaults=options.Defaults(), compares=Everything(), work=work)
+    return Scene(read, ledger, queue, bucket, plans, drive)

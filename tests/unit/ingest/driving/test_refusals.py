@@ -9,6 +9,7 @@ import pytest
 from services.ingest import ledger_client
 from services.ingest.driving import driver, refusals, waiting
 from tests.support import virtual_time
+from tests.unit.ingest import driven
 
 LATER = {
     "UNAVAILABLE",
@@ -54,17 +55,7 @@ class Splitting:
 def driving(stub: Stub) -> driver.Driver:
     ledger = ledger_client.Ledger.__new__(ledger_client.Ledger)
     ledger._stub = stub  # type: ignore[assignment]
-    nothing: Any = None
-    made = driver.Driver(
-        ledger,
-        nothing,
-        find=nothing,
-        plans=nothing,
-        defaults=nothing,
-        scratch=None,
-        compares=nothing,
-        asked=nothing,
-    )
+    made = driven.made(ledger, None)
     made._splitting = Splitting()  # type: ignore[assignment]
     return made
 
