@@ -4,7 +4,7 @@ import datetime
 
 import prometheus_client
 
-from services.billing import bill, prices, spend
+from services.billing import prices, spend, units
 from services.indexer.ledger import days
 
 DOLLARS = prometheus_client.Counter(
@@ -25,6 +25,6 @@ class Costs:
     def count(self, day: datetime.date, account: days.Account, spent: spend.Spend) -> None:
         """Add it up. What has no price costs nothing here."""
         tokens = self._prices.of_tokens(spent.tokens, account.model, day)
-        units = self._prices.of_units(spent.write_units, spent.read_thousandths / bill.THOUSAND, day)
+        written_and_read = self._prices.of_units(spent.write_units, spent.read_thousandths / units.WHOLE, day)
         DOLLARS.labels("openai").inc(tokens or 0.0)
-        DOLLARS.labels("pinecone").inc(units or 0.0)
+        DOLLARS.labels("pinecone").inc(written_and_read or 0.0)
