@@ -23,8 +23,16 @@ def chosen(answer: Any, paths: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         typer.BadParameter: The answer never has such a field.
     """
-    whole = vectorline_client.as_dict(answer)
-    return {path: _value(whole, type(answer), path) for path in paths}
+    return of(vectorline_client.as_dict(answer), type(answer), paths)
+
+
+def of(whole: Mapping[str, Any], kind: type, paths: tuple[str, ...]) -> dict[str, Any]:
+    """The same of an answer that is a document already, and of which dataclass.
+
+    Raises:
+        typer.BadParameter: Such a dataclass never has such a field.
+    """
+    return {path: _value(whole, kind, path) for path in paths}
 
 
 def _value(whole: Mapping[str, Any], kind: Any, path: str) -> Any:

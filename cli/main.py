@@ -18,6 +18,7 @@ from cli import endpoints, failures, fields, screen, session
 COMMANDS: Final = (
     "process",
     "estimate",
+    "plan",
     "status",
     "tasks",
     "watch",

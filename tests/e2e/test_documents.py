@@ -10,7 +10,7 @@ from tests.support import examples
 from tests.support.line import ROOT, Line
 
 
-@pytest.mark.parametrize(("name", "number"), [("tutorial.md", 7), ("how-to.md", 5)])
+@pytest.mark.parametrize(("name", "number"), [("tutorial.md", 7), ("how-to.md", 6)])
 def test_a_reader_gets_what_the_document_says(
     line: Line, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:

@@ -24,7 +24,7 @@ def test_a_page_is_what_the_code_gives(name):
     assert (ROOT / "docs" / "reference" / name).read_text() == pages[name], "make reference-files"
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "how-to.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "how-to.md", "capacity.md"])
 def test_every_link_leads_somewhere(page):
     text = (ROOT / "docs" / page).read_text()
     links = re.findall(r"\]\(([^)#]+)(?:#([^)]+))?\)", text)
