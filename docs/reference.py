@@ -1,9 +1,11 @@
 """Makes docs/reference from the code: ``python docs/reference.py``. A test holds what is committed to it.
 
 `cli.md`: every command, as its ``--help`` says. `options.md`: the options of a load, as the protos say.
-`configuration.md`: every variable that a process reads, with its default, as the settings say.
+`configuration.md`: every variable that a process reads, with its default, as the settings say; those of the gateway and
+of compose, as `.env.example` does, which a test holds to the code.
 """
 
+import json
 import pathlib
 import re
 import sys
@@ -21,6 +23,8 @@ from cli import manual  # noqa: E402
 from cli.commands import config  # noqa: E402
 from vectorline_client import messages  # noqa: E402
 
+# Where variables that no settings class has stand in `.env.example`, and where they belong.
+GROUPS = {"Secrets": "AWS", "Gateway (Envoy)": "gateway", "docker compose only": "docker compose"}
 MADE = "Made from the code by `make reference-files`; do not edit."
 
 
@@ -73,16 +77,41 @@ def configuration() -> str:
             told.add(name)
             required = field.is_required()
             default = "required" if required else _default(field.get_default(call_default_factory=True))
-            row = f"| `{name.upper()}` | {default} | {_cell(field.description or '')} |"
-            groups.setdefault(group, []).append(row)
+            groups.setdefault(group, []).append(_row(name.upper(), default, field.description or ""))
+    for heading, name, value, words in _example():
+        if name.lower() not in told:  # the gateway's, compose's, and what boto3 reads by itself
+            groups.setdefault(GROUPS.get(heading, heading), []).append(_row(name, _default(value), words))
     parts = [
         "# Configuration",
         MADE,
-        "Environment variables; an empty one counts as unset. `vectorline config` shows them as they are here.",
+        "Environment variables; an empty one counts as unset, and a wrong one stops the process at its start with one "
+        "line that names it. `.env.example` is the same list to copy; `vectorline config` shows what holds here. "
+        "Secrets may be named by ARN (`arn:aws:secretsmanager:…[#field]`).",
     ]
     for group, rows in groups.items():
         parts += [f"## {group}", "\n".join(["| variable | default | what it does |", "| --- | --- | --- |", *rows])]
     return "\n\n".join(parts) + "\n"
+
+
+def _example() -> Iterator[tuple[str, str, str, str]]:
+    """Of `.env.example`: heading, name, value and the comment above. The profile `local` is left out."""
+    heading, words, fresh = "", [], False
+    text = (ROOT / ".env.example").read_text(encoding="utf-8").partition("# --- Profile `local`")[0]
+    for line in text.splitlines():
+        if line.startswith("# --- "):
+            heading, words = line.removeprefix("# --- ").split(":")[0], []
+        elif variable := re.match(r"#?([A-Z][A-Z0-9_]*)=(.*)$", line):
+            fresh = True
+            yield heading, variable[1], variable[2], " ".join(words)
+        elif line.startswith("# "):
+            words = [line[2:]] if fresh else [*words, line[2:]]
+            fresh = False
+        else:
+            words, fresh = [], False
+
+
+def _row(name: str, default: str, words: str) -> str:
+    return f"| `{name}` | {default} | {_cell(words)} |"
 
 
 def _options() -> Iterator[tuple[str, str, str]]:
@@ -131,7 +160,14 @@ def _default(value: object) -> str:
         return ""
     if isinstance(shown, pathlib.Path):
         shown = shown.as_posix()
-    text = str(shown).lower() if isinstance(shown, bool) else f"{shown:g}" if isinstance(shown, float) else str(shown)
+    if isinstance(shown, bool):
+        text = str(shown).lower()
+    elif isinstance(shown, tuple):
+        text = ",".join(map(str, shown))
+    elif isinstance(shown, dict):
+        text = json.dumps(shown)
+    else:
+        text = f"{shown:g}" if isinstance(shown, float) else str(shown)
     return f"`{_cell(text)}`"
 
 

@@ -11,7 +11,7 @@ from services.runtime import aws
 
 ABOUT = finding.About("s3")
 SECTIONS = (aws.CallerSettings, settings.SourceSettings)
-# Which folders a service writes, and whether it may delete there (see IAM in the README).
+# Which folders a service writes, and whether it may delete there (see IAM in docs/production.md).
 FOLDERS = {"ingest": (("uploads", True), ("plans", True)), "indexer": (("rejects", False),)}
 
 

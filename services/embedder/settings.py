@@ -12,15 +12,21 @@ class EmbeddingSettings(settings.Section):
 
     openai_api_key: settings.HeaderSecret = pydantic.Field(description="Key of the account that pays.")
     openai_base_url: settings.HttpUrl | None = pydantic.Field(
-        None, description="Any server with OpenAI's API; default OpenAI's."
+        None, description="Any server with OpenAI's API (docs/providers.md); default OpenAI's."
     )
     openai_model: settings.Word = pydantic.Field("text-embedding-3-small", description="Embedding model.")
-    openai_rate_limit: float = pydantic.Field(5.0, ge=0, description="Requests per second; 0: none.")
-    openai_tokens_per_minute: float = pydantic.Field(0.0, ge=0, description="Tokens per minute; 0: none.")
+    openai_rate_limit: float = pydantic.Field(
+        5.0, ge=0, description="Requests a second, for all embedders together; 0: none."
+    )
+    openai_tokens_per_minute: float = pydantic.Field(
+        0.0, ge=0, description="Tokens a minute, for all embedders together; 0: none."
+    )
     openai_timeout_seconds: float = pydantic.Field(60.0, gt=0, description="Deadline of one request.")
-    openai_batch_inputs: int = pydantic.Field(2_048, ge=1, le=2_048, description="Texts in one request, at most.")
+    openai_batch_inputs: int = pydantic.Field(
+        2_048, ge=1, le=2_048, description="Texts in one request, at most; what a server takes less is learned."
+    )
     openai_max_tokens_per_request: int = pydantic.Field(
-        300_000, ge=1, le=300_000, description="Tokens in one request, at most."
+        300_000, ge=1, le=300_000, description="Tokens in one request, at most; likewise."
     )
     openai_send_dimensions: bool | None = pydantic.Field(
         None, description="Whether requests name the dimension; default: where it changes something."
@@ -36,11 +42,19 @@ class EmbeddingSettings(settings.Section):
 class WorkSettings(settings.Section):
     """How much is in work at once."""
 
-    max_workers: int = pydantic.Field(8, ge=1, le=256, description="Chunks in work at once in an embedder, at most.")
+    max_workers: int = pydantic.Field(
+        8,
+        ge=1,
+        le=256,
+        description="Chunks of 1,000 rows in work at once in an embedder, at most (or so many more smaller ones); "
+        "fewer where the processors are full.",
+    )
     lease_seconds: float = pydantic.Field(30.0, gt=0, description="A chunk without heartbeat goes to another then.")
     heartbeat_seconds: float = pydantic.Field(10.0, gt=0, description="Between two heartbeats of a lease.")
     reclaim_seconds: float = pydantic.Field(10.0, gt=0, description="Between two looks for chunks of the dead.")
-    task_timeout: float = pydantic.Field(1800.0, gt=0, description="Seconds of work on a chunk without any progress.")
+    task_timeout: float = pydantic.Field(
+        1800.0, gt=0, description="Seconds of work on a chunk without any progress, then it passes on."
+    )
     probe_seconds: float = pydantic.Field(60.0, gt=0, description="Between two probes of a refused account.")
     pinecone_namespace: settings.Namespace = pydantic.Field("v2", description="Namespace searched when none is named.")
     indexer_addr: settings.Addresses = pydantic.Field(

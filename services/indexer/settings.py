@@ -53,10 +53,13 @@ class PineconeSettings(settings.Section):
     )
     pinecone_transport: Literal["auto", "wire", "sdk"] = pydantic.Field(
         "auto",
-        description="How vectors are written: wire (by hand, gRPC), sdk (Pinecone's, REST), or sdk where no gRPC is.",
+        description="How vectors are written: wire (packed by hand, gRPC), sdk (Pinecone's, REST; five times the "
+        "CPU), or auto: sdk where no gRPC is served.",
     )
     # Pinecone's own limit is 1,000; the predecessor's name and meaning.
-    pinecone_batch_size: int = pydantic.Field(1_000, ge=1, le=1_000, description="Most vectors in one upsert.")
+    pinecone_batch_size: int = pydantic.Field(
+        1_000, ge=1, le=1_000, description="Most vectors in one upsert; 2 MB are a limit too."
+    )
     pinecone_cloud: str = pydantic.Field("aws", description="Cloud of an index that init creates.")
     pinecone_region: str = pydantic.Field("us-east-1", description="Region of an index that init creates.")
     pinecone_metric: Literal["cosine", "dotproduct", "euclidean"] = pydantic.Field(

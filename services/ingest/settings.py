@@ -17,7 +17,9 @@ from services.runtime import settings
 class SourceSettings(settings.Section):
     """Where sources may come from, and where they are staged."""
 
-    s3_bucket_name: settings.Bucket = pydantic.Field("vectorline", description="Bucket of sources, plans and rejects.")
+    s3_bucket_name: settings.Bucket = pydantic.Field(
+        "vectorline", description="Bucket of uploads, plans and rejects, and of the keys of s3_csv."
+    )
     s3_allowed_buckets: Annotated[tuple[str, ...], NoDecode] = pydantic.Field(
         (),
         description="Other buckets that s3:// keys may name, by comma; bucket/prefix: only keys with that prefix.",
@@ -26,7 +28,7 @@ class SourceSettings(settings.Section):
         False, description="Agree to pay for reading buckets whose owners let their readers pay."
     )
     use_local_files: bool = pydantic.Field(False, description="Allow data_source local_csv.")
-    local_csv_folder: pathlib.Path = pydantic.Field(pathlib.Path("data"), description="Folder of local_csv files.")
+    local_csv_folder: pathlib.Path = pydantic.Field(pathlib.Path("data"), description="Below it local_csv files lie.")
     scratch_folder: pathlib.Path | None = pydantic.Field(
         None, description="For the scan's temporary files, about 100 bytes a row; default the system's."
     )
@@ -54,10 +56,16 @@ class SourceSettings(settings.Section):
 class RequestSettings(settings.Section):
     """What requests get that leave it open."""
 
-    pinecone_namespace: settings.Namespace = pydantic.Field("v2", description="Namespace when none is named.")
-    chunk_size: int = pydantic.Field(1_000, ge=100, le=100_000, description="Rows a chunk.")
-    batch_size: int = pydantic.Field(1_000, ge=100, le=10_000, description="Kept for the predecessor's callers.")
-    metabase_question_id: int | None = pydantic.Field(None, ge=0, description="The question of metabase requests.")
+    pinecone_namespace: settings.Namespace = pydantic.Field(
+        "v2", description="Namespace when a request or a search names none."
+    )
+    chunk_size: int = pydantic.Field(1_000, ge=100, le=100_000, description="Rows a chunk, when none are named.")
+    batch_size: int = pydantic.Field(
+        1_000, ge=100, le=10_000, description="Kept for the predecessor's callers; no effect."
+    )
+    metabase_question_id: int | None = pydantic.Field(
+        None, ge=0, description="The question of metabase requests that name none."
+    )
 
     @property
     def defaults(self) -> options.Defaults:
@@ -86,7 +94,7 @@ class MetabaseSettings(settings.Section):
         600.0, ge=0, description="How long an export that Metabase does not answer, or breaks off, is tried again."
     )
     metabase_row_caps: Annotated[tuple[int, ...], NoDecode] = pydantic.Field(
-        (2_000, 1_048_575), description="An export of exactly so many rows was cut by Metabase; by comma."
+        (2_000, 1_048_575), description="An export of exactly so many rows was cut by Metabase, and fails; by comma."
     )
 
     @property
@@ -136,10 +144,17 @@ class SplitSettings(settings.Section):
 
     splitters: int = pydantic.Field(16, ge=1, le=256, description="Tasks scanned or split at once in this process.")
     resubmit_seconds: float = pydantic.Field(15.0, gt=0, description="Between two looks for tasks nobody drives.")
-    lease_seconds: float = pydantic.Field(30.0, gt=0, description="A splitter that is silent so long loses its task.")
+    lease_seconds: float = pydantic.Field(
+        30.0,
+        gt=0,
+        description="A chunk, or a task that is split, without heartbeat for so long passes to another; the same for "
+        "ingest and embedder.",
+    )
     heartbeat_seconds: float = pydantic.Field(10.0, gt=0, description="Between two heartbeats; also of presence.")
     skip_unchanged: bool = pydantic.Field(
-        False, description="Rows that the index holds just so are neither bought nor written (manifests)."
+        False,
+        description="Rows that the index holds just so are neither bought nor written (manifests); the same for every "
+        "ingest.",
     )
     indexer_addr: settings.Addresses = pydantic.Field(
         "127.0.0.1:50053", description="host:port of the indexer, or several by comma."

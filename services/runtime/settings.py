@@ -95,7 +95,8 @@ class AccessSettings(Section):
     )
     api_keys: pydantic.SecretStr = pydantic.Field(
         pydantic.SecretStr(""),
-        description="Several keys: a JSON list (`vectorline config new-key` makes an entry), or the path of a file.",
+        description="Several keys beside it, with scopes, expiry, limits and lists: a JSON list (`vectorline config "
+        "new-key` makes an entry), or the path of a file.",
     )
     api_key_pepper: pydantic.SecretStr = pydantic.Field(
         pydantic.SecretStr(""), description="What the hashes in API_KEYS are made with; 16 characters or more."
@@ -133,9 +134,13 @@ class TlsSettings(Section):
 class ProcessSettings(AccessSettings, TlsSettings):
     """What every service process is told."""
 
-    environment: str = pydantic.Field("development", description="Name of the deployment; `production` is strict.")
+    environment: str = pydantic.Field(
+        "development",
+        description="Name of the deployment; `production` refuses to start without a key, and without INTERNAL_TOKEN "
+        "or mTLS.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = pydantic.Field(
-        "INFO", description="Least severe log line to print."
+        "INFO", description="Least severe log line to print: DEBUG, INFO, WARNING, ERROR or CRITICAL."
     )
     log_format: Literal["auto", "json", "text"] = pydantic.Field(
         "auto", description="Log lines as JSON, or as text for people; auto: text on a terminal."
@@ -143,13 +148,19 @@ class ProcessSettings(AccessSettings, TlsSettings):
     process_name: str = pydantic.Field("", description="Name of this process in logs, e.g. embedder-1.")
     grpc_host: str = pydantic.Field("0.0.0.0", description="Address that the gRPC server binds.")  # noqa: S104 (a container listens everywhere)
     grpc_port: Port = pydantic.Field(50051, description="Port that the gRPC server binds.")
-    metrics_port: Port = pydantic.Field(0, description="Port of /metrics for Prometheus; 0: none.")
-    grace_seconds: float = pydantic.Field(25.0, gt=0, description="Time to drain after SIGTERM before calls are cut.")
+    metrics_port: Port = pydantic.Field(0, description="Port of /metrics for Prometheus, on GRPC_HOST too; 0: none.")
+    grace_seconds: float = pydantic.Field(
+        25.0, gt=0, description="Time to drain after LEAVE_SECONDS before calls are cut."
+    )
     leave_seconds: float = pydantic.Field(
-        3.0, ge=0, description="After SIGTERM calls are served for so long, until load balancers have turned away."
+        3.0,
+        ge=0,
+        description="After SIGTERM it is NOT_SERVING but serves for so long, until load balancers have turned away.",
     )
     otel_exporter_otlp_endpoint: HttpUrl | None = pydantic.Field(
-        None, description="Where spans go (OTLP over gRPC), e.g. http://collector:4317; none: nothing is traced."
+        None,
+        description="Where spans go (OTLP over gRPC), e.g. http://collector:4317; needs the extra `tracing` (an image "
+        "with it: --build-arg REQUIREMENTS=tracing). None: nothing is traced.",
     )
     otel_traces_sampler: Literal[
         "always_on",
@@ -158,7 +169,11 @@ class ProcessSettings(AccessSettings, TlsSettings):
         "parentbased_always_on",
         "parentbased_always_off",
         "parentbased_traceidratio",
-    ] = pydantic.Field("parentbased_always_on", description="Which traces are recorded, in OpenTelemetry's names.")
+    ] = pydantic.Field(
+        "parentbased_always_on",
+        description="Which traces are recorded, in OpenTelemetry's names, whose other variables (headers, batches, "
+        "resource attributes) are read by its SDK.",
+    )
     otel_traces_sampler_arg: float = pydantic.Field(
         1.0, ge=0, le=1, description="Of the samplers by traceidratio: the share of traces, 0 to 1."
     )

@@ -26,12 +26,16 @@ class ValkeySettings(settings.Section):
     """Where Valkey is. REDIS_URL wins over host, port and database, and its password over REDIS_PASSWORD."""
 
     redis_url: pydantic.SecretStr = pydantic.Field(
-        pydantic.SecretStr(""), description="redis://…, or rediss://… for TLS."
+        pydantic.SecretStr(""),
+        description="redis://…, or rediss://… for TLS; wins over host, port and database below, and its password over "
+        "REDIS_PASSWORD. redis-py's options of time, TLS and pool may stand behind ?, e.g. ssl_ca_certs.",
     )
     redis_host: settings.Word = pydantic.Field("127.0.0.1", description="Host, when there is no REDIS_URL.")
     redis_port: settings.Port = pydantic.Field(6379, description="Port, when there is no REDIS_URL.")
     redis_db: int = pydantic.Field(0, ge=0, description="Database number, when there is no REDIS_URL.")
-    redis_password: pydantic.SecretStr = pydantic.Field(pydantic.SecretStr(""), description="Password, if any.")
+    redis_password: pydantic.SecretStr = pydantic.Field(
+        pydantic.SecretStr(""), description="Password, where REDIS_URL has none."
+    )
 
     @pydantic.field_validator("redis_url")
     @classmethod

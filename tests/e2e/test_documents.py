@@ -1,4 +1,4 @@
-"""Every command and snippet of the tutorial and of the how-to, on a real line, as a reader would run them."""
+"""Every command and snippet of README, tutorial, how-to and calls, on a real line, as a reader would run them."""
 
 import os
 import pathlib
@@ -10,7 +10,10 @@ from tests.support import examples
 from tests.support.line import ROOT, Line
 
 
-@pytest.mark.parametrize(("name", "number"), [("tutorial.md", 7), ("how-to.md", 6)])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("README.md", 3), ("docs/tutorial.md", 7), ("docs/how-to.md", 6), ("docs/reference/calls.md", 6)],
+)
 def test_a_reader_gets_what_the_document_says(
     line: Line, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
@@ -20,7 +23,7 @@ def test_a_reader_gets_what_the_document_says(
         (tools / tool).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         (tools / tool).chmod(0o755)
     here = tmp_path / "here"
-    here.mkdir()
+    (here / ".run").mkdir(parents=True)
     foreign = ("INGEST_", "EMBEDDER_", "INDEXER_", "VECTORLINE_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     environment |= {
@@ -30,7 +33,9 @@ def test_a_reader_gets_what_the_document_says(
         "GATEWAY_URL": line.endpoints["GATEWAY_URL"],
         "API_KEY": line.endpoints["API_KEY"],
     }
+    told = "".join(f"{name}={line.endpoints[name]}\n" for name in ("GATEWAY_URL", "API_KEY"))
+    (here / ".run" / "endpoints.env").write_text(told)
     monkeypatch.chdir(here)
     for key in ("GATEWAY_URL", "API_KEY"):
         monkeypatch.setenv(key, environment[key])
-    assert examples.run(ROOT / "docs" / name, {}, folder=here, environment=environment) == number
+    assert examples.run(ROOT / name, {}, folder=here, environment=environment) == number

@@ -1,4 +1,4 @@
-"""`.env.example` and the README's table against the settings of the code, both ways."""
+"""`.env.example` and the reference's tables against the settings of the code, both ways."""
 
 import re
 
@@ -50,8 +50,8 @@ def test_only_what_must_be_filled_in_is_not_commented_out(example: Example) -> N
     assert needed == {"API_KEY", "INTERNAL_TOKEN", "OPENAI_API_KEY", "PINECONE_API_KEY"} | (AWS - {"AWS_SESSION_TOKEN"})
 
 
-def test_the_readme_explains_every_variable(example: Example) -> None:
-    text = (code.ROOT / "README.md").read_text()
+def test_the_reference_explains_every_variable(example: Example) -> None:
+    text = (code.ROOT / "docs" / "reference" / "configuration.md").read_text()
     rows = {
         name for line in text.splitlines() if line.startswith("| `") for name in re.findall(r"`([A-Z0-9_]+)`", line)
     }
