@@ -2,7 +2,7 @@
 
 `cli.md`: every command, as its ``--help`` says. `options.md`: the options of a load, as the protos say.
 `configuration.md`: every variable that a process reads, with its default, as the settings say; those of the gateway and
-of compose, as `.env.example` does, which a test holds to the code.
+of compose, as `.env.example` does, which a test holds to the code. `reasons.md`: see `docs/reasons.py`.
 """
 
 import json
@@ -21,6 +21,7 @@ import typer  # noqa: E402 (the repository is on the path only now)
 from cli import main as command  # noqa: E402
 from cli import manual  # noqa: E402
 from cli.commands import config  # noqa: E402
+from docs import reasons  # noqa: E402
 from vectorline_client import messages  # noqa: E402
 
 # Where variables that no settings class has stand in `.env.example`, and where they belong.
@@ -30,7 +31,8 @@ MADE = "Made from the code by `make reference-files`; do not edit."
 
 def pages() -> dict[str, str]:
     """Each page's text by its name."""
-    return {"cli.md": cli(), "options.md": options(), "configuration.md": configuration()}
+    made = {"cli.md": cli(), "options.md": options(), "configuration.md": configuration()}
+    return {**made, "reasons.md": reasons.page()}
 
 
 def cli() -> str:

@@ -50,7 +50,10 @@ def meaning(error: Exception) -> Refused:
         words = f"it does not answer ({type(error).__name__})"
         remedy = "Look at AWS_REGION, AWS_ENDPOINT_URL and the way there (NAT, VPC endpoint, security group)."
     elif code in DENIED:
-        words, remedy = f"{operation} is refused", f"Allow {operation} to this role; docs/production.md lists what each needs."
+        words, remedy = (
+            f"{operation} is refused",
+            f"Allow {operation} to this role; docs/production.md lists what each needs.",
+        )
     elif code in MISSING:
         words, remedy = "it does not exist", "`vectorline init` creates it; or look at its name and at AWS_REGION."
     elif code in _STRANGER:

@@ -7,7 +7,7 @@ from services.ingest import failures
 from services.runtime import errors
 
 # Everything else is wrong with what the caller named: INVALID_ARGUMENT.
-_KINDS: dict[str, type[errors.ServiceError]] = {
+KINDS: dict[str, type[errors.ServiceError]] = {
     "SOURCE_NOT_FOUND": errors.NotFound,
     "PLAN_EXPIRED": errors.NotFound,
     "STORE_MISSING": errors.NotFound,
@@ -36,7 +36,7 @@ def told(**metadata: str) -> Iterator[None]:
     try:
         yield
     except failures.Failure as failure:
-        kind = _KINDS.get(failure.reason, errors.InvalidArgument)
+        kind = KINDS.get(failure.reason, errors.InvalidArgument)
         raise kind(failure.message, reason=failure.reason, metadata=given) from failure
     except failures.SourceUnavailable as error:
         raise errors.Unavailable(

@@ -13,6 +13,7 @@ from services.indexer import ledger
 from services.indexer.ledger import items
 from services.indexer.ledger.items import Status
 from services.indexer.tasks import overview, stalls
+from services.reasons import tasks
 from services.runtime import errors, metrics
 
 log = structlog.get_logger()
@@ -23,11 +24,8 @@ MAX = metrics.Over.MAX  # every indexer sees the same tasks
 TASKS = metrics.gauge("vectorline_tasks", "Tasks that are not finished.", ["status"], over=MAX)
 BLOCKED = metrics.gauge("vectorline_tasks_blocked", "Tasks that wait for a person, by reason.", ["reason"], over=MAX)
 # The reasons that there are; shown from 0 on, so that an alarm sees what is over.
-for _reason in (
-    *("ACCOUNT_REFUSED", "DIMENSION_REFUSED", "INDEX_QUOTA_EXCEEDED", "INDEX_REFUSED", "INDEX_UNUSABLE"),
-    *("NAMESPACE_REFUSED", "ROWS_UNACCOUNTED"),
-):
-    BLOCKED.labels(_reason)
+for _each in tasks.BLOCKED:
+    BLOCKED.labels(_each.name)
 STALLED = metrics.gauge(
     "vectorline_tasks_stalled",
     "Open tasks without progress for STALL_SECONDS, by what they wait for; turn (another task goes first) is no fault.",

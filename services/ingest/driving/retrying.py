@@ -11,9 +11,8 @@ from vectorline.v1 import ledger_pb2
 from services.ingest import failures
 from services.ingest.planning import plan, selection
 from services.ingest.splitting import task_source
+from services.reasons import rows as rejected_rows
 
-# Reasons that are not the row's own: the same row may well go through next time.
-RETRYABLE = frozenset({"embedding_refused", "embedding_unusable", "index_refused", "poison"})
 NOTHING = "NOTHING_TO_RETRY"
 _ONE, _ALL = "retry:", "retry:all:"
 
@@ -30,7 +29,7 @@ def takes_all(key: str) -> bool:
 
 def rows_in(rejected: Mapping[str, int], *, every: bool) -> int:
     """How many of some rejected rows, counted by reason, would be taken."""
-    return sum(rows for reason, rows in rejected.items() if every or reason in RETRYABLE)
+    return sum(rows for reason, rows in rejected.items() if every or reason in rejected_rows.RETRYABLE)
 
 
 def nothing(*, every: bool) -> failures.Failure:
@@ -69,9 +68,9 @@ async def restricted(
             if rows:
                 chosen.append(selection.chosen(chunk, rows))
             chunk, rows = number, []
-        if part.reason and (every or part.reason in RETRYABLE):
+        if part.reason and (every or part.reason in rejected_rows.RETRYABLE):
             rows += parent.rows_of_chunk(part.chunk, part.first_row, part.rows)
-        rows += [reject.row_number for reject in part.rejects if every or reject.reason in RETRYABLE]
+        rows += [reject.row_number for reject in part.rejects if every or reject.reason in rejected_rows.RETRYABLE]
     if rows:
         chosen.append(selection.chosen(chunk, rows))
     if not chosen:

@@ -8,7 +8,7 @@ from services.ingest.request import options
 
 # Of names that stand twice.
 _NAMES = 20
-_SKIPPED = {
+SKIPPED = {
     shape.BLANK_ROW: (
         "blank_rows",
         "{count:,} rows hold nothing but blanks and are skipped, the first in line {line:,}.",
@@ -31,7 +31,7 @@ class Findings:
     def add(self, rows: block.Block) -> None:
         """Count a block's rows that are skipped."""
         for position in sorted(rows.flaws):
-            if (flaw := rows.flaws[position]) in _SKIPPED:
+            if (flaw := rows.flaws[position]) in SKIPPED:
                 count, row, line = self._skipped.get(flaw, (0, rows.first_row + position, rows.line_of(position)))
                 self._skipped[flaw] = count + 1, row, line
 
@@ -49,7 +49,7 @@ class Findings:
         """Return what was found."""
         yield from self._table
         for flaw, (count, row, line) in self._skipped.items():
-            code, words = _SKIPPED[flaw]
+            code, words = SKIPPED[flaw]
             yield warning.Warning(code, words.format(count=count, line=line), row=row, count=count)
 
 

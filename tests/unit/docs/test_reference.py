@@ -9,7 +9,7 @@ import pytest
 from docs import reference
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-PAGES = ["cli.md", "configuration.md", "options.md"]
+PAGES = ["cli.md", "configuration.md", "options.md", "reasons.md"]
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
     for pattern in ("*.md", "docs/**/*.md", "deploy/**/*.md", "clients/python/*.md", "gateway/*.md", "sandbox/**/*.md")
