@@ -38,7 +38,8 @@ def test_no_class_that_a_process_loads_is_forgotten() -> None:
 def test_a_value_says_where_it_comes_from_and_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHUNK_SIZE", "2000")
 
-    assert of("CHUNK_SIZE") == Setting("ingest: requests", "CHUNK_SIZE", "2000", Origin.ENVIRONMENT, "Rows a chunk.")
+    words = "Rows a chunk, when none are named."
+    assert of("CHUNK_SIZE") == Setting("ingest: requests", "CHUNK_SIZE", "2000", Origin.ENVIRONMENT, words)
     assert (of("LOG_LEVEL").value, of("LOG_LEVEL").origin) == ("INFO", Origin.DEFAULT)
     assert (of("REDIS_URL").value, of("REDIS_URL").origin) == (None, Origin.DEFAULT)
 
