@@ -10,6 +10,8 @@ import "./needs.js";
 import "./selection.js";
 
 const PAGE_SIZE = 50;
+const byStatusOnly = (query) => [...query.keys()].every((name) => name === "status" || name === "page");
+
 class Tasks extends Part {
   begin() {
     this.paces = new Paces();
@@ -74,7 +76,7 @@ class Tasks extends Part {
         h("div", {class: "beside"},
           h("h2", {id: "tasks"}, "Tasks"),
           h("p", {class: "quiet read"}, now ? ["Read at ", time(now.timestamp)] : "Reading …")),
-        h("vl-filters", {data: {counts: now && !now.counting ? now.by_status : null, problem: this.problem}}),
+        h("vl-filters", {data: {counts: now && (!now.counting || now.listed) ? now.by_status : null, problem: this.problem}}),
         this.list(now),
         this.pages(now, query)),
       h("vl-selection", {data: {chosen: this.chosen, total: now?.counting ? 0 : now?.total || 0, changed: () => this.refresh()}}),
@@ -92,8 +94,8 @@ class Tasks extends Part {
   }
 
   nothing(now) {
-    if (now.counting) return h("p", {class: "quiet"}, "Looking through all tasks; the first time takes a moment …");
     const {query} = route();
+    if (now.counting && !(now.listed && byStatusOnly(query))) return this.soFar(now) || h("p", {class: "quiet"}, "Looking through all tasks; the first time takes a moment …");
     if (query.size) {
       return h("p", {class: "calm"}, "No task passes this filter. ", h("a", {href: to("tasks")}, "Show all"), ".");
     }
@@ -143,12 +145,20 @@ class Tasks extends Part {
     if (!now) return null;
     const page = Number(query.get("page")) || 1;
     const last = Math.max(1, Math.ceil(now.total / PAGE_SIZE));
-    if (now.counting || (last === 1 && page === 1)) return this.cut(now);
+    if (now.counting && !byStatusOnly(query)) return now.tasks.length ? this.soFar(now) : null;
+    if ((now.counting && !now.listed) || (last === 1 && page === 1)) return this.cut(now);
     return h("nav", {class: "pages", "aria-label": "Pages of tasks"},
       page > 1 ? h("a", {href: changed({page: page > 2 ? page - 1 : ""}), rel: "prev"}, "Newer") : h("span", {}),
       h("span", {class: "quiet"}, `Page ${count(page)} of ${count(last)}, ${plural(now.total, "task")}`),
       page < last ? h("a", {href: changed({page: page + 1}), rel: "next"}, "Older") : h("span", {}),
       this.cut(now));
+  }
+
+  // A filter that needs more than a task's status is answered as far as the service has looked.
+  soFar(now) {
+    if (!now.listed) return null;
+    return h("p", {class: "quiet", role: "status"},
+      `${plural(now.total, "task")} found among ${count(now.looked)} of ${count(now.listed)} so far; still looking …`);
   }
 
   cut(now) {

@@ -121,7 +121,7 @@ def _said(node: ast.AST) -> Iterator[tuple[str, str, ast.expr]]:
     if not isinstance(node, ast.Call):
         return
     called = ast.unparse(node.func).rpartition(".")[2]
-    keyword = next((each.value for each in node.keywords if each.arg == "reason"), None)
+    keyword = next((each.value for each in node.keywords if each.arg in ("reason", "code")), None)
     if called in CLASSES:
         yield REQUEST, called, keyword or ast.Constant("")
     elif called in PLACES:

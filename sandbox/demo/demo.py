@@ -152,11 +152,11 @@ def check_matches(question: Question, matches: list[gateway.Document]) -> None:
 def _places(line: gateway.Gateway, task_id: str) -> list[tuple[str, str]]:
     run_folder: pathlib.Path = gateway.run_folder()
     return [
-        ("this task", f"{line.url}/api/v1/status/{task_id}"),
+        ("keep it running", "make up        (what is loaded stays; make down stops it, make clean forgets it)"),
+        ("this task", f"{line.url}/#/task/{task_id}  (the console; make up prints its key)"),
         ("its rejects", f"{line.url}/api/v1/status/{task_id}/rejects"),
         ("addresses, key", str(run_folder / "endpoints.env")),
         ("logs", str(run_folder / "logs")),
-        ("keep it running", "make up        (what is loaded stays; make down stops it, make clean forgets it)"),
         ("then search", f".venv/bin/vectorline search 'a gift for a musician' --namespace {NAMESPACE}"),
         ("load your own", ".venv/bin/vectorline process FILE.csv --question-id 1 --namespace mine --watch"),
         ("again", "make demo"),

@@ -180,6 +180,7 @@ def _changes(before: Mapping[str, str], wanted: specs.Plan) -> str:
 
 def _tell(run: run_dir.RunDir, line: plan.Line) -> None:
     shown: dict[str, Any] = {
+        "console": f"{line.addresses['GATEWAY_URL']}/ (it asks for the API key)",
         "REST and gRPC": line.addresses["GATEWAY_URL"],
         "API key": line.plan.environment["API_KEY"],
         "addresses": run.path / "endpoints.env",

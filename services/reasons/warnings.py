@@ -30,6 +30,11 @@ WARNINGS: Final = (
         "Mend the cell, name it in null_values, or declare the column in column_types.",
     ),
     Reason(
+        "types_changed",
+        "A column's type is another than at the last load: filters on it find only one of the two.",
+        "Declare it in column_types, or load into a new namespace.",
+    ),
+    Reason(
         "date_order_inferred",
         "Day and month were told apart by what the column's other cells prove.",
         "Nothing, or name date_order.",

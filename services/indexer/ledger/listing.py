@@ -23,6 +23,8 @@ from services.runtime import errors
 OPEN_PAGE: Final = 100
 # Tasks that one request to an index looks at, of which a filter may leave few.
 LOOK: Final = 500
+# The same where every task is wanted: DynamoDB answers 1 MB at most, which is some thousand of them.
+EVERY_LOOK: Final = 2_500
 # Requests to an index in one call: what they do not reach, the next page does.
 LOOKS: Final = 40
 # Until the index of clients holds every task: how often to see whether it does by now.
@@ -64,10 +66,15 @@ class Query:
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A task as an index tells of it: which it is, and where it stands in the order of creation."""
+    """A task as an index tells of it: which, where it stands in the order of creation, whose it is, and its status.
+
+    The status is a moment old.
+    """
 
     task_id: str
     position: str
+    status: str = ""
+    client: str = ""
 
     @property
     def created_at(self) -> str:
@@ -185,6 +192,28 @@ class Tasks:
                     if task.created_at >= bound:
                         yield task
 
+    async def every(self, most: int) -> tuple[list[Listed], bool]:
+        """All tasks, newest first, at a request for some thousand of them.
+
+        Args:
+            most: So many of the newest, at most.
+
+        Returns:
+            The tasks, and whether there are older ones.
+        """
+        found: dict[str, Listed] = {}
+        more = False
+        for source in await self._sources(Query(), ""):
+            count = 0
+            while not source.done and count <= most:
+                await self._read(source, EVERY_LOOK)
+                count += len(source.ready)
+                found.update((task.task_id, task) for task in source.ready)  # one that moved meanwhile is met later
+                source.ready.clear()
+            more = more or not source.done
+        newest = sorted(found.values(), key=lambda task: task.position, reverse=True)
+        return newest[:most], more or len(newest) > most
+
     async def blocked(self, reason: str) -> list[str]:
         """Ids of all blocked tasks, of one reason if it is given."""
         equal = {"error_reason": reason} if reason else {}
@@ -241,7 +270,7 @@ def _page(tasks: list[Listed], limit: int, offset: int, query: Query, bound: str
 
 
 def _listed(task: table.Item) -> Listed:
-    return Listed(str(task[table.KEY]), str(task[table.ALL.sort]))
+    return Listed(str(task[table.KEY]), str(task[table.ALL.sort]), task.get("status", ""), task.get("client", ""))
 
 
 def _take(found: dict[str, Listed], sources: Sequence[_Source], wanted: Callable[[Listed], bool]) -> None:

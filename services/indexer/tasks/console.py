@@ -22,6 +22,8 @@ MOST_ATTENTION: Final = 50
 MOST_TEXT: Final = 2_000
 # Between two views while all tasks are looked at for the first time, which takes a second for some thousand of them.
 EARLY_SECONDS: Final = 2.0
+# So long a first view waits for the list of all tasks; the newest are told without it then.
+LISTED_SECONDS: Final = 1.0
 
 
 class ConsoleServicer(monitoring.MonitoringServicer):
@@ -46,13 +48,18 @@ class ConsoleServicer(monitoring.MonitoringServicer):
         with self._tasks.watches.counted(caller.key_id, caller.limits.watches):
             if self._board.last is None:
                 first = asyncio.ensure_future(self._board.look())
+                listed = asyncio.ensure_future(self._board.glimpsed.wait())
                 try:
+                    await asyncio.wait((first, listed), timeout=LISTED_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                     while not first.done():
-                        yield await self._early(chosen, page)
-                        await asyncio.wait((first,), timeout=EARLY_SECONDS)
+                        early = await self._early(chosen, page)
+                        yield early
+                        waited = (first,) if early.listed else (first, listed)
+                        await asyncio.wait(waited, timeout=EARLY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                     await first
                 finally:
                     first.cancel()
+                    listed.cancel()
             beat = max(0.0, self._rules.watch_beat_seconds - 2 * board.LOOK_SECONDS)
             loop = asyncio.get_running_loop()
             last, said = console_pb2.TasksView(), float("-inf")
@@ -100,24 +107,45 @@ class ConsoleServicer(monitoring.MonitoringServicer):
     # ---- inside
 
     async def _early(self, chosen: task_filter.TaskFilter, page: range) -> console_pb2.TasksView:
-        """What can be told before all tasks were looked at: the newest, if only their status is asked for."""
+        """What can be told before all tasks were looked at: first the newest, soon counts, of some filters so far."""
         view = console_pb2.TasksView(counting=True)
         view.timestamp.FromDatetime(self._ledger.clock.now())
-        if chosen.by_status_only and chosen.status != task_filter.OPEN and page.stop <= task_servicer.LARGEST_OFFSET:
+        known = self._board.glimpse
+        if known is not None:
+            await self._glimpsed(view, known, chosen, page)
+        elif chosen.by_status_only and chosen.status != task_filter.OPEN and page.stop <= task_servicer.LARGEST_OFFSET:
             query = listing.Query(status=chosen.status, client=chosen.client)
             found = await self._ledger.listing.newest(query, limit=len(page), offset=page.start)
             view.tasks.extend(await self._shown(found.ids))
         return view
 
+    async def _glimpsed(
+        self, view: console_pb2.TasksView, known: board.Glimpse, chosen: task_filter.TaskFilter, page: range
+    ) -> None:
+        """Count by the index what it tells of, and anything else among the notes that were read by now."""
+        rest: list[tuple[str, str]]
+        if chosen.by_status_only:
+            own = (task for task in known.listed if not chosen.client or task.client == chosen.client)
+            rest = [(task.task_id, task.status) for task in own]
+        else:
+            order = (known.notes.get(task.task_id) for task in known.listed)
+            rest = [(note.task_id, note.status) for note in order if note is not None and chosen.passes_rest(note)]
+        found = [task_id for task_id, status in rest if chosen.passes_status(status)]
+        view.total = len(found)
+        view.by_status.update(overview.by_status(status for _, status in rest))
+        view.truncated = known.truncated
+        view.looked, view.listed = len(known.notes), len(known.listed)
+        view.tasks.extend(await self._shown(found[page.start : page.stop]))
+
     async def _view(self, seen: board.Seen, chosen: task_filter.TaskFilter, page: range) -> console_pb2.TasksView:
         own = [note for note in seen.notes if not chosen.client or note.client == chosen.client]
         rest = [note for note in own if chosen.passes_rest(note)]
-        found = [note for note in rest if chosen.passes_status(note)]
+        found = [note for note in rest if chosen.passes_status(note.status)]
         needy, total = await self._attention(own, seen.now)
         view = console_pb2.TasksView(
             tasks=await self._shown([note.task_id for note in found[page.start : page.stop]]),
             total=len(found),
-            by_status=overview.by_status(rest),
+            by_status=overview.by_status(note.status for note in rest),
             attention=needy,
             attention_total=total,
             truncated=seen.truncated,

@@ -64,7 +64,7 @@ class Gauges:
             errors.Unavailable: The table does not answer.
         """
         seen = await overview.read(self._ledger, hours=0)
-        counts = overview.by_status(seen.notes)
+        counts = overview.by_status(note.status for note in seen.notes)
         for status in (*items.OPEN, Status.BLOCKED):
             TASKS.labels(str(status)).set(counts[str(status)])
         self._tell([note for note in seen.notes if note.stalled(seen.now, self._stall_seconds)])

@@ -52,7 +52,7 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
         seen = await self._look(request, bad)
         answer = monitoring_pb2.TaskOverview(
             hours=seen.hours,
-            by_status=overview.by_status(seen.notes),
+            by_status=overview.by_status(note.status for note in seen.notes),
             truncated=seen.truncated,
         )
         room = task_servicer.PAGE_BYTES
@@ -107,7 +107,7 @@ class MonitoringServicer(indexer_pb2_grpc.IndexerServiceServicer):
         """Everything at a glance."""
         seen = await self._look(request)
         active = _open(seen)
-        counts = overview.by_status(seen.notes)
+        counts = overview.by_status(note.status for note in seen.notes)
         answer = monitoring_pb2.Dashboard(
             statistics=statistics.of(seen),
             open_by_status={str(each): counts[str(each)] for each in (*items.OPEN, items.Status.BLOCKED)},

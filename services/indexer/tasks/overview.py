@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.indexer import ledger
 from services.indexer.ledger import items, progress, records
@@ -130,11 +130,11 @@ async def read(book: ledger.Ledger, hours: int, client: str = "") -> Overview:
     return Overview(now, hours, found, truncated)
 
 
-def by_status(notes: list[Note]) -> dict[str, int]:
+def by_status(statuses: Iterable[str]) -> dict[str, int]:
     """Tasks of each status, zeros too."""
     counts = dict.fromkeys((str(status) for status in Status), 0)
-    for note in notes:
-        counts[str(note.status)] += 1
+    for status in statuses:
+        counts[str(status)] += 1
     return counts
 
 

@@ -22,7 +22,7 @@ def of(seen: overview.Overview) -> monitoring_pb2.Statistics:
     return monitoring_pb2.Statistics(
         hours=seen.hours,
         tasks=len(notes),
-        by_status=overview.by_status(notes),
+        by_status=overview.by_status(note.status for note in notes),
         rows_indexed=indexed,
         rows_skipped=sum(note.skipped for note in notes),
         rows_failed=failed,

@@ -38,9 +38,9 @@ class TaskFilter:
         """Whether nothing but the status, and whose task it is, counts."""
         return dataclasses.replace(self, status="", client="") == TaskFilter()
 
-    def passes_status(self, note: overview.Note) -> bool:
-        """Whether its status passes."""
-        return not self.status or (note.status in items.OPEN if self.status == OPEN else note.status == self.status)
+    def passes_status(self, status: str) -> bool:
+        """Whether a status passes."""
+        return not self.status or (status in items.OPEN if self.status == OPEN else status == self.status)
 
     def passes_rest(self, note: overview.Note) -> bool:
         """Whether everything else passes."""

@@ -103,8 +103,11 @@ def test_the_life_of_a_line(run: run_dir.RunDir, tmp_path: pathlib.Path, capsys:
     # Given nothing, when it is brought up
     commands.up(run, environment(EMBEDDERS="2", OPENAI_RATE_LIMIT="0"))
 
-    # Then everything runs, healthy, and says where
+    # Then everything runs, healthy, and says where, the console's address and its key among it
     first = endpoints(run)
+    said = capsys.readouterr().out
+    assert f"{first['GATEWAY_URL']}/ " in said
+    assert first["API_KEY"] in said
     assert httpx.get(f"{first['GATEWAY_URL']}/healthz").status_code == 200
     assert redis.Redis.from_url(first["REDIS_URL"]).config_get("appendonly") == {"appendonly": "yes"}
     for process in ("valkey", "aws", "envoy", "ingest-1", "embedder-1", "embedder-2", "indexer-1", "supervisor"):

@@ -50,6 +50,7 @@ def test_each_name_stands_once_with_a_meaning_and_a_remedy(kind: str) -> None:
         ('return Reject("bad_moon", "w")', reasons.REJECTED, "bad_moon"),
         ('return contract.Skip("old_row", "w")', reasons.SKIPPED, "old_row"),
         ('yield warning.Warning("looks_odd", "w", count=1)', reasons.WARNING, "looks_odd"),
+        ('return warning_pb2.Warning(code="looks_odd", message="w")', reasons.WARNING, "looks_odd"),
     ],
 )
 def test_a_reason_is_found_where_it_is_raised(tmp_path: pathlib.Path, line: str, kind: str, name: str) -> None:

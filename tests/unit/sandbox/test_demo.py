@@ -128,6 +128,7 @@ def test_the_demo_uploads_follows_shows_and_searches(line, capsys):
     assert line.uploads == [("/api/v1/upload/sample.csv", asked, ROWS)]
     assert line.keys == {"demo-key"}
     assert "empty_text" in said
+    assert f"{line.url}/#/task/t-1" in said
     assert all(question.text in said for question in demo.QUESTIONS)
     assert f"{line.url}/api/v1/status/t-1" in said
     assert "\x1b" not in said

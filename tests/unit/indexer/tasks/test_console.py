@@ -8,7 +8,7 @@ import pytest
 from vectorline.v1 import console_pb2, ingest_pb2, ledger_pb2
 
 from services.indexer import settings
-from services.indexer.ledger import shards
+from services.indexer.ledger import listing, shards
 from services.indexer.storage import memory, table
 from services.indexer.tasks import attention, board, console
 from services.indexer.tasks import servicer as task_servicer
@@ -261,11 +261,82 @@ def test_while_all_tasks_are_read_for_the_first_time_the_newest_are_told_again_a
     virtual_time.run(watch())
 
 
+class Heavy(memory.MemoryTable):
+    """Counts requests; the notes of a hundred tasks take a second."""
+
+    requests = 0
+
+    async def get_many(self, keys: Any, only: Any = ()) -> dict[str, table.Item]:
+        self.requests += 1
+        await asyncio.sleep(len(keys) / 100)
+        return await super().get_many(keys, only)
+
+    async def query(self, *args: Any, **asked: Any) -> table.Page:
+        self.requests += 1
+        return await super().query(*args, **asked)
+
+
+async def many(line: Line, count: int) -> None:
+    """So many finished tasks, one in four of them failed, and in namespaces that take turns."""
+    one = line.storage.items[await partly(line, 5, 0)], line.storage.items[await failed(line)]
+    line.storage.items.clear()
+    for number in range(count):
+        task_id, created = f"00000000-0000-4000-8000-{number:012}", f"2027-01-01T00:00:00.{number:06}Z"
+        named = {
+            table.KEY: task_id,
+            "created_at": created,
+            "created": f"{created}#{task_id}",
+            "namespace": f"n{number % 2}",
+        }
+        line.storage.items[task_id] = {**one[number % 4 == 0], **named}
+
+
+def test_of_ten_thousand_tasks_a_first_look_counts_by_the_index_in_some_requests_and_says_how_far_it_is() -> None:
+    async def watch() -> None:
+        identity.bind(ANN)
+        line = ledgers.line(Heavy())
+        await many(line, 10_000)
+        api = served(line)
+        heard: dict[str, list[console_pb2.TasksView]] = {"": [], "n1": []}
+
+        async def listen(namespace: str) -> None:
+            async for view in api.WatchTasks(console_pb2.WatchTasksRequest(namespace=namespace, page_size=2), None):
+                heard[namespace].append(view)
+
+        listening = [asyncio.create_task(listen(namespace)) for namespace in heard]
+        await asyncio.sleep(1.0)
+        # What a filter by status asks for is there, and exact, after some requests, the watchers' pages among them.
+        assert line.storage.requests <= 30
+        assert [view.listed for view in heard[""]] == [10_000]
+        counted = heard[""][0]
+        assert (counted.counting, counted.total, len(counted.tasks)) == (True, 10_000, 2)
+        assert {name: count for name, count in counted.by_status.items() if count} == {
+            "completed": 7_500,
+            "failed": 2_500,
+        }
+        await asyncio.sleep(12.0)
+        # What the index does not know is told as far as it was looked at.
+        so_far = [(view.looked, view.total) for view in heard["n1"] if view.counting]
+        assert so_far == sorted(so_far)
+        looked, total = so_far[-1]
+        assert 0 < looked < 10_000
+        assert total == looked // 2
+        await asyncio.sleep(20.0)
+        for namespace, total in {"": 10_000, "n1": 5_000}.items():
+            last = heard[namespace][-1]
+            assert (last.counting, last.total, last.looked, last.listed) == (False, total, 0, 0)
+        assert dict(heard[""][-1].by_status) == dict(counted.by_status)
+        for each in listening:
+            each.cancel()
+
+    virtual_time.run(watch())
+
+
 async def test_the_board_keeps_the_newest_and_says_that_there_are_more(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(board, "MOST_TASKS", 5)
-    monkeypatch.setattr(board, "LISTED_AT_ONCE", 2)
+    monkeypatch.setattr(listing, "EVERY_LOOK", 2)
     made = []
     for _ in range(5):
         made.append(await ledgers.create(line.book))
