@@ -6,10 +6,10 @@ from typing import Final
 
 import structlog
 
-from services.indexer.ledger import closing, grouping, items, lifecycle, namespaces, shards
+from services.indexer.ledger import closing, items, lifecycle, namespaces, shards
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
-from services.runtime import errors
+from services.runtime import errors, grouping
 
 log = structlog.get_logger()
 

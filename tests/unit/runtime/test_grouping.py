@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.indexer.ledger import grouping
+from services.runtime import grouping
 
 MOST = 3
 

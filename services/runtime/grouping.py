@@ -1,7 +1,7 @@
 """Calls about one item that come while another is under way go together in the next.
 
-So small chunks need not one call to DynamoDB each, which counts the bytes of the whole shard whenever it is written.
-Nothing waits for company: a call that comes alone goes at once.
+So what is small need not one call each: DynamoDB counts the bytes of a whole item whenever it is written. Nothing waits
+for company: a call that comes alone goes at once.
 """
 
 import asyncio
