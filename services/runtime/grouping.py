@@ -5,7 +5,6 @@ for company: a call that comes alone goes at once.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
@@ -14,21 +13,22 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-@dataclasses.dataclass(eq=False)
 class _Call(Generic[Asked, Answer]):
     """One caller's question, and what became of it."""
 
-    asked: Asked
-    answer: Answer | Exception | None = None
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.answer: Answer | Exception | None = None
+        # It has its answer, or may have to run what waits.
+        self.news = asyncio.Event()
 
 
 class _Group(Generic[Asked, Answer]):
-    """Callers of one key: one of them runs what waits, the others wait for the lock and find their answer."""
+    """Callers of one key: one of them runs what waits, itself among it; the others wait for news."""
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()
         self.waiting: list[_Call[Asked, Answer]] = []
-        self.callers = 0
+        self.running = False
 
 
 class Groups(Generic[Key, Asked, Answer]):
@@ -56,30 +56,45 @@ class Groups(Generic[Key, Asked, Answer]):
         group = self._groups.setdefault(key, _Group())
         mine: _Call[Asked, Answer] = _Call(asked)
         group.waiting.append(mine)
-        group.callers += 1
         try:
-            async with group.lock:
-                while mine.answer is None:
+            while mine.answer is None:
+                if group.running:
+                    await mine.news.wait()
+                    mine.news.clear()
+                else:
                     await self._run_next(key, group)
         finally:
-            group.callers -= 1
             if mine in group.waiting:  # cancelled before it was run
                 group.waiting.remove(mine)
-            if not group.callers:
-                del self._groups[key]
+            self._go_on(key, group)
         if isinstance(mine.answer, Exception):
             raise mine.answer
         return mine.answer
 
     async def _run_next(self, key: Key, group: _Group[Asked, Answer]) -> None:
-        calls = group.waiting[: self._most]
-        del group.waiting[: self._most]
+        group.running = True
         try:
-            answers = await self._run(key, [call.asked for call in calls])
-        except Exception as error:  # each of the callers raises it
-            answers = [error] * len(calls)
-        except BaseException:
-            group.waiting[:0] = calls  # this caller is cancelled, not the others: the next of them runs it anew
-            raise
-        for call, answer in zip(calls, answers, strict=True):
-            call.answer = answer
+            await asyncio.sleep(0)  # who asks in this turn of the event loop goes along
+            calls = group.waiting[: self._most]
+            del group.waiting[: self._most]
+            try:
+                answers = await self._run(key, [call.asked for call in calls])
+            except Exception as error:  # each of the callers raises it
+                answers = [error] * len(calls)
+            except BaseException:
+                group.waiting[:0] = calls  # this caller is cancelled, not the others: the next of them runs it anew
+                raise
+            for call, answer in zip(calls, answers, strict=True):
+                call.answer = answer
+                call.news.set()
+        finally:
+            group.running = False
+
+    def _go_on(self, key: Key, group: _Group[Asked, Answer]) -> None:
+        """Somebody leaves: where nobody runs what waits, the next one is to."""
+        if group.running:
+            return
+        if group.waiting:
+            group.waiting[0].news.set()
+        elif self._groups.get(key) is group:
+            del self._groups[key]

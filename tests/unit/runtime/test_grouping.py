@@ -46,6 +46,32 @@ async def test_what_comes_meanwhile_goes_together_in_order_and_no_more_than_the_
     assert book.runs == [("a", [1]), ("a", [2, 3, 4]), ("a", [5])]
 
 
+async def test_what_is_asked_in_one_turn_of_the_loop_goes_together_and_is_answered_in_one() -> None:
+    """Those who go on with their answers ask the next thing together again."""
+    book = Book()
+    book.open.set()
+    turns: list[int] = []
+    turn = 0
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async def ask(number: int) -> None:
+        await book.groups.call("a", number)
+        turns.append(turn)
+        await book.groups.call("a", 10 + number)
+
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*(ask(number) for number in (1, 2, 3)))
+    counting.cancel()
+
+    assert book.runs == [("a", [1, 2, 3]), ("a", [11, 12, 13])]
+    assert max(turns) - min(turns) <= 1
+
+
 async def test_keys_do_not_wait_for_each_other() -> None:
     book = Book()
     tasks = book.ask(1) + book.ask(2, key="b")

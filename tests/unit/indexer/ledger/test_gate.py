@@ -172,7 +172,7 @@ async def test_chunks_that_ask_at_once_are_answered_by_few_reads_each_by_its_own
 
     assert [chunk for chunk, answer in enumerate(answers) if answer == Answer.SETTLED] == [3]
     assert set(answers) == {Answer.SETTLED, Answer.GO}
-    assert storage.calls["get_many"] == 2  # one alone, and all that came meanwhile
+    assert storage.calls["get_many"] == 1
 
 
 async def test_chunks_that_are_settled_at_once_are_settled_by_few_writes_and_each_once() -> None:
