@@ -21,6 +21,8 @@ class _Call(Generic[Asked, Answer]):
         self.answer: Answer | Exception | None = None
         # It has its answer, or may have to run what waits.
         self.news = asyncio.Event()
+        # Its caller waits no more.
+        self.left = False
 
 
 class _Group(Generic[Asked, Answer]):
@@ -64,6 +66,7 @@ class Groups(Generic[Key, Asked, Answer]):
                 else:
                     await self._run_next(key, group)
         finally:
+            mine.left = True
             if mine in group.waiting:  # cancelled before it was run
                 group.waiting.remove(mine)
             self._go_on(key, group)
@@ -82,7 +85,8 @@ class Groups(Generic[Key, Asked, Answer]):
             except Exception as error:  # each of the callers raises it
                 answers = [error] * len(calls)
             except BaseException:
-                group.waiting[:0] = calls  # this caller is cancelled, not the others: the next of them runs it anew
+                # This caller is cancelled, not the others: the next of them runs it anew.
+                group.waiting[:0] = [call for call in calls if not call.left]
                 raise
             for call, answer in zip(calls, answers, strict=True):
                 call.answer = answer

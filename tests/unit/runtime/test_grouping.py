@@ -112,3 +112,19 @@ async def test_who_is_cancelled_takes_nobody_along(victim: int) -> None:
     # Nothing is kept of a key that nobody asks
     assert await book.groups.call("a", 7) == 14
     assert not book.groups._groups
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_who_are_cancelled_leave_the_third_its_answer(first: int) -> None:
+    """Whoever ran it was cancelled after another of the same run: the next to run it was one who had gone."""
+    book = Book()
+    tasks = book.ask(1, 2, 3)
+    await book.begun(1)
+    for victim in (first, 1 - first):
+        tasks[victim].cancel()
+        await asyncio.wait([tasks[victim]], timeout=5)
+    book.open.set()
+
+    async with asyncio.timeout(5):
+        assert await tasks[2] == 6
+    assert not book.groups._groups
