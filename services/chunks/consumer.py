@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -197,25 +197,31 @@ class Consumer:
     # ---- ending a delivery
 
     async def ack(self, delivery: Delivery, *, settled: bool = True) -> bool:
-        """Take a chunk off the queue that is settled, or with which there is nothing to do. False: no longer the owner.
+        """As ``ack_all``, of one chunk."""
+        (acked,) = await self.ack_all([delivery], settled=settled)
+        return acked
 
-        One that is not settled keeps its strikes: it may be split again.
+    async def ack_all(self, deliveries: Sequence[Delivery], *, settled: bool) -> list[bool]:
+        """Take chunks off the queue that are settled, or with which there is nothing to do. False: no longer the owner.
+
+        Those that are not settled keep their strikes: they may be split again.
 
         Raises:
             errors.QueueUnavailable: Not known; still held: repeat, or ``drop``.
         """
-        acked = await self._store.ack(self.name, delivery.claim, delivery.header, settled=settled)
-        metrics.ACKED.labels(str(acked).lower()).inc()
-        if not acked:
-            _log.warning(
-                "An ack was refused: another has the chunk, or nobody any more.",
-                action="ack_refused",
-                consumer=self.name,
-                task_id=delivery.header.task_id,
-                chunk=delivery.header.chunk,
-            )
-        self.drop(delivery)
-        return acked
+        answers = await self._store.ack(self.name, [(each.claim, each.header) for each in deliveries], settled=settled)
+        for delivery, acked in zip(deliveries, answers, strict=True):
+            metrics.ACKED.labels(str(acked).lower()).inc()
+            if not acked:
+                _log.warning(
+                    "An ack was refused: another has the chunk, or nobody any more.",
+                    action="ack_refused",
+                    consumer=self.name,
+                    task_id=delivery.header.task_id,
+                    chunk=delivery.header.chunk,
+                )
+            self.drop(delivery)
+        return answers
 
     async def hand_back(self, delivery: Delivery) -> bool:
         """Let the next one have the chunk at once, its delivery count as before. False: no longer the owner.
@@ -233,6 +239,10 @@ class Consumer:
         """Let go without a word: it was lost, or its lease may run out."""
         if self._held.get(delivery.ref) is delivery:
             del self._held[delivery.ref]
+        self._released.set()
+
+    def wake(self) -> None:
+        """A ``take`` that waits for a slot comes back: there is one."""
         self._released.set()
 
     async def renew(self, delivery: Delivery) -> bool:

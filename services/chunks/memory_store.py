@@ -150,7 +150,7 @@ class MemoryStore:
 
     async def defect(self, task_id: str, token: str) -> int:
         """See ``store.Store.defect``."""
-        return await self.strike(task_id, _DRIVES, token, add=True)
+        return (await self.strike([(task_id, _DRIVES)], token, add=True))[0]
 
     async def forgive(self, task_id: str) -> None:
         """See ``store.Store.forgive``."""
@@ -328,9 +328,12 @@ class MemoryStore:
     def _owns(self, consumer: str, claim: store.Claim) -> bool:
         return self.lanes[claim.ref.lane].owns(claim.ref.entry_id, consumer, claim.delivery_count)
 
-    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool = True) -> bool:
+    async def ack(self, consumer: str, held: Sequence[store.Held], *, settled: bool = True) -> list[bool]:
         """See ``store.Store.ack``."""
         await self._served()
+        return [self._ack(consumer, *each, settled=settled) for each in held]
+
+    def _ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool) -> bool:
         if not self._owns(consumer, claim):
             return False
         self.lanes[claim.ref.lane].acknowledge(claim.ref.entry_id)
@@ -359,17 +362,17 @@ class MemoryStore:
             self._strikes.pop((task_id, chunk), None)
         return self._strikes.get((task_id, chunk), set())
 
-    async def strike(self, task_id: str, chunk: int, token: str, *, add: bool) -> int:
+    async def strike(self, chunks: Sequence[store.Struck], token: str, *, add: bool) -> list[int]:
         """See ``store.Store.strike``."""
         await self._served()
-        standing = set(self._standing(task_id, chunk))
+        return [self._strike(each, token, add=add) for each in chunks]
+
+    def _strike(self, struck: store.Struck, token: str, *, add: bool) -> int:
+        standing = self._standing(*struck)
         if add:
-            standing.add(token)
-            self._strikes_end[task_id, chunk] = self._clock() + self.timing.strike_seconds
-        else:
-            standing.discard(token)
-        self._strikes[task_id, chunk] = standing
-        return len(standing)
+            self._strikes_end[struck] = self._clock() + self.timing.strike_seconds
+        self._strikes[struck] = standing | {token} if add else standing - {token}
+        return len(self._strikes[struck])
 
     async def strikes(self, task_id: str, chunk: int) -> int:
         """See ``store.Store.strikes``."""

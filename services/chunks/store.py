@@ -11,6 +11,9 @@ from typing import Protocol
 
 from services.chunks import entry, keys, settings
 
+# A task and the number of one of its chunks.
+Struck = tuple[str, int]
+
 
 class Outcome(enum.StrEnum):
     """What came of publishing a chunk."""
@@ -27,6 +30,10 @@ class Claim:
 
     ref: entry.Ref
     delivery_count: int
+
+
+# A chunk in hand.
+Held = tuple[Claim, entry.Header]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,16 +195,16 @@ class Store(Protocol):
         """Renew leases; False for each that the consumer does not own (any more)."""
         ...
 
-    async def ack(self, consumer: str, claim: Claim, header: entry.Header, *, settled: bool = True) -> bool:
-        """Take a chunk off the queue; False: not the owner, nothing done. One that is not settled keeps its strikes."""
+    async def ack(self, consumer: str, held: Sequence[Held], *, settled: bool = True) -> list[bool]:
+        """Take chunks off the queue; False: not the owner, nothing done. What is not settled keeps its strikes."""
         ...
 
     async def hand_back(self, consumer: str, claim: Claim, header: entry.Header) -> bool:
         """Let the next one have it at once, its count as before; False: not the owner, nothing done."""
         ...
 
-    async def strike(self, task_id: str, chunk: int, token: str, *, add: bool) -> int:
-        """Add or remove one strike; a token counts once. Returns how many there are."""
+    async def strike(self, chunks: Sequence[Struck], token: str, *, add: bool) -> list[int]:
+        """Add or remove one strike of each of the chunks; a token counts once. Returns how many each has."""
         ...
 
     async def strikes(self, task_id: str, chunk: int) -> int:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import enum
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from services.chunks import entry, errors, settings, store
 
@@ -43,14 +43,19 @@ class Strikes:
     def __init__(self, queue: store.Store) -> None:
         self._store = queue
         self._one_at_a_time = asyncio.Lock()
-        self._owed: set[tuple[str, int, str]] = set()
+        # Tokens to take back, and from which chunks.
+        self._owed: dict[str, tuple[store.Struck, ...]] = {}
 
     @contextlib.asynccontextmanager
-    async def guard(self, header: entry.Header) -> AsyncIterator[int]:
-        """Do CPU work on a chunk's own bytes, one chunk at a time in this process; never wait in it.
+    async def guard(self, *headers: entry.Header) -> AsyncIterator[int]:
+        """Do CPU work on a chunk's own bytes, one after the other in this process; never wait in it.
 
         A strike stands while the body runs. It goes when the body ends, also by an exception or a cancel; it stays
-        when the process dies. Yields the strikes with this one.
+        when the process dies. Yields the most strikes that a chunk has with this one.
+
+        Args:
+            headers: One chunk; or several without any strike, of which a crash then strikes each: whoever has one
+                already is to be worked by itself, so that no neighbour's crash ever makes a suspect.
 
         Raises:
             errors.QueueUnavailable: The strike could not be written: do not begin; wait and ask again.
@@ -58,9 +63,9 @@ class Strikes:
         async with self._one_at_a_time:
             token = secrets.token_hex(8)
             try:
-                yield await self._add(header, token)
+                yield max(await self._add(headers, token))
             finally:
-                await asyncio.shield(self.remove(header, token))
+                await asyncio.shield(self.remove(token, *headers))
 
     async def add(self, header: entry.Header) -> str:
         """Count a strike for work done elsewhere (a call to indexer broke while that decoded); returns its token.
@@ -69,22 +74,22 @@ class Strikes:
             errors.QueueUnavailable: Not known whether it counts; it will be taken back.
         """
         token = secrets.token_hex(8)
-        await self._add(header, token)
+        await self._add((header,), token)
         return token
 
-    async def _add(self, header: entry.Header, token: str) -> int:
+    async def _add(self, headers: Sequence[entry.Header], token: str) -> list[int]:
+        struck = _of(headers)
         try:
-            return await self._store.strike(header.task_id, header.chunk, token, add=True)
+            return await self._store.strike(struck, token, add=True)
         except (errors.QueueUnavailable, asyncio.CancelledError):
-            self._owed.add((header.task_id, header.chunk, token))
+            self._owed[token] = struck
             raise
 
-    async def remove(self, header: entry.Header, token: str) -> None:
+    async def remove(self, token: str, *headers: entry.Header) -> None:
         """Take a strike back. Never raises for an outage: it is then owed."""
-        debt = (header.task_id, header.chunk, token)
-        self._owed.add(debt)
+        self._owed[token] = _of(headers)
         with contextlib.suppress(errors.QueueUnavailable):
-            await self._pay(debt)
+            await self._pay(token)
 
     async def count(self, header: entry.Header) -> int:
         """How many a chunk has; those that this process owes back are taken back first, and never counted.
@@ -92,8 +97,9 @@ class Strikes:
         Raises:
             errors.QueueUnavailable: Valkey does not serve now.
         """
-        for debt in [debt for debt in self._owed if debt[:2] == (header.task_id, header.chunk)]:
-            await self._pay(debt)
+        chunk = (header.task_id, header.chunk)
+        for token in [token for token, struck in self._owed.items() if chunk in struck]:
+            await self._pay(token)
         return await self._store.strikes(header.task_id, header.chunk)
 
     async def settle_debts(self) -> None:
@@ -102,10 +108,14 @@ class Strikes:
         Raises:
             errors.QueueUnavailable: They stay owed.
         """
-        for debt in list(self._owed):
-            await self._pay(debt)
+        for token in list(self._owed):
+            await self._pay(token)
 
-    async def _pay(self, debt: tuple[str, int, str]) -> None:
-        task_id, chunk, token = debt
-        await self._store.strike(task_id, chunk, token, add=False)
-        self._owed.discard(debt)
+    async def _pay(self, token: str) -> None:
+        if struck := self._owed.get(token):
+            await self._store.strike(struck, token, add=False)
+            self._owed.pop(token, None)
+
+
+def _of(headers: Sequence[entry.Header]) -> tuple[store.Struck, ...]:
+    return tuple((header.task_id, header.chunk) for header in headers)

@@ -132,7 +132,8 @@ class ValkeyStore:
     async def defect(self, task_id: str, token: str) -> int:
         """See ``store.Store.defect``."""
         args: list[str | bytes | int] = [token, 1, _ms(self.timing.strike_seconds)]
-        return int(await self._run("strike", [self.keys.defects(task_id)], args))
+        (defects,) = await self._run("strike", [self.keys.defects(task_id)], args)
+        return int(defects)
 
     async def forgive(self, task_id: str) -> None:
         """See ``store.Store.forgive``."""
@@ -246,21 +247,16 @@ class ValkeyStore:
             args += [keys.LANES.index(claim.ref.lane) + 1, claim.ref.entry_id, claim.delivery_count]
         return [bool(answer) for answer in await self._run("heartbeat", self.keys.lanes, args)]
 
-    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool = True) -> bool:
+    async def ack(self, consumer: str, held: Sequence[store.Held], *, settled: bool = True) -> list[bool]:
         """See ``store.Store.ack``."""
-        ref, task_id = claim.ref, header.task_id
-        touched = [self.keys.lane(ref.lane), self.keys.inflight(task_id), self.keys.bytes]
-        touched.append(self.keys.strikes(task_id, header.chunk))
-        args: list[str | bytes | int] = [
-            keys.GROUP,
-            consumer,
-            ref.entry_id,
-            claim.delivery_count,
-            header.chunk,
-            str(ref),
-            int(settled),
-        ]
-        return bool(await self._run("ack", touched, args))
+        touched = [self.keys.bytes]
+        args: list[str | bytes | int] = [keys.GROUP, consumer, int(settled)]
+        for claim, header in held:
+            ref, task_id = claim.ref, header.task_id
+            touched += [self.keys.lane(ref.lane), self.keys.inflight(task_id)]
+            touched.append(self.keys.strikes(task_id, header.chunk))
+            args += [ref.entry_id, claim.delivery_count, header.chunk, str(ref)]
+        return [bool(answer) for answer in await self._run("ack", touched, args)]
 
     async def hand_back(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:
         """See ``store.Store.hand_back``."""
@@ -270,10 +266,10 @@ class ValkeyStore:
         lane = self.keys.lane(claim.ref.lane)
         return bool(await self._run("hand_back", [lane, self.keys.wakeup, strikes], args))
 
-    async def strike(self, task_id: str, chunk: int, token: str, *, add: bool) -> int:
+    async def strike(self, chunks: Sequence[store.Struck], token: str, *, add: bool) -> list[int]:
         """See ``store.Store.strike``."""
         args: list[str | bytes | int] = [token, int(add), _ms(self.timing.strike_seconds)]
-        return int(await self._run("strike", [self.keys.strikes(task_id, chunk)], args))
+        return list(await self._run("strike", [self.keys.strikes(*each) for each in chunks], args))
 
     async def strikes(self, task_id: str, chunk: int) -> int:
         """See ``store.Store.strikes``."""

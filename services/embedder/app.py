@@ -11,8 +11,17 @@ from vectorline.v1 import embedder_pb2_grpc
 from services.chunks import consumer, presence, valkey_store, views
 from services.chunks import settings as queue_settings
 from services.embedder import indexer_client, servicer, settings
-from services.embedder.buying import account, batching, interactive, packing, proof, shared_backoff, tokens
-from services.embedder.limiter import permits, promise
+from services.embedder.buying import (
+    account,
+    batching,
+    interactive,
+    packing,
+    proof,
+    shared_backoff,
+    shared_sizes,
+    tokens,
+)
+from services.embedder.limiter import permits, promise, request_sizes
 from services.embedder.limiter import valkey as valkey_limiter
 from services.embedder.openai import client as openai_client
 from services.embedder.views import gauges, history, looks, monitoring
@@ -79,6 +88,7 @@ async def application(
             known=known,
             count=counting.exact,
         )
+        taught = shared_sizes.SharedSizes(batcher.sizes, request_sizes.ValkeySizes(client, embedding.openai_model))
         chunks = consumer.Consumer(queue, slots=work.max_workers)
         bought = tokens_of_keys.ValkeyTokens(client)
         stack.push_async_callback(bought.flush)
@@ -104,6 +114,7 @@ async def application(
             "permits": permit.run,
             "batching": batcher.run,
             "account": probe.run,
+            "sizes": taught.run,
             "touch": lambda: _touch(limiter),
             "lateness": late.run,
             "tokens": bought.run,

@@ -18,6 +18,8 @@ from services.runtime.tracing import callers
 
 INDEX_CHUNK = "/vectorline.v1.IndexerService/IndexChunk"
 SEND_SECONDS = 60.0
+# Decoding that lasts so long has its strike while it lasts.
+DECODING_SECONDS = 0.05
 SETTLE_SECONDS = 180.0
 ANSWER_SECONDS = 10.0
 # INTERNAL is not among them: grpc.aio hides broken streams behind it.
@@ -56,14 +58,62 @@ class ChunkRefused(Exception):
     """The indexer stops writing this chunk: its task is terminal, blocked, or has lost its turn."""
 
 
+class _Decoding:
+    """The indexer's decoding, as its marks tell of it: the strike of a chunk that it dies of.
+
+    It is written while decoding lasts, and when the call breaks in the middle of it. Nearly all of it is over within a
+    millisecond, and a strike that is taken back at once need not be written.
+    """
+
+    def __init__(self, header: entry.Header, counter: strikes.Strikes) -> None:
+        self._header = header
+        self._strikes = counter
+        self._timer: asyncio.TimerHandle | None = None  # while it is under way
+        self._writing: asyncio.Task[str] | None = None
+
+    def begin(self) -> None:
+        """It is under way."""
+        self._timer = asyncio.get_running_loop().call_later(DECODING_SECONDS, self._write)
+
+    def _write(self) -> None:
+        self._writing = self._writing or asyncio.create_task(self._add())
+
+    async def _add(self) -> str:
+        try:
+            return await self._strikes.add(self._header)
+        except queue_errors.QueueUnavailable:
+            return ""  # without Valkey nothing is handed out either; the chunk itself goes on
+
+    async def end(self) -> None:
+        """It is over, or of no account: no strike stays. Safe to repeat where it was cancelled."""
+        self._stop()
+        if self._writing is not None:
+            token = await asyncio.shield(self._writing)
+            self._writing = None
+            if token:
+                await self._strikes.remove(token, self._header)
+
+    async def broke(self) -> None:
+        """The call has ended; the strike of what was under way stays."""
+        if self._stop():
+            self._write()
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+
+    def _stop(self) -> bool:
+        """Whether it was under way until now."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+
 class ChunkCall:
     """One IndexChunk call: send what is bought, then ask for the settlement."""
 
     def __init__(self, call: Any, header: entry.Header, counter: strikes.Strikes) -> None:
         self._call = call
-        self._header = header
-        self._strikes = counter
-        self._token = ""  # of the strike that stands while the indexer decodes
+        self._decoding = _Decoding(header, counter)
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, **part: Any) -> None:
@@ -97,31 +147,25 @@ class ChunkCall:
             self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
         if not broken:
-            await self._mark_decoded()
+            await self._decoding.end()
 
     async def _read(self) -> indexer_pb2.ChunkSettled:
         """Follow the decoding marks: a call that breaks between two of them leaves its strike behind."""
-        async for event in self._call:
-            kind = event.WhichOneof("event")
-            if kind == "decoding":
-                await self._mark_decoding()
-            elif kind == "decoded":
-                await self._mark_decoded()
-            elif kind == "settled":
-                settled: indexer_pb2.ChunkSettled = event.settled
-                return settled
-        raise IndexerUnavailable("The call ended without a settlement.")
-
-    async def _mark_decoding(self) -> None:
         try:
-            self._token = await self._strikes.add(self._header)
-        except queue_errors.QueueUnavailable:
-            self._token = ""  # without Valkey nothing is handed out either; the chunk itself goes on
-
-    async def _mark_decoded(self) -> None:
-        token, self._token = self._token, ""
-        if token:
-            await self._strikes.remove(self._header, token)
+            async for event in self._call:
+                kind = event.WhichOneof("event")
+                if kind == "decoding":
+                    self._decoding.begin()
+                elif kind == "decoded":
+                    await self._decoding.end()
+                elif kind == "settled":
+                    settled: indexer_pb2.ChunkSettled = event.settled
+                    return settled
+        except grpc.aio.AioRpcError:
+            await self._decoding.broke()
+            raise
+        await self._decoding.broke()
+        raise IndexerUnavailable("The call ended without a settlement.")
 
 
 class Indexer:
@@ -138,18 +182,30 @@ class Indexer:
         )
         self._metadata = metadata
 
-    async def begin_chunk(self, header: entry.Header, model: str, dimension: int, *, answer_seconds: float) -> Gate:
-        """Ask the gate.
+    async def begin_chunks(
+        self, headers: Sequence[entry.Header], model: str, dimension: int, *, answer_seconds: float
+    ) -> Sequence[Gate]:
+        """Ask the gate for chunks of one task and fence.
 
         Raises:
             IndexerUnavailable: No answer within `answer_seconds`: a later one would be too old to buy on.
         """
+        first, *others = headers
         question = ledger_pb2.BeginChunkRequest(
-            task_id=header.task_id, chunk=header.chunk, fence=header.fence, model=model, dimension=dimension
+            task_id=first.task_id,
+            chunk=first.chunk,
+            fence=first.fence,
+            model=model,
+            dimension=dimension,
+            also=[each.chunk for each in others],
         )
         async with _translated():
             answer = await self._ledger.BeginChunk(question, timeout=answer_seconds)
-        return Gate(answer.gate)
+        if len(answer.also) == len(others):
+            return [Gate(gate) for gate in (answer.gate, *answer.also)]
+        # The release before answers for one chunk alone.
+        each = (self.begin_chunks([other], model, dimension, answer_seconds=answer_seconds) for other in others)
+        return [Gate(answer.gate), *(gate for (gate,) in await asyncio.gather(*each))]
 
     async def index_dimension(self) -> int:
         """Values a vector that the index takes; 0: it cannot be asked now."""

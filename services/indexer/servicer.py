@@ -18,7 +18,7 @@ from services.indexer.pinecone import client, writer
 from services.indexer.storage import rejects
 from services.indexer.tasks import console
 from services.indexer.tasks import servicer as task_servicer
-from services.runtime import errors, failpoints, identity
+from services.runtime import errors, failpoints, identity, wire
 from services.runtime.interceptors.around import Context
 
 SERVICE = "vectorline.v1.IndexerService"
@@ -26,6 +26,10 @@ MOST_MATCHES = 1_000
 
 DECODING = indexer_pb2.IndexChunkResponse(decoding=indexer_pb2.Decoding())
 DECODED = indexer_pb2.IndexChunkResponse(decoded=indexer_pb2.Decoded())
+
+# Tags of the fields `header` and `spent`, as protobuf writes them before a message.
+FRAMES = (wire.head(1, 0)[:1], wire.head(4, 0)[:1])
+FRAME_BYTES = 4_096
 
 
 class IndexerServicer(console.ConsoleServicer):
@@ -57,10 +61,13 @@ class IndexerServicer(console.ConsoleServicer):
         try:
             async for raw in request:
                 async with self._decoding:
-                    yield DECODING
+                    marked = not _is_frame(raw)
+                    if marked:
+                        yield DECODING
                     with indexing.INDEX.working(run=False):
                         decoded = _decode(raw, chunk.header if chunk else None, self._upserts.most_vectors)
-                    yield DECODED  # also of bad bytes: only a process that dies between the marks is a strike
+                    if marked:
+                        yield DECODED  # also of bad bytes: only a process that dies between the marks is a strike
                 del raw  # 2 MB that a chunk which waits for the index need not hold
                 if decoded.flaw is not None:
                     raise decoded.flaw
@@ -165,6 +172,14 @@ def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
         response_serializer=indexer_pb2.IndexChunkResponse.SerializeToString,
     )
     server.add_registered_method_handlers(SERVICE, {"IndexChunk": raw})
+
+
+def _is_frame(raw: bytes) -> bool:
+    """Whether a message is by its first field a header or what was paid, and short: nothing of a chunk's rows.
+
+    The two are every chunk's; marks around them are most of what is sent about a small one.
+    """
+    return len(raw) <= FRAME_BYTES and raw[:1] in FRAMES
 
 
 @dataclasses.dataclass(frozen=True)

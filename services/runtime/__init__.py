@@ -11,5 +11,6 @@ Where to look:
     errors, stages, failpoints                 errors with code and reason, where time goes, faults on demand
     logs, repeats                              log lines, of alike ones a few
     metrics, host, expiry                      what a metric means over replicas; the machine; what runs out when
-    background, breaker, wire                  tools: loops that go on, a circuit breaker, protobuf packed by hand
+    background, breaker, grouping, wire        tools: loops that go on, a circuit breaker, calls that go together,
+                                               protobuf packed by hand
 """

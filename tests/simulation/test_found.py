@@ -30,7 +30,7 @@ async def test_strikes_that_are_owed_back_are_not_counted() -> None:
     header = chunks.header("task", 0)
     apply = queue.strike
 
-    async def lose_the_answer(*arguments: Any, **named: Any) -> int:
+    async def lose_the_answer(*arguments: Any, **named: Any) -> list[int]:
         await apply(*arguments, **named)
         raise queue_errors.QueueUnavailable("applied, but nobody hears of it")
 

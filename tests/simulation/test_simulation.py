@@ -41,7 +41,7 @@ class TestTheSimulationNotices:
 
         async def ack_first(self: worker.Worker, delivery: Any) -> None:
             with contextlib.suppress(Exception):
-                await self._consumer._store.ack(self._consumer.name, delivery.claim, delivery.header)
+                await self._consumer._store.ack(self._consumer.name, [(delivery.claim, delivery.header)])
             await work(self, delivery)
 
         monkeypatch.setattr(worker.Worker, "_process", ack_first)

@@ -45,18 +45,19 @@ class Owned(memory_store.MemoryStore):
             self._check("heartbeat", consumer, claim, owned=owned)
         return answers
 
-    async def ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool = True) -> bool:
-        acked = await super().ack(consumer, claim, header, settled=settled)
-        self._check("ack", consumer, claim, owned=acked)
-        if acked and settled:
-            self.acked.add((header.task_id, header.chunk))
-        return acked
+    async def ack(self, consumer: str, held: Sequence[store.Held], *, settled: bool = True) -> list[bool]:
+        answers = await super().ack(consumer, held, settled=settled)
+        for (claim, header), acked in zip(held, answers, strict=True):
+            self._check("ack", consumer, claim, owned=acked)
+            if acked and settled:
+                self.acked.add((header.task_id, header.chunk))
+        return answers
 
-    async def strike(self, task_id: str, chunk: int, token: str, *, add: bool) -> int:
-        count = await super().strike(task_id, chunk, token, add=add)
+    async def strike(self, chunks: Sequence[store.Struck], token: str, *, add: bool) -> list[int]:
+        counts = await super().strike(chunks, token, add=add)
         if add:  # by one who does not know yet that it lost the chunk: what stays then, expires
-            self.acked.discard((task_id, chunk))
-        return count
+            self.acked.difference_update(chunks)
+        return counts
 
     def _check(self, what: str, consumer: str, claim: store.Claim, *, owned: bool) -> None:
         if owned and self._owners.get(claim.ref) != (consumer, claim.delivery_count):

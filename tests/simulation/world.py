@@ -23,7 +23,7 @@ from vectorline.v1 import indexer_pb2
 from services.chunks import entry, presence
 from services.chunks import settings as queue_settings
 from services.embedder.limiter import promise
-from services.embedder.working import rows
+from services.embedder.working import decoding
 from services.indexer import servicer
 from services.indexer.ledger import items
 from services.indexer.pinecone import concurrency
@@ -346,7 +346,7 @@ def _nature(world: World) -> Iterator[None]:
 
     async def to_thread(function: Any, /, *arguments: Any, **named: Any) -> Any:
         await world.network.pause()
-        if inspect.unwrap(function) is rows.decode and files.POISON_EMBEDDER in str(rows.decode(*arguments).texts):
+        if inspect.unwrap(function) is decoding.decode_each and files.POISON_EMBEDDER in str(function(*arguments)):
             loops.CURRENT.get().kill()
             await loops.for_ever()
         result = function(*arguments, **named)

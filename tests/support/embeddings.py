@@ -123,19 +123,22 @@ class FakeIndexer:
         self.unresumable: set[str] = set()
         self.sent: list[str] = []
         self.gate_calls = 0
+        # Chunks of each question.
+        self.asked: list[list[int]] = []
         self.send_seconds = 0.0
         self.settle_seconds = 0.0
         self.breaks_in_vectors: list[Exception] = []
         self.breaks_in_settle: list[Exception] = []
 
-    async def begin_chunk(
-        self, header: entry.Header, model: str, dimension: int, *, answer_seconds: float
-    ) -> indexer_client.Gate:
+    async def begin_chunks(
+        self, headers: Sequence[entry.Header], model: str, dimension: int, *, answer_seconds: float
+    ) -> Sequence[indexer_client.Gate]:
         self.gate_calls += 1
+        self.asked.append([header.chunk for header in headers])
         await asyncio.sleep(0)
         if isinstance(self.gate, Exception):
             raise self.gate
-        return self.gate
+        return [self.gate] * len(headers)
 
     async def fail_chunk(self, header: entry.Header, reason: str) -> indexer_client.Gate:
         self.failed.append((header.task_id, header.chunk, reason))

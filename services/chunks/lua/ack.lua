@@ -1,12 +1,23 @@
 -- flags: allow-oom
--- Takes a chunk off the queue for its owner: pending list, stream, in-flight, byte book; once it is settled, its strikes
--- too. One that is not will be split again, and is as dangerous then.
--- KEYS: lane, inflight, bytes, strikes. ARGV: group, consumer, id, delivery count, chunk, ref, settled (1 or 0).
-local lane, inflight, bytes, strikes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-if not owns(lane, ARGV[1], ARGV[3], ARGV[2], ARGV[4]) then return 0 end
-redis.call('XACK', lane, ARGV[1], ARGV[3])
-redis.call('XDEL', lane, ARGV[3])
-redis.call('HDEL', bytes, ARGV[6])
-if redis.call('HGET', inflight, ARGV[5]) == ARGV[6] then redis.call('HDEL', inflight, ARGV[5]) end
-if ARGV[7] == '1' then redis.call('DEL', strikes) end
-return 1
+-- Takes chunks off the queue for their owner: pending list, stream, in-flight, byte book; once they are settled, their
+-- strikes too. Those that are not will be split again, and are as dangerous then. Answers 1 or 0 (not the owner) for each.
+-- KEYS: bytes, then lane, inflight, strikes of each. ARGV: group, consumer, settled (1 or 0), then id, delivery count,
+--       chunk, ref of each.
+local bytes, group, consumer, settled = KEYS[1], ARGV[1], ARGV[2], ARGV[3] == '1'
+
+local function ack(lane, inflight, strikes, id, count, chunk, ref)
+  if not owns(lane, group, id, consumer, count) then return 0 end
+  redis.call('XACK', lane, group, id)
+  redis.call('XDEL', lane, id)
+  redis.call('HDEL', bytes, ref)
+  if redis.call('HGET', inflight, chunk) == ref then redis.call('HDEL', inflight, chunk) end
+  if settled then redis.call('DEL', strikes) end
+  return 1
+end
+
+local answers = {}
+for i = 1, (#KEYS - 1) / 3 do
+  local key, arg = 3 * i - 1, 4 * i
+  answers[i] = ack(KEYS[key], KEYS[key + 1], KEYS[key + 2], ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3])
+end
+return answers

@@ -11,6 +11,7 @@ Where to look, in the order in which a text passes:
     batching            the queue of these: requests are packed from its front the moment a permit comes
     packing             which texts make the next request (pure)
     sizes               how much a request may hold, and what the server turned out to take
+    shared_sizes        the same, told to embedders that start
     slots               how many requests are under way
     request_attempts    one request: try, retry, slow down, make smaller. The one place that retries OpenAI
     charging            what each batch of a request pays of it

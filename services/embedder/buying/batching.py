@@ -52,14 +52,14 @@ class Batcher:
         count: Callable[[Sequence[str]], list[int]] = tokens.count,
     ) -> None:
         self._permits = permit
-        self._sizes = sizes.Sizes(size)
+        self.sizes = sizes.Sizes(size)
         self._request_limited = request_limited
         self._attempts = RequestAttempts(
             source,
             permit,
             limiter,
             known or proof.Proof(shared_backoff.SharedBackoff(source, limiter)),
-            self._sizes,
+            self.sizes,
             in_flight=requests_in_flight,
             refuse=self._refuse_account,
             count=count,
@@ -154,7 +154,7 @@ class Batcher:
         fresh = [batch for batch in self._queue if batch.fresh()]
         for batch in self._queue:
             batch.on_progress()  # waiting for quota is progress
-        size = self._sizes.size(self._permits.tokens_per_second)
+        size = self.sizes.size(self._permits.tokens_per_second)
         self._packed, tokens = packing.pack(fresh, size)
         if not self._packed:
             self._short_since = None

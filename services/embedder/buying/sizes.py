@@ -1,22 +1,22 @@
 """How much a request may hold: what is configured, what the token limit allows, and what the server turned out to take.
 
-A server that takes 10, 32 or 100 texts says so in words or by failing; what is learned holds for this process and for
-ten minutes, then twice as much is tried: a limit may have been an hour's.
+A server that takes 10, 32 or 100 texts says so in words or by failing; what is learned holds for ten minutes, then
+twice as much is tried: a limit may have been an hour's. `shared_sizes` tells it to embedders that start.
 """
 
 import asyncio
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
 
 from services.embedder.buying import packing
+from services.embedder.limiter.request_sizes import LEARNED_SECONDS, Kind
 
 log = structlog.get_logger()
 
-LEARNED_SECONDS = 600.0
 # Of a limit in the server's tokens: ours are counted, or estimated, a little differently.
 MARGIN = 0.9
 
@@ -56,8 +56,9 @@ class Sizes:
 
     def __init__(self, configured: packing.RequestSize) -> None:
         self._configured = configured
-        self._inputs = _Learned()
-        self._tokens = _Learned()
+        self._learned = {kind: _Learned() for kind in Kind}
+        # Called with what this process found out.
+        self.on_learned: Callable[[Kind, int], None] = lambda _kind, _limit: None
         # The most that went through of late.
         self._passed, self._passed_at = 0, 0.0
         self._suspected_at: float | None = None
@@ -67,17 +68,18 @@ class Sizes:
         now = asyncio.get_running_loop().time()
         allowed = packing.under_rate(self._configured, tokens_per_second)
         return packing.RequestSize(
-            int(min(allowed.inputs, self._inputs.now(now))), int(min(allowed.tokens, self._tokens.now(now)))
+            int(min(allowed.inputs, self._learned[Kind.INPUTS].now(now))),
+            int(min(allowed.tokens, self._learned[Kind.TOKENS].now(now))),
         )
 
     def refused(self, pieces: Sequence[_Piece], *, inputs: int = 0, tokens: int = 0) -> None:
         """The server named a limit that these exceed; 0: it named none, and nothing is known but that they do."""
         cost = sum(piece.tokens for piece in pieces)
         if 0 < inputs < len(pieces):
-            self._learn(self._inputs, "inputs", inputs)
+            self._learn(Kind.INPUTS, inputs)
         elif tokens:
             # One that is not below our count was counted by the server otherwise than by us.
-            self._learn(self._tokens, "tokens", int(MARGIN * tokens) if tokens < cost else cost // 2)
+            self._learn(Kind.TOKENS, int(MARGIN * tokens) if tokens < cost else cost // 2)
 
     def exceeded(self, pieces: Sequence[_Piece], excess: float, limit_per_minute: float) -> None:
         """They are more tokens than the limit of a minute, by this factor: neither they nor a search are to wait so."""
@@ -85,7 +87,7 @@ class Sizes:
         fitting = MARGIN * cost / excess
         if limit_per_minute:
             fitting *= packing.REQUEST_SECONDS / 60
-        self._learn(self._tokens, "tokens", int(fitting))
+        self._learn(Kind.TOKENS, int(fitting))
 
     def passed(self, inputs: int) -> None:
         """So many went through in one request."""
@@ -104,7 +106,7 @@ class Sizes:
         if not sure and not (self._suspected_at is not None and now - self._suspected_at <= LEARNED_SECONDS):
             self._suspected_at = now
             return
-        self._learn(self._inputs, "inputs", inputs)
+        self._learn(Kind.INPUTS, inputs)
 
     def parts(self, pieces: Sequence[PieceT], tokens_per_second: float) -> list[list[PieceT]]:
         """In requests of the size that is known to go through, or two halves where that tells nothing."""
@@ -122,8 +124,15 @@ class Sizes:
         middle = (len(pieces) + 1) // 2
         return [list(pieces[:middle]), list(pieces[middle:])]
 
-    def _learn(self, which: _Learned, kind: str, limit: int) -> None:
+    def recall(self, kind: Kind, limit: int) -> bool:
+        """Another embedder found out that the server takes no more than this; whether that is less than was known."""
         now = asyncio.get_running_loop().time()
-        if limit < which.now(now):
-            which.learn(limit, now)
+        less = limit < self._learned[kind].now(now)
+        if less:
+            self._learned[kind].learn(limit, now)
+        return less
+
+    def _learn(self, kind: Kind, limit: int) -> None:
+        if self.recall(kind, limit):
             log.warning("The server takes less in one request.", action="request_size_learned", kind=kind, limit=limit)
+            self.on_learned(kind, limit)

@@ -8,4 +8,5 @@ Where to look:
     valkey      the limiter of all replicas: one Lua script (``lua/``) a question, by Valkey's clock
     memory      the same semantics in memory, for tests and simulations
     permits     the queue of this process in front of it
+    request_sizes   how much one request may hold, as all of them found out
 """

@@ -73,7 +73,11 @@ class Consuming:
     def _begin(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._worker.work(delivery))
         self._tasks[task] = _InWork(asyncio.get_running_loop().time(), self._consumer.share(delivery.header))
-        task.add_done_callback(self._tasks.pop)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._consumer.wake()  # its slot is free
 
     async def drain(self) -> None:
         """Take nothing more, hand back what is not bought, finish what is."""

@@ -6,7 +6,6 @@ import enum
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
-import google.protobuf.message
 import prometheus_client
 import structlog
 import tenacity
@@ -18,23 +17,21 @@ from services.chunks import errors as queue_errors
 from services.chunks import keys, strikes
 from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
-from services.embedder.buying import batching, pending_batch, reuse
+from services.embedder.buying import batching, reuse
 from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
-from services.embedder.working import concurrency, rows, sending
+from services.embedder.working import concurrency, decoding, gates, rows, sending
 from services.embedder.working import unsettled as unsettled_spends
-from services.runtime import failpoints, stages
+from services.runtime import failpoints, grouping, stages
 from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
-# Well under the age at which the gate's answer is stale.
-GATE_REFRESH_SECONDS = 1.0
-GATE_LOG_EVERY = 30
 RETRY_SECONDS = 1.0
 # How often an ack or a hand-back is tried.
 ACKS = 5
+# Acks that go to Valkey together: of small chunks many end at once.
+ACKS_TOGETHER = 50
 
-PACK = stages.Stage("pack")
 CHUNKS = prometheus_client.Counter("vectorline_chunks", "Deliveries worked, by how they ended.", ["end"])
 
 
@@ -82,6 +79,9 @@ class Worker:
         self._count = count
         self._spent = spent
         self._reuse = reuse.Reuse(batcher.place)
+        self._decoding = decoding.Decoding(consumer)
+        self._gates = gates.Gates(indexer)
+        self._acks: grouping.Groups[bool, Delivery, bool] = grouping.Groups(self._ack_all, ACKS_TOGETHER)
         self._batches: set[PendingBatch] = set()
         self._draining = False
 
@@ -117,7 +117,7 @@ class Worker:
         if given_up is None:
             failpoints.hit("embedder.before_ack")
             with spans.span("ack"):
-                await self._report(delivery, self._consumer.ack)
+                await self._report(delivery, functools.partial(self._acks.call, True))
             return End.SETTLED
         match Reason.LEASE_LOST if delivery.lost.is_set() else given_up.reason:
             case Reason.LEASE_LOST:
@@ -139,7 +139,7 @@ class Worker:
                 pass
         why = str(given_up) or given_up.reason.name
         log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=why)
-        await self._report(delivery, functools.partial(self._consumer.ack, settled=False))
+        await self._report(delivery, functools.partial(self._acks.call, False))
         return End.VOID
 
     async def _strike(self, delivery: Delivery, why: str) -> None:
@@ -176,8 +176,8 @@ class Worker:
         began = _now()
         with self._batcher.arriving():
             with spans.span("decode"):
-                content = await self._decode(delivery)
-            counts = await PACK.during(stages.to_thread(self._count, content.texts))
+                content = await self._decoding.decode(delivery)
+            counts = await decoding.PACK.during(stages.to_thread(self._count, content.texts))
             # A task's first chunks went before others in the queue; here they would wait behind them again.
             first = delivery.header.lane is keys.Lane.FIRST
             batch = PendingBatch(content.texts, counts, delivery.progress, first=first)
@@ -202,7 +202,7 @@ class Worker:
         self._batches.add(batch)
         guards = [
             asyncio.create_task(_or_drop(batch, each))
-            for each in (self._keep_gate(delivery, batch), _lost(delivery, batch))
+            for each in (self._gates.keep(delivery, batch, self._model, self.dimension), _lost(delivery, batch))
         ]
         if self._draining:
             batch.drop(Reason.DRAINING)
@@ -219,56 +219,6 @@ class Worker:
             self._batches.discard(batch)
             for guard in guards:
                 guard.cancel()
-
-    async def _decode(self, delivery: Delivery) -> rows.Rows:
-        """Decode under a strike: a chunk that kills its decoder is found by it."""
-        while not delivery.lost.is_set():
-            try:
-                async with self._consumer.strikes.guard(delivery.header):
-                    return await PACK.during(stages.to_thread(rows.decode, delivery.payload))
-            except queue_errors.QueueUnavailable:
-                delivery.progress()
-                await asyncio.sleep(RETRY_SECONDS)
-            except google.protobuf.message.DecodeError as error:
-                raise queue_errors.CorruptEntryError("The payload holds no rows.") from error
-        raise Dropped(Reason.LEASE_LOST)
-
-    async def _keep_gate(self, delivery: Delivery, batch: PendingBatch) -> None:
-        """Ask the gate often enough that nothing is bought on an answer older than 2 s."""
-        unanswered = 0
-        while not batch.finished or batch.untouched:
-            asked_at = _now()
-            try:
-                await self._ask_gate(delivery, batch)
-            except indexer_client.IndexerUnavailable as error:
-                if unanswered % GATE_LOG_EVERY == 0:
-                    log.warning("The gate does not answer, so nothing is bought.", action="gate_down", error=str(error))
-                unanswered += 1
-            else:
-                unanswered = 0
-            spans.leave()  # the first question is part of the chunk's trace; there may be thousands
-            # From the question on: an answer that came late is old already.
-            await asyncio.sleep(max(0.0, asked_at + GATE_REFRESH_SECONDS - _now()))
-
-    async def _ask_gate(self, delivery: Delivery, batch: PendingBatch) -> None:
-        """Ask once, and tell the batch."""
-        asked_at = asyncio.get_running_loop().time()
-        try:
-            gate = await self._indexer.begin_chunk(
-                delivery.header, self._model, self.dimension, answer_seconds=pending_batch.GATE_SECONDS
-            )
-        except indexer_client.ChunkRefused as error:
-            batch.drop(Reason.VOID, str(error))
-            return
-        except indexer_client.Impossible as error:
-            batch.drop(Reason.IMPOSSIBLE, str(error))
-            return
-        if gate is indexer_client.Gate.GO:
-            batch.admit(asked_at)
-        elif gate is indexer_client.Gate.WAIT:
-            delivery.progress()  # an open circuit is waited for, not worked at
-        else:
-            batch.drop(Reason.VOID, gate.name)
 
     def _head(self, delivery: Delivery, content: rows.Rows, *, again: bool) -> indexer_pb2.IndexChunkHeader:
         header = delivery.header
@@ -302,7 +252,7 @@ class Worker:
             with attempt:
                 if again:
                     # The call may have broken because the chunk is void: grpc.aio hides such an end behind a write.
-                    await self._ask_gate(delivery, batch)
+                    await self._gates.ask(delivery, batch, self._model, self.dimension)
                     batch.check()
                     await self._judge(delivery)
                 async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
@@ -348,6 +298,9 @@ class Worker:
                 batch.check()
             delivery.progress()
             yield attempt
+
+    async def _ack_all(self, settled: bool, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        return await self._consumer.ack_all(deliveries, settled=settled)
 
     async def _report(self, delivery: Delivery, end: Callable[[Delivery], Awaitable[bool]]) -> None:
         """Ack or hand back: a few tries, then let go. A chunk that nobody works must not be held on to.

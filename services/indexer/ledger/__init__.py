@@ -1,11 +1,11 @@
 """The ledger: the truth about tasks and chunks, one noun a file.
 
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
-is · `manifests` what is known to be in the index · `shards` holds the books of chunks · `grouping` lets calls go
-together · `closing` settles, rolls up, seals, closes · `gate` answers before each purchase and write · `namespaces`
-keeps models apart · `column_types` remembers the types of the last load · `allowance` counts what keys use · `spending`
-adds what was paid to tasks and to `days` · `progress` counts · `listing` lists · `finding` filters · `records` puts
-items into the messages of LedgerService · `servicer` serves it to ingest and embedder.
+is · `manifests` what is known to be in the index · `shards` holds the books of chunks · `closing` settles, rolls up,
+seals, closes · `gate` answers before each purchase and write · `namespaces` keeps models apart · `column_types`
+remembers the types of the last load · `allowance` counts what keys use · `spending` adds what was paid to tasks and to
+`days` · `progress` counts · `listing` lists · `finding` filters · `records` puts items into the messages of
+LedgerService · `servicer` serves it to ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """

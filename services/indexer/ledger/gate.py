@@ -1,15 +1,16 @@
 """The gate before every purchase and every write."""
 
+import asyncio
 import enum
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
-from services.indexer.ledger import closing, grouping, items, lifecycle, namespaces, shards
+from services.indexer.ledger import closing, items, lifecycle, namespaces, shards
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
-from services.runtime import errors
+from services.runtime import errors, grouping
 
 log = structlog.get_logger()
 
@@ -54,11 +55,17 @@ class Gate:
         self._circuit_open = circuit_open
         self._looks = grouping.Groups(self._read, MOST_LOOKS)
 
-    async def begin(self, task_id: str, chunk: int, fence: int, model: str, dimension: int) -> Answer:
-        """May this chunk be bought with this model?"""
-        answer, task = await self._look(task_id, chunk, fence)
-        if answer != Answer.GO or task is None:
-            return answer
+    async def begin(
+        self, task_id: str, chunks: Sequence[int], fence: int, model: str, dimension: int
+    ) -> Sequence[Answer]:
+        """May these chunks of a task be bought with this model?"""
+        looks = await asyncio.gather(*(self._look(task_id, chunk, fence) for chunk in chunks))
+        task = next((task for answer, task in looks if answer == Answer.GO), None)
+        going = Answer.GO if task is None else await self._admit(task_id, task, fence, model, dimension)
+        return [going if answer == Answer.GO else answer for answer, _ in looks]
+
+    async def _admit(self, task_id: str, task: table.Item, fence: int, model: str, dimension: int) -> Answer:
+        """Of a task that may go on: does its namespace take the model's vectors, and the index any?"""
         if (task.get("model"), task.get("dimension")) != (model, dimension):
             known: dict[table.Path, table.Value] = {"model": model, "dimension": dimension}
             await self._table.update(

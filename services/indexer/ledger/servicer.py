@@ -208,10 +208,11 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
     async def BeginChunk(
         self, request: ledger_pb2.BeginChunkRequest, context: Context
     ) -> ledger_pb2.BeginChunkResponse:
-        answer = await self._ledger.gate.begin(
-            request.task_id, request.chunk, request.fence, request.model, request.dimension
+        answers = await self._ledger.gate.begin(
+            request.task_id, (request.chunk, *request.also), request.fence, request.model, request.dimension
         )
-        return ledger_pb2.BeginChunkResponse(gate=GATES[answer])
+        gate, *also = (GATES[answer] for answer in answers)
+        return ledger_pb2.BeginChunkResponse(gate=gate, also=also)
 
     async def FailChunk(self, request: ledger_pb2.FailChunkRequest, context: Context) -> ledger_pb2.FailChunkResponse:
         if request.skipped > request.rows:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.billing import spend
-from services.indexer.ledger import grouping, items
+from services.indexer.ledger import items
 from services.indexer.storage import clock, objects, table
-from services.runtime import errors
+from services.runtime import errors, grouping
 
 _COUNTS: Final = ("settled", "indexed", "skipped", "failed", "unchanged", "chunks_failed")
 # Outcomes that one transaction adds to a shard: the expressions of an item have 4 KB.

@@ -201,11 +201,15 @@ class Queues(RuleBasedStateMachine):
         claims = [picked[1] for pick in some if (picked := self._pick(pick))]
         self.both(lambda queue, tr: queue.heartbeat(name, [self._claim(claim, tr) for claim in claims]))
 
-    @rule(pick=picks, settled=st.booleans())
-    def ack(self, pick: int, settled: bool) -> None:
-        if picked := self._pick(pick):
-            name, claim, header = picked
-            self.both(lambda queue, tr: queue.ack(name, self._claim(claim, tr), header, settled=settled))
+    @rule(name=consumers, some=st.lists(picks, min_size=1, max_size=4), settled=st.booleans())
+    def ack(self, name: str, some: list[int], settled: bool) -> None:
+        picked = [found for pick in some if (found := self._pick(pick))]
+        name = picked[0][0] if picked else name  # of the others some are not its own
+        self.both(
+            lambda queue, tr: queue.ack(
+                name, [(self._claim(claim, tr), header) for _, claim, header in picked], settled=settled
+            )
+        )
 
     @rule(pick=picks)
     def hand_back(self, pick: int) -> None:
@@ -216,7 +220,7 @@ class Queues(RuleBasedStateMachine):
     @rule(task=tasks, chunk=chunks, tokens=st.sampled_from(["1", "12", "12", "123"]), add=st.sampled_from([1, 1, 0]))
     def strike(self, task: str, chunk: int, tokens: str, add: int) -> None:
         for token in tokens:
-            self.both(lambda queue, _, token=token: queue.strike(task, chunk, token, add=bool(add)))
+            self.both(lambda queue, _, token=token: queue.strike([(task, chunk), (task, 7)], token, add=bool(add)))
 
     @rule(pick=picks, tokens=st.sampled_from(["1", "12", "12", "123"]))
     def a_chunk_in_hand_is_struck(self, pick: int, tokens: str) -> None:

@@ -39,6 +39,16 @@ async def test_a_strike_stands_only_while_the_work_does(queue, embedder) -> None
     assert await queue.strikes(delivery.header.task_id, 0) == 0
 
 
+async def test_several_chunks_without_a_strike_are_guarded_at_once(queue, embedder) -> None:
+    await chunks.publish(queue, 3)
+    consumer = embedder(queue)
+    held = await consumer.take(3)
+    async with consumer.strikes.guard(*(each.header for each in held)) as most:
+        assert most == 1
+        assert [await queue.strikes(each.header.task_id, each.header.chunk) for each in held] == [1, 1, 1]
+    assert [await queue.strikes(each.header.task_id, each.header.chunk) for each in held] == [0, 0, 0]
+
+
 async def test_a_suspect_goes_only_to_who_holds_nothing_else(queue, embedder) -> None:
     await chunks.publish(queue, 3)
     busy, idle = embedder(queue), embedder(queue)
@@ -217,3 +227,22 @@ async def test_an_ack_without_a_settlement_keeps_the_strikes(queue, embedder) ->
     assert await queue.strikes(task_id, void.header.chunk) == 3
     assert await queue.strikes(task_id, settled.header.chunk) == 0
     assert (await queue.look()).bytes == 0
+
+
+async def test_chunks_are_acknowledged_together_each_by_its_own_owner_check(queue, embedder) -> None:
+    task_id = await chunks.publish(queue, 3)
+    other = await chunks.publish(queue, 1)
+    consumer, thief = embedder(queue), embedder(queue)
+    held = await consumer.take(4)
+    stolen = held[1]
+    assert await consumer.hand_back(stolen)
+    (elsewhere,) = await thief.take(1)
+    assert elsewhere.header == stolen.header
+
+    answers = await consumer.ack_all(held, settled=True)
+
+    assert answers == [each is not stolen for each in held]
+    assert set(await queue.in_flight(task_id)) | set(await queue.in_flight(other)) == {stolen.header.chunk}
+    assert await thief.ack(elsewhere)
+    assert (await queue.look()).bytes == 0
+    assert consumer.held == []

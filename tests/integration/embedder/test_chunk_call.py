@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2_grpc
+from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
 from services.chunks import memory_store, strikes
 from services.embedder import indexer_client
@@ -137,6 +137,62 @@ async def test_an_indexer_that_dies_while_it_decodes_leaves_a_strike() -> None:
         assert await subject.strikes() == 1
 
 
+async def test_one_that_dies_at_once_leaves_its_strike_too() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        await anext(aiter(request))
+        yield DECODING
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+    async with line(behaviour) as subject:
+        for death in range(1, 4):
+            with pytest.raises(indexer_client.IndexerUnavailable):
+                async with subject.call() as call:
+                    await send_all(call)
+            assert await subject.strikes() == death
+
+
+async def test_decoding_that_is_over_at_once_is_not_worth_a_strike() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        async for _ in request:
+            yield DECODING
+            yield DECODED
+        yield SETTLED
+
+    async with line(behaviour) as subject:
+        written: list[Any] = []
+        subject.queue.strike = lambda *given, **named: written.append(given)  # type: ignore[method-assign]
+        async with subject.call() as call:
+            await send_all(call, batches=20)
+        assert not written
+
+
+async def test_an_indexer_of_the_release_before_is_asked_for_each_chunk() -> None:
+    """It knows nothing of `also`, and must not be taken to have said GO for all."""
+    asked: list[int] = []
+
+    class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
+        async def BeginChunk(self, request: Any, context: Any) -> Any:  # type: ignore[override]
+            asked.append(request.chunk)
+            gate = ledger_pb2.GATE_SETTLED if request.chunk == 2 else ledger_pb2.GATE_GO
+            return ledger_pb2.BeginChunkResponse(gate=gate)
+
+    server = grpc.aio.server()
+    ledger_pb2_grpc.add_LedgerServiceServicer_to_server(Ledger(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            client = indexer_client.Indexer(channel, lambda: ())
+            headers = [chunks.header("task", chunk) for chunk in (1, 2, 3)]
+            gates = await client.begin_chunks(headers, "m", 4, answer_seconds=5.0)
+    finally:
+        await server.stop(None)
+
+    go, settled = indexer_client.Gate.GO, indexer_client.Gate.SETTLED
+    assert gates == [go, settled, go]
+    assert sorted(asked) == [1, 2, 3]
+
+
 async def test_one_that_dies_outside_of_decoding_leaves_none() -> None:
     async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
         await anext(aiter(request))
@@ -213,7 +269,7 @@ async def test_a_gate_that_hangs_is_given_up_when_its_answer_would_be_worth_noth
             client = indexer_client.Indexer(channel, tuple)
             began = time.monotonic()
             with pytest.raises(indexer_client.IndexerUnavailable):
-                await client.begin_chunk(HEADER, "m", 4, answer_seconds=0.3)
+                await client.begin_chunks([HEADER], "m", 4, answer_seconds=0.3)
             assert time.monotonic() - began < 5  # not the ten seconds of other questions
 
 
@@ -224,6 +280,6 @@ async def test_what_a_method_that_is_away_answers() -> None:
     async with line(behaviour) as subject:
         client = subject._client
         with pytest.raises(indexer_client.IndexerUnavailable, match="UNIMPLEMENTED"):
-            await client.begin_chunk(HEADER, "m", 4, answer_seconds=2.0)
+            await client.begin_chunks([HEADER], "m", 4, answer_seconds=2.0)
         with pytest.raises(indexer_client.IndexerUnavailable):
             await client.block_task("task", "ACCOUNT_REFUSED", "no money")

@@ -199,7 +199,7 @@ async def test_a_task_shows_its_bill_by_the_prices_of_the_day_it_was_worked_on(s
     day = datetime.datetime.fromtimestamp(scene.line.time.now, datetime.UTC).date()
     dated = {MODEL: {day: 0.02, day + datetime.timedelta(days=1): 99.0}}
     known = prices.Prices(dated, {"write_units": 4.0, "read_units": 16.0})
-    await scene.line.book.gate.begin(scene.task_id, 1, scene.fence, MODEL, DIMENSION)
+    await scene.line.book.gate.begin(scene.task_id, [1], scene.fence, MODEL, DIMENSION)
     scene.line.time.pass_by(3 * 24 * 3600)
     tasks = task_servicer.TaskServicer(scene.line.book, settings.LedgerSettings(), known)
     (task,) = await tasks.messages([await scene.line.book.tasks.get(scene.task_id)])

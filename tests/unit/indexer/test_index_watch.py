@@ -56,7 +56,7 @@ async def test_a_task_of_another_width_waits_for_an_index_of_its_own(line: Line,
     task_id = await ledgers.scanned(line.book)
     await line.book.turns.acquire(task_id)
     await line.book.shards.open(task_id, 0)
-    await line.book.gate.begin(task_id, 0, 1, "small", 1536)
+    await line.book.gate.begin(task_id, [0], 1, "small", 1536)
     watch = index_watch.IndexWatch(index, line.book)
 
     await watch.look()

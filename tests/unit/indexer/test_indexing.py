@@ -177,7 +177,7 @@ async def test_a_quota_that_is_used_up_blocks_the_task_and_nothing_more_is_bough
     other = await ledgers.scanned(line.book, question_id=7)
     await line.book.turns.acquire(other)
     await line.book.shards.open(other, 0)
-    await line.book.gate.begin(other, 0, 1, MODEL, DIMENSION)
+    await line.book.gate.begin(other, [0], 1, MODEL, DIMENSION)
     assert (await line.book.tasks.get(other))["error_reason"] == "INDEX_QUOTA_EXCEEDED"
 
 

@@ -119,10 +119,15 @@ async def test_a_task_goes_from_create_to_completed_through_the_service(served: 
     await call.OpenShard(ledger_pb2.OpenShardRequest(**task, shard=0))
     asked = ledger_pb2.BeginChunkRequest(**task, chunk=0, fence=1, model="m", dimension=3)
     assert (await call.BeginChunk(asked)).gate == ledger_pb2.GATE_GO
+    assert not (await call.BeginChunk(asked)).also
     await served.line.book.closing.settle(record.task_id, 0, ledgers.good(1))
     failed = ledger_pb2.FailChunkRequest(**task, chunk=1, fence=1, rows=2, first_row=2, reason="poison")
     assert (await call.FailChunk(failed)).gate == ledger_pb2.GATE_GO
     assert (await call.FailChunk(failed)).gate == ledger_pb2.GATE_SETTLED
+    asked.also.extend([2, 1, 300])  # one that is settled, and one in a shard that nobody opened
+    begun = await call.BeginChunk(asked)
+    assert begun.gate == ledger_pb2.GATE_SETTLED
+    assert list(begun.also) == [ledger_pb2.GATE_GO, ledger_pb2.GATE_SETTLED, ledger_pb2.GATE_STALE]
     shard = await call.GetShard(ledger_pb2.GetShardRequest(**task, shard=0))
     assert list(shard.settled_chunks) == [0, 1]
     listed = await call.ListOpenTasks(ledger_pb2.ListOpenTasksRequest())

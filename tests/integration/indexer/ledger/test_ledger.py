@@ -86,7 +86,7 @@ async def test_the_gate_and_a_claim_raced_for(book: ledger.Ledger) -> None:
         await book.turns.acquire(task_id)
         await book.shards.open(task_id, 0)
     models = {one: "ada", two: "small"}
-    begun = [await book.gate.begin(task_id, 0, 1, model, 3) for task_id, model in models.items()]
+    begun = [(await book.gate.begin(task_id, [0], 1, model, 3))[0] for task_id, model in models.items()]
     assert begun == [gate.Answer.GO] * 2  # nothing is claimed before the first vector
     wanted = [namespaces.Wanted("v2", namespaces.Kind(model, 3)) for model in models.values()]
     answers = await asyncio.gather(book.gate.check_write(one, 1, wanted[0]), book.gate.check_write(two, 1, wanted[1]))

@@ -14,7 +14,7 @@ from services.chunks import consumer
 from services.embedder import indexer_client
 from services.embedder.buying import pending_batch, tokens
 from services.embedder.openai import errors as openai_errors
-from services.embedder.working import worker
+from services.embedder.working import decoding
 from tests.support import chunks, embeddings, virtual_time
 from tests.support.working import TEXTS, Embedder, running
 
@@ -199,9 +199,9 @@ def test_a_poison_chunk_fails_by_its_header_and_is_never_decoded() -> None:
     async def work() -> None:
         async with running() as embedder:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(worker.rows, "decode", lambda _payload: pytest.fail("decoded"))
+                patch.setattr(decoding.rows, "decode", lambda _payload: pytest.fail("decoded"))
                 for strike in range(5):
-                    await embedder.queue.strike("task-poison", 0, str(strike), add=True)
+                    await embedder.queue.strike([("task-poison", 0)], str(strike), add=True)
                 await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
                 await embedder.empty()
             assert embedder.indexer.failed == [("task-poison", 0, "poison")]
@@ -225,7 +225,7 @@ def test_a_poison_chunk_that_is_not_settled_keeps_its_strikes(gate: indexer_clie
         async with running() as embedder:
             embedder.indexer.failing_gate = gate
             for strike in range(5):
-                await embedder.queue.strike("task-poison", 0, str(strike), add=True)
+                await embedder.queue.strike([("task-poison", 0)], str(strike), add=True)
             await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
             await embedder.empty()
             assert await embedder.queue.strikes("task-poison", 0) == left
@@ -238,7 +238,7 @@ def test_a_void_chunk_keeps_its_strikes() -> None:
         async with running() as embedder:
             embedder.indexer.gate = indexer_client.Gate.BLOCKED
             task_id = await embedder.publish()
-            await embedder.queue.strike(task_id, 0, "of a crash", add=True)
+            await embedder.queue.strike([(task_id, 0)], "of a crash", add=True)
             await embedder.empty()
             assert await embedder.queue.strikes(task_id, 0) == 1
 
@@ -254,12 +254,12 @@ def test_the_gate_is_asked_a_second_after_the_question_however_late_the_answer()
             asked: list[tuple[float, float]] = []
             loop = asyncio.get_running_loop()
 
-            async def slow(*_arguments: Any, answer_seconds: float) -> indexer_client.Gate:
+            async def slow(*_arguments: Any, answer_seconds: float) -> Sequence[indexer_client.Gate]:
                 asked.append((loop.time(), answer_seconds))
                 await asyncio.sleep(0.9)
-                return indexer_client.Gate.GO
+                return [indexer_client.Gate.GO]
 
-            embedder.indexer.begin_chunk = slow  # type: ignore[method-assign, assignment]
+            embedder.indexer.begin_chunks = slow  # type: ignore[method-assign]
             await embedder.publish()
             await embedder.empty()
             assert {seconds for _, seconds in asked} == {pending_batch.GATE_SECONDS}

@@ -18,7 +18,8 @@ SMALL = namespaces.Wanted("v2", namespaces.Kind(MODEL, 1536))
 
 
 async def begin(line: Line, task_id: str, *, chunk: int = 0, fence: int = 1, model: str = MODEL) -> Answer:
-    return await line.book.gate.begin(task_id, chunk, fence, model, 1536)
+    (answer,) = await line.book.gate.begin(task_id, [chunk], fence, model, 1536)
+    return answer
 
 
 async def ready(line: Line, **changes: object) -> str:
@@ -172,7 +173,12 @@ async def test_chunks_that_ask_at_once_are_answered_by_few_reads_each_by_its_own
 
     assert [chunk for chunk, answer in enumerate(answers) if answer == Answer.SETTLED] == [3]
     assert set(answers) == {Answer.SETTLED, Answer.GO}
-    assert storage.calls["get_many"] == 2  # one alone, and all that came meanwhile
+    assert storage.calls["get_many"] == 1
+
+    assert await line.book.gate.begin(task_id, range(40), 1, "small", 1536) == answers
+    assert await line.book.gate.begin(task_id, range(40), 2, "small", 1536) == [
+        Answer.SETTLED if chunk == 3 else Answer.STALE for chunk in range(40)
+    ]
 
 
 async def test_chunks_that_are_settled_at_once_are_settled_by_few_writes_and_each_once() -> None:

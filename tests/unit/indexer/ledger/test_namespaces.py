@@ -31,7 +31,8 @@ async def ready(book: ledger.Ledger, **changes: Any) -> str:
 
 
 async def begin(line: Line, task_id: str, kind: namespaces.Kind, fence: int = 1) -> Answer:
-    return await line.book.gate.begin(task_id, 0, fence, kind.model, kind.dimension)
+    (answer,) = await line.book.gate.begin(task_id, [0], fence, kind.model, kind.dimension)
+    return answer
 
 
 async def empty() -> int:

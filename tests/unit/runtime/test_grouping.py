@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.indexer.ledger import grouping
+from services.runtime import grouping
 
 MOST = 3
 
@@ -44,6 +44,32 @@ async def test_what_comes_meanwhile_goes_together_in_order_and_no_more_than_the_
 
     assert await asyncio.gather(*first, *rest) == [2, 4, 6, 8, 10]
     assert book.runs == [("a", [1]), ("a", [2, 3, 4]), ("a", [5])]
+
+
+async def test_what_is_asked_in_one_turn_of_the_loop_goes_together_and_is_answered_in_one() -> None:
+    """Those who go on with their answers ask the next thing together again."""
+    book = Book()
+    book.open.set()
+    turns: list[int] = []
+    turn = 0
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async def ask(number: int) -> None:
+        await book.groups.call("a", number)
+        turns.append(turn)
+        await book.groups.call("a", 10 + number)
+
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*(ask(number) for number in (1, 2, 3)))
+    counting.cancel()
+
+    assert book.runs == [("a", [1, 2, 3]), ("a", [11, 12, 13])]
+    assert max(turns) - min(turns) <= 1
 
 
 async def test_keys_do_not_wait_for_each_other() -> None:
@@ -85,4 +111,20 @@ async def test_who_is_cancelled_takes_nobody_along(victim: int) -> None:
     assert answers == [2 * number for number in (1, 2, 3) if number != victim + 1]
     # Nothing is kept of a key that nobody asks
     assert await book.groups.call("a", 7) == 14
+    assert not book.groups._groups
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_who_are_cancelled_leave_the_third_its_answer(first: int) -> None:
+    """Whoever ran it was cancelled after another of the same run: the next to run it was one who had gone."""
+    book = Book()
+    tasks = book.ask(1, 2, 3)
+    await book.begun(1)
+    for victim in (first, 1 - first):
+        tasks[victim].cancel()
+        await asyncio.wait([tasks[victim]], timeout=5)
+    book.open.set()
+
+    async with asyncio.timeout(5):
+        assert await tasks[2] == 6
     assert not book.groups._groups
