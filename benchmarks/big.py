@@ -45,6 +45,19 @@ def big(run: Run) -> Iterator[Figure]:
         yield Figure(f"{name} through Envoy, p99", p99, "ms", 250)
 
 
+def shapes(run: Run) -> Iterator[Figure]:
+    """A million rows that are unlike others: all with one id; with a thousand columns. Each on a line of its own."""
+    for shape, make in (("one id", files.one_id), ("1,000 columns", files.wide)):
+        path = make(run.folder, run.most_rows)
+        with line.running(OPENAI_RATE_LIMIT="0", EMBEDDERS="1", SANDBOX_OPENAI_VECTORS="canned") as running:
+            found = running.over(running.upload(path, namespace="shapes"))
+            peaks = _peaks(running)
+        counts = {name: found["progress"][name] for name in ("total_records", "processed_records", "skipped_records")}
+        size = {"file_mb": round(path.stat().st_size / MIB), "status": found["status"]} | counts
+        for name, peak in sorted(peaks.items()):
+            yield Figure(f"{shape}: peak memory of {name}", peak, "MB", 250, detail=size)
+
+
 def _peaks(running: line.Line) -> dict[str, float]:
     used = running.usage().items()
     return {name: each.peak_bytes / MIB for name, each in used if name not in {"valkey", "envoy"}}

@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+import re
 from collections.abc import Iterator
 
 SEED = 20261123
@@ -26,6 +27,32 @@ def big(folder: pathlib.Path, rows: int) -> pathlib.Path:
     """The same with another column, so that 1.5 million rows are 1 GB."""
     blocks = (block.replace("\n", f",{NOTE}\n") for block in _blocks(rows))
     return _made(folder / f"big-{rows}.csv", HEADER.replace("\n", ",note\n"), blocks)
+
+
+def one_id(folder: pathlib.Path, rows: int) -> pathlib.Path:
+    """All rows have the same id, of which the first is taken."""
+    blocks = (re.sub(r"^\d+", "1", block, flags=re.MULTILINE) for block in _blocks(rows))
+    return _made(folder / f"one-id-{rows}.csv", HEADER, blocks)
+
+
+def wide(folder: pathlib.Path, rows: int) -> pathlib.Path:
+    """With so many further columns that there are a thousand, of which three of a row are filled: 1.5 KB a row."""
+    names = [f"attribute_{number:03}" for number in range(1_000 - len(HEADER.split(",")))]
+    header = HEADER.replace("\n", f",{','.join(names)}\n")
+    cells = [_filled(len(names), at) for at in range(len(names))]
+    blocks = (
+        re.sub(r"^(\d+),(.*)$", lambda row: row[0] + cells[int(row[1]) % len(cells)], block, flags=re.MULTILINE)
+        for block in _blocks(rows)
+    )
+    return _made(folder / f"wide-{rows}.csv", header, blocks)
+
+
+def _filled(columns: int, at: int) -> str:
+    """Three cells of so many, the first at a place."""
+    cells = [""] * columns
+    for step in range(3):
+        cells[(at + step * 7) % columns] = f"v{step}"
+    return "," + ",".join(cells)
 
 
 def _made(path: pathlib.Path, header: str, blocks: Iterator[str]) -> pathlib.Path:

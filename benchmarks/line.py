@@ -79,13 +79,15 @@ class Line:
         found: dict[str, Any] = self.rest.get(f"/api/v1/status/{task_id}").json()
         return found
 
+    def over(self, task_id: str) -> dict[str, Any]:
+        """The task once it is over, however it ended."""
+        while (found := self.task(task_id))["status"] not in TERMINAL:
+            time.sleep(0.05)
+        return found
+
     def finished(self, task_id: str, rows: int) -> dict[str, Any]:
         """The task once it is over; it must have indexed every row."""
-        while True:
-            found = self.task(task_id)
-            if found["status"] in TERMINAL:
-                break
-            time.sleep(0.05)
+        found = self.over(task_id)
         if found["status"] != "completed" or found["progress"]["processed_records"] != rows:
             raise BenchmarkFailed(f"The task did not index its {rows} rows: {found}")
         return found

@@ -17,5 +17,6 @@ ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
     "scaling": scaling.scaling,
     "again": again.again,
     "big": big.big,
+    "shapes": big.shapes,
     "tracing": tracing.tracing,
 }
