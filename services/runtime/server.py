@@ -45,7 +45,9 @@ log = structlog.get_logger()
 SERVER_OPTIONS = (
     *channels.KEEPALIVE,
     *channels.SIZES,
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Pings of callers that we send nothing meanwhile, as in an upload: of Envoy every 30 s, of our channels every 10 s.
+    # gRPC allows three in 15 minutes, then ends the connection and the calls on it (Too many pings).
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     # Callers look their names up again only on a new connection: without an end to old ones, new replicas idle. What is
     # under way on an old one goes on for as long as it must (no grpc.max_connection_age_grace_ms): uploads and exports
     # last for hours, and a caller that is gone falls to the keepalive.

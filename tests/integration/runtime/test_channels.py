@@ -13,7 +13,7 @@ import pytest
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
 from services.embedder import app
-from services.runtime import channels
+from services.runtime import channels, server
 
 TOKEN = pydantic.SecretStr("internal")
 HANG_SECONDS = 60
@@ -37,9 +37,11 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def ledger(*failures: grpc.StatusCode, port: int = 0) -> AsyncIterator[tuple[Ledger, int]]:
+async def ledger(
+    *failures: grpc.StatusCode, port: int = 0, options: Sequence[tuple[str, Any]] = ()
+) -> AsyncIterator[tuple[Ledger, int]]:
     servicer = Ledger(list(failures))
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=options)
     ledger_pb2_grpc.add_LedgerServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
@@ -186,3 +188,18 @@ async def test_a_server_that_comes_back_is_found_within_seconds() -> None:
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await ask(channel)
                 await asyncio.sleep(0.1)
+
+
+async def test_pings_of_a_caller_that_is_told_nothing_for_long_do_not_end_its_call() -> None:
+    """Ten pings in the time of one call: an upload of five minutes through Envoy. Only the pauses are scaled down."""
+    fast = 50
+    options = [(name, value // fast if "ping_interval" in name else value) for name, value in server.SERVER_OPTIONS]
+    pings = [(name, value // fast if name == "grpc.keepalive_time_ms" else value) for name, value in channels.KEEPALIVE]
+    assert ("grpc.keepalive_time_ms", 200) in pings
+    async with ledger(options=options) as (servicer, port):
+        servicer.hangs = True
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=pings) as channel:
+            stub: Any = ledger_pb2_grpc.LedgerServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                await stub.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id="t"), timeout=2)
+    assert ended.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED, ended.value
