@@ -50,10 +50,8 @@ async def application(
         by_grpc = wire.Wire(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
         stack.push_async_callback(by_grpc.close)
         by_rest = rest.Rest(index, rules.upsert_deadline_seconds)
-        upserts = writer.Upserts(
-            transport.Transport(index, by_grpc, by_rest, pinecone.pinecone_transport),
-            most_vectors=pinecone.pinecone_batch_size,
-        )
+        way = transport.Transport(index, by_grpc, by_rest, pinecone.pinecone_transport)
+        upserts = writer.Upserts(way, most_vectors=pinecone.pinecone_batch_size)
 
         def over(caller: aws.Caller) -> ledger.Ledger:
             return ledger.Ledger(
@@ -80,7 +78,7 @@ async def application(
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
         internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension, index.count)
-        knowledge = manifest_servicer.ManifestServicer(book, index)
+        knowledge = manifest_servicer.ManifestServicer(book, index, way)
 
         def register(grpc_server: grpc.aio.Server) -> None:
             servicer.register(api, grpc_server)

@@ -1,11 +1,13 @@
 """ManifestService: what is known to be in the index, and what the index itself says. RPC in, ledger and index out."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import grpc
+from google.protobuf import struct_pb2
 from vectorline.v1 import manifest_pb2, manifest_pb2_grpc
 
+from services.billing import spend, units
 from services.indexer import ledger
 from services.indexer.ledger import manifests
 from services.indexer.pinecone import client
@@ -32,16 +34,22 @@ class Index(Protocol):
     def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
         """Ids by prefix."""
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+
+class Records(Protocol):
+    """Reads records of the index."""
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> Mapping[str, struct_pb2.Struct]:
         """Metadata by id."""
 
 
 class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     """Serves ingest."""
 
-    def __init__(self, book: ledger.Ledger, index: Index) -> None:
+    def __init__(self, book: ledger.Ledger, index: Index, records: Records) -> None:
         self._manifests = book.manifests
+        self._spending = book.spending
         self._index = index
+        self._records = records
 
     async def GetManifest(self, request: manifest_pb2.GetManifestRequest, context: Context) -> manifest_pb2.Manifest:
         if request.key:
@@ -99,6 +107,7 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
         held: list[str] = []
         pages = 0
         async for page in self._index.list_ids(request.namespace, request.prefix):
+            self._spent(request.task_id, units.of_list(len(page)))
             held += page
             pages += 1
             if pages % PAGES == 0:
@@ -112,9 +121,15 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
         if len(request.ids) > MOST_RECORDS:
             raise errors.InvalidArgument(f"At most {MOST_RECORDS} records are fetched at once.")
         answer = manifest_pb2.FetchRecordsResponse()
-        for name, found in (await self._index.fetch(request.namespace, request.ids)).items():
-            answer.records.add(id=name).metadata.update(found)
+        found = await self._records.fetch(request.namespace, request.ids)
+        self._spent(request.task_id, units.of_fetch(len(found)))
+        for name, metadata in found.items():
+            answer.records.add(id=name, metadata=metadata)
         return answer
+
+    def _spent(self, task_id: str, thousandths: int) -> None:
+        if task_id:
+            self._spending.add(task_id, spend.Spend(read_thousandths=thousandths))
 
 
 def _message(found: manifests.State, index: str) -> manifest_pb2.Manifest:

@@ -1,5 +1,6 @@
 """Manifests as ingest sees them: the ledger's items and the index. gRPC ends here, with the ledger's errors."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ Look = manifest_pb2.NamespaceLook
 # A page of ids takes the index a moment, and fifty of them stand in a message.
 LIST_SECONDS = 600.0
 FETCH_SECONDS = 60.0
-# Records of one call.
-FETCHED = 100
+# Records of one call, and calls at once.
+FETCHED, FETCHES = 100, 4
 
 
 class Manifests:
@@ -79,19 +80,24 @@ class Manifests:
             answer = await self._stub.CountVectors(manifest_pb2.CountVectorsRequest(namespace=namespace))
         return answer.count, answer.host
 
-    async def ids(self, namespace: str, prefix: str) -> AsyncIterator[Sequence[str]]:
-        """The ids that the index lists, some at a time."""
-        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix)
+    async def ids(self, namespace: str, prefix: str, task_id: str) -> AsyncIterator[Sequence[str]]:
+        """The ids that the index lists, some at a time; on the task's bill."""
+        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix, task_id=task_id)
         with ledger_client.translated():
             async for part in self._stub.ListVectorIds(request, timeout=LIST_SECONDS):
                 yield part.ids
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The metadata of the records that are there, by id."""
+    async def fetch(self, namespace: str, ids: Sequence[str], task_id: str) -> dict[str, dict[str, Any]]:
+        """The metadata of the records that are there, by id; on the task's bill."""
         found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(ids), FETCHED):
-            request = manifest_pb2.FetchRecordsRequest(namespace=namespace, ids=ids[start : start + FETCHED])
-            with ledger_client.translated():
-                answer = await self._stub.FetchRecords(request, timeout=FETCH_SECONDS)
-            found.update((each.id, json_format.MessageToDict(each.metadata)) for each in answer.records)
+        groups = (ids[start : start + FETCHED] for start in range(0, len(ids), FETCHED))
+
+        async def some() -> None:
+            for group in groups:
+                request = manifest_pb2.FetchRecordsRequest(namespace=namespace, ids=group, task_id=task_id)
+                with ledger_client.translated():
+                    answer = await self._stub.FetchRecords(request, timeout=FETCH_SECONDS)
+                found.update((each.id, json_format.MessageToDict(each.metadata)) for each in answer.records)
+
+        await asyncio.gather(*(some() for _ in range(FETCHES)))
         return found

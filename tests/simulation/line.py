@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pydantic
+from google.protobuf import struct_pb2
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
 from services.chunks import consumer, entry, inflight, presence
@@ -194,7 +195,7 @@ class Index:
     async def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
         yield [name for name in await self._pinecone.records(namespace) if name.startswith(prefix)]
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, struct_pb2.Struct]:
         found = await self._pinecone.records(namespace)
         return {name: found[name] for name in ids if name in found}
 
@@ -227,7 +228,7 @@ class Indexer:
         self._servicers = (
             servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules),
             ledger_servicer.LedgerServicer(book, store, index.ask_dimension),
-            manifest_servicer.ManifestServicer(book, index),
+            manifest_servicer.ManifestServicer(book, index, index),
         )
 
     async def run(self) -> None:

@@ -5,6 +5,7 @@ ways to the same records and refusals.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pinecone.errors
@@ -59,6 +60,14 @@ class Rest:
             unanswered = not status or status in UNANSWERED_STATUSES
             raise batches.IndexUnavailable(words, busy=busy, unanswered=unanswered) from error
         return int(answer.upserted_count)
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, struct_pb2.Struct]:
+        """See `transport.Way`."""
+        found = {}
+        for name, metadata in (await self._index.fetch(namespace, ids)).items():
+            found[name] = struct_pb2.Struct()
+            found[name].update(metadata)
+        return found
 
 
 def _record(vector: batches.Vector) -> dict[str, Any]:

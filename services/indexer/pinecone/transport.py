@@ -1,8 +1,10 @@
 """By which way vectors go into the index: packed by hand over gRPC, or by Pinecone's SDK over REST."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import structlog
+from google.protobuf import struct_pb2
 
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, wire
@@ -25,6 +27,13 @@ class Way(Protocol):
             batches.IndexRefused: The content is refused.
             batches.IndexExhausted: A quota of the plan is used up.
             batches.IndexUnavailable: Anything else.
+        """
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, struct_pb2.Struct]:
+        """The metadata of the records that are there, by id; at most 100 are asked for.
+
+        Raises:
+            errors.Unavailable: Pinecone does not answer.
         """
 
 
@@ -52,6 +61,10 @@ class Transport:
     async def way(self) -> Way:
         """By which way to send at this moment."""
         return self._wire if await self._by_wire() else self._rest
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, struct_pb2.Struct]:
+        """See `Way`."""
+        return await (await self.way()).fetch(namespace, ids)
 
     def find_anew(self) -> None:
         """The index does not answer: it may have been moved, or made anew elsewhere."""

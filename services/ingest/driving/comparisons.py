@@ -180,7 +180,7 @@ class Comparisons:
             listed = None
             if counted.listing:
                 listed = comparing.Listed(folder, hashes)
-                async for ids in self._manifests.ids(manifest.namespace, f"{manifest.question_id}."):
+                async for ids in self._manifests.ids(manifest.namespace, f"{manifest.question_id}.", task_id):
                     await self._work.run(listed.add, ids)
             task = _Task(opened, hashes, folder, stand)
             try:
@@ -188,7 +188,8 @@ class Comparisons:
             except store.Broken as error:
                 raise trust.Distrusted(f"it cannot be read: {error}") from error
         encoder = opened.plan.row_contract(opened.task.options).encoder
-        await trust.Sample(self._manifests, manifest.namespace, hashes, encoder).check(sampled)
+        sample = trust.Sample(self._manifests, manifest.namespace, task_id, hashes=hashes, encoder=encoder)
+        await sample.check(sampled)
         # Where something is missing, the next comparison lists the ids again, until a merge has put that right.
         look = None if made.missing_rows or made.missed_rows else counted.look
         return await self._kept(made, look)

@@ -125,6 +125,7 @@ class Sample:
     Args:
         manifests: Asks the index.
         namespace: Where they are.
+        task_id: Whose bill it is on.
         hashes: The manifest's.
         encoder: Of the rows' metadata.
     """
@@ -133,11 +134,14 @@ class Sample:
         self,
         manifests: manifest_client.Manifests,
         namespace: str,
+        task_id: str,
+        *,
         hashes: records.Hashes,
         encoder: metadata.Encoder,
     ) -> None:
         self._manifests = manifests
         self._namespace = namespace
+        self._task_id = task_id
         self._hashes = hashes
         self._encoder = encoder
 
@@ -157,7 +161,7 @@ class Sample:
             raise Distrusted(f"the index does not hold what was written of {len(wrong)} of {len(sampled)} rows")
 
     async def _wrong(self, sampled: Sequence[comparing.Sampled]) -> list[comparing.Sampled]:
-        found = await self._manifests.fetch(self._namespace, [each.vector_id for each in sampled])
+        found = await self._manifests.fetch(self._namespace, [each.vector_id for each in sampled], self._task_id)
         return [each for each in sampled if not self._same(each, found.get(each.vector_id))]
 
     def _same(self, row: comparing.Sampled, record: Mapping[str, Any] | None) -> bool:

@@ -14,7 +14,7 @@ from services.ingest.driving import trust
 from services.ingest.manifest import comparing, header, records, store
 from services.ingest.request import options
 
-HOST, MODEL = "http://index", "small"
+HOST, MODEL, TASK = "http://index", "small", "task"
 HASHES = records.Hashes(b"k" * records.KEY_BYTES)
 
 
@@ -31,7 +31,8 @@ class Index:
         self.asked += 1
         return self.counts.pop(0) if len(self.counts) > 1 else self.counts[0], self.host
 
-    async def fetch(self, _namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def fetch(self, _namespace: str, ids: Sequence[str], task_id: str) -> dict[str, dict[str, Any]]:
+        assert task_id == TASK
         return {name: self.records[name] for name in ids if name in self.records}
 
 
@@ -216,7 +217,7 @@ def row() -> comparing.Sampled:
 
 async def checked(index: Index) -> None:
     asked: Any = index
-    await trust.Sample(asked, "v2", HASHES, ENCODER).check([row()])
+    await trust.Sample(asked, "v2", TASK, hashes=HASHES, encoder=ENCODER).check([row()])
 
 
 async def test_a_record_that_is_as_it_was_written_is_known_again(naps: list[float]) -> None:
