@@ -152,7 +152,9 @@ class Task extends Part {
   sum(task) {
     const {total, indexed, skipped, rejected, left} = parts(task);
     if (!total && !TERMINAL.has(task.status)) return h("p", {class: "quiet"}, "The rows are counted by the scan, before anything is bought.");
-    return sum([total, "rows"], [indexed, "indexed", "="], [skipped, "skipped", "+"], [rejected, "rejected", "+"],
+    const same = task.progress.unchanged_records;
+    return sum([total, "rows"], [indexed, "indexed", "="], ...(same ? [[same, "unchanged", "+"]] : []), [skipped - same, "skipped", "+"],
+      [rejected, "rejected", "+"],
       [left, TERMINAL.has(task.status) ? "unread" : "left", "+"]);
   }
 

@@ -54,6 +54,8 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     async def GetManifest(self, request: manifest_pb2.GetManifestRequest, context: Context) -> manifest_pb2.Manifest:
         if request.key:
             found = await self._manifests.read(request.key)
+        elif request.namespace:
+            found = await self._manifests.about(request.namespace, request.question_id)
         else:
             found = await self._manifests.of_task(request.task_id)
         return manifest_pb2.Manifest() if found is None else _message(found, self._manifests.index)

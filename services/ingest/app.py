@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from vectorline.v1 import ingest_pb2_grpc
 from services.chunks import inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
 from services.ingest import ledger_client, manifest_client, servicer, settings, threads
-from services.ingest.driving import comparisons, driver, merging, resubmitter
+from services.ingest.driving import comparisons, driver, merging, resubmitter, trust
 from services.ingest.estimating import estimator
 from services.ingest.manifest import store
 from services.ingest.planning import shelf
@@ -143,6 +144,7 @@ async def application(
             seconds=estimates.estimate_seconds,
             scratch=allowed.scratch_folder,
             work=work,
+            foreseen=functools.partial(trust.foreseen, manifests, kept) if splits.skip_unchanged else estimator.nothing,
         )
         api = servicer.IngestServicer(
             ledger,

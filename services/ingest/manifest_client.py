@@ -38,6 +38,12 @@ class Manifests:
         with ledger_client.translated():
             return await self._stub.GetManifest(manifest_pb2.GetManifestRequest(key=key))
 
+    async def about(self, namespace: str, question_id: int | None) -> Manifest:
+        """What of a question is in a namespace; without a key where no task ever wrote there."""
+        name = "" if question_id is None else str(question_id)
+        with ledger_client.translated():
+            return await self._stub.GetManifest(manifest_pb2.GetManifestRequest(namespace=namespace, question_id=name))
+
     async def pending(self) -> AsyncIterator[str]:
         """Keys of manifests with a run that is not merged, the oldest first."""
         async for page in ledger_client.pages(

@@ -13,7 +13,7 @@ import structlog
 from services.ingest import failures, manifest_client
 from services.ingest.contract import metadata, rules
 from services.ingest.driving import merging
-from services.ingest.manifest import comparing, header, records, store
+from services.ingest.manifest import comparing, header, known, records, store
 
 log = structlog.get_logger()
 
@@ -76,6 +76,30 @@ async def read(
     if later > found.version:
         raise Distrusted(f"there are segments of version {later}: the ledger was restored", past=later)
     return made
+
+
+async def foreseen(
+    manifests: manifest_client.Manifests, objects: store.Store, namespace: str, question_id: int | None
+) -> known.Known | None:
+    """What a task that is not there yet would probably believe; None: nothing, and it would buy all of its rows.
+
+    No record is looked at, so nothing is spent. Where the index has fewer vectors than the manifest knows, some are
+    gone, and only a list of them would tell which.
+
+    Raises:
+        errors.Unavailable: S3 does not answer.
+    """
+    found = await manifests.about(namespace, question_id)
+    if not found.uri:
+        return None
+    try:
+        made = await read(manifests, objects, found)
+    except Distrusted:
+        return None
+    count, _ = await manifests.count(namespace)
+    if made is None or count < made.known:
+        return None
+    return known.Known(objects, records.Hashes(found.hash_key), made)
 
 
 def _latest(objects: store.Store, found: manifest_client.Manifest) -> int:
