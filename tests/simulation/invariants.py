@@ -110,6 +110,18 @@ def _accounted(world: "World", file: files.File) -> Iterator[str]:
         yield f"{file.name}: chunks settled: {sorted(outcomes)} of {file.chunks}"
 
 
+def skipped_wrongly(world: "World", file: files.File, chunk: int, outcome: dict[str, int]) -> Iterator[str]:
+    """Rows of a chunk of which nothing was sent, or nothing that was sent is in the index, and that are not there."""
+    rows = [row for row in file.rows[chunk * file.chunk_size :][: file.chunk_size] if row.outcome == "indexed"]
+    if len(rows) != outcome["u"]:
+        return
+    for row in rows:
+        found = world.shared.pinecone.vectors.get((files.NAMESPACE, row.vector_id))
+        if found != providers.vector_of(row.text) and row.vector_id not in world.touched:
+            text = world.shared.openai.text_of.get(found or b"")
+            yield f"{file.name} skips {row.text!r}, and {row.vector_id} holds {text!r}"
+
+
 def _index(world: "World") -> Iterator[str]:
     """The ids are those of the files; of two files on one question, the values of whoever settled in the later turn."""
     vectors = {vector_id: values for (_, vector_id), values in world.shared.pinecone.vectors.items()}

@@ -1,16 +1,19 @@
 """Seeds in which happens more often what a rule is about, until an invariant does not hold."""
 
+import asyncio
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.simulation import fate, files, world
+from tests.simulation import fate, files, journal, world
+from tests.simulation import loop as loops
 
 # Every defect must be noticed within so many seeds.
 NOTICED_WITHIN = 150
 # What is not as a manifest says, in the index or by the ledger's counts.
-WRONG = (" holds ", " knows ", "sums are")
+WRONG = (" holds ", " knows ", "sums are", " skips ")
 
 
 def leaning(
@@ -30,6 +33,7 @@ def leaning(
     def lean(self: Any, *arguments: Any) -> None:
         made(self, *arguments)
         self._older, self._interferes, self.poison = older, interferes, False
+        self.sample = 1_000 if interferes else 1
         for name, value in more.items():
             setattr(self, name, value)
         self._events += [(20.0 * (number + 1), self.account) for number in range(refusals)]
@@ -48,6 +52,51 @@ def leaning(
         return found
 
     monkeypatch.setattr(files, "draw", longer)
+
+
+def striking(
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    method: str,
+    *,
+    part: float,
+    freezes: float | None = None,
+    cancels: bool = False,
+) -> None:
+    """Strike a process where it hurts: as it enters a method whose first argument is a task's id.
+
+    Args:
+        monkeypatch: Takes it away again.
+        owner: Of the method.
+        method: Its name; a coroutine.
+        part: Of the calls.
+        freezes: For so many seconds it stands still there; None: it dies.
+        cancels: The task is cancelled at that moment.
+    """
+    original = getattr(owner, method)
+
+    async def struck(self: Any, task_id: str, *arguments: Any, **named: Any) -> Any:
+        here: Any = journal.Journal.world
+        process = loops.CURRENT.get()
+        if not here.fate.calm and process.alive and not process.frozen and random.random() < part:
+            file = here._file_of(task_id)
+            if cancels and file is not None and file.task_id:
+                file.cancelled_after = file.cancelled_after or 0.0  # it may be: somebody asks for it now
+                here.loop.fate.start(here._cancel(file))
+            if freezes is None:
+                process.kill()
+                await loops.for_ever()
+            process.freeze()
+            here.loop.fate.start(_thaw(process, freezes))
+            await asyncio.sleep(0)
+        return await original(self, task_id, *arguments, **named)
+
+    monkeypatch.setattr(owner, method, struck)
+
+
+async def _thaw(process: loops.Process, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    process.thaw()
 
 
 def noticed(collect: Callable[[], None], *words: str) -> bool:
