@@ -1,6 +1,7 @@
 """Seeds in which happens more often what a rule is about, until an invariant does not hold."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -12,27 +13,48 @@ from tests.simulation import loop as loops
 
 # Every defect must be noticed within so many seeds.
 NOTICED_WITHIN = 150
+# Until a release is replaced by another: a task is over, and the turn passes on.
+RELEASE_SECONDS = 40.0
 # What is not as a manifest says, in the index or by the ledger's counts.
 WRONG = (" holds ", " knows ", "sums are", " skips ")
 
 
 def leaning(
-    monkeypatch: pytest.MonkeyPatch, *, older: float = 0.0, interferes: float = 0.0, refusals: int = 0, **more: Any
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    older: bool = False,
+    interferes: float = 0.0,
+    refusals: int = 0,
+    states: int = 4,
+    altered: float = files.ALTERED,
+    **more: Any,
 ) -> None:
     """Let happen more often what the rule is about.
 
     Args:
         monkeypatch: Takes it away again.
-        older: How many ingest processes are of an older release.
+        older: Ingest goes back and forth between this release and an older one, a task or so each.
         interferes: How often somebody else changes the index between two loads.
         refusals: How often the account refuses, so that tasks are blocked and resumed.
+        states: So many tasks there are at least, each over a later state of the file before.
+        altered: Of the rows, those that a later state has with another text.
         more: Of `Fate`: contended, cancels, poison.
     """
     made = fate.Fate.__init__
 
     def lean(self: Any, *arguments: Any) -> None:
         made(self, *arguments)
-        self._older, self._interferes, self.poison = older, interferes, False
+        self._older, self._interferes, self.poison = 0.0, interferes, False
+        if older:
+            self.line["ingest"] = 1
+            releases = itertools.chain((False, True) * (states // 2), itertools.repeat(False))
+            self.older = lambda kind: kind == "ingest" and next(releases)
+
+            async def replace() -> None:
+                for room in list(self._world.running["ingest"]):
+                    room.process.kill()
+
+            self._events = [(RELEASE_SECONDS * (number + 1), replace) for number in range(states)]
         self.sample = 1_000 if interferes else 1
         for name, value in more.items():
             setattr(self, name, value)
@@ -40,12 +62,13 @@ def leaning(
         self._events.sort(key=lambda pair: pair[0])
 
     monkeypatch.setattr(fate.Fate, "__init__", lean)
+    monkeypatch.setattr(files, "ALTERED", altered)
     draw = files.draw
 
     def longer(choice: Any, **drawn: Any) -> list[files.File]:
         """Of each seed that has none, a later state of a file, and one of that."""
         found = draw(choice, **drawn)
-        while len(found) < 4 and found[0].rows:
+        while len(found) < states and found[0].rows:
             after = files._file(choice, len(found), found[0].question_id, poison=False, cancels=drawn["cancels"])
             files._later(choice, after, found[-1] if found[-1].before else found[0], waits=not drawn["contended"])
             found.append(after)

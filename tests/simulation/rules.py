@@ -21,7 +21,7 @@ def test_1_a_turn_that_is_opened_over_a_gap(monkeypatch: pytest.MonkeyPatch, col
         whole = table.Update(str(item[table.KEY]), set=also or {"kind": "manifest"}, when=manifests._as_read(item))
         return [whole, table.Update(self._namespace_key(item), add={"doubts": 0})]
 
-    noticing.leaning(monkeypatch, older=0.5)
+    noticing.leaning(monkeypatch, older=True, states=7, altered=0.5, cancels=0.0)
     monkeypatch.setattr(manifests.Manifests, "_voiding", voiding)
     assert noticing.noticed(collect)
 

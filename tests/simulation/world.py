@@ -148,7 +148,7 @@ class World:
     def _on_settled(self, task_id: str, chunk: int, outcome: dict[str, Any]) -> None:
         """What is skipped as unchanged is in the index just so, at that moment."""
         if outcome.get("u") and (file := self._file_of(task_id)) is not None:
-            self.broken += invariants.skipped_wrongly(self, file, chunk, outcome)
+            self.broken += invariants.skipped_wrongly(self, file, task_id, chunk)
 
     # ---- processes
 
