@@ -187,9 +187,7 @@ class Comparisons:
                 made, sampled = await COMPARE.during(self._joined(task, old, listed, name, force=force))
             except store.Broken as error:
                 raise trust.Distrusted(f"it cannot be read: {error}") from error
-        encoder = opened.plan.row_contract(opened.task.options).encoder
-        sample = trust.Sample(self._manifests, manifest.namespace, task_id, hashes=hashes, encoder=encoder)
-        await sample.check(sampled)
+        await trust.Sample(self._manifests, manifest.namespace, task_id, hashes).check(sampled)
         # Where something is missing, the next comparison lists the ids again, until a merge has put that right.
         look = None if made.missing_rows or made.missed_rows else counted.look
         return await self._kept(made, look)

@@ -23,7 +23,6 @@ COUNT_EVERY_SECONDS = 2.0
 COUNT_STILL_SECONDS = 10.0
 # A record that is not as it should be is looked at once more after so long.
 AGAIN_SECONDS = 60.0
-_TEXT, _CUT = "text", metadata.TEXT_TRUNCATED
 
 
 class Distrusted(Exception):
@@ -151,7 +150,6 @@ class Sample:
         namespace: Where they are.
         task_id: Whose bill it is on.
         hashes: The manifest's.
-        encoder: Of the rows' metadata.
     """
 
     def __init__(
@@ -159,15 +157,12 @@ class Sample:
         manifests: manifest_client.Manifests,
         namespace: str,
         task_id: str,
-        *,
         hashes: records.Hashes,
-        encoder: metadata.Encoder,
     ) -> None:
         self._manifests = manifests
         self._namespace = namespace
         self._task_id = task_id
         self._hashes = hashes
-        self._encoder = encoder
 
     async def check(self, sampled: Sequence[comparing.Sampled]) -> None:
         """Look at rows that would be skipped.
@@ -189,10 +184,8 @@ class Sample:
         return [each for each in sampled if not self._same(each, found.get(each.vector_id))]
 
     def _same(self, row: comparing.Sampled, record: Mapping[str, Any] | None) -> bool:
-        lasting = None if record is None else self._encoder.lasting_of(record)
+        lasting = None if record is None else metadata.lasting_of(record)
         if record is None or lasting is None or self._hashes.metadata(lasting) != row.entry[32:]:
             return False
-        text = record.get(_TEXT)
-        if not isinstance(text, str) or record.get(_CUT) or not self._encoder.keeps_whole(text):
-            return True  # that is not all of what was embedded
-        return self._hashes.text(text.encode()) == row.entry[16:32]
+        text = metadata.whole_text(record)
+        return text is None or self._hashes.text(text.encode()) == row.entry[16:32]

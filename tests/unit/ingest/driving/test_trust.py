@@ -244,7 +244,7 @@ def row() -> comparing.Sampled:
 
 async def checked(index: Index) -> None:
     asked: Any = index
-    await trust.Sample(asked, "v2", TASK, hashes=HASHES, encoder=ENCODER).check([row()])
+    await trust.Sample(asked, "v2", TASK, HASHES).check([row()])
 
 
 async def test_a_record_that_is_as_it_was_written_is_known_again(naps: list[float]) -> None:
