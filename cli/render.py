@@ -8,7 +8,7 @@ from typing import Final
 
 from rich import console, padding, table, text
 
-from cli import bills, outcome, pace, screen, tables
+from cli import bills, jobs, outcome, pace, screen, tables
 from vectorline_client import messages
 
 STYLES: Final = {
@@ -53,6 +53,8 @@ def task_card(task: messages.Task) -> console.RenderableType:
     grid.add_row("Rows", _rows_line(task))
     if task.result is not None and task.result.failed_by_reason:
         grid.add_row("Failed", _reasons(task.result))
+    if found := jobs.words(task.result):
+        grid.add_row("Index", found)
     add_warnings(grid, "Warning", task.warnings)
     chunks = task.progress
     if chunks.chunks_total:
@@ -86,6 +88,8 @@ def task_summary(task: messages.Task) -> console.RenderableType:
     grid.add_row("indexed", _count(progress.processed_records, "green"))
     grid.add_row("skipped", _count(progress.skipped_records) + text.Text(_unchanged(progress), "dim"))
     grid.add_row("failed", _count(progress.failed_records, "red" if progress.failed_records else "") + _why(task))
+    if found := jobs.words(task.result):
+        grid.add_row("index", found)
     if progress.unread_records:
         grid.add_row("unread", _count(progress.unread_records, "yellow"))
     if progress.failed_records:

@@ -1,16 +1,15 @@
 """ManifestService: what is known to be in the index, and what the index itself says. RPC in, ledger and index out."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import grpc
-from google.protobuf import struct_pb2
 from vectorline.v1 import manifest_pb2, manifest_pb2_grpc
 
-from services.billing import spend, units
+from services.billing import spend
 from services.indexer import ledger
 from services.indexer.ledger import manifests
-from services.indexer.pinecone import client
+from services.indexer.pinecone import batch, client, reading
 from services.indexer.storage import table
 from services.runtime import errors
 
@@ -31,25 +30,29 @@ class Index(Protocol):
     async def count(self, namespace: str) -> int:
         """Vectors in a namespace."""
 
-    def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
+
+class Reads(Protocol):
+    """What is read of its records."""
+
+    @property
+    def index(self) -> Index:
+        """The index."""
+
+    def list_ids(self, namespace: str, prefix: str, token: str = "") -> AsyncIterator[reading.Page]:
         """Ids by prefix."""
 
-
-class Records(Protocol):
-    """Reads records of the index."""
-
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> Mapping[str, struct_pb2.Struct]:
-        """Metadata by id."""
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> tuple[dict[str, batch.Record], spend.Spend]:
+        """Records by id, and what it cost."""
 
 
 class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     """Serves ingest."""
 
-    def __init__(self, book: ledger.Ledger, index: Index, records: Records) -> None:
+    def __init__(self, book: ledger.Ledger, reads: Reads) -> None:
         self._manifests = book.manifests
         self._spending = book.spending
-        self._index = index
-        self._records = records
+        self._index = reads.index
+        self._reads = reads
 
     async def GetManifest(self, request: manifest_pb2.GetManifestRequest, context: Context) -> manifest_pb2.Manifest:
         if request.key:
@@ -107,14 +110,19 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
         self, request: manifest_pb2.ListVectorIdsRequest, context: Context
     ) -> AsyncIterator[manifest_pb2.ListVectorIdsResponse]:
         held: list[str] = []
+        spent = spend.NOTHING
         pages = 0
-        async for page in self._index.list_ids(request.namespace, request.prefix):
-            self._spent(request.task_id, units.of_list(len(page)))
-            held += page
+        async for page in self._reads.list_ids(request.namespace, request.prefix, request.page_token):
+            held += page.ids
+            spent += page.spent
             pages += 1
-            if pages % PAGES == 0:
-                yield manifest_pb2.ListVectorIdsResponse(ids=held)
-                held = []
+            if pages == request.pages:
+                break
+            if pages % PAGES == 0 and page.token:
+                self._pays(request.task_id, spent)
+                yield manifest_pb2.ListVectorIdsResponse(ids=held, page_token=page.token)
+                held, spent = [], spend.NOTHING
+        self._pays(request.task_id, spent)
         yield manifest_pb2.ListVectorIdsResponse(ids=held)
 
     async def FetchRecords(
@@ -123,15 +131,15 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
         if len(request.ids) > MOST_RECORDS:
             raise errors.InvalidArgument(f"At most {MOST_RECORDS} records are fetched at once.")
         answer = manifest_pb2.FetchRecordsResponse()
-        found = await self._records.fetch(request.namespace, request.ids)
-        self._spent(request.task_id, units.of_fetch(len(found)))
-        for name, metadata in found.items():
-            answer.records.add(id=name, metadata=metadata)
+        records, spent = await self._reads.fetch(request.namespace, request.ids)
+        self._pays(request.task_id, spent)
+        for name, found in records.items():
+            answer.records.add(id=name, metadata=found.metadata)
         return answer
 
-    def _spent(self, task_id: str, thousandths: int) -> None:
+    def _pays(self, task_id: str, spent: spend.Spend) -> None:
         if task_id:
-            self._spending.add(task_id, spend.Spend(read_thousandths=thousandths))
+            self._spending.add(task_id, spent)
 
 
 def _message(found: manifests.State, index: str) -> manifest_pb2.Manifest:

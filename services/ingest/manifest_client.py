@@ -20,6 +20,8 @@ LIST_SECONDS = 600.0
 FETCH_SECONDS = 60.0
 # Records of one call, and calls at once.
 FETCHED, FETCHES = 100, 4
+# A list that breaks off so often at the same place is given up for now.
+BREAKS = 4
 
 
 class Manifests:
@@ -87,14 +89,37 @@ class Manifests:
         return answer.count, answer.host
 
     async def ids(self, namespace: str, prefix: str, task_id: str) -> AsyncIterator[Sequence[str]]:
-        """The ids that the index lists, some at a time; on the task's bill."""
-        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix, task_id=task_id)
-        with ledger_client.translated():
-            async for part in self._stub.ListVectorIds(request, timeout=LIST_SECONDS):
-                yield part.ids
+        """The ids that the index lists, some at a time; a list that breaks off goes on where it was.
 
-    async def fetch(self, namespace: str, ids: Sequence[str], task_id: str) -> dict[str, dict[str, Any]]:
-        """The metadata of the records that are there, by id; on the task's bill."""
+        Args:
+            namespace: The namespace.
+            prefix: What they begin with.
+            task_id: Whose bill it is on.
+        """
+        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix, task_id=task_id)
+        breaks, over = 0, False
+        while not over:
+            try:
+                with ledger_client.translated():
+                    async for part in self._stub.ListVectorIds(request, timeout=LIST_SECONDS):
+                        yield part.ids
+                        request.page_token, breaks = part.page_token, 0
+                over = True
+            except ledger_client.LedgerUnavailable:
+                breaks += 1
+                if breaks == BREAKS:
+                    raise
+                await asyncio.sleep(breaks)
+
+    async def some_ids(self, namespace: str, prefix: str) -> Sequence[str]:
+        """The first page of them."""
+        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix, pages=1)
+        with ledger_client.translated():
+            answer = self._stub.ListVectorIds(request, timeout=FETCH_SECONDS)
+            return [name async for part in answer for name in part.ids]
+
+    async def fetch(self, namespace: str, ids: Sequence[str], task_id: str = "") -> dict[str, dict[str, Any]]:
+        """The metadata of the records that are there, by id; on the bill of a task, if one is named."""
         found: dict[str, dict[str, Any]] = {}
         groups = (ids[start : start + FETCHED] for start in range(0, len(ids), FETCHED))
 

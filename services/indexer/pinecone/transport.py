@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import structlog
-from google.protobuf import struct_pb2
 
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, wire
@@ -29,8 +28,8 @@ class Way(Protocol):
             batches.IndexUnavailable: Anything else.
         """
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, struct_pb2.Struct]:
-        """The metadata of the records that are there, by id; at most 100 are asked for.
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
+        """The records that are there, by id; at most 100 are asked for.
 
         Raises:
             errors.Unavailable: Pinecone does not answer.
@@ -62,7 +61,7 @@ class Transport:
         """By which way to send at this moment."""
         return self._wire if await self._by_wire() else self._rest
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, struct_pb2.Struct]:
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
         """See `Way`."""
         return await (await self.way()).fetch(namespace, ids)
 

@@ -15,7 +15,7 @@ from vectorline.v1 import pinecone_pb2
 
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, quota
-from services.runtime import channels, errors, failpoints, secrets
+from services.runtime import channels, failpoints, secrets
 
 UPSERT, FETCH = "/VectorService/Upsert", "/VectorService/Fetch"
 FETCH_SECONDS = 30.0
@@ -103,7 +103,7 @@ class Wire:
         self.proved = True
         return answer.upserted_count
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, struct_pb2.Struct]:
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
         """See `transport.Way`."""
         await self._open()
         assert self._fetch is not None
@@ -117,9 +117,13 @@ class Wire:
             if error.code() in KEY_REFUSED:
                 await secrets.renewed(self._key, key)
             self._unserved = self._unserved or error.code() is grpc.StatusCode.UNIMPLEMENTED
-            raise errors.Unavailable("Pinecone does not answer now.", retry_seconds=1.0) from error
+            busy = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            raise batches.unanswered(busy=busy) from error
         self.proved = True
-        return {name: struct_pb2.Struct.FromString(record.metadata) for name, record in answer.vectors.items()}
+        return {
+            name: batches.Record(struct_pb2.Struct.FromString(record.metadata), record.values)
+            for name, record in answer.vectors.items()
+        }
 
     def _with_key(self) -> tuple[str, Any]:
         """The key as it is now, and what a call carries."""
