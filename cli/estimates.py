@@ -16,7 +16,8 @@ _COLUMNS: Final = 12
 def card(found: messages.EstimateResponse) -> console.RenderableType:
     """Everything about an estimate, one line a fact."""
     grid = tables.card()
-    grid.add_row("Rows", f"{found.rows:,} read: {found.usable:,} usable, {found.skipped:,} skipped", style="bold")
+    same = f" ({found.unchanged:,} unchanged)" if found.unchanged else ""
+    grid.add_row("Rows", f"{found.rows:,} read: {found.usable:,} usable, {found.skipped:,} skipped{same}", style="bold")
     grid.add_row("Rejects", text.Text(f"{found.rejected:,}", "red" if found.rejected else "green"))
     for group in found.rejects:
         grid.add_row("", f"{group.rows:,} {screen.printable(group.reason)}")

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich import console, padding, table, text
 
-from cli import bills, outcome, pace, screen, tables
+from cli import bills, jobs, outcome, pace, screen, tables
 from vectorline_client import messages
 
 STYLES: Final = {
@@ -53,6 +53,8 @@ def task_card(task: messages.Task) -> console.RenderableType:
     grid.add_row("Rows", _rows_line(task))
     if task.result is not None and task.result.failed_by_reason:
         grid.add_row("Failed", _reasons(task.result))
+    if found := jobs.words(task.result):
+        grid.add_row("Index", found)
     add_warnings(grid, "Warning", task.warnings)
     chunks = task.progress
     if chunks.chunks_total:
@@ -84,8 +86,10 @@ def task_summary(task: messages.Task) -> console.RenderableType:
     progress = task.progress
     grid.add_row("rows read", _count(progress.total_records))
     grid.add_row("indexed", _count(progress.processed_records, "green"))
-    grid.add_row("skipped", _count(progress.skipped_records))
+    grid.add_row("skipped", _count(progress.skipped_records) + text.Text(_unchanged(progress), "dim"))
     grid.add_row("failed", _count(progress.failed_records, "red" if progress.failed_records else "") + _why(task))
+    if found := jobs.words(task.result):
+        grid.add_row("index", found)
     if progress.unread_records:
         grid.add_row("unread", _count(progress.unread_records, "yellow"))
     if progress.failed_records:
@@ -174,11 +178,15 @@ def _rows_line(task: messages.Task) -> str:
     if not progress.total_records and not outcome.is_over(task):
         return "not counted yet"
     counts = (
-        f"{progress.processed_records:,} indexed, {progress.skipped_records:,} skipped, "
+        f"{progress.processed_records:,} indexed, {progress.skipped_records:,} skipped{_unchanged(progress)}, "
         f"{progress.failed_records:,} failed"
     )
     unread = f", {progress.unread_records:,} unread" if progress.unread_records else ""
     return f"{progress.total_records:,} read: {counts}{unread} ({progress.percentage:.0f} %)"
+
+
+def _unchanged(progress: messages.TaskProgress) -> str:
+    return f" ({progress.unchanged_records:,} unchanged)" if progress.unchanged_records else ""
 
 
 def _error_line(task: messages.Task) -> str:

@@ -18,8 +18,9 @@ class Estimate extends Part {
       this.columns(estimate))];
   }
 
-  sum({rows, usable, skipped, rejected}) {
-    return sum([rows, "rows"], [usable, "to embed", "="], [skipped, "skipped", "+"], [rejected, "rejected", "+"]);
+  sum({rows, usable, skipped, unchanged, rejected}) {
+    const same = unchanged ? [[unchanged, "unchanged", "+"]] : [];
+    return sum([rows, "rows"], [usable, "to embed", "="], ...same, [skipped - unchanged, "skipped", "+"], [rejected, "rejected", "+"]);
   }
 
   price(estimate) {

@@ -4,12 +4,26 @@ import {ApiError, ask, fetched, follow} from "./api.js";
 import {Paces, bar, parts, remaining, share, sum} from "./bar.js";
 import {bill, copies, detected, stages, warnings} from "./facts.js";
 import {Part, announce, h, said} from "./dom.js";
-import {TERMINAL, WORDS, duration, isOpen, time} from "./format.js";
+import {TERMINAL, WORDS, count, duration, isOpen, time} from "./format.js";
 import {mend, nothingPassed, remedyName} from "./needs.js";
 import {to} from "./route.js";
 import {may} from "./session.js";
 import "./rejects.js";
 import "./strip.js";
+
+// Of a task that is no load there is no row to retry, and nothing to load again.
+const JOBS = new Set(["verify"]);
+const loads = (task) => !JOBS.has(task.metadata.task_type);
+
+function found(task) {
+  const {result} = task;
+  if (result?.missing === undefined) return null;
+  const told = [[result.listed, "ids in the index"], [result.missing, "missing"], [result.strange, "strange"], [result.differing, "differing"],
+    [result.fetched, "records fetched"], [result.sampled, "vectors bought again"]];
+  return h("section", {key: "found"}, h("h2", {}, "What was found"),
+    h("p", {}, told.map(([amount, what]) => `${count(amount)} ${what}`).join(" · ")),
+    result.repair_task_id && h("p", {}, "What is missing or differs is bought again by ", h("a", {href: to("task", result.repair_task_id)}, result.repair_task_id), "."));
+}
 
 class Task extends Part {
   begin() {
@@ -68,10 +82,11 @@ class Task extends Part {
       this.state(task),
       h("section", {class: "counts", "aria-label": "Rows"}, this.sum(task), bar(task), this.pace(task)),
       h("vl-strip", {data: {id: this.id, progress: task.progress, open: !TERMINAL.has(task.status)}}),
+      found(task),
       warnings(task),
       h("vl-rejects", {data: {task, rows: task.progress.failed_records, over: TERMINAL.has(task.status)}}),
       h("div", {class: "two"}, h("div", {}, stages(task, this.at), bill(task), this.family(task)), detected(task)),
-      copies(task),
+      loads(task) && copies(task),
     ];
   }
 
@@ -99,8 +114,8 @@ class Task extends Part {
     const held = task.error_reason === "MIRROR_HELD";
     const deeds = [];
     if (task.status === "blocked") deeds.push(held ? "confirm" : "retry");
-    if (over && task.progress.failed_records) deeds.push("retry");
-    if (task.status === "failed" && !task.progress.failed_records) deeds.push("again");
+    if (over && task.progress.failed_records && loads(task)) deeds.push("retry");
+    if (task.status === "failed" && !task.progress.failed_records && loads(task)) deeds.push("again");
     return [
       deeds.map((deed) => h("button", {
         type: "button", class: "main", disabled: Boolean(this.asked), key: deed, onclick: () => this.act(() => mend(deed, task.task_id, this.all)),
@@ -151,8 +166,11 @@ class Task extends Part {
 
   sum(task) {
     const {total, indexed, skipped, rejected, left} = parts(task);
-    if (!total && !TERMINAL.has(task.status)) return h("p", {class: "quiet"}, "The rows are counted by the scan, before anything is bought.");
-    return sum([total, "rows"], [indexed, "indexed", "="], [skipped, "skipped", "+"], [rejected, "rejected", "+"],
+    if (!total && !TERMINAL.has(task.status)) return h("p", {class: "quiet"}, loads(task) ? "The rows are counted by the scan, before anything is bought." : "The ids are listed.");
+    if (!loads(task)) return sum([total, "ids"], [indexed, "as they were written", "="], [rejected, "not so", "+"], [left, TERMINAL.has(task.status) ? "unread" : "left", "+"]);
+    const same = task.progress.unchanged_records;
+    return sum([total, "rows"], [indexed, "indexed", "="], ...(same ? [[same, "unchanged", "+"]] : []), [skipped - same, "skipped", "+"],
+      [rejected, "rejected", "+"],
       [left, TERMINAL.has(task.status) ? "unread" : "left", "+"]);
   }
 

@@ -24,6 +24,7 @@ STEPS: Final[Mapping[tuple[str, str, str], str]] = {
     ("IngestPolicy", "s3:ListBucket", ""): "loads_what_was_estimated",
     ("IngestPolicy", "s3:PutObject", "/uploads/*"): "loads",
     ("IngestPolicy", "s3:PutObject", "/plans/*"): "loads",
+    ("IngestPolicy", "s3:PutObject", "/manifests/*"): "loads",
     ("IngestPolicy", "s3:DeleteObject", "/uploads/*"): "takes_back_an_upload_that_was_sent_twice",
     ("IngestPolicy", "s3:AbortMultipartUpload", "/uploads/*"): "ends_an_upload_that_breaks_off",
     ("IndexerPolicy", "dynamodb:GetItem", ""): "loads",
@@ -39,8 +40,6 @@ NOT_SHOWN_HERE: Final = frozenset(
     {
         # The emulator answers 404 for an object that is missing also to those who may not list its bucket; S3: 403.
         ("IndexerPolicy", "s3:ListBucket", ""),
-        # SKIP_UNCHANGED is off in the line of this check, as it is by default.
-        ("IngestPolicy", "s3:PutObject", "/manifests/*"),
     }
 )
 PROCESSES: Final = {"IngestPolicy": "ingest", "EmbedderPolicy": "embedder", "IndexerPolicy": "indexer"}

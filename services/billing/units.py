@@ -2,7 +2,8 @@
 
 https://docs.pinecone.io/guides/manage-cost/understanding-cost: an upsert is 1 write unit for each KB of the request,
 5 at least, and 1 for each KB of the records that it replaces. A record is its id, its values (4 bytes each) and its
-metadata. A query is 1 read unit for each GB of the namespace, a quarter at least.
+metadata. A query is 1 read unit for each GB of the namespace, a quarter at least; a fetch is 1 for each 10 records, a
+list 1 for each 100 ids.
 """
 
 KB, GB = 1_000, 1_000_000_000
@@ -10,6 +11,7 @@ LEAST_WRITE_UNITS = 5
 # A query's least, and a whole read unit, in thousandths of one.
 LEAST_QUERY, WHOLE = 250, 1_000
 BYTES_A_FLOAT = 4
+FETCHED_A_UNIT, LISTED_A_UNIT = 10, 100
 
 
 def of_upsert(size: int) -> int:
@@ -20,6 +22,16 @@ def of_upsert(size: int) -> int:
 def of_replaced(size: int) -> int:
     """Write units of records of so many bytes that a request replaces."""
     return -(-size // KB)
+
+
+def of_fetch(records: int) -> int:
+    """Thousandths of a read unit of one fetch that brought so many records."""
+    return max(1, -(-records // FETCHED_A_UNIT)) * WHOLE
+
+
+def of_list(ids: int) -> int:
+    """Thousandths of a read unit of one page of so many ids."""
+    return max(1, -(-ids // LISTED_A_UNIT)) * WHOLE
 
 
 def of_query(told: int, size: int) -> int:

@@ -9,7 +9,7 @@ from vectorline.v1 import ledger_pb2_grpc, manifest_pb2_grpc
 from services.billing import prices
 from services.indexer import index_watch, ledger, manifest_servicer, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
-from services.indexer.pinecone import client, rest, transport, wire, writer
+from services.indexer.pinecone import client, reading, rest, transport, wire, writer
 from services.indexer.storage import clock, dynamodb, rejects
 from services.indexer.tasks import costs, gauges
 from services.indexer.tasks import servicer as task_servicer
@@ -50,10 +50,8 @@ async def application(
         by_grpc = wire.Wire(index, pinecone.pinecone_api_key, rules.upsert_deadline_seconds)
         stack.push_async_callback(by_grpc.close)
         by_rest = rest.Rest(index, rules.upsert_deadline_seconds)
-        upserts = writer.Upserts(
-            transport.Transport(index, by_grpc, by_rest, pinecone.pinecone_transport),
-            most_vectors=pinecone.pinecone_batch_size,
-        )
+        way = transport.Transport(index, by_grpc, by_rest, pinecone.pinecone_transport)
+        upserts = writer.Upserts(way, most_vectors=pinecone.pinecone_batch_size)
 
         def over(caller: aws.Caller) -> ledger.Ledger:
             return ledger.Ledger(
@@ -71,7 +69,8 @@ async def application(
         book, views = over(tables), over(reads)
         book.spending.days.told = costs.Costs(known).count
         tasks = task_servicer.TaskServicer(views, rules, known)
-        api = servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules, views=views)
+        records = reading.Reading(index, way)
+        api = servicer.IndexerServicer(tasks, book, records, upserts, store, rules=rules, views=views)
         alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
         await stack.enter_async_context(background.running("lateness", lateness.Lateness().run))
@@ -80,7 +79,7 @@ async def application(
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
         internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension, index.count)
-        knowledge = manifest_servicer.ManifestServicer(book, index)
+        knowledge = manifest_servicer.ManifestServicer(book, records)
 
         def register(grpc_server: grpc.aio.Server) -> None:
             servicer.register(api, grpc_server)

@@ -16,7 +16,7 @@ import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.billing import spend, units
-from services.indexer import ledger
+from services.indexer import agreement, ledger
 from services.indexer.ledger import gate, items, namespaces, shards, turns
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import meter, writer
@@ -35,6 +35,8 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # Upserts of one chunk under way at once: all of 1,000 rows of 1,536 values, so that few chunks keep a slow index busy.
 UPSERTS_A_CHUNK = 4
 REFUSED = "index_refused"
+# Of each reason that a record is rejected for here, what precedes the words about it.
+WORDS = {REFUSED: "The index refuses this row: ", agreement.DIFFERING: ""}
 # Reasons of rows that were usable when their chunk was made.
 LATE = frozenset({REFUSED, "embedding_refused", "embedding_unusable"})
 # A late write that the ledger does not hear of is found by looking at records only.
@@ -63,10 +65,10 @@ class Permissions:
     def __init__(self, book: ledger.Ledger) -> None:
         self._ledger = book
         # When GO was asked for, by task, fence and what is written.
-        self._gone: dict[tuple[str, int, namespaces.Wanted], float] = {}
+        self._gone: dict[tuple[str, int, namespaces.Wanted | None], float] = {}
 
-    async def check(self, task_id: str, fence: int, wanted: namespaces.Wanted) -> None:
-        """Ask if need be. With the first GO of all, the namespace is claimed for what is written.
+    async def check(self, task_id: str, fence: int, wanted: namespaces.Wanted | None) -> None:
+        """Ask if need be. With the first GO of all, the namespace is claimed for what is written (None: nothing is).
 
         Raises:
             errors.Conflict: The task is terminal, blocked, or has lost its turn; the reason says which.
@@ -97,14 +99,19 @@ class Chunk:
         upserts: writer.Upserts,
         store: rejects.RejectStore,
         permissions: Permissions,
+        *,
+        compares: agreement.Agreement | None = None,
     ) -> None:
+        """`compares`: the chunk is not written but compared with what is there; None: it is written."""
         self.header = header
         self._ledger = book
         self._upserts = upserts
+        self._compares = compares
         self._store = store
         self._permissions = permissions
         self._slots = asyncio.Semaphore(UPSERTS_A_CHUNK)
-        self._wanted = namespaces.Wanted(header.namespace, namespaces.Kind(header.model, header.dimension))
+        kind = namespaces.Kind(header.model, header.dimension)
+        self._wanted = namespaces.Wanted(header.namespace, kind) if compares is None else None
         self._taken = False  # the index took a record of it
         self._meter = meter.Meter()
         # What the embedder paid; it tells at the end.
@@ -130,7 +137,11 @@ class Chunk:
         self._writing.append(asyncio.create_task(self._write(part)))
 
     async def _write(self, part: Part) -> Written:
+        reason = REFUSED if self._compares is None else agreement.DIFFERING
         try:
+            if self._compares is not None:
+                refused = await INDEX.during(self._compares.write(part.batch, self._may_write, self._meter))
+                return _written(part, refused, reason)
             refused = await INDEX.during(self._in_time(part))
             self._taken = self._taken or len(refused) < len(part.batch)
             if len(part.batch) > 1 and len(refused) == len(part.batch) and not self._taken:
@@ -139,13 +150,7 @@ class Chunk:
             await self._block(writer.quota_used(str(error)))
         finally:
             self._slots.release()
-        found = [
-            chunk_pb2.Reject(
-                row_number=part.row_numbers[position], reason=REFUSED, message=f"The index refuses this row: {words}"
-            )
-            for position, words in refused.items()
-        ]
-        return Written(len(part.batch) - len(found), found)
+        return _written(part, refused, reason)
 
     async def _in_time(self, part: Part) -> dict[int, str]:
         """Write a part; a write that ended so late that the turn may have passed on is told to the ledger."""
@@ -153,7 +158,7 @@ class Chunk:
 
         async def may_write() -> None:
             nonlocal permitted_at
-            await self._permissions.check(self.header.task_id, self.header.fence, self._wanted)
+            await self._may_write()
             permitted_at = clock()
 
         try:
@@ -161,6 +166,9 @@ class Chunk:
         finally:
             if clock() - permitted_at > self._ledger.late_seconds:
                 await self._tell_late()
+
+    async def _may_write(self) -> None:
+        await self._permissions.check(self.header.task_id, self.header.fence, self._wanted)
 
     async def _tell_late(self) -> None:
         log.warning("A write ended late.", action="write_late", task_id=self.header.task_id)
@@ -269,6 +277,14 @@ class Chunk:
                 f"The chunk has {self.header.rows} rows, but {rows} were accounted for; nothing is settled.",
                 reason="ROWS_UNACCOUNTED",
             )
+
+
+def _written(part: Part, refused: Mapping[int, str], reason: str) -> Written:
+    found = [
+        chunk_pb2.Reject(row_number=part.row_numbers[position], reason=reason, message=f"{WORDS[reason]}{words}")
+        for position, words in refused.items()
+    ]
+    return Written(len(part.batch) - len(found), found)
 
 
 def clock() -> float:

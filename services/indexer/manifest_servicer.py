@@ -6,9 +6,10 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 from vectorline.v1 import manifest_pb2, manifest_pb2_grpc
 
+from services.billing import spend
 from services.indexer import ledger
 from services.indexer.ledger import manifests
-from services.indexer.pinecone import client
+from services.indexer.pinecone import batch, client, reading
 from services.indexer.storage import table
 from services.runtime import errors
 
@@ -29,23 +30,35 @@ class Index(Protocol):
     async def count(self, namespace: str) -> int:
         """Vectors in a namespace."""
 
-    def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
+
+class Reads(Protocol):
+    """What is read of its records."""
+
+    @property
+    def index(self) -> Index:
+        """The index."""
+
+    def list_ids(self, namespace: str, prefix: str, token: str = "") -> AsyncIterator[reading.Page]:
         """Ids by prefix."""
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Metadata by id."""
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> tuple[dict[str, batch.Record], spend.Spend]:
+        """Records by id, and what it cost."""
 
 
 class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     """Serves ingest."""
 
-    def __init__(self, book: ledger.Ledger, index: Index) -> None:
+    def __init__(self, book: ledger.Ledger, reads: Reads) -> None:
         self._manifests = book.manifests
-        self._index = index
+        self._spending = book.spending
+        self._index = reads.index
+        self._reads = reads
 
     async def GetManifest(self, request: manifest_pb2.GetManifestRequest, context: Context) -> manifest_pb2.Manifest:
         if request.key:
             found = await self._manifests.read(request.key)
+        elif request.namespace:
+            found = await self._manifests.about(request.namespace, request.question_id)
         else:
             found = await self._manifests.of_task(request.task_id)
         return manifest_pb2.Manifest() if found is None else _message(found, self._manifests.index)
@@ -97,13 +110,19 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
         self, request: manifest_pb2.ListVectorIdsRequest, context: Context
     ) -> AsyncIterator[manifest_pb2.ListVectorIdsResponse]:
         held: list[str] = []
+        spent = spend.NOTHING
         pages = 0
-        async for page in self._index.list_ids(request.namespace, request.prefix):
-            held += page
+        async for page in self._reads.list_ids(request.namespace, request.prefix, request.page_token):
+            held += page.ids
+            spent += page.spent
             pages += 1
-            if pages % PAGES == 0:
-                yield manifest_pb2.ListVectorIdsResponse(ids=held)
-                held = []
+            if pages == request.pages:
+                break
+            if pages % PAGES == 0 and page.token:
+                self._pays(request.task_id, spent)
+                yield manifest_pb2.ListVectorIdsResponse(ids=held, page_token=page.token)
+                held, spent = [], spend.NOTHING
+        self._pays(request.task_id, spent)
         yield manifest_pb2.ListVectorIdsResponse(ids=held)
 
     async def FetchRecords(
@@ -112,9 +131,15 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
         if len(request.ids) > MOST_RECORDS:
             raise errors.InvalidArgument(f"At most {MOST_RECORDS} records are fetched at once.")
         answer = manifest_pb2.FetchRecordsResponse()
-        for name, found in (await self._index.fetch(request.namespace, request.ids)).items():
-            answer.records.add(id=name).metadata.update(found)
+        records, spent = await self._reads.fetch(request.namespace, request.ids)
+        self._pays(request.task_id, spent)
+        for name, found in records.items():
+            answer.records.add(id=name, metadata=found.metadata)
         return answer
+
+    def _pays(self, task_id: str, spent: spend.Spend) -> None:
+        if task_id:
+            self._spending.add(task_id, spent)
 
 
 def _message(found: manifests.State, index: str) -> manifest_pb2.Manifest:

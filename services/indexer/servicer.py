@@ -11,10 +11,10 @@ from google.protobuf import empty_pb2, json_format, message
 from vectorline.v1 import chunk_pb2, embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
 from services.billing import spend
-from services.indexer import indexing, ledger, settings
+from services.indexer import agreement, indexing, ledger, settings
 from services.indexer.ledger import days
 from services.indexer.pinecone import batch as batches
-from services.indexer.pinecone import client, writer
+from services.indexer.pinecone import reading, writer
 from services.indexer.storage import rejects
 from services.indexer.tasks import console
 from services.indexer.tasks import servicer as task_servicer
@@ -39,7 +39,7 @@ class IndexerServicer(console.ConsoleServicer):
         self,
         tasks: task_servicer.TaskServicer,
         book: ledger.Ledger,
-        index: client.Pinecone,
+        reads: reading.Reading,
         upserts: writer.Upserts,
         store: rejects.RejectStore,
         *,
@@ -48,7 +48,8 @@ class IndexerServicer(console.ConsoleServicer):
     ) -> None:
         super().__init__(tasks, views or book, rules)
         self._book = book
-        self._index = index
+        self._reads = reads
+        self._agreement = agreement.Agreement(reads)
         self._upserts = upserts
         self._store = store
         self._permissions = indexing.Permissions(book)
@@ -72,7 +73,7 @@ class IndexerServicer(console.ConsoleServicer):
                 if decoded.flaw is not None:
                     raise decoded.flaw
                 if decoded.header is not None:
-                    chunk = indexing.Chunk(decoded.header, self._book, self._upserts, self._store, self._permissions)
+                    chunk = await self._chunk(decoded.header)
                 elif chunk is None:
                     raise errors.InvalidArgument("The header comes first.")
                 else:
@@ -90,6 +91,14 @@ class IndexerServicer(console.ConsoleServicer):
         finally:
             if chunk is not None:
                 await chunk.abandon()
+
+    async def _chunk(self, header: indexer_pb2.IndexChunkHeader) -> indexing.Chunk:
+        """A chunk that is written, or compared with what is there where its task is no load."""
+        try:
+            compares = None if await self._book.tasks.is_load(header.task_id) else self._agreement
+        except errors.NotFound:  # it may not write either
+            compares = None
+        return indexing.Chunk(header, self._book, self._upserts, self._store, self._permissions, compares=compares)
 
     async def RecordSpend(
         self, request: indexer_pb2.RecordSpendRequest, context: Context
@@ -109,7 +118,7 @@ class IndexerServicer(console.ConsoleServicer):
         account = days.Account(request.client, request.namespace, request.model)
         self._book.spending.searched(account, spend.Spend(tokens=request.tokens, texts_bought=bool(request.tokens)))
         await self._ledger.namespaces.check(request.namespace, request.model, len(vector))
-        found, cost = await self._index.query(
+        found, cost = await self._reads.index.query(
             vector,
             namespace=request.namespace,
             top_k=request.top_k,
@@ -133,7 +142,9 @@ class IndexerServicer(console.ConsoleServicer):
                 violations=(errors.FieldViolation("namespace", "The namespace that is to be released."),),
             )
         identity.require(namespace=request.namespace)
-        held = await self._book.namespaces.release(request.namespace, lambda: self._index.count(request.namespace))
+        held = await self._book.namespaces.release(
+            request.namespace, lambda: self._reads.index.count(request.namespace)
+        )
         return indexer_pb2.ReleaseNamespaceResponse(
             namespace=request.namespace, model=held.model, dimension=held.dimension
         )

@@ -9,6 +9,7 @@ contract    a row becomes usable, or a reject with a reason
 planning    one pass over the whole source: what is wrong with all of it, and the plan
 splitting   pinned source and plan make chunks
 driving     a task, from wherever it stands to its last chunk
+jobs        tasks that are no loads: they look at the index
 estimating  what a task would come to, without one
 rejects     the rows that were not used, exported
 

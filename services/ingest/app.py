@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from vectorline.v1 import ingest_pb2_grpc
 from services.chunks import inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
 from services.ingest import ledger_client, manifest_client, servicer, settings, threads
-from services.ingest.driving import comparisons, driver, merging, resubmitter
+from services.ingest.driving import comparisons, driver, merging, resubmitter, trust
 from services.ingest.estimating import estimator
+from services.ingest.jobs import believing, forecasts, kinds, repair, sampling, tools, verify
+from services.ingest.jobs import requests as requests_of_jobs
 from services.ingest.manifest import store
 from services.ingest.planning import shelf
 from services.ingest.sources import named, uploads
@@ -112,6 +115,11 @@ async def application(
             folder=allowed.scratch_folder,
             work=work,
         )
+        believed = believing.Believing(manifests, kept, merger)
+        buying = sampling.Buying(ledger, queue, kept)
+        with_tools = tools.Tools(ledger, manifests, kept, believed, buying, allowed.scratch_folder, work)
+        repairs = repair.Repair(ledger, manifests, kept, folder=allowed.scratch_folder, work=work)
+        jobs = kinds.Kinds({"verify": verify.Verify(with_tools, repairs)})
         drive = driver.Driver(
             ledger,
             queue,
@@ -121,6 +129,7 @@ async def application(
             scratch=allowed.scratch_folder,
             compares=compares,
             asked=asked,
+            jobs=jobs,
             work=work,
         )
         tasks = resubmitter.Resubmitter(
@@ -143,6 +152,18 @@ async def application(
             seconds=estimates.estimate_seconds,
             scratch=allowed.scratch_folder,
             work=work,
+            foreseen=functools.partial(trust.foreseen, manifests, kept) if splits.skip_unchanged else estimator.nothing,
+        )
+        known_tokens = tokens.ValkeyTokens(client)
+        asked_jobs = requests_of_jobs.Requests(
+            ledger,
+            manifests,
+            find=find,
+            prices=forecasts.Forecasts(manifests, estimates.terms),
+            defaults=requests.defaults,
+            skips=splits.skip_unchanged,
+            tokens=known_tokens,
+            work=work,
         )
         api = servicer.IngestServicer(
             ledger,
@@ -155,7 +176,9 @@ async def application(
             asked=asked,
             estimates=estimating,
             rereads=rereads,
-            tokens=tokens.ValkeyTokens(client),
+            tokens=known_tokens,
+            jobs=asked_jobs,
+            found=jobs,
         )
 
         def register(grpc_server: grpc.aio.Server) -> None:

@@ -2,13 +2,13 @@
 
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from vectorline.v1 import ingest_pb2, ledger_pb2, ledger_pb2_grpc
+from vectorline.v1 import ingest_pb2, job_pb2, ledger_pb2, ledger_pb2_grpc, task_pb2
 
 from services.ingest import sources
 from services.ingest.planning import plan
@@ -99,6 +99,7 @@ class Ledger:
         *,
         parent_task_id: str = "",
         validate_only: bool = False,
+        job: job_pb2.Job | None = None,
     ) -> Record:
         """Store a task, within the caller's limits; errors pass through to the caller of the API.
 
@@ -116,8 +117,31 @@ class Ledger:
                 limits=_limits(client),
                 validate_only=validate_only,
                 traceparent=spans.recorded(),
+                job=job,
             )
         )
+
+    async def repeat(self, asked_by: Record, load: Record, request: ingest_pb2.ProcessRequest, repeats: str) -> Record:
+        """Store a load of a source that another load had, for a task that asks for it.
+
+        Args:
+            asked_by: The task: the new one has its client, within its limits.
+            load: The other.
+            request: What is asked for; its request_id names it.
+            repeats: The load's id where nothing may have been written since that; empty: whatever was.
+        """
+        with translated():
+            return await self._stub.CreateTask(
+                ledger_pb2.CreateTaskRequest(
+                    client=asked_by.client,
+                    request=request,
+                    source=load.source,
+                    task_id=str(uuid.uuid4()),
+                    asked_by_task_id=asked_by.task_id,
+                    repeats_task_id=repeats,
+                    traceparent=asked_by.traceparent,
+                )
+            )
 
     async def records(self, request: ledger_pb2.ListTaskRecordsRequest) -> ledger_pb2.ListTaskRecordsResponse:
         """A page of tasks that a filter matches; errors pass through to the caller of the API."""
@@ -164,9 +188,10 @@ class Ledger:
         """Tell what a task waits for, empty for nothing; False: the ledger does not hear it now."""
         return await _heard(self._stub.NoteWait(ledger_pb2.NoteWaitRequest(task_id=task_id, why=why)))
 
-    async def note_scan(self, task_id: str) -> bool:
-        """Tell that the scan of a task moves; False: the ledger does not hear it now."""
-        return await _heard(self._stub.NoteScan(ledger_pb2.NoteScanRequest(task_id=task_id)))
+    async def note_scan(self, task_id: str, done: int = 0, total: int = 0) -> bool:
+        """Tell that the scan of a task moves, and how far; False: the ledger does not hear it now."""
+        request = ledger_pb2.NoteScanRequest(task_id=task_id, done=done, total=total)
+        return await _heard(self._stub.NoteScan(request))
 
     async def check_namespace(self, namespace: str, model: str, dimension: int) -> ledger_pb2.CheckNamespaceResponse:
         """What a namespace holds; errors pass through to the caller of the API."""
@@ -195,6 +220,29 @@ class Ledger:
             encoding_guessed=made.dialect.encoding_guessed,
             quoting=made.dialect.quoting,
             warnings=[each.to_proto() for each in made.warnings],
+        )
+        with translated():
+            return await self._stub.EndScan(request)
+
+    async def end_look(
+        self, task_id: str, plan_uri: str, *, indexed: int, failed: Mapping[str, int], rows: int, chunks: int
+    ) -> Record:
+        """The scan of a task that is no load ended.
+
+        Args:
+            task_id: The task.
+            plan_uri: What was found.
+            indexed: Ids that are as they should be.
+            failed: Others, by reason.
+            rows: Of the chunks that are still to come.
+            chunks: How many.
+        """
+        request = ledger_pb2.EndScanRequest(
+            task_id=task_id,
+            plan_uri=plan_uri,
+            rows_total=indexed + sum(failed.values()) + rows,
+            chunks_total=chunks,
+            looked_at=ledger_pb2.LookedAt(indexed=indexed, failed=failed),
         )
         with translated():
             return await self._stub.EndScan(request)
@@ -228,6 +276,12 @@ class Ledger:
     async def seal(self, task_id: str, made: plan.Plan) -> Record:
         """All chunks are published or settled."""
         request = ledger_pb2.SealTaskRequest(task_id=task_id, chunks_total=made.task_chunks, rows_total=made.task_rows)
+        with translated():
+            return await self._stub.SealTask(request)
+
+    async def seal_job(self, task_id: str, chunks: int, rows: int, result: task_pb2.TaskResult) -> Record:
+        """All chunks of a task that is no load are settled, and this is what it came to."""
+        request = ledger_pb2.SealTaskRequest(task_id=task_id, chunks_total=chunks, rows_total=rows, result=result)
         with translated():
             return await self._stub.SealTask(request)
 

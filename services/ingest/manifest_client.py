@@ -1,5 +1,6 @@
 """Manifests as ingest sees them: the ledger's items and the index. gRPC ends here, with the ledger's errors."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -17,8 +18,10 @@ Look = manifest_pb2.NamespaceLook
 # A page of ids takes the index a moment, and fifty of them stand in a message.
 LIST_SECONDS = 600.0
 FETCH_SECONDS = 60.0
-# Records of one call.
-FETCHED = 100
+# Records of one call, and calls at once.
+FETCHED, FETCHES = 100, 4
+# A list that breaks off so often at the same place is given up for now.
+BREAKS = 4
 
 
 class Manifests:
@@ -36,6 +39,12 @@ class Manifests:
         """A manifest; without a key where there is none."""
         with ledger_client.translated():
             return await self._stub.GetManifest(manifest_pb2.GetManifestRequest(key=key))
+
+    async def about(self, namespace: str, question_id: int | None) -> Manifest:
+        """What of a question is in a namespace; without a key where no task ever wrote there."""
+        name = "" if question_id is None else str(question_id)
+        with ledger_client.translated():
+            return await self._stub.GetManifest(manifest_pb2.GetManifestRequest(namespace=namespace, question_id=name))
 
     async def pending(self) -> AsyncIterator[str]:
         """Keys of manifests with a run that is not merged, the oldest first."""
@@ -79,19 +88,47 @@ class Manifests:
             answer = await self._stub.CountVectors(manifest_pb2.CountVectorsRequest(namespace=namespace))
         return answer.count, answer.host
 
-    async def ids(self, namespace: str, prefix: str) -> AsyncIterator[Sequence[str]]:
-        """The ids that the index lists, some at a time."""
-        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix)
-        with ledger_client.translated():
-            async for part in self._stub.ListVectorIds(request, timeout=LIST_SECONDS):
-                yield part.ids
+    async def ids(self, namespace: str, prefix: str, task_id: str) -> AsyncIterator[Sequence[str]]:
+        """The ids that the index lists, some at a time; a list that breaks off goes on where it was.
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The metadata of the records that are there, by id."""
+        Args:
+            namespace: The namespace.
+            prefix: What they begin with.
+            task_id: Whose bill it is on.
+        """
+        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix, task_id=task_id)
+        breaks, over = 0, False
+        while not over:
+            try:
+                with ledger_client.translated():
+                    async for part in self._stub.ListVectorIds(request, timeout=LIST_SECONDS):
+                        yield part.ids
+                        request.page_token, breaks = part.page_token, 0
+                over = True
+            except ledger_client.LedgerUnavailable:
+                breaks += 1
+                if breaks == BREAKS:
+                    raise
+                await asyncio.sleep(breaks)
+
+    async def some_ids(self, namespace: str, prefix: str) -> Sequence[str]:
+        """The first page of them."""
+        request = manifest_pb2.ListVectorIdsRequest(namespace=namespace, prefix=prefix, pages=1)
+        with ledger_client.translated():
+            answer = self._stub.ListVectorIds(request, timeout=FETCH_SECONDS)
+            return [name async for part in answer for name in part.ids]
+
+    async def fetch(self, namespace: str, ids: Sequence[str], task_id: str = "") -> dict[str, dict[str, Any]]:
+        """The metadata of the records that are there, by id; on the bill of a task, if one is named."""
         found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(ids), FETCHED):
-            request = manifest_pb2.FetchRecordsRequest(namespace=namespace, ids=ids[start : start + FETCHED])
-            with ledger_client.translated():
-                answer = await self._stub.FetchRecords(request, timeout=FETCH_SECONDS)
-            found.update((each.id, json_format.MessageToDict(each.metadata)) for each in answer.records)
+        groups = (ids[start : start + FETCHED] for start in range(0, len(ids), FETCHED))
+
+        async def some() -> None:
+            for group in groups:
+                request = manifest_pb2.FetchRecordsRequest(namespace=namespace, ids=group, task_id=task_id)
+                with ledger_client.translated():
+                    answer = await self._stub.FetchRecords(request, timeout=FETCH_SECONDS)
+                found.update((each.id, json_format.MessageToDict(each.metadata)) for each in answer.records)
+
+        await asyncio.gather(*(some() for _ in range(FETCHES)))
         return found

@@ -164,6 +164,12 @@ class Retries:
                 reason="TASK_UNFINISHED",
                 metadata={"task_id": record.task_id, "status": record.status},
             )
+        if record.HasField("job"):
+            raise errors.Conflict(
+                f"The task is no load but a {record.request.data_source}: it has no rows to retry. Ask for it anew.",
+                reason=retrying.NOTHING,
+                metadata={"task_id": record.task_id},
+            )
         if not record.plan_uri or (counted and not retrying.rows_in(record.rejected, every=every)):
             words = retrying.nothing(every=every).message
             raise errors.Conflict(words, reason=retrying.NOTHING, metadata={"task_id": record.task_id})

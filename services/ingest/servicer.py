@@ -2,15 +2,17 @@
 
 import dataclasses
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import grpc
 from google.api import httpbody_pb2
-from vectorline.v1 import ingest_pb2, ingest_pb2_grpc
+from vectorline.v1 import ingest_pb2, ingest_pb2_grpc, job_pb2
 
 from services.ingest import ledger_client, refusals, retries, sources, threads
 from services.ingest.driving import comparisons, resubmitter
 from services.ingest.estimating import estimator
+from services.ingest.jobs import findings, kinds
+from services.ingest.jobs import requests as job_requests
 from services.ingest.planning import shelf
 from services.ingest.rejects import export
 from services.ingest.rejects import reading as rejected
@@ -34,6 +36,7 @@ REFUSED = frozenset(
 )
 ACCEPTED = (("x-http-code", "202"),)
 STORED = "The task is stored and will run."
+PRICED = "Nothing was done: this is what it would cost."
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -52,6 +55,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         asked: metabase_export.Questions,
         estimates: estimator.Estimator,
         tokens: key_tokens.Tokens,
+        jobs: job_requests.Requests,
+        found: kinds.Kinds,
         rereads: threads.Pool | None = None,
     ) -> None:
         self._ledger = ledger
@@ -64,8 +69,10 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._questions = asked
         self._estimates = estimates
         self._tokens = tokens
+        self._jobs = jobs
+        self._found = found
         self._rereads = rereads or threads.Pool()
-        self._retries = retries.Retries(ledger, require=self._require, tokens=tokens, begin=tasks.begin)
+        self._retries = retries.Retries(ledger, require=find.require, tokens=tokens, begin=tasks.begin)
 
     async def Process(self, request: ingest_pb2.ProcessRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Store a task over a source that is somewhere already."""
@@ -141,12 +148,8 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
 
         request.request_id = request.request_id or key
         chosen = options.Options.from_request(request, self._defaults, also)
-        self._require(chosen.to_request())
+        self._sources.require(chosen.to_request())
         return chosen
-
-    def _require(self, request: ingest_pb2.ProcessRequest) -> None:
-        """Refuse a load whose namespace, question or source the caller's key may not use."""
-        identity.require(namespace=request.namespace, question=request.question_id, source=self._sources.names(request))
 
     async def _uploaded(self, chosen: options.Options) -> sources.Pinned | None:
         """The earlier upload that a request names, if it names one; a caller's own only."""
@@ -172,6 +175,16 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             await context.send_initial_metadata(ACCEPTED)
         return answer
 
+    async def Verify(self, request: job_pb2.VerifyRequest, context: Context) -> job_pb2.VerifyResponse:
+        """Store a task that holds what is known against the index, or price it."""
+        answer = await self._jobs.verify(request, _idempotency_key(context))
+        if answer.record is None:
+            return job_pb2.VerifyResponse(message=PRICED, forecast=answer.forecast)
+        stored = await self._accepted(answer.record, context)
+        return job_pb2.VerifyResponse(
+            task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
+        )
+
     async def GetRejects(
         self, request: ingest_pb2.GetRejectsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
@@ -179,10 +192,9 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         _check_rejects(request)
         record = await self._visible(request.task_id)
         with refusals.told(task_id=record.task_id):
-            source = await self._opened(record)
-            made = source.plan if source else None
-            out = export.Export(request.format, made.columns if made else (), made.dialect.delimiter if made else "")
-            async for line in self._lines(record, source, with_skipped=request.include == "skipped"):
+            columns, delimiter, lines = await self._rejected(record, with_skipped=request.include == "skipped")
+            out = export.Export(request.format, columns, delimiter)
+            async for line in lines:
                 out.add(line)
                 if out.full():
                     yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
@@ -195,6 +207,16 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         if not caller.admin and record.client != caller.key_id:
             raise errors.NotFound(f"There is no task {task_id[:64]!r}.", reason="TASK_NOT_FOUND")
         return record
+
+    async def _rejected(
+        self, record: ledger_client.Record, *, with_skipped: bool
+    ) -> tuple[Sequence[str], str, AsyncIterator[export.Line]]:
+        """The columns of a task's rejected rows, the source's delimiter, and the rows."""
+        if record.HasField("job"):
+            return ("id",), "", findings.lines(self._found.found(record))
+        source = await self._opened(record)
+        lines = self._lines(record, source, with_skipped=with_skipped)
+        return (source.plan.columns, source.plan.dialect.delimiter, lines) if source else ((), "", lines)
 
     async def _lines(
         self, record: ledger_client.Record, source: task_source.Opened | None, *, with_skipped: bool

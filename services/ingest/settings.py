@@ -152,7 +152,7 @@ class SplitSettings(settings.Section):
     )
     heartbeat_seconds: float = pydantic.Field(10.0, gt=0, description="Between two heartbeats; also of presence.")
     skip_unchanged: bool = pydantic.Field(
-        False,
+        True,
         description="Rows that the index holds just so are neither bought nor written (manifests); the same for every "
         "ingest.",
     )

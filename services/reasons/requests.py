@@ -58,6 +58,21 @@ REQUESTS: Final = (
         "Retry the later one, or submit the file anew.",
     ),
     Reason(
+        "SKIP_UNCHANGED_OFF",
+        "Nothing is known of the index: SKIP_UNCHANGED is off.",
+        "Set SKIP_UNCHANGED=true for every ingest.",
+    ),
+    Reason(
+        "NOTHING_KNOWN",
+        "Nothing is known of the question in this namespace.",
+        "Load its file; then it can be verified.",
+    ),
+    Reason(
+        "REPAIR_SOURCE_UNKNOWN",
+        "No load of the question is known whose source could be loaded again.",
+        "Name one by repair_task_id, verify without repair, or load a file.",
+    ),
+    Reason(
         "NAMESPACE_IN_USE",
         "A task writes to the namespace, or somebody else releases it.",
         "Wait for its tasks, or cancel them.",
@@ -106,6 +121,7 @@ REQUESTS: Final = (
     Reason("ESTIMATES_BUSY", "Other estimates are being counted.", "Ask again; more ingests count more."),
     Reason("INDEX_MISSING", "There is no such index at Pinecone.", "PINECONE_INDEX_NAME, or vectorline init."),
     Reason("PINECONE_UNAVAILABLE", "Pinecone does not answer now.", "Ask again."),
+    Reason("PINECONE_BUSY", "Pinecone is asked for more than its limits a second.", "Ask again."),
     Reason(
         "INTERNAL",
         "A defect of ours; the message names only an incident.",

@@ -102,6 +102,28 @@ FAILED: Final = (
     ),
     Reason("PLAN_UNKNOWN", "The plan was made by another version.", "Submit the source anew."),
     Reason(
+        "SKIP_UNCHANGED_OFF",
+        "An ingest without SKIP_UNCHANGED had a part in a verify's turn: nothing is known of the index then.",
+        "Set SKIP_UNCHANGED=true for every ingest, and ask anew.",
+    ),
+    Reason(
+        "NOTHING_KNOWN",
+        "Nothing is known of the question in this namespace, so nothing can be held against the index.",
+        "Load its file again.",
+    ),
+    Reason(
+        "MANIFEST_DISTRUSTED",
+        "What was known of the question is not to be believed: another index, model or release, or a part is gone.",
+        "Load its file again; all of it is bought.",
+    ),
+    Reason("MANIFEST_CHANGED", "Another task loaded the question while a verify was blocked.", "Verify it anew."),
+    Reason(
+        "REPAIR_REFUSED",
+        "What a verify found cannot be loaded again: a later load wrote, or the load is gone.",
+        "Verify anew, or load a file.",
+    ),
+    Reason("TASK_TYPE_UNKNOWN", "A later release stored the task.", "Upgrade every ingest, then ask anew."),
+    Reason(
         "SUPERSEDED",
         "A later task over this question and namespace has written since.",
         "Retry the later one, or submit the file anew.",

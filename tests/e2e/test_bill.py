@@ -66,18 +66,50 @@ def test_a_first_load_is_billed_to_the_unit(line: Line) -> None:
     assert (estimate["texts_bought"], estimate["texts_reused"]) == (bill["texts_bought"], bill["texts_reused"])
 
 
-def test_what_a_second_load_replaces_is_within_the_range(line: Line) -> None:
-    content = csvs.of(csvs.rows(ROWS))
-    settled(line, line.upload(content, namespace="again"))
-    first = pinecone(line, "again")
+def later_state(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Of a hundred rows one has another text; the first is gone, and there is a new one."""
+    changed: list[tuple[str, ...]] = [
+        (id_, f"{text} Now." if number % 100 == 50 else text, *rest) for number, (id_, text, *rest) in enumerate(rows)
+    ]
+    return [*changed[1:], *csvs.rows(1, first=len(rows) + 1)]
 
-    bill = settled(line, line.upload(content, namespace="again"))
 
-    written = pinecone(line, "again") - first
-    assert bill["write_units"] <= written <= bill["at_most"]["write_units"] * (1 + CLOSE)
-    # Every record was there, so the upper end is what was paid.
-    assert bill["at_most"]["write_units"] == pytest.approx(written, rel=CLOSE)
-    assert bill["read_units"] == pinecone(line, "again", "list") == 1
+def test_a_second_load_pays_for_what_has_changed_and_a_forced_one_for_all(line: Line) -> None:
+    rows = csvs.rows(ROWS)
+    content, later = csvs.of(rows), csvs.of(later_state(rows))
+    bought = ROWS // 100 + 1
+    first = [settled(line, line.upload(content, namespace=name)) for name in ("again", "forced")]
+    written = {name: pinecone(line, name) for name in ("again", "forced")}
+    read = {op: pinecone(line, "again", op) for op in ("list", "fetch")}
+    line.forget()
+
+    def estimated() -> dict[str, Any] | None:
+        """Once the first load is merged into what is known."""
+        asked = {"question_id": 232, "namespace": "again", "estimate": True}
+        found = line.rest.post("/api/v1/upload/bill.csv", params=asked, content=later).json()["estimate"]
+        return found if found["unchanged"] else None
+
+    estimate = wait_for("a merge", estimated)
+    again, forced = (line.upload(later, namespace="again"), line.upload(later, namespace="forced", mode="force"))
+    bill, whole = settled(line, again), settled(line, forced)
+
+    told = line.task(again)["progress"]
+    assert (told["processed_records"], told["unchanged_records"]) == (bought, ROWS - bought)
+    assert line.task(forced)["progress"]["processed_records"] == ROWS
+    assert bill["tokens"] + whole["tokens"] == tokens_of(line)
+    assert bill["tokens"] < first[0]["tokens"] / 50
+    for name, found in (("again", bill), ("forced", whole)):
+        # Of each row it is known whether it replaces another, though not how the index rounds.
+        assert found.get("at_most", found)["write_units"] == pytest.approx(found["write_units"], rel=0.001)
+        assert found["write_units"] == pytest.approx(pinecone(line, name) - written[name], rel=0.001)
+    # A question, and a look at 1,000 of the records that are left as they are.
+    assert bill["read_units"] == sum(pinecone(line, "again", op) - read[op] for op in read) == 101
+    # And the estimate before had said so.
+    assert (estimate["usable"], estimate["unchanged"]) == (bought, ROWS - bought)
+    assert estimate["bill"]["tokens"] == bill["tokens"]
+    assert estimate["bill"]["write_units"] == pytest.approx(bill["write_units"], rel=CLOSE)
+    assert estimate["bill"]["read_units"] == bill["read_units"]
+    assert "at_most" not in estimate["bill"]
 
 
 def test_another_questions_rows_replace_nothing(line: Line) -> None:

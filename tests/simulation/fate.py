@@ -46,6 +46,8 @@ class Fate:
         # Some ingest processes are of a release that knows nothing of manifests; somebody else writes to the index.
         self._older = others.choice((0.0, 0.0, 0.0, 0.0, 0.4))
         self._interferes = others.choice((0.0, 0.0, 0.5))
+        # Of a large file few rows are looked at before the others are skipped; what a stranger did, only that finds.
+        self.sample = 1_000 if self._interferes else random.Random(f"sample of {world.seed}").choice((1, 1_000))
         self._weather = self._draw_weather()
         events: list[Callable[[], Any]] = [
             self.crash, self.crash, self.crash, self.freeze, self.flush, self.delete_entry, self.outage,

@@ -10,6 +10,8 @@ NAMESPACE = "v2"
 POISON_EMBEDDER = "poisonembedder"
 POISON_INDEXER = "poisonindexer"
 CHANGED = " changed"
+# Of a file's rows, those that its later state has no more, or with another text.
+GONE, ALTERED = 0.12, 0.23
 
 
 @dataclasses.dataclass
@@ -104,10 +106,10 @@ def _later(choice: random.Random, file: File, before: File, *, waits: bool) -> N
     rows: list[Row] = []
     for row in before.rows:
         drawn = choice.random()
-        if drawn < 0.12:
+        if drawn < GONE:
             continue
         text = row.text
-        if drawn < 0.35 and row.outcome == "indexed":
+        if drawn < GONE + ALTERED and row.outcome == "indexed":
             # Back and forth, so that a text that was there once comes back.
             text = text.removesuffix(CHANGED) if text.endswith(CHANGED) else text + CHANGED
         rows.append(Row(row.vector_id, text, row.outcome))

@@ -9,7 +9,8 @@ from services.embedder.limiter import promise
 from services.indexer.ledger import items
 from services.indexer.ledger import records as task_records
 from services.indexer.storage import table
-from services.ingest.manifest import header, records, store
+from services.ingest.manifest import comparison, header, records, store
+from services.ingest.splitting import split
 from tests.simulation import files, providers
 
 if TYPE_CHECKING:
@@ -108,6 +109,26 @@ def _accounted(world: "World", file: files.File) -> Iterator[str]:
         yield f"{file.name}: the task counts otherwise: {task}"
     if sorted(outcomes) != list(range(file.chunks)):
         yield f"{file.name}: chunks settled: {sorted(outcomes)} of {file.chunks}"
+
+
+def skipped_wrongly(world: "World", file: files.File, task_id: str, chunk: int) -> Iterator[str]:
+    """Rows of a chunk, at the moment of its settlement, that are skipped as unchanged and are not in the index so."""
+    task = world.shared.table.items[task_id]
+    outcome = world.shared.table.items[items.shard_key(task_id, items.shard_of(chunk))]["c"][str(chunk)]
+    kept = task.get("comparison")
+    if kept is None or outcome.get("n", 0) < kept["fence"]:
+        return  # it was sent in an earlier turn
+    turn = world.shared.table.items[items.turn_key("idx", files.NAMESPACE, file.question_id)]
+    if outcome["i"] + outcome["f"] and (turn["holder"], turn["fence"]) != (task_id, task["fence"]):
+        return  # what was sent is settled, whoever has the turn by now and has written since
+    made = comparison.Comparison.from_bytes(world.shared.bucket.objects[kept["uri"]], kept["checksum"])
+    first = chunk * file.chunk_size
+    rows = file.rows[first : first + file.chunk_size]
+    for row, same in zip(rows, made.unchanged(first + 1, first + 1 + len(rows)), strict=True):
+        found = world.shared.pinecone.vectors.get((files.NAMESPACE, row.vector_id))
+        if same == split.UNCHANGED and found != providers.vector_of(row.text) and row.vector_id not in world.touched:
+            text = world.shared.openai.text_of.get(found or b"")
+            yield f"{file.name} skips {row.text!r}, and {row.vector_id} holds {text!r}"
 
 
 def _index(world: "World") -> Iterator[str]:

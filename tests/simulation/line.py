@@ -8,6 +8,7 @@ from typing import Any
 import pydantic
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
+from services.billing import spend
 from services.chunks import consumer, entry, inflight, presence
 from services.embedder import indexer_client
 from services.embedder.buying import account, batching, packing, tokens
@@ -15,6 +16,7 @@ from services.embedder.limiter import permits
 from services.embedder.working import concurrency, consuming, unsettled, worker
 from services.indexer import ledger, manifest_servicer, servicer, settings
 from services.indexer.ledger import servicer as ledger_servicer
+from services.indexer.pinecone import batch, reading
 from services.indexer.pinecone import client as pinecone_client
 from services.indexer.pinecone import transport as pinecone_transport
 from services.indexer.pinecone import wire as pinecone_wire
@@ -23,6 +25,7 @@ from services.indexer.storage import clock, rejects
 from services.indexer.tasks import servicer as task_servicer
 from services.ingest import ledger_client, manifest_client, threads
 from services.ingest.driving import comparisons, driver, merging, resubmitter
+from services.ingest.jobs import believing, kinds, repair, sampling, tools, verify
 from services.ingest.manifest import store as manifest_store
 from services.ingest.planning import shelf
 from services.ingest.request import options
@@ -93,6 +96,10 @@ class Ingest:
         if older:
             compares = merger = Older()  # type: ignore[assignment]
         no_metabase: Any = None
+        buying = sampling.Buying(self.ledger, queue, objects)
+        believed = believing.Believing(manifests, objects, merger)
+        with_tools = tools.Tools(self.ledger, manifests, objects, believed, buying, None, work)
+        repairs = repair.Repair(self.ledger, manifests, objects, folder=None, work=work)
         drive = driver.Driver(
             self.ledger,
             queue,
@@ -102,6 +109,7 @@ class Ingest:
             scratch=None,
             compares=compares,
             asked=no_metabase,
+            jobs=kinds.Kinds({"verify": verify.Verify(with_tools, repairs)}),
         )
         self.tasks = resubmitter.Resubmitter(
             drive,
@@ -191,12 +199,24 @@ class Index:
     async def count(self, namespace: str) -> int:
         return len(await self._pinecone.records(namespace))
 
-    async def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
-        yield [name for name in await self._pinecone.records(namespace) if name.startswith(prefix)]
 
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+class Reads:
+    """`pinecone_reading.Reading`."""
+
+    def __init__(self, shared: "Shared", index: Index) -> None:
+        self.index = index
+        self._pinecone = shared.pinecone
+
+    async def list_ids(self, namespace: str, prefix: str, token: str = "") -> AsyncIterator[reading.Page]:
+        del token  # there is one page
+        ids = [name for name in await self._pinecone.records(namespace) if name.startswith(prefix)]
+        yield reading.Page(ids, "", spend.NOTHING)
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> tuple[dict[str, batch.Record], spend.Spend]:
         found = await self._pinecone.records(namespace)
-        return {name: found[name] for name in ids if name in found}
+        vectors = self._pinecone.vectors
+        there = {name: batch.Record(found[name], vectors[namespace, name]) for name in ids if name in found}
+        return there, spend.NOTHING
 
 
 class Indexer:
@@ -224,10 +244,11 @@ class Indexer:
         self.book = book
         rules = settings.LedgerSettings()
         self.watched = tasks = task_servicer.TaskServicer(book, rules)
+        reads: Any = Reads(shared, index)
         self._servicers = (
-            servicer.IndexerServicer(tasks, book, index, upserts, store, rules=rules),
+            servicer.IndexerServicer(tasks, book, reads, upserts, store, rules=rules),
             ledger_servicer.LedgerServicer(book, store, index.ask_dimension),
-            manifest_servicer.ManifestServicer(book, index),
+            manifest_servicer.ManifestServicer(book, reads),
         )
 
     async def run(self) -> None:

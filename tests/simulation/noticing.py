@@ -1,53 +1,125 @@
 """Seeds in which happens more often what a rule is about, until an invariant does not hold."""
 
+import asyncio
+import itertools
+import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.simulation import fate, files, world
+from tests.simulation import fate, files, journal, world
+from tests.simulation import loop as loops
 
 # Every defect must be noticed within so many seeds.
 NOTICED_WITHIN = 150
+# Until a release is replaced by another: a task is over, and the turn passes on.
+RELEASE_SECONDS = 40.0
 # What is not as a manifest says, in the index or by the ledger's counts.
-WRONG = (" holds ", " knows ", "sums are")
+WRONG = (" holds ", " knows ", "sums are", " skips ")
 
 
 def leaning(
-    monkeypatch: pytest.MonkeyPatch, *, older: float = 0.0, interferes: float = 0.0, refusals: int = 0, **more: Any
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    older: bool = False,
+    interferes: float = 0.0,
+    refusals: int = 0,
+    states: int = 4,
+    altered: float = files.ALTERED,
+    **more: Any,
 ) -> None:
     """Let happen more often what the rule is about.
 
     Args:
         monkeypatch: Takes it away again.
-        older: How many ingest processes are of an older release.
+        older: Ingest goes back and forth between this release and an older one, a task or so each.
         interferes: How often somebody else changes the index between two loads.
         refusals: How often the account refuses, so that tasks are blocked and resumed.
+        states: So many tasks there are at least, each over a later state of the file before.
+        altered: Of the rows, those that a later state has with another text.
         more: Of `Fate`: contended, cancels, poison.
     """
     made = fate.Fate.__init__
 
     def lean(self: Any, *arguments: Any) -> None:
         made(self, *arguments)
-        self._older, self._interferes, self.poison = older, interferes, False
+        self._older, self._interferes, self.poison = 0.0, interferes, False
+        if older:
+            self.line["ingest"] = 1
+            releases = itertools.chain((False, True) * (states // 2), itertools.repeat(False))
+            self.older = lambda kind: kind == "ingest" and next(releases)
+
+            async def replace() -> None:
+                for room in list(self._world.running["ingest"]):
+                    room.process.kill()
+
+            self._events = [(RELEASE_SECONDS * (number + 1), replace) for number in range(states)]
+        self.sample = 1_000 if interferes else 1
         for name, value in more.items():
             setattr(self, name, value)
         self._events += [(20.0 * (number + 1), self.account) for number in range(refusals)]
         self._events.sort(key=lambda pair: pair[0])
 
     monkeypatch.setattr(fate.Fate, "__init__", lean)
+    monkeypatch.setattr(files, "ALTERED", altered)
     draw = files.draw
 
     def longer(choice: Any, **drawn: Any) -> list[files.File]:
         """Of each seed that has none, a later state of a file, and one of that."""
         found = draw(choice, **drawn)
-        while len(found) < 4 and found[0].rows:
+        while len(found) < states and found[0].rows:
             after = files._file(choice, len(found), found[0].question_id, poison=False, cancels=drawn["cancels"])
             files._later(choice, after, found[-1] if found[-1].before else found[0], waits=not drawn["contended"])
             found.append(after)
         return found
 
     monkeypatch.setattr(files, "draw", longer)
+
+
+def striking(
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    method: str,
+    *,
+    part: float,
+    freezes: float | None = None,
+    cancels: bool = False,
+) -> None:
+    """Strike a process where it hurts: as it enters a method whose first argument is a task's id.
+
+    Args:
+        monkeypatch: Takes it away again.
+        owner: Of the method.
+        method: Its name; a coroutine.
+        part: Of the calls.
+        freezes: For so many seconds it stands still there; None: it dies.
+        cancels: The task is cancelled at that moment.
+    """
+    original = getattr(owner, method)
+
+    async def struck(self: Any, task_id: str, *arguments: Any, **named: Any) -> Any:
+        here: Any = journal.Journal.world
+        process = loops.CURRENT.get()
+        if not here.fate.calm and process.alive and not process.frozen and random.random() < part:
+            file = here._file_of(task_id)
+            if cancels and file is not None and file.task_id:
+                file.cancelled_after = file.cancelled_after or 0.0  # it may be: somebody asks for it now
+                here.loop.fate.start(here._cancel(file))
+            if freezes is None:
+                process.kill()
+                await loops.for_ever()
+            process.freeze()
+            here.loop.fate.start(_thaw(process, freezes))
+            await asyncio.sleep(0)
+        return await original(self, task_id, *arguments, **named)
+
+    monkeypatch.setattr(owner, method, struck)
+
+
+async def _thaw(process: loops.Process, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    process.thaw()
 
 
 def noticed(collect: Callable[[], None], *words: str) -> bool:

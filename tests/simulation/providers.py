@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 from vectorline.v1 import pinecone_pb2
 
 from services.billing import units
@@ -108,16 +108,12 @@ class Pinecone:
     sizes: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     metadata: dict[tuple[str, str], Any] = dataclasses.field(default_factory=dict)
 
-    async def records(self, namespace: str) -> dict[str, dict[str, Any]]:
+    async def records(self, namespace: str) -> dict[str, struct_pb2.Struct]:
         """What is in a namespace, by id: metadata, as whoever asks is told."""
         await self.network.pause()
         if self.down or self.network.happens(self.network.weather.pinecone_fails):
             raise errors.Unavailable("Pinecone does not answer now.")
-        return {
-            name: json_format.MessageToDict(self.metadata[space, name])
-            for space, name in sorted(self.vectors)
-            if space == namespace
-        }
+        return {name: self.metadata[space, name] for space, name in sorted(self.vectors) if space == namespace}
 
     def call_of(self, process: loops.Process) -> Callable[..., Any]:
         async def upsert(request: Any, timeout: float, metadata: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.indexer.ledger import manifests, shards
+from services.indexer.ledger import closing, manifests, shards
 from services.indexer.storage import table
 from services.ingest.driving import comparisons, trust
 from services.ingest.manifest import comparing, comparison, merging, records
@@ -21,7 +21,7 @@ def test_1_a_turn_that_is_opened_over_a_gap(monkeypatch: pytest.MonkeyPatch, col
         whole = table.Update(str(item[table.KEY]), set=also or {"kind": "manifest"}, when=manifests._as_read(item))
         return [whole, table.Update(self._namespace_key(item), add={"doubts": 0})]
 
-    noticing.leaning(monkeypatch, older=0.5)
+    noticing.leaning(monkeypatch, older=True, states=7, altered=0.5, cancels=0.0)
     monkeypatch.setattr(manifests.Manifests, "_voiding", voiding)
     assert noticing.noticed(collect)
 
@@ -75,7 +75,8 @@ def test_5_a_skip_that_a_driver_settles_in_anothers_turn(
         def __getattr__(self, name: str) -> Any:
             return Unchecked if name == "Check" else getattr(table, name)
 
-    noticing.leaning(monkeypatch, contended=True, cancels=0.8)
+    noticing.leaning(monkeypatch)
+    noticing.striking(monkeypatch, shards.Shards, "settle_quiet", part=0.5, freezes=100.0, cancels=True)
     monkeypatch.setattr(shards, "table", Careless())
     assert noticing.noticed(collect)
 
@@ -113,6 +114,7 @@ def test_6_chunks_of_open_shards_are_left_out(monkeypatch: pytest.MonkeyPatch, c
         chunks[chunks == merging.UNSURE] = merging.LEFT
         return delta(self, block)
 
-    noticing.leaning(monkeypatch, cancels=0.8)
+    noticing.leaning(monkeypatch)
+    noticing.striking(monkeypatch, closing.Closing, "settle", part=0.2, cancels=True)
     monkeypatch.setattr(merging._Delta, "_sent", left)
     assert noticing.noticed(collect)

@@ -20,10 +20,17 @@ from tests.simulation.network import Network
 class Watched(memory.MemoryTable):
     """The ledger's table, which notices what must never be written."""
 
-    def __init__(self, network: Network, broken: list[str], on_status: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        broken: list[str],
+        on_status: Callable[[str, str], None],
+        on_settled: Callable[[str, int, dict[str, Any]], None],
+    ) -> None:
         super().__init__(network.pause)
         self._broken = broken
         self._on_status = on_status
+        self._on_settled = on_settled
         # The fence of the task's turn when each chunk was settled.
         self.settled_under: dict[tuple[str, int], int] = {}
 
@@ -38,6 +45,7 @@ class Watched(memory.MemoryTable):
             self._on_status(write.key, str(new["status"]))
         for chunk in new.get("c", {}).keys() - outcomes.keys():
             self.settled_under[new["task"], int(chunk)] = self.items[new["task"]].get("fence", 0)
+            self._on_settled(new["task"], int(chunk), new["c"][chunk])
         changed = [chunk for chunk, outcome in outcomes.items() if new["c"].get(chunk) != outcome]
         if changed:
             self._broken.append(f"{write.key}: the outcomes of {changed} changed")

@@ -27,6 +27,7 @@ from services.embedder.working import decoding
 from services.indexer import servicer
 from services.indexer.ledger import items
 from services.indexer.pinecone import concurrency
+from services.ingest.manifest import comparing
 from services.ingest.planning import plan
 from services.ingest.request import options
 from services.runtime import errors, identity
@@ -99,7 +100,7 @@ class World:
             network=network,
             queue=valkey.Owned(self.broken, TIMING, limits),
             limiter=valkey.Granting(promise.Quota(rate, 0.0, 1_000)),
-            table=storage.Watched(network, self.broken, self._on_status),
+            table=storage.Watched(network, self.broken, self._on_status, self._on_settled),
             bucket=storage.Bucket(),
             files=storage.Files(content, network),
             openai=openai,
@@ -136,14 +137,18 @@ class World:
             self.excused[header.task_id, header.chunk] += 1
 
     def _on_status(self, key: str, status: str) -> None:
-        if status != items.Status.BLOCKED:
-            return
-        file = self.of_task.get(key) or next(
-            (each for each in self.files if key in invariants.tasks_of(self, each)), None
-        )
-        if file is not None:
+        if status == items.Status.BLOCKED and (file := self._file_of(key)) is not None:
             for chunk in range(file.chunks):
                 self.excused[key, chunk] += 1
+
+    def _file_of(self, task_id: str) -> files.File | None:
+        asked = (each for each in self.files if task_id in invariants.tasks_of(self, each))
+        return self.of_task.get(task_id) or next(asked, None)
+
+    def _on_settled(self, task_id: str, chunk: int, outcome: dict[str, Any]) -> None:
+        """What is skipped as unchanged is in the index just so, at that moment."""
+        if outcome.get("u") and (file := self._file_of(task_id)) is not None:
+            self.broken += invariants.skipped_wrongly(self, file, task_id, chunk)
 
     # ---- processes
 
@@ -339,6 +344,7 @@ def _nature(world: World) -> Iterator[None]:
             (items, "CHUNKS_PER_SHARD"),
             (options, "CHUNK_SIZE"),
             (concurrency, "FIRST"),
+            (comparing, "SAMPLE_ROWS"),
             (servicer, "_decode"),
         )
     ]
@@ -366,6 +372,7 @@ def _nature(world: World) -> Iterator[None]:
     presence.unique_name = lambda: f"process-{identities.getrandbits(32):x}"
     plan.SHARD_CHUNKS = items.CHUNKS_PER_SHARD = world.shards  # type: ignore[misc]
     options.CHUNK_SIZE = range(1, 100)
+    comparing.SAMPLE_ROWS = world.fate.sample  # type: ignore[misc]
     if world.fate.contended:
         concurrency.FIRST = concurrency.LEAST  # as after much push-back: upserts wait for each other
     servicer._decode = decode_or_die

@@ -152,6 +152,8 @@ class Ledger:
             await self.tasks.fail(task_id, "TOO_MANY_CHUNKS", words)
             raise errors.Conflict(words, reason="TOO_MANY_CHUNKS", metadata={"task_id": task_id})
         task = await self.tasks.get(task_id)
+        if "job" in task:  # no rows of a source, no columns, and nothing is written
+            return (await self.tasks.end_scan(task_id, scan))[0]
         if task["status"] == items.Status.PROCESSING and not await self.allowance.count_rows(task, scan.rows):
             words = (
                 f"The source has {scan.rows} rows, more than are left of the key's {task['rows_per_day']} a day (UTC)."

@@ -30,9 +30,10 @@ class NewTask:
         question_id: Its question, if any.
         source: The serialised PinnedSource; empty: not pinned yet.
         parent_task_id: The task whose rejected rows it retries; empty: none.
-        recency: Of a retry, how new its parent's rows are; see `turns`.
+        recency: Of a retry, or of a load done once more, how new its rows are; see `turns`. None: as new as can be.
         limits: What its client may use.
         traceparent: W3C trace context of the request; empty: it is not recorded.
+        job: The serialised Job; empty: the task is a load.
     """
 
     client: str
@@ -45,9 +46,10 @@ class NewTask:
     question_id: int | None = None
     source: bytes = b""
     parent_task_id: str = ""
-    recency: int = 0
+    recency: int | None = None
     limits: identity.KeyAllowance = identity.UNLIMITED
     traceparent: str = ""
+    job: bytes = b""
 
 
 class Creation:
@@ -135,13 +137,17 @@ class Creation:
         if new.source:
             optional["source"] = new.source
         if new.parent_task_id:
-            optional |= {"parent_task_id": new.parent_task_id, "recency": new.recency}
+            optional["parent_task_id"] = new.parent_task_id
+        if new.recency is not None:
+            optional["recency"] = new.recency
         if new.limits.rows_per_day:
             optional["rows_per_day"] = new.limits.rows_per_day
         if new.limits.tokens_per_day:
             optional["tokens_per_day"] = new.limits.tokens_per_day
         if new.traceparent:
             optional["traceparent"] = new.traceparent
+        if new.job:
+            optional["job"] = new.job
         token = uuid.uuid4().hex
         return {
             table.KEY: task_id,

@@ -10,6 +10,11 @@ chunks_failed, settled_at, failed:<reason> and what they cost (the names of `bil
 besides settlements); replaces_nothing (when its scan ended); wait and wait_at: why its driver waits, and since when;
 scan_at: when its scan was last seen to move.
 
+A task that got its turn after another has after: the last that wrote, or may have.
+
+A task that is no load also has job (Job), while it looks at ids scan_done and scan_total, and from its seal on result
+(TaskResult).
+
 Of a key with limits a task also has tokens_per_day, rows_per_day, and rows_day when its rows are counted; slots: n, t
 (since when, by task); rows: rows (of a client and a day).
 
@@ -107,6 +112,8 @@ def listed(client: str, status: Status) -> dict[table.Path, str]:
     return {table.ALL.partition: str(where), table.OF_CLIENT.partition: client_listing(client, where)}
 
 
+# Types of tasks that write nothing into the index, though they have turns and chunks.
+READING: Final = ("verify",)
 # A shard is 256 of them, and each takes a few bytes of its task.
 MOST_CHUNKS: Final = 500_000
 # The partition of manifests with a run that is not merged.

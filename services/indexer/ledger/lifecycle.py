@@ -31,7 +31,7 @@ MOST_WARNINGS = 100  # of a task; each is a sentence
 WARNINGS_BYTES = 32 << 10  # all of them
 ERROR_CHARACTERS = 4_000
 WAIT_CHARACTERS = 500
-# Whose tasks these are, which never changes: so many are remembered.
+# What never changes of a task: of so many it is remembered.
 CLIENTS = 10_000
 
 
@@ -54,6 +54,9 @@ class Scan:
     types: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # Nothing of the task's question is in the namespace.
     replaces_nothing: bool = False
+    # Of a task that is no load: ids that it has looked at itself, as they should be and, by reason, not so.
+    indexed: int = 0
+    failed: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Lifecycle:
@@ -62,7 +65,8 @@ class Lifecycle:
     def __init__(self, storage: table.Table, watch: clock.Clock) -> None:
         self._table = storage
         self._clock = watch
-        self._clients: dict[str, str] = {}
+        # Whose a task is, and whether it is a load.
+        self._known: dict[str, tuple[str, bool]] = {}
 
     async def get(self, task_id: str) -> table.Item:
         """A task, read consistently."""
@@ -110,6 +114,9 @@ class Lifecycle:
             "replaces_nothing": scan.replaces_nothing,
             "scanned_at": clock.text(self._clock.now()),
         }
+        if scan.indexed or scan.failed:  # what chunks come to is added to it
+            found |= {"indexed": scan.indexed, "failed": sum(scan.failed.values())}
+            found |= {f"{items.REASON}{reason}": count for reason, count in scan.failed.items()}
         item, moved = await self.move(task_id, Status.PROCESSING_CHUNKS, since=(Status.PROCESSING,), set=found)
         if not moved and item["status"] in (Status.PENDING, Status.QUEUED):
             raise wrong_status(item, "A scan ends after it began")
@@ -175,13 +182,17 @@ class Lifecycle:
         with contextlib.suppress(table.ConditionFailed):
             await self._table.update(noting)
 
-    async def note_scan(self, task_id: str) -> None:
-        """Keep that the scan of a task moves now."""
+    async def note_scan(self, task_id: str, done: int = 0, total: int = 0) -> None:
+        """Keep that the scan of a task moves now; of one that is no load also how far, which never falls."""
+        changes: dict[table.Path, Any] = {"scan_at": clock.text(self._clock.now())}
+        scanning = (table.Equals("kind", "task"), table.Equals("status", Status.PROCESSING))
+        further: Sequence[table.Condition] = ()
+        if total:
+            changes |= {"scan_done": done, "scan_total": total}
+            item = await self.get(task_id)
+            further = (table.Below("scan_done", done),) if "scan_done" in item else (table.Missing("scan_done"),)
         noting = table.Update(
-            items.task_key(task_id),
-            set={"scan_at": clock.text(self._clock.now())},
-            when=(table.Equals("kind", "task"), table.Equals("status", Status.PROCESSING)),
-            answer=table.Answer.WRITTEN,
+            items.task_key(task_id), set=changes, when=(*scanning, *further), answer=table.Answer.WRITTEN
         )
         with contextlib.suppress(table.ConditionFailed):
             await self._table.update(noting)
@@ -210,7 +221,7 @@ class Lifecycle:
             "status_token": token,
         }
         if status not in items.OPEN or not frozenset(since) <= frozenset(items.OPEN):
-            changes.update(items.listed(await self._client(task_id), status))
+            changes.update(items.listed((await self._never_changing(task_id))[0], status))
         if status in items.STOPPED:
             changes["stopped_at"] = now  # its turn passes on some time after this
         if status in items.TERMINAL:
@@ -237,15 +248,20 @@ class Lifecycle:
             await self._stamp_anew(task_id, token, now)
         return item, True
 
-    async def _client(self, task_id: str) -> str:
-        if task_id not in self._clients:
-            if len(self._clients) >= CLIENTS:
-                self._clients.clear()
-            found = (await self._table.get_many([items.task_key(task_id)], ("kind", "client"))).get(task_id)
+    async def is_load(self, task_id: str) -> bool:
+        """Whether a task writes rows of a source; of any other, chunks are compared with the index."""
+        return (await self._never_changing(task_id))[1]
+
+    async def _never_changing(self, task_id: str) -> tuple[str, bool]:
+        if task_id not in self._known:
+            if len(self._known) >= CLIENTS:
+                self._known.clear()
+            names = ("kind", "client", "job")
+            found = (await self._table.get_many([items.task_key(task_id)], names)).get(task_id)
             if found is None or not items.is_task(found):
                 raise items.unknown(task_id)
-            self._clients[task_id] = found["client"]
-        return self._clients[task_id]
+            self._known[task_id] = found["client"], "job" not in found
+        return self._known[task_id]
 
     async def _stamp_anew(self, task_id: str, token: str, stamped: str) -> None:
         """Correct the time of a stop whose write was slow: until then the task could still begin an upsert."""

@@ -101,6 +101,10 @@ class Manifests:
         found = await self.read(self.key(task))
         return None if found is None else dataclasses.replace(found, comparison=_comparison(task))
 
+    async def about(self, namespace: str, question_id: str) -> State | None:
+        """What of a question (empty: of none) is in a namespace."""
+        return await self.read(items.manifest_key(self.index, namespace, int(question_id) if question_id else None))
+
     async def read(self, key: str) -> State | None:
         """A manifest by its key."""
         item = await self._table.get(key)

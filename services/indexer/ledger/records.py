@@ -3,7 +3,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2
-from vectorline.v1 import ingest_pb2, ledger_pb2, warning_pb2
+from vectorline.v1 import ingest_pb2, job_pb2, ledger_pb2, warning_pb2
 
 from services.indexer.ledger import column_types, creation, finding, lifecycle, progress, shards
 from services.indexer.storage import clock, table
@@ -35,7 +35,12 @@ def record(
         metered="tokens_per_day" in item,
         replaces_nothing=item.get("replaces_nothing", False),
         traceparent=item.get("traceparent", ""),
+        after_task_id=item.get("after", ""),
     )
+    if "job" in item:
+        message.job.CopyFrom(job(item))
+    if "stopped_at" in item:
+        message.stopped_at.CopyFrom(timestamp(item["stopped_at"]))
     for reason, rows in (counts or progress.rolled_up(item)).reasons.items():
         message.rejected[reason] = rows
     if "source" in item:
@@ -61,6 +66,11 @@ def request(item: table.Item) -> ingest_pb2.ProcessRequest:
     return ingest_pb2.ProcessRequest.FromString(item["request"])
 
 
+def job(item: table.Item) -> job_pb2.Job:
+    """What a task that is no load was asked for; of a load empty."""
+    return job_pb2.Job.FromString(item.get("job", b""))
+
+
 def source(item: table.Item) -> ledger_pb2.PinnedSource:
     """The pinned source of a task; empty before it is pinned."""
     return ledger_pb2.PinnedSource.FromString(item.get("source", b""))
@@ -81,11 +91,12 @@ def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
     if asked.data_source == "upload" and message.source.sha256:
         # Every upload has an id of its own: a repeated one is known by its content.
         body.upload_id = message.source.sha256
+    job = message.job.SerializeToString(deterministic=True) if message.HasField("job") else b""
     return creation.NewTask(
         client=message.client,
         request_id=asked.request_id,
         request=asked.SerializeToString(deterministic=True),
-        body=body.SerializeToString(deterministic=True) + message.parent_task_id.encode(),
+        body=body.SerializeToString(deterministic=True) + message.parent_task_id.encode() + job,
         task_type=asked.data_source,
         namespace=asked.namespace,
         question_id=asked.question_id if asked.HasField("question_id") else None,
@@ -94,6 +105,7 @@ def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
         parent_task_id=message.parent_task_id,
         limits=limits(message.limits),
         traceparent=message.traceparent,
+        job=job,
     )
 
 
@@ -116,6 +128,11 @@ def limits(message: ledger_pb2.CallerLimits) -> identity.KeyAllowance:
     )
 
 
+def limits_of(item: table.Item) -> identity.KeyAllowance:
+    """What of its key's limits a task was stored with."""
+    return identity.KeyAllowance(rows_per_day=item.get("rows_per_day", 0), tokens_per_day=item.get("tokens_per_day", 0))
+
+
 def scan(message: ledger_pb2.EndScanRequest) -> lifecycle.Scan:
     """What a scan found."""
     return lifecycle.Scan(
@@ -130,6 +147,8 @@ def scan(message: ledger_pb2.EndScanRequest) -> lifecycle.Scan:
         encoding_guessed=message.encoding_guessed,
         quoting=message.quoting,
         types=dict(zip(message.columns, message.types, strict=False)),
+        indexed=message.looked_at.indexed,
+        failed=dict(message.looked_at.failed),
     )
 
 

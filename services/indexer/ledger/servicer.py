@@ -51,12 +51,16 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
                 violations=(errors.FieldViolation("client", "The key id of who submits the task."),),
             )
         new = records.new_task(request)
-        if request.parent_task_id or request.validate_only:
+        if request.asked_by_task_id:
+            asking = await self._ledger.tasks.get(request.asked_by_task_id)
+            new = dataclasses.replace(new, limits=records.limits_of(asking))
+        repeated = request.parent_task_id or request.repeats_task_id
+        if repeated or request.validate_only:
             stored = await self._ledger.creation.find(new)
             if stored is not None:
                 return records.record(stored, existed=True)
-        if request.parent_task_id:
-            new = dataclasses.replace(new, recency=await self._ledger.turns.check_latest(request.parent_task_id))
+        if repeated:
+            new = dataclasses.replace(new, recency=await self._ledger.turns.check_latest(repeated))
         if request.validate_only:
             return ledger_pb2.TaskRecord()
         task, existed = await self._ledger.create(new)
@@ -146,7 +150,8 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         return records.shard(shard)
 
     async def SealTask(self, request: ledger_pb2.SealTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
-        task = await self._ledger.closing.seal(request.task_id, request.chunks_total, request.rows_total)
+        result = request.result.SerializeToString() if request.HasField("result") else b""
+        task = await self._ledger.closing.seal(request.task_id, request.chunks_total, request.rows_total, result)
         return records.record(task)
 
     async def FailTask(self, request: ledger_pb2.FailTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
@@ -160,7 +165,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         return ledger_pb2.NoteWaitResponse()
 
     async def NoteScan(self, request: ledger_pb2.NoteScanRequest, context: Context) -> ledger_pb2.NoteScanResponse:
-        await self._ledger.tasks.note_scan(request.task_id)
+        await self._ledger.tasks.note_scan(request.task_id, request.done, request.total)
         return ledger_pb2.NoteScanResponse()
 
     async def ListBlockedTasks(

@@ -128,7 +128,12 @@ class Turns:
         if turn is None:
             return recency
         holder = await self._table.get(turn["holder"])
-        writing = holder is not None and holder["status"] not in items.STOPPED and _recency(holder, turn) > recency
+        writing = (
+            holder is not None
+            and holder["status"] not in items.STOPPED
+            and holder["task_type"] not in items.READING
+            and _recency(holder, turn) > recency
+        )
         if writing or _newest(turn, holder) > recency:
             # Another key's task is nobody else's business.
             own = holder is not None and holder["client"] == parent["client"] and turn["holder"] != parent_task_id
@@ -250,7 +255,7 @@ class Turns:
         status = Status.QUEUED if task["status"] == Status.PENDING else Status(task["status"])
         held = table.Update(
             task_id,
-            set={"fence": fence, "status": status, "status_at": clock.text(self._clock.now())},
+            set={"fence": fence, "status": status, "status_at": clock.text(self._clock.now()), **_after(task, holder)},
             # The very task that was read: one that was blocked or cancelled meanwhile gets no turn, and one that got
             # its turn meanwhile by another call keeps the fence of that.
             when=(
@@ -269,6 +274,14 @@ def _holds(task: table.Item, turn: table.Item) -> bool:
     return bool(turn["holder"] == task[table.KEY] and turn["fence"] == task.get("fence"))
 
 
+def _after(task: table.Item, holder: table.Item | None) -> dict[table.Path, str]:
+    """The last task that may have written before this one, as far as that is known."""
+    if holder is None or holder[table.KEY] == task[table.KEY]:
+        return {}
+    before = holder.get("after", "") if holder["task_type"] in items.READING else holder[table.KEY]
+    return {"after": str(before)} if before else {}
+
+
 def _recency(holder: table.Item, turn: table.Item) -> int:
     """How new the rows of the present holder are: by its fence, but a retry's are as old as its parent's."""
     return int(holder["recency"] if "recency" in holder else turn["fence"])
@@ -277,7 +290,8 @@ def _recency(holder: table.Item, turn: table.Item) -> int:
 def _newest(turn: table.Item, holder: table.Item | None) -> int:
     """The recency of the newest rows that may have been written so far. Who never opened a shard wrote nothing."""
     before = int(turn.get("wrote", turn["fence"] - 1))  # of an earlier version: all may have
-    return max(before, _recency(holder, turn)) if holder is not None and holder["shards_opened"] else before
+    wrote = holder is not None and holder["shards_opened"] and holder["task_type"] not in items.READING
+    return max(before, _recency(holder, turn)) if holder is not None and wrote else before
 
 
 def _refused(task: table.Item, turn: table.Item | None) -> Turn:

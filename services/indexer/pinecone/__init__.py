@@ -9,6 +9,7 @@ The way of an upsert:
     quota         which refusal is a plan's quota, and no limit by the second
     shape         what kind of index it is, and whether it takes our vectors at all
     client        beside it, the SDK for the rest: describe the index, ask for nearest neighbours
+    reading       ids by prefix and records by id, within the index's limits
 
 A vector counts as written when Pinecone says so, never before; all tries of one upsert end with its deadline.
 """

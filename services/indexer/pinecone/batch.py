@@ -4,13 +4,16 @@ import dataclasses
 import struct
 from collections.abc import Iterator, Sequence
 
-from services.runtime import wire
+from google.protobuf import struct_pb2
+
+from services.runtime import errors, wire
 
 # https://docs.pinecone.io/reference/api/database-limits: 2 MB and 1,000 records a request; a little is left for
 # the request's own framing.
 UPSERT_BYTES = 2_000_000 - 4_096
 UPSERT_VECTORS = 1_000
 BYTES_A_FLOAT = 4
+BUSY = "PINECONE_BUSY"
 # Tag and length of one vector and of its three fields, at most.
 FRAMING_BYTES = 24
 
@@ -76,6 +79,20 @@ def floats(values: bytes | memoryview) -> list[float]:
     return list(struct.unpack(f"<{len(values) // BYTES_A_FLOAT}f", values))
 
 
+def packed(values: Sequence[float]) -> bytes:
+    """The same as float32 bytes, little-endian."""
+    return struct.pack(f"<{len(values)}f", *values)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """A record as the index gives it back."""
+
+    metadata: struct_pb2.Struct
+    # float32 little-endian.
+    values: bytes
+
+
 class IndexRefused(Exception):
     """The index refuses the content of a batch; bisecting finds the record."""
 
@@ -90,6 +107,14 @@ class IndexUnavailable(Exception):
         super().__init__(words)
         self.busy = busy
         self.unanswered = unanswered
+
+
+def unanswered(*, busy: bool) -> errors.Unavailable:
+    """What a reader of the index hears that does not answer; `busy`: it is asked too often."""
+    words = "Pinecone does not answer now."
+    if busy:
+        return errors.Unavailable(words, reason=BUSY, retry_seconds=1.0)
+    return errors.Unavailable(words, reason="PINECONE_UNAVAILABLE", retry_seconds=1.0)
 
 
 class IndexExhausted(Exception):

@@ -7,7 +7,7 @@ import re
 import socket
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pinecone
@@ -25,8 +25,6 @@ log = structlog.get_logger()
 FIND_EVERY_SECONDS = 3.0
 # A look whether the index answers at all takes no longer.
 ANSWER_SECONDS = 2.0
-# Ids of one fetch: they stand in its URL, and a server takes some KB of that.
-FETCH_IDS, FETCH_URL_BYTES = 100, 6_000
 # Both name the default namespace.
 DEFAULT_NAMES = frozenset({"", "__default__"})
 # "[400] words (request_id: 1f)": how the SDK prints an error of the API.
@@ -234,7 +232,7 @@ class Pinecone:
         try:
             stats = await data.describe_index_stats()
         except pinecone.errors.PineconeError as error:
-            raise await self._unavailable(error, key) from error
+            raise await self.unavailable(error, key) from error
         names = {namespace} | (DEFAULT_NAMES if namespace in DEFAULT_NAMES else set())
         return sum(found.vector_count for name, found in stats.namespaces.items() if name in names)
 
@@ -250,48 +248,10 @@ class Pinecone:
         try:
             page = await data.list_paginated(prefix=f"{question_id}.", limit=1, namespace=namespace)
         except pinecone.errors.PineconeError as error:
-            raise await self._unavailable(error, key) from error
+            raise await self.unavailable(error, key) from error
         return bool(page.vectors), spend.Spend(read_thousandths=units.WHOLE)
 
-    async def list_ids(self, namespace: str, prefix: str) -> AsyncIterator[list[str]]:
-        """Ids of a namespace that begin with a prefix, up to a hundred at a time.
-
-        Raises:
-            errors.Unavailable: Pinecone does not answer.
-        """
-        token: str | None = None
-        while True:
-            data, key = await self.data_plane()
-            try:
-                page = await data.list_paginated(prefix=prefix, namespace=namespace, pagination_token=token)
-            except pinecone.errors.PineconeError as error:
-                if getattr(error, "status_code", 0) == 404:  # no such namespace
-                    return
-                raise await self._unavailable(error, key) from error
-            yield [each.id for each in page.vectors]
-            token = page.pagination.next if page.pagination else None
-            if not token:
-                return
-
-    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The metadata of the records that are there, by id.
-
-        Raises:
-            errors.Unavailable: Pinecone does not answer.
-        """
-        found: dict[str, dict[str, Any]] = {}
-        for group in _groups(ids):
-            data, key = await self.data_plane()
-            try:
-                answer = await data.fetch(ids=group, namespace=namespace)
-            except pinecone.errors.PineconeError as error:
-                if getattr(error, "status_code", 0) == 404:
-                    return {}
-                raise await self._unavailable(error, key) from error
-            found.update((name, dict(record.metadata or {})) for name, record in answer.vectors.items())
-        return found
-
-    async def _unavailable(self, error: pinecone.errors.PineconeError, key: str) -> errors.Unavailable:
+    async def unavailable(self, error: pinecone.errors.PineconeError, key: str) -> errors.Unavailable:
         """What a caller hears; a key that was refused is renewed."""
         if getattr(error, "status_code", 0) in {401, 403}:
             await self.renew_key(key)
@@ -320,7 +280,7 @@ class Pinecone:
         except pinecone.errors.PineconeError as error:
             if getattr(error, "status_code", 0) == 400:
                 raise _refusal(error, metadata_filter) from error
-            raise await self._unavailable(error, key) from error
+            raise await self.unavailable(error, key) from error
         told = (answer.usage.read_units or 0) if answer.usage else 0
         cost = units.of_query(told, await self._sizes.vectors(namespace) * len(vector) * units.BYTES_A_FLOAT)
         found = [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
@@ -342,20 +302,6 @@ def _tell(before: Index | None, now: Index) -> None:
             dimension=now.dimension,
             before=f"{before.host} ({before.dimension or 'no'} values a vector)",
         )
-
-
-def _groups(ids: Sequence[str]) -> Iterator[list[str]]:
-    """Ids that are asked for in one URL."""
-    group: list[str] = []
-    room = FETCH_URL_BYTES
-    for each in ids:
-        room -= len(each) * 3 + len("&ids=")  # quoted at worst
-        if group and (room < 0 or len(group) == FETCH_IDS):
-            yield group
-            group, room = [], FETCH_URL_BYTES - len(each) * 3
-        group.append(each)
-    if group:
-        yield group
 
 
 def _refusal(error: Exception, metadata_filter: Mapping[str, Any] | None) -> errors.InvalidArgument:

@@ -19,6 +19,10 @@ class Meter:
         # What they cost once more if all of them replaced their like: each request is rounded up for itself.
         self.replacing = 0
 
+    def read(self, spent: spend.Spend) -> None:
+        """What was asked of the index, and answered."""
+        self.spent += spent
+
     def upsert(self, batch: Batch) -> "Upsert":
         """The tries of one upsert."""
         return Upsert(self, batch)

@@ -5,6 +5,7 @@ ways to the same records and refusals.
 """
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pinecone.errors
@@ -21,6 +22,9 @@ BUSY_STATUSES = frozenset({429, 504})
 UNANSWERED_STATUSES = frozenset({500, 502, 504})
 PAYMENT_REQUIRED = 402
 QUOTA_STATUSES = frozenset({403, 412, 429})
+NOT_FOUND, TOO_MANY = 404, 429
+# Of the ids of one fetch: they stand in its URL, and a server takes some KB of that.
+FETCH_URL_BYTES = 6_000
 
 
 class Rest:
@@ -59,6 +63,40 @@ class Rest:
             unanswered = not status or status in UNANSWERED_STATUSES
             raise batches.IndexUnavailable(words, busy=busy, unanswered=unanswered) from error
         return int(answer.upserted_count)
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
+        """See `transport.Way`."""
+        found: dict[str, batches.Record] = {}
+        for group in _groups(ids):
+            data, key = await self._index.data_plane()
+            try:
+                answer = await data.fetch(ids=group, namespace=namespace)
+            except pinecone.errors.PineconeError as error:
+                status = getattr(error, "status_code", 0)
+                if status == NOT_FOUND:  # no such namespace
+                    return {}
+                if status == TOO_MANY:
+                    raise batches.unanswered(busy=True) from error
+                raise await self._index.unavailable(error, key) from error
+            for name, record in answer.vectors.items():
+                metadata = struct_pb2.Struct()
+                metadata.update(dict(record.metadata or {}))
+                found[name] = batches.Record(metadata, batches.packed(record.values))
+        return found
+
+
+def _groups(ids: Sequence[str]) -> Iterator[list[str]]:
+    """Ids that are asked for in one URL."""
+    group: list[str] = []
+    room = FETCH_URL_BYTES
+    for each in ids:
+        room -= len(each) * 3 + len("&ids=")  # quoted at worst
+        if group and room < 0:
+            yield group
+            group, room = [], FETCH_URL_BYTES - len(each) * 3
+        group.append(each)
+    if group:
+        yield group
 
 
 def _record(vector: batches.Vector) -> dict[str, Any]:

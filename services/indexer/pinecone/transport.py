@@ -1,5 +1,6 @@
 """By which way vectors go into the index: packed by hand over gRPC, or by Pinecone's SDK over REST."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import structlog
@@ -27,6 +28,13 @@ class Way(Protocol):
             batches.IndexUnavailable: Anything else.
         """
 
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
+        """The records that are there, by id; at most 100 are asked for.
+
+        Raises:
+            errors.Unavailable: Pinecone does not answer.
+        """
+
 
 class Transport:
     """Chooses the way into the index; `auto` is gRPC, and REST for an index that serves nothing else.
@@ -52,6 +60,10 @@ class Transport:
     async def way(self) -> Way:
         """By which way to send at this moment."""
         return self._wire if await self._by_wire() else self._rest
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
+        """See `Way`."""
+        return await (await self.way()).fetch(namespace, ids)
 
     def find_anew(self) -> None:
         """The index does not answer: it may have been moved, or made anew elsewhere."""

@@ -5,18 +5,20 @@ wire.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn
 
 import grpc
 import pydantic
+from google.protobuf import struct_pb2
 from vectorline.v1 import pinecone_pb2
 
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, quota
 from services.runtime import channels, failpoints, secrets
 
-METHOD = "/VectorService/Upsert"
+UPSERT, FETCH = "/VectorService/Upsert", "/VectorService/Fetch"
+FETCH_SECONDS = 30.0
 API_VERSION = "2026-07"  # as the SDK's; https://docs.pinecone.io/reference/api/versioning: served for a year at least
 
 REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
@@ -57,6 +59,7 @@ class Wire:
         self._channel: grpc.aio.Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._call: Call | None = None
+        self._fetch: Callable[..., Awaitable[pinecone_pb2.PineconeFetchResponse]] | None = None
         self._opening = asyncio.Lock()
         self._unserved = False
         # An index answered here: what fails from now on is an outage, not another protocol.
@@ -88,8 +91,7 @@ class Wire:
     async def upsert(self, batch: batches.Batch) -> int:
         """See `transport.Way`."""
         call = self._call if self._call is not None and self._host == self._index.host else await self._open()
-        key = self._key.get_secret_value()
-        metadata = (("api-key", key), ("x-pinecone-api-version", API_VERSION))
+        key, metadata = self._with_key()
         try:
             failpoints.hit("indexer.before_upsert")
             answer = await call(batch.request, timeout=self._deadline_seconds, metadata=metadata)
@@ -100,6 +102,33 @@ class Wire:
             self._sort(error)
         self.proved = True
         return answer.upserted_count
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
+        """See `transport.Way`."""
+        await self._open()
+        assert self._fetch is not None
+        request = pinecone_pb2.PineconeFetchRequest(ids=ids, namespace=namespace)
+        key, metadata = self._with_key()
+        try:
+            answer = await self._fetch(request, timeout=FETCH_SECONDS, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:  # no such namespace
+                return {}
+            if error.code() in KEY_REFUSED:
+                await secrets.renewed(self._key, key)
+            self._unserved = self._unserved or error.code() is grpc.StatusCode.UNIMPLEMENTED
+            busy = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            raise batches.unanswered(busy=busy) from error
+        self.proved = True
+        return {
+            name: batches.Record(struct_pb2.Struct.FromString(record.metadata), record.values)
+            for name, record in answer.vectors.items()
+        }
+
+    def _with_key(self) -> tuple[str, Any]:
+        """The key as it is now, and what a call carries."""
+        key = self._key.get_secret_value()
+        return key, (("api-key", key), ("x-pinecone-api-version", API_VERSION))
 
     def _sort(self, error: grpc.aio.AioRpcError) -> NoReturn:
         """What is to be done about a failed call."""
@@ -123,9 +152,14 @@ class Wire:
                 self._leave()
                 self._host, self._channel = host, _channel(host)
                 self._call = self._channel.unary_unary(
-                    METHOD,
+                    UPSERT,
                     request_serializer=None,
                     response_deserializer=pinecone_pb2.PineconeUpsertResponse.FromString,
+                )
+                self._fetch = self._channel.unary_unary(
+                    FETCH,
+                    request_serializer=pinecone_pb2.PineconeFetchRequest.SerializeToString,
+                    response_deserializer=pinecone_pb2.PineconeFetchResponse.FromString,
                 )
             return self._call
 

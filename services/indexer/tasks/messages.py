@@ -2,7 +2,7 @@
 
 import datetime
 import math
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
 from vectorline.v1 import task_pb2, warning_pb2
@@ -78,6 +78,11 @@ def without_estimate(task: task_pb2.Task) -> task_pb2.Task:
 
 
 def _progress(item: table.Item, counts: progress.Progress, status: Status) -> task_pb2.TaskProgress:
+    if status == Status.PROCESSING and "scan_total" in item:  # no load: it looks at ids itself
+        total, done = item["scan_total"], item["scan_done"]
+        return task_pb2.TaskProgress(
+            total_records=total, processed_records=done, percentage=_percentage(done, total, status)
+        )
     total = item.get("rows_total", 0)
     total_chunks = chunks(item)
     # What was opened for publishing; the same as published but for a large task's last moments before the seal.
@@ -113,21 +118,29 @@ def _percentage(rows: int, total: int, status: Status) -> float:
 
 def _result(item: table.Item, counts: progress.Progress) -> task_pb2.TaskResult:
     lasted = clock.parse(item["completed_at"]) - clock.parse(item["created_at"])
-    return task_pb2.TaskResult(
-        indexed=counts.indexed,
-        skipped=counts.skipped,
-        failed=counts.failed,
-        duration_seconds=max(0.0, lasted.total_seconds()),
-        failed_by_reason=counts.reasons,
-        unchanged=counts.unchanged,
+    result = task_pb2.TaskResult.FromString(item.get("result", b""))
+    result.MergeFrom(
+        task_pb2.TaskResult(
+            indexed=counts.indexed,
+            skipped=counts.skipped,
+            failed=counts.failed,
+            duration_seconds=max(0.0, lasted.total_seconds()),
+            failed_by_reason=counts.reasons,
+            unchanged=counts.unchanged,
+        )
     )
+    return result
 
 
 def _metadata(item: table.Item) -> task_pb2.TaskMetadata:
-    request = records.request(item)
-    request.ClearField("request_id")
+    asked: Any = records.request(item)
+    if "job" in item:
+        job = records.job(item)
+        kind = job.WhichOneof("kind")
+        asked = getattr(job, kind) if kind else asked  # none: of a later release
+    asked.ClearField("request_id")
     parameters = struct_pb2.Struct()
-    parameters.update(json_format.MessageToDict(request, preserving_proto_field_name=True))
+    parameters.update(json_format.MessageToDict(asked, preserving_proto_field_name=True))
     metadata = task_pb2.TaskMetadata(
         task_type=item["task_type"],
         parameters=parameters,

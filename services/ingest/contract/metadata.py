@@ -8,7 +8,7 @@ google.protobuf.Struct ten times that.
 
 import dataclasses
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
@@ -26,6 +26,8 @@ _LASTING = ("source", "question_id")
 _PASSING = frozenset({"s3_key", "chunk_id", "record_index", "task_id", "processed_at"})
 # Ours too, but with ``metadata=legacy``.
 TEXT_TRUNCATED = "text_truncated"
+# Behind a row's columns, in this order.
+_OWN = _TEXT, _ROW_ID = "text", "row_id"
 # JSON of a byte can be as long as \u0000.
 _JSON_GROWTH = 6
 # What precedes strings of fewer bytes is kept; with many columns of fewer still, so that all keep about the third.
@@ -123,31 +125,24 @@ class Encoder:
         keys = column_keys(names) if self._legacy else column_keys(names, TEXT_TRUNCATED)
         kinds, positions = declared.of(names, chosen), columns_of(names, chosen)
         cached_lengths = max(_LEAST_CACHED_LENGTHS, min(_CACHED_LENGTHS, _CACHED_PREFIXES // max(1, len(positions))))
-        fields = {position: Field(keys[position], cached_lengths) for position in positions}
-        texts = [position for position, kind in kinds.items() if kind.kind == column_types.STRING]
-        self._fields = [
-            (position, field, column_types.STRING if self._legacy or position in texts else types[position])
-            for position, field in fields.items()
-            if position in texts or position not in kinds
+        found: dict[int, tuple[str, declared.Convert | None]] = {}
+        for position in positions:
+            kind = kinds.get(position)
+            if kind is None:
+                found[position] = column_types.STRING if self._legacy else types[position], None
+            elif kind.kind == column_types.STRING:
+                found[position] = column_types.STRING, None
+            else:
+                found[position] = kind.kind, declared.converter(names[position], kind, chosen, orders or {})
+        # By key: a record of the index then says in which order its entries are hashed, whatever file it came from.
+        self._columns = [
+            (position, Field(keys[position], cached_lengths), *found[position])
+            for position in sorted(positions, key=keys.__getitem__)
         ]
-        self._declared = [
-            (position, fields[position], declared.converter(names[position], kind, chosen, orders or {}))
-            for position, kind in kinds.items()
-            if position in fields and position not in texts
-        ]
-        self._text, self._row_id, self._record_index = Field("text"), Field("row_id"), Field("record_index")
-        truncated = Field(TEXT_TRUNCATED)
+        self._text, self._row_id, self._record_index = Field(_TEXT), Field(_ROW_ID), Field("record_index")
         # The entry of a row whose text is cut.
-        self.truncated = truncated.boolean(True)
+        self.truncated = Field(TEXT_TRUNCATED).boolean(True)
         self._lasting = {name: Field(name) for name in _LASTING}
-        # In the order of ``row``.
-        self._by_order = (
-            *(field for _, field, _ in self._fields),
-            *(field for _, field, _ in self._declared),
-            self._text,
-            self._row_id,
-            truncated,
-        )
 
     def common(self, values: dict[str, Value]) -> Common:
         """Encode the values that a chunk's rows share; with ``metadata=legacy`` they become strings."""
@@ -166,12 +161,16 @@ class Encoder:
         parts = [
             self._record_index.string(str(record_index)) if self._legacy else self._record_index.number(record_index)
         ]
-        for position, field, kind in self._fields:
+        for position, field, kind, convert in self._columns:
             cell = cells[position]
             if not cell or cell.isspace():
                 continue
             if kind == column_types.STRING:
                 parts.append(field.string(cell))
+            elif convert is not None:
+                converted = convert(cell)
+                if converted is not None:
+                    parts.append(field.any(converted))
             elif kind == column_types.NUMBER:
                 try:
                     value = float(cell)
@@ -180,8 +179,6 @@ class Encoder:
                 parts.append(field.number(value))
             else:
                 parts.append(field.boolean(column_types.BOOLEANS[cell.strip().lower()]))
-        if self._declared:
-            parts += [field.any(value) for field, value in self._converted(cells)]
         if text is not None:
             parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text))
         parts.append(self._row_id.string(row_id))
@@ -190,35 +187,6 @@ class Encoder:
     def lasting_common(self, common: Common) -> bytes:
         """Return what of a chunk's part does not change with task and chunk: a manifest hashes it with each row."""
         return b"".join([self._lasting[name].any(common.values[name]) for name in _LASTING])
-
-    def lasting_of(self, record: Mapping[str, object]) -> bytes | None:
-        """Return what a manifest hashes of metadata that the index holds; None: they are none that this encoder makes.
-
-        That is ``lasting_common`` and ``lasting`` of the row that they were made of.
-        """
-        left = {name: value for name, value in record.items() if name not in _PASSING}
-        parts = []
-        for field in (*self._lasting.values(), *self._by_order):
-            value = left.pop(field.name, None)
-            if value is None:
-                continue
-            if not isinstance(value, bool | int | float | str | list):
-                return None
-            parts.append(field.any(value))
-        return None if left else b"".join(parts)
-
-    def keeps_whole(self, text: str) -> bool:
-        """Whether a text as it stands in a row's metadata is all of the row's text, unless it says that it was cut."""
-        return not self._legacy or len(text) < LEGACY_TEXT_CHARACTERS
-
-    def _converted(self, cells: Sequence[str]) -> Iterator[tuple[Field, Value]]:
-        """Yield the values of the columns with a declared type."""
-        for position, field, convert in self._declared:
-            cell = cells[position]
-            if cell and not cell.isspace():
-                value = convert(cell)
-                if value is not None:
-                    yield field, value
 
     def json_bytes(
         self, common: Common, cells: Sequence[str], *, text: str | None, row_id: str, record_index: int
@@ -233,10 +201,12 @@ class Encoder:
             record_index: See ``row``.
         """
         values: dict[str, Value] = dict(common.values)
-        for position, field, kind in self._fields:
-            if cells[position] and not cells[position].isspace():
-                values[field.name] = _value(cells[position], kind)
-        values |= {field.name: value for field, value in self._converted(cells)}
+        for position, field, kind, convert in self._columns:
+            cell = cells[position]
+            if cell and not cell.isspace():
+                value = _value(cell, kind) if convert is None else convert(cell)
+                if value is not None:
+                    values[field.name] = value
         if text is not None:
             values["text"] = text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text
         values["record_index"] = str(record_index) if self._legacy else record_index
@@ -247,6 +217,37 @@ class Encoder:
 def lasting(entries: bytes) -> bytes:
     """Return a row's entries less record_index, which is the first of them."""
     return entries[2 + entries[1] :]
+
+
+def lasting_of(record: Mapping[str, object]) -> bytes | None:
+    """Return what a manifest hashes of metadata that the index holds; None: they hold what no row has.
+
+    That is ``Encoder.lasting_common`` and ``lasting`` of the row that they were made of.
+    """
+    own = (*_OWN, TEXT_TRUNCATED) if isinstance(record.get(TEXT_TRUNCATED), bool) else _OWN  # else it is a column's
+    names = sorted(record.keys() - _PASSING - {*_LASTING, *own})
+    parts = []
+    for name in (*_LASTING, *names, *own):
+        value = record.get(name)
+        if value is None:
+            continue
+        if isinstance(value, list):
+            if not all(isinstance(each, str) for each in value):
+                return None
+        elif not isinstance(value, bool | int | float | str):
+            return None
+        parts.append(Field(name).any(value))
+    return b"".join(parts)
+
+
+def whole_text(record: Mapping[str, object]) -> str | None:
+    """Return the text that a record's vector was made of, where its metadata hold all of it; None: they may not."""
+    text = record.get(_TEXT)
+    if not isinstance(text, str) or not text or record.get(TEXT_TRUNCATED):
+        return None
+    # Of typed metadata only we write numbers there, and they say when the text was cut.
+    typed = isinstance(record.get("question_id"), int | float) and isinstance(record.get("record_index"), int | float)
+    return text if typed or len(text) < LEGACY_TEXT_CHARACTERS else None
 
 
 def fits(entries: bytes, common: Common) -> bool:

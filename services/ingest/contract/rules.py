@@ -8,7 +8,7 @@ import importlib.metadata
 import unicodedata
 
 # Grows with every change by which a row would be embedded or indexed otherwise than before.
-VERSION = 1
+VERSION = 2
 
 
 @functools.cache

@@ -180,15 +180,14 @@ class Comparisons:
             listed = None
             if counted.listing:
                 listed = comparing.Listed(folder, hashes)
-                async for ids in self._manifests.ids(manifest.namespace, f"{manifest.question_id}."):
+                async for ids in self._manifests.ids(manifest.namespace, f"{manifest.question_id}.", task_id):
                     await self._work.run(listed.add, ids)
             task = _Task(opened, hashes, folder, stand)
             try:
                 made, sampled = await COMPARE.during(self._joined(task, old, listed, name, force=force))
             except store.Broken as error:
                 raise trust.Distrusted(f"it cannot be read: {error}") from error
-        encoder = opened.plan.row_contract(opened.task.options).encoder
-        await trust.Sample(self._manifests, manifest.namespace, hashes, encoder).check(sampled)
+        await trust.Sample(self._manifests, manifest.namespace, task_id, hashes).check(sampled)
         # Where something is missing, the next comparison lists the ids again, until a merge has put that right.
         look = None if made.missing_rows or made.missed_rows else counted.look
         return await self._kept(made, look)

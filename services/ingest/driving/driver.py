@@ -8,13 +8,14 @@ import contextlib
 import dataclasses
 import enum
 import pathlib
+from typing import Protocol
 
 import structlog
 
 from services.chunks import entry, inflight, keys, publisher, splitting, store
 from services.chunks import errors as queue_errors
 from services.ingest import failures, ledger_client, sources, threads
-from services.ingest.driving import comparisons, defects, lease_watch, refusals, retrying, waiting
+from services.ingest.driving import comparisons, defects, lease_watch, outstanding, refusals, retrying, waiting
 from services.ingest.planning import plan, scan, scratch, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
@@ -50,6 +51,15 @@ class End(enum.Enum):
     DEFECT = "defect"  # it failed inside; the next round tries it again
 
 
+class Jobs(Protocol):
+    """Drives tasks that are no loads."""
+
+    async def drive(
+        self, record: ledger_client.Record, lease: splitting.SplitLease, stand: lease_watch.Standing
+    ) -> bool:
+        """As far as one goes now; False: it waits for its chunks, and is to be driven again."""
+
+
 class Driver:
     """Drives tasks; see the module's docstring."""
 
@@ -64,6 +74,7 @@ class Driver:
         scratch: pathlib.Path | None,
         compares: comparisons.Comparisons,
         asked: metabase_export.Questions,
+        jobs: Jobs,
         work: threads.Pool | None = None,
     ) -> None:
         self._ledger = ledger
@@ -75,6 +86,7 @@ class Driver:
         self._defaults = defaults
         self._scratch = scratch
         self._comparisons = compares
+        self._jobs = jobs
         self._questions = asked
         self._notes = waiting.Notes(ledger)
         self._refusals = refusals.Refusals()
@@ -154,6 +166,8 @@ class Driver:
             return End.WAITING
         stand = lease_watch.Standing(self._ledger, lease, fence)
         async with stand.watched():
+            if record.HasField("job"):
+                return await self._done(task_id) if await self._jobs.drive(record, lease, stand) else End.LATER
             if record.status != ledger_client.SPLITTING:
                 with spans.under(record.traceparent, "scan"):
                     record = await self._scan(record, stand)
@@ -258,7 +272,7 @@ class Driver:
         made = await self._plans.plan(record.plan_uri)
         opened = self._opened(record, made)
         known = (await self._comparisons.of(record.task_id, opened, stand)).made
-        missing = await self._missing(record.task_id, made)
+        missing = (await outstanding.of(self._inflight, self._ledger, record.task_id, made.task_chunks)).missing
         if known is not None:
             opened = opened.compared(known.unchanged, replaced_known=known.knows)
             missing = await self._comparisons.settle_quiet(known, stand.fence, missing)
@@ -282,21 +296,14 @@ class Driver:
         failpoints.hit("ingest.before_seal")
         await self._ledger.seal(record.task_id, made)
         failpoints.hit("ingest.after_seal")
-        self._refusals.forget(record.task_id)
-        await self._notes.tell(record.task_id, "")
-        with contextlib.suppress(queue_errors.QueueUnavailable):
-            await self._defects.clear(record.task_id)
-        return End.DONE
+        return await self._done(record.task_id)
 
-    async def _missing(self, task_id: str, made: plan.Plan) -> frozenset[int]:
-        """Chunks to publish. What is in flight is read before what is settled: an ack lies between the two."""
-        alive = await self._inflight.alive(task_id)
-        missing: set[int] = set()
-        for first in range(0, made.task_chunks, plan.SHARD_CHUNKS):
-            numbers = range(first, min(first + plan.SHARD_CHUNKS, made.task_chunks))
-            settled = await self._ledger.settled_chunks(task_id, first // plan.SHARD_CHUNKS)
-            missing.update(number for number in numbers if number not in alive and number not in settled)
-        return frozenset(missing)
+    async def _done(self, task_id: str) -> End:
+        self._refusals.forget(task_id)
+        await self._notes.tell(task_id, "")
+        with contextlib.suppress(queue_errors.QueueUnavailable):
+            await self._defects.clear(task_id)
+        return End.DONE
 
     async def _publish(
         self,

@@ -13,7 +13,7 @@ import structlog
 from services.ingest import failures, manifest_client
 from services.ingest.contract import metadata, rules
 from services.ingest.driving import merging
-from services.ingest.manifest import comparing, header, records, store
+from services.ingest.manifest import comparing, header, known, records, store
 
 log = structlog.get_logger()
 
@@ -23,7 +23,6 @@ COUNT_EVERY_SECONDS = 2.0
 COUNT_STILL_SECONDS = 10.0
 # A record that is not as it should be is looked at once more after so long.
 AGAIN_SECONDS = 60.0
-_TEXT, _CUT = "text", metadata.TEXT_TRUNCATED
 
 
 class Distrusted(Exception):
@@ -78,6 +77,30 @@ async def read(
     return made
 
 
+async def foreseen(
+    manifests: manifest_client.Manifests, objects: store.Store, namespace: str, question_id: int | None
+) -> known.Known | None:
+    """What a task that is not there yet would probably believe; None: nothing, and it would buy all of its rows.
+
+    No record is looked at, so nothing is spent. Where the index has fewer vectors than the manifest knows, some are
+    gone, and only a list of them would tell which.
+
+    Raises:
+        errors.Unavailable: S3 does not answer.
+    """
+    found = await manifests.about(namespace, question_id)
+    if not found.uri:
+        return None
+    try:
+        made = await read(manifests, objects, found)
+    except Distrusted:
+        return None
+    count, _ = await manifests.count(namespace)
+    if made is None or count < made.known:
+        return None
+    return known.Known(objects, records.Hashes(found.hash_key), made)
+
+
 def _latest(objects: store.Store, found: manifest_client.Manifest) -> int:
     return max(map(store.version_of, objects.names(merging.folder_of(found))), default=0)
 
@@ -125,21 +148,21 @@ class Sample:
     Args:
         manifests: Asks the index.
         namespace: Where they are.
+        task_id: Whose bill it is on.
         hashes: The manifest's.
-        encoder: Of the rows' metadata.
     """
 
     def __init__(
         self,
         manifests: manifest_client.Manifests,
         namespace: str,
+        task_id: str,
         hashes: records.Hashes,
-        encoder: metadata.Encoder,
     ) -> None:
         self._manifests = manifests
         self._namespace = namespace
+        self._task_id = task_id
         self._hashes = hashes
-        self._encoder = encoder
 
     async def check(self, sampled: Sequence[comparing.Sampled]) -> None:
         """Look at rows that would be skipped.
@@ -157,14 +180,12 @@ class Sample:
             raise Distrusted(f"the index does not hold what was written of {len(wrong)} of {len(sampled)} rows")
 
     async def _wrong(self, sampled: Sequence[comparing.Sampled]) -> list[comparing.Sampled]:
-        found = await self._manifests.fetch(self._namespace, [each.vector_id for each in sampled])
+        found = await self._manifests.fetch(self._namespace, [each.vector_id for each in sampled], self._task_id)
         return [each for each in sampled if not self._same(each, found.get(each.vector_id))]
 
     def _same(self, row: comparing.Sampled, record: Mapping[str, Any] | None) -> bool:
-        lasting = None if record is None else self._encoder.lasting_of(record)
+        lasting = None if record is None else metadata.lasting_of(record)
         if record is None or lasting is None or self._hashes.metadata(lasting) != row.entry[32:]:
             return False
-        text = record.get(_TEXT)
-        if not isinstance(text, str) or record.get(_CUT) or not self._encoder.keeps_whole(text):
-            return True  # that is not all of what was embedded
-        return self._hashes.text(text.encode()) == row.entry[16:32]
+        text = metadata.whole_text(record)
+        return text is None or self._hashes.text(text.encode()) == row.entry[16:32]

@@ -7,6 +7,7 @@ Everything is exact and streamed; memory does not grow with the file. A million 
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from vectorline.v1 import chunk_pb2, console_pb2
 
@@ -14,7 +15,7 @@ from services.billing import prices, units, window
 from services.ingest import sources, warning
 from services.ingest.contract import context, metadata, tokens
 from services.ingest.estimating import first_rows, lengths, packing
-from services.ingest.planning import plan, scan
+from services.ingest.planning import duplicates, plan, scan
 from services.ingest.request import options
 from services.ingest.splitting import split
 
@@ -25,6 +26,18 @@ USUAL_DIMENSION = 1_536
 CHECK_TEXTS = 1_000
 # Called now and then; what it raises ends the work.
 Check = Callable[[object], None]
+
+
+class Compared(NamedTuple):
+    """Which rows of a source are in the index just so."""
+
+    unchanged: split.Unchanged
+    # It says of every other row whether it replaces a record.
+    knows: bool
+
+
+# Compares what was scanned with what is known to be in the index, given a folder; None: nothing is.
+Compare = Callable[[scan.Scan, context.Context, duplicates.Slices, pathlib.Path], Compared | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +84,8 @@ class Estimate:
     usable: int
     skipped: int
     rejected: int
+    # Of the skipped ones, those that are in the index just so.
+    unchanged: int
     # By reason.
     rejects: Mapping[str, Rejects]
     tokens: int
@@ -85,6 +100,8 @@ class Estimate:
     record_bytes: int
     # Chunks with usable rows: each is an upsert or more.
     written_chunks: int
+    # Usable rows that replace a record; None: that is not known.
+    replacing: int | None
     # Those of the plan, and what only judging the rows shows.
     warnings: tuple[warning.Warning, ...] = ()
     first_rows: tuple[console_pb2.SampleRow, ...] = ()
@@ -98,8 +115,9 @@ def estimate(
     *,
     terms: Terms,
     check: Check,
+    compare: Compare | None = None,
 ) -> Estimate:
-    """Read the whole source twice: to scan it, and to judge its rows. Blocking.
+    """Read the whole source twice: to scan it, and to judge its rows; once more to compare them. Blocking.
 
     Args:
         source: Where the bytes are.
@@ -108,6 +126,7 @@ def estimate(
         folder: For temporary files, about 24 bytes a row.
         terms: What buying costs.
         check: See Check.
+        compare: See Compare; None: every usable row travels.
 
     Raises:
         failures.FileFailure: The file is not one to load.
@@ -116,14 +135,17 @@ def estimate(
     """
     scanned = scan.scan(source, pinned, chosen, folder, progress=check)
     task = context.of_any_task(chosen, pinned)
-    tally = _Tally(terms, check)
     with scanned.duplicates.open("rb") as sidecar:
 
         def pairs(start: int, count: int) -> bytes:
             sidecar.seek(start)
             return sidecar.read(count)
 
-        for chunk in split.split(source, scanned.pinned, scanned.plan, task, pairs):
+        compared = compare(scanned, task, pairs, folder) if compare else None
+        same, knows = compared or (None, False)
+        task = dataclasses.replace(task, replaced_known=knows)
+        tally = _Tally(terms, check, knows=knows)
+        for chunk in split.split(source, scanned.pinned, scanned.plan, task, pairs, unchanged=same):
             tally.add(chunk)
     return tally.result(scanned)
 
@@ -131,11 +153,12 @@ def estimate(
 class _Tally:
     """Adds up chunks."""
 
-    def __init__(self, terms: Terms, check: Check) -> None:
+    def __init__(self, terms: Terms, check: Check, *, knows: bool) -> None:
         self._check = check
+        self._knows = knows
         self._lengths = lengths.Lengths()
         self._requests = packing.Requests(terms.tokens_per_minute)
-        self._billed = self._usable = self._skipped = self._rejected = 0
+        self._billed = self._usable = self._skipped = self._rejected = self._unchanged = self._replacing = 0
         self._texts = self._record_bytes = self._written_chunks = self._by_chunk = 0
         self._window: window.Window[str, bool] = window.Window()
         self._vector_bytes = (terms.dimension or USUAL_DIMENSION) * units.BYTES_A_FLOAT
@@ -147,6 +170,8 @@ class _Tally:
         rows = chunk_pb2.ChunkRows.FromString(chunk.payload)
         self._usable += len(rows.rows)
         self._skipped += chunk.skipped
+        self._unchanged += chunk.unchanged
+        self._replacing += rows.replaced.least
         self._rejected += chunk.rejected
         self._texts_cut += chunk.texts_cut
         self._first_cut = self._first_cut or chunk.first_cut
@@ -191,6 +216,7 @@ class _Tally:
             usable=self._usable,
             skipped=self._skipped,
             rejected=self._rejected,
+            unchanged=self._unchanged,
             rejects=dict(by_frequency),
             tokens=self._lengths.total,
             billed_tokens=self._billed,
@@ -200,6 +226,7 @@ class _Tally:
             texts=self._texts,
             record_bytes=self._record_bytes,
             written_chunks=self._written_chunks,
+            replacing=self._replacing if self._knows else None,
             warnings=(*scanned.plan.warnings, *self._warnings()),
             first_rows=tuple(self._first.rows),
         )

@@ -3,22 +3,26 @@
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import pathlib
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import structlog
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
 from services.billing import bill
 from services.ingest import ledger_client, refusals, sources, threads
+from services.ingest.contract import context
 from services.ingest.estimating import estimate, forecast
-from services.ingest.planning import scratch
+from services.ingest.manifest import comparing, known, records
+from services.ingest.planning import duplicates, scan, scratch
 from services.ingest.request import options
 from services.ingest.sources import named
 from services.ingest.sources.metabase import export as metabase_export
+from services.ingest.splitting import survey
 from services.runtime import errors
 
 log = structlog.get_logger()
@@ -28,6 +32,12 @@ AT_ONCE = 2
 # An estimate that does not come to its turn in so long is sent away; with ESTIMATE_SECONDS below ENVOY_UNARY_SECONDS.
 WAIT_SECONDS = 20.0
 BUSY_RETRY_SECONDS = 15.0
+# What is known to be in a namespace of a question; None: nothing.
+Foreseen = Callable[[str, int | None], Awaitable[known.Known | None]]
+
+
+async def nothing(_namespace: str, _question_id: int | None) -> None:
+    """What a line knows that skips nothing."""
 
 
 class Estimator:
@@ -40,6 +50,7 @@ class Estimator:
         terms: What buying costs.
         seconds: An estimate that takes longer is refused.
         scratch: For the scan's temporary files.
+        foreseen: What a task would skip rows by.
     """
 
     def __init__(
@@ -52,7 +63,9 @@ class Estimator:
         seconds: float,
         scratch: pathlib.Path | None,
         work: threads.Pool | None = None,
+        foreseen: Foreseen = nothing,
     ) -> None:
+        self._foreseen = foreseen
         self._sources = find
         self._questions = asked
         self._ledger = ledger
@@ -142,6 +155,7 @@ class Estimator:
     async def _counted(self, chosen: options.Options, pinned: sources.Pinned | None) -> estimate.Estimate:
         """Count in a thread, which ends soon after this call was given up."""
         given_up = threading.Event()
+        in_index = None if chosen.mode == "force" else await self._foreseen(chosen.namespace, chosen.question_id)
 
         def check(_progress: object) -> None:
             if given_up.is_set():
@@ -149,8 +163,11 @@ class Estimator:
 
         def count() -> estimate.Estimate:
             source = self._sources.of_pin(pinned) if pinned else self._sources.of_request(chosen)
+            compare = _Comparing(source, in_index, check) if in_index else None
             with scratch.folder(self._scratch) as folder:
-                return estimate.estimate(source, pinned or source.pin(), chosen, folder, terms=self._terms, check=check)
+                return estimate.estimate(
+                    source, pinned or source.pin(), chosen, folder, terms=self._terms, check=check, compare=compare
+                )
 
         began = time.monotonic()
         try:
@@ -175,6 +192,29 @@ class Estimator:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Comparing:
+    """An `estimate.Compare`."""
+
+    source: sources.Source
+    in_index: known.Known
+    check: estimate.Check
+
+    def __call__(
+        self, scanned: scan.Scan, task: context.Context, pairs: duplicates.Slices, folder: pathlib.Path
+    ) -> estimate.Compared | None:
+        """The rows of a scanned source against what is known."""
+        made = scanned.plan
+
+        def rows(hashes: records.Hashes) -> Iterator[comparing.Surveyed]:
+            for chunk in survey.survey(self.source, scanned.pinned, made, task, pairs, hashes=hashes):
+                self.check(chunk)
+                yield chunk
+
+        found = self.in_index.compared(rows, folder, rows_total=made.rows_total, chunks_total=made.chunks_total)
+        return None if found is None else estimate.Compared(found.unchanged, found.knows)
+
+
 class _GivenUp(Exception):
     """Nobody waits for the count any more."""
 
@@ -186,6 +226,7 @@ def _answer(found: estimate.Estimate, terms: estimate.Terms) -> ingest_pb2.Estim
         usable=found.usable,
         skipped=found.skipped,
         rejected=found.rejected,
+        unchanged=found.unchanged,
         rejects=[_group(reason, group) for reason, group in found.rejects.items()],
         tokens=found.tokens,
         billed_tokens=found.billed_tokens,

@@ -8,6 +8,8 @@ from services.ingest.estimating import estimate
 # An upsert holds at most so many bytes; on average its last KB is half full.
 UPSERT_BYTES = 1_900_000
 HALF_KB = units.KB // 2
+# Records that a comparison looks at, and how many at once.
+SAMPLE_ROWS, FETCHED = 1_000, 100
 
 
 def today() -> datetime.date:
@@ -25,13 +27,22 @@ def spend_of(found: estimate.Estimate, *, dimension: int, vectors: int | None) -
     """
     size = found.record_bytes + found.usable * dimension * units.BYTES_A_FLOAT
     upserts = max(found.written_chunks, -(-size // UPSERT_BYTES))
-    replaced = found.usable if vectors is None else min(found.usable, vectors)
+    perhaps = found.usable if vectors is None else min(found.usable, vectors)
+    replaced = perhaps if found.replacing is None else found.replacing
+    replacing = units.of_replaced(size * replaced // max(1, found.usable))
+    surely = 0 if found.replacing is None else replacing
     return spend.Spend(
         tokens=found.billed_tokens,
         tokens_doubtful=found.most_tokens - found.billed_tokens,
         texts_bought=found.texts,
         texts_reused=found.usable - found.texts,
-        write_units=max(units.LEAST_WRITE_UNITS * upserts, units.of_replaced(size + upserts * HALF_KB)),
-        write_units_doubtful=units.of_replaced(size * replaced // max(1, found.usable)),
-        read_thousandths=0 if vectors == 0 else units.WHOLE,
+        write_units=max(units.LEAST_WRITE_UNITS * upserts, units.of_replaced(size + upserts * HALF_KB)) + surely,
+        write_units_doubtful=replacing - surely,
+        # A question, and the sample of what would be skipped.
+        read_thousandths=(0 if vectors == 0 else units.WHOLE) + _sampled(min(found.unchanged, SAMPLE_ROWS)),
     )
+
+
+def _sampled(rows: int) -> int:
+    whole, rest = divmod(rows, FETCHED)
+    return whole * units.of_fetch(FETCHED) + (units.of_fetch(rest) if rest else 0)

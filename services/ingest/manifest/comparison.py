@@ -57,6 +57,8 @@ class Comparison:
         flags: Two bits a row of the source, from row 1 on.
         chunks: Of the task, CHUNK each.
         sent: The rows that travel, by their ids' hashes: records.SENT.
+        told: Entries that are from now on as they stand here, whatever becomes of chunks: records.SENT.
+        told_rows: How many.
         missing: Entries whose id is neither in the file nor in the index: records.SENT.
         missing_rows: How many.
         missed_rows: Rows of the file that the manifest has and the index does not list.
@@ -76,6 +78,8 @@ class Comparison:
     missing_rows: int = 0
     missed_rows: int = 0
     unsure_rows: int = 0
+    told: tuple[parts.Part, ...] = ()
+    told_rows: int = 0
 
     @property
     def name(self) -> str:
@@ -125,6 +129,8 @@ class Comparison:
             "missing_rows": self.missing_rows,
             "missed_rows": self.missed_rows,
             "unsure_rows": self.unsure_rows,
+            "told": [dataclasses.asdict(part) for part in self.told],
+            "told_rows": self.told_rows,
             "rows": len(self.flags) * 4,
         }
         head = json.dumps(fields).encode()
@@ -150,8 +156,8 @@ class Comparison:
             raise store.Broken("the comparison is of another format")
         fields.pop("rows")
         fields["counts"] = Counts(**fields["counts"])
-        for name in ("sent", "missing"):
-            fields[name] = tuple(map(parts.Part.from_json, fields[name]))
+        for name in ("sent", "missing", "told"):  # an older release told of nothing
+            fields[name] = tuple(map(parts.Part.from_json, fields.get(name, ())))
         return cls(
             flags=np.frombuffer(_unpacked(flags), dtype=np.uint8),
             chunks=np.frombuffer(_unpacked(chunks), dtype=CHUNK),

@@ -59,7 +59,7 @@ def merge(
     layers = old.layers if old is not None else ()
     tasks = old.tasks if old is not None else ()
     writer = parts.Writer(objects, f"{named.folder}segment-")
-    youngest = parts.Part(made.counts.sent + made.missing_rows, "", "", "", 0, "")
+    youngest = parts.Part(made.counts.sent + made.missing_rows + made.told_rows, "", "", "", 0, "")
     if not layers or header.crowded((*layers, (youngest,))):
         older = [parts.read(objects, layer, ids=True) for layer in layers]
         counts = _Counts()
@@ -114,8 +114,9 @@ class _Delta:
     def run(self) -> runs.Run:
         sent = parts.read(self._objects, self._made.sent, records.SENT, ids=True)
         missing = parts.read(self._objects, self._made.missing, records.SENT, ids=True)
-        # No id is in both: what is in the file and not in the index is sent.
-        return runs.newest(map(self._missing, missing), map(self._sent, sent))
+        told = parts.read(self._objects, self._made.told, records.SENT, ids=True)
+        # No id is in two of them: what is in the file and not in the index is sent, and who tells sends nothing.
+        return runs.newest(runs.newest(map(self._missing, missing), map(self._sent, sent)), map(self._told, told))
 
     def _sent(self, block: runs.Block) -> runs.Block:
         rows = block.entries
@@ -133,6 +134,9 @@ class _Delta:
         every = np.ones(len(entries), dtype=bool)
         records.take_away(entries, every)
         return self._counted(block, entries, every)
+
+    def _told(self, block: runs.Block) -> runs.Block:
+        return self._counted(block, records.copied(block.entries), np.ones(len(block), dtype=bool))
 
     def _counted(self, block: runs.Block, entries: records.Entries, changed: NDArray[np.bool_]) -> runs.Block:
         before = block.entries["prior"][changed] % comparing.MISSING

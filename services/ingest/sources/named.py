@@ -10,7 +10,7 @@ from vectorline.v1 import ingest_pb2
 from services.ingest import sources
 from services.ingest.request import options
 from services.ingest.sources import local, s3, uploads
-from services.runtime import errors
+from services.runtime import errors, identity
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,6 +76,14 @@ class Sources:
         uri = self._uri(request.s3_key)
         own = f"s3://{self._allowed.bucket}/"
         return (uri.removeprefix(own), uri) if uri.startswith(own) else (uri,)
+
+    def require(self, request: ingest_pb2.ProcessRequest) -> None:
+        """Refuse a load whose namespace, question or source the caller's key may not use.
+
+        Raises:
+            errors.PermissionDenied: NOT_ALLOWED.
+        """
+        identity.require(namespace=request.namespace, question=request.question_id, source=self.names(request))
 
     def of_request(self, chosen: options.Options) -> sources.Source:
         """The source that a request names."""

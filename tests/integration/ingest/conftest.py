@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
+import types
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -11,13 +12,15 @@ import grpc
 import httpx
 import pytest
 from aiohttp import web
-from vectorline.v1 import ingest_pb2, ingest_pb2_grpc, ledger_pb2_grpc
+from vectorline.v1 import ingest_pb2, ingest_pb2_grpc, ledger_pb2_grpc, manifest_pb2_grpc
 
 from sandbox.metabase import app
 from services.billing import prices
+from services.indexer import manifest_servicer
 from services.indexer.ledger import servicer as ledger_servicer
-from services.ingest import ledger_client, servicer, settings
+from services.ingest import ledger_client, manifest_client, servicer, settings, threads
 from services.ingest.estimating import estimate, estimator
+from services.ingest.jobs import forecasts, kinds, requests
 from services.ingest.planning import shelf
 from services.ingest.request import options
 from services.ingest.sources import named, uploads
@@ -155,9 +158,23 @@ async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path)
             asked=asked,
             estimates=estimates,
             tokens=tokens,
+            jobs=requests.Requests(
+                ledger,
+                manifest_client.Manifests(channel),
+                find=find,
+                prices=forecasts.Forecasts(manifest_client.Manifests(channel), terms),
+                defaults=options.Defaults(),
+                skips=True,
+                tokens=tokens,
+                work=threads.Pool(),
+            ),
+            found=kinds.Kinds({}),
         )
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(ours, server)
         ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger_servicer.LedgerServicer(line.book, store), server)
+        no_index: Any = types.SimpleNamespace(index=None)
+        knowledge = manifest_servicer.ManifestServicer(line.book, no_index)
+        manifest_pb2_grpc.add_ManifestServiceServicer_to_server(knowledge, server)
         await server.start()
         yield Api(ingest_pb2_grpc.IngestServiceStub(channel), door, drives, line, local, tokens)
         await server.stop(None)

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pool
 from grpc_status import rpc_status
-from vectorline.v1 import access_pb2, embedder_pb2, indexer_pb2, ingest_pb2  # noqa: F401 (they register the services)
+from vectorline.v1 import access_pb2, embedder_pb2, indexer_pb2, ingest_pb2, job_pb2  # noqa: F401 (they register)
 
 from services.runtime import identity
 from services.runtime.interceptors import auth
@@ -21,6 +21,7 @@ NAMES = {
         "Upload": "namespaces questions",  # its bytes are the caller's own
         "RetryTask": "namespaces questions sources",
         "RetryTasks": "namespaces questions",  # and each task that they match to its source: an outcome of that task
+        "Verify": "namespaces questions",  # and, where it repairs, to the source of the load that is done once more
         "GetRejects": "",  # of the caller's own tasks
     },
     "EmbedderService": {"Search": "namespaces"},
@@ -76,9 +77,14 @@ async def of_retries(api: Api, **named: Any) -> None:
     await api.stub.RetryTasks(ingest_pb2.RetryTasksRequest(**named))
 
 
+async def of_verify(api: Api, **named: Any) -> None:
+    del named["s3_key"]
+    await api.stub.Verify(job_pb2.VerifyRequest(sample=1, **named))
+
+
 CALLS: dict[str, Callable[..., Awaitable[None]]] = {
     "Process": of_process, "Estimate": of_estimate, "Upload": of_upload, "RetryTask": of_retry,
-    "RetryTasks": of_retries,
+    "RetryTasks": of_retries, "Verify": of_verify,
 }  # fmt: skip
 
 

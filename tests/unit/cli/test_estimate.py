@@ -74,6 +74,12 @@ def test_an_earlier_upload_is_named_by_its_id(run, line):
     assert [(each.data_source, each.upload_id) for each in line.requests] == [("upload", fake_line.TASK_ID)] * 2
 
 
+def test_rows_that_would_cost_nothing_are_told(run, line):
+    line.answers["Estimate"] = answer(skipped=904, unchanged=900, usable=90)
+    result = run("estimate", "s3://bucket/a.csv", "--question-id", "1")
+    assert "1,000 read: 90 usable, 904 skipped (900 unchanged)" in result.stdout
+
+
 def test_a_namespace_that_refuses_is_said_and_is_no_success(run, line):
     check = ingest_pb2.NamespaceCheck(problem="Namespace 'v2' holds vectors of ada.")
     line.answers["Estimate"] = answer(namespace_check=check)

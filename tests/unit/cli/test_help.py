@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import typer
-from vectorline.v1 import access_pb2, embedder_pb2, indexer_pb2, ingest_pb2, monitoring_pb2, task_pb2
+from vectorline.v1 import access_pb2, embedder_pb2, indexer_pb2, ingest_pb2, job_pb2, monitoring_pb2, task_pb2
 
 from cli import arguments, main
 from tests.unit.cli import fake_line
@@ -23,6 +23,7 @@ METHODS = {
     "Estimate": "estimate s3://b/k --question-id 1",
     "RetryTask": "retry TASK",
     "RetryTasks": "retry --status failed --dry-run",
+    "Verify": "verify --question-id 1 --dry-run",
     "GetRejects": "rejects TASK",
     "Search": "search x",
     "GetHealth": "health",
@@ -100,6 +101,7 @@ ANSWERS = {
     "Estimate": ingest_pb2.EstimateResponse(rows=1),
     "Upload": ingest_pb2.ProcessResponse(task_id=fake_line.TASK_ID, estimate=ingest_pb2.EstimateResponse(rows=1)),
     "RetryTask": ingest_pb2.ProcessResponse(task_id="new"),
+    "Verify": job_pb2.VerifyResponse(forecast=job_pb2.JobForecast(ids=1)),
 }
 
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf import json_format, struct_pb2
 from google.rpc import error_details_pb2
-from vectorline.v1 import embedder_pb2, indexer_pb2, ingest_pb2, monitoring_pb2
+from vectorline.v1 import embedder_pb2, indexer_pb2, ingest_pb2, job_pb2, monitoring_pb2
 
 import vectorline_client as vectorline
 from tests.unit.cli import fake_line
@@ -382,6 +382,29 @@ def test_a_handle_does_what_its_task_can(do, line):
     assert do(lambda client: client.handle("x").rejects()) == []
     assert line.calls == ["GetTask", "WatchTask", "WatchTask", "RetryTask", "CancelTask", "GetRejects"]
     assert line.requests[3].all
+
+
+# ---- what is in the index
+
+
+def test_a_verify_is_priced_and_then_a_task_to_wait_for(do, line):
+    line.answers["Verify"] = lambda asked: (
+        job_pb2.VerifyResponse(forecast=job_pb2.JobForecast(ids=3))
+        if asked.dry_run
+        else job_pb2.VerifyResponse(task_id="new")
+    )
+    assert do("verify_price", 232, namespace="v2", sample=5).ids == 3
+    assert do("verify", 232, namespace="v2", sample=5, fetch=0, repair=True).task_id == "new"
+    priced, asked = line.requests
+    assert (priced.dry_run, asked.dry_run) == (True, False)
+    assert (asked.question_id, asked.sample, asked.HasField("fetch"), asked.fetch, asked.repair) == (
+        232,
+        5,
+        True,
+        0,
+        True,
+    )
+    assert asked.request_id, "so that what is repeated after a broken connection still makes one task"
 
 
 # ---- errors

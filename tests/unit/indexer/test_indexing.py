@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from vectorline.v1 import indexer_pb2
 
-from services.indexer import indexing, servicer, settings
+from services.indexer import agreement, indexing, servicer, settings
 from services.indexer.ledger import namespaces
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import writer
@@ -79,7 +79,9 @@ class Scene:
     async def task(self) -> Any:
         return await self.line.book.tasks.get(self.task_id)
 
-    async def index(self, chunk: int, rows: int = 4) -> indexer_pb2.ChunkSettled:
+    async def index(
+        self, chunk: int, rows: int = 4, compares: agreement.Agreement | None = None
+    ) -> indexer_pb2.ChunkSettled:
         header = indexer_pb2.IndexChunkHeader(
             task_id=self.task_id,
             chunk=chunk,
@@ -90,7 +92,7 @@ class Scene:
             dimension=DIMENSION,
         )
         store: Any = self.store
-        work = indexing.Chunk(header, self.line.book, self.upserts, store, self.permissions)
+        work = indexing.Chunk(header, self.line.book, self.upserts, store, self.permissions, compares=compares)
         vectors = [batches.Vector(f"{chunk}.{row}", memoryview(b"12345678"), b"m") for row in range(rows)]
         try:
             await work.write(indexing.Part(batches.Batch(vectors, "v2"), [chunk * 100 + row for row in range(rows)]))
@@ -200,7 +202,7 @@ async def released(line: Line, caller: identity.Caller, name: str, monkeypatch: 
 
     monkeypatch.setattr(namespaces, "asyncio", types.SimpleNamespace(sleep=sleep))
     rules = settings.LedgerSettings()
-    index: Any = types.SimpleNamespace(count=count)
+    index: Any = types.SimpleNamespace(index=types.SimpleNamespace(count=count))
     unused: Any = None
     api = servicer.IndexerServicer(
         task_servicer.TaskServicer(line.book, rules), line.book, index, unused, unused, rules=rules
@@ -228,3 +230,32 @@ async def test_a_release_names_a_namespace_that_the_key_may_use(line: Line, monk
     bound = identity.Caller("ann", frozenset({"admin"}), allow=identity.Reach(namespaces=("ann-*",)))
     with pytest.raises(errors.PermissionDenied):
         await released(line, bound, "v2", monkeypatch)
+
+
+class Compared:
+    """Finds that the second record is another."""
+
+    async def write(self, _batch: batches.Batch, check: Callable[[], Any], _bill: Any) -> dict[int, str]:
+        await check()
+        return {1: "It is another."}
+
+
+async def test_a_chunk_that_is_compared_is_counted_and_nothing_of_it_written(line: Line) -> None:
+    made = await scene(line, everything)
+    compares: Any = Compared()
+
+    settled = await made.index(0, rows=3, compares=compares)
+
+    assert (settled.indexed, settled.failed) == (2, 1)
+    assert made.way.upserts == 0
+    assert [(each.row_number, each.reason, each.message) for each in made.store.kept] == [
+        (1, "differing", "It is another.")
+    ]
+    claimed = line.storage.items.get("namespace#idx#v2", {})
+    assert "model" not in claimed, "whoever writes nothing claims nothing"
+
+
+async def test_what_is_no_load_is_compared_and_what_is_one_is_written(line: Line) -> None:
+    load, job = [await ledgers.create(line.book, job=each) for each in (b"", b"job")]
+    assert await line.book.tasks.is_load(load)
+    assert not await line.book.tasks.is_load(job)

@@ -147,7 +147,7 @@ class Scene:
 
 def made(ledger: Any, queue: Any, **parts: Any) -> driver.Driver:
     """A driver of these parts; of what is not given it has nothing."""
-    nothing = dict.fromkeys(("find", "plans", "defaults", "scratch", "compares", "asked"))
+    nothing = dict.fromkeys(("find", "plans", "defaults", "scratch", "compares", "asked", "jobs"))
     return driver.Driver(ledger, queue, **{**nothing, **parts})
 
 

@@ -100,6 +100,26 @@ async def test_what_is_written_is_equal_to_the_byte(
     assert found == held(server, "equal-wire")  # the wire's run is the first
 
 
+@pytest.mark.parametrize("choice", ["wire", "sdk"])
+async def test_records_are_read_the_same_by_both_ways(
+    server: testing.Process, choice: pinecone_transport.Choice
+) -> None:
+    index = pinecone_client.Pinecone(settings_for(server.url))
+    wire = pinecone_wire.Wire(index, pydantic.SecretStr("test"), 5.0)
+    way = pinecone_transport.Transport(index, wire, pinecone_rest.Rest(index, 5.0), choice)
+    await pinecone_writer.Upserts(way).write(pinecone_batch.Batch(vectors(3), "read"), may_write)
+
+    found = await way.fetch("read", ["1.0", "1.2", "1.9"])
+
+    assert {name: dict(metadata) for name, metadata in found.items()} == {
+        "1.0": {"n": 0.0, "text": "row 0", "flag": False},
+        "1.2": {"n": 2.0, "text": "row 2", "flag": False},
+    }
+    assert await way.fetch("nothing", ["1.0"]) == {}
+    await wire.close()
+    await index.close()
+
+
 async def test_a_refused_record_is_found_and_its_neighbours_are_written(
     server: testing.Process, upserts: pinecone_writer.Upserts, request: pytest.FixtureRequest
 ) -> None:

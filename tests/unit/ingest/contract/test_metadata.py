@@ -1,5 +1,5 @@
 import pytest
-from google.protobuf import struct_pb2
+from google.protobuf import json_format, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,5 +75,58 @@ def test_what_precedes_strings_is_kept_for_so_many_lengths_only() -> None:
             cells = ["1", "a", *["x" * length] * columns]
             made = support.struct(encoder.row(cells, "a", "1", 0))
             assert made["c7"] == "x" * length
-        kept = sum(len(field._strings) for _, field, _ in encoder._fields)
+        kept = sum(len(field._strings) for _, field, _, _ in encoder._columns)
         assert kept <= 65_536
+
+
+def fetched(made: dict[str, object], common: dict[str, object]) -> dict[str, object]:
+    """A record as the index gives it back: in no order that anybody knows."""
+    return dict(sorted({**common, **made}.items(), reverse=True))
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "options"),
+    [
+        ("id,formatted_text,b,a,c", "1,Some text,x,12.5,true", {}),
+        ("c,a,formatted_text,id,b", "true,12.5,Some text,1,x", {"column_types": ("a:number", "b:list(;)")}),
+        ("id,formatted_text,b,text_truncated,a", "1,Some text,x,yes,2", {"metadata": "legacy"}),
+        ("id,formatted_text,b,a", f"1,{'long ' * 9_000},x,1", {"on_long_text": "truncate"}),
+        ("id,formatted_text,text,row_id", "1,Some text,own,7", {}),
+    ],
+    ids=["typed", "declared", "legacy", "cut", "ours"],
+)
+def test_a_record_says_what_is_hashed_of_the_row_that_it_was_made_of(
+    header: str, cells: str, options: dict[str, object]
+) -> None:
+    """Whatever the order of its file's columns: nobody asks the file, or its plan."""
+    loaded = support.load(f"{header}\n{cells}\n", **options)
+    (message,) = loaded.messages()
+    (row,) = message.rows
+    record = json_format.MessageToDict(struct_pb2.Struct.FromString(row.metadata + message.common_metadata))
+    judge = loaded.plan.row_contract(loaded.options)
+    hashed = judge.encoder.lasting_common(judge.common(loaded.task, 0)) + metadata.lasting(row.metadata)
+    assert metadata.lasting_of(fetched(record, {})) == hashed
+    assert metadata.lasting_of(fetched(record, {"task_id": "another", "record_index": 99.0})) == hashed
+    assert metadata.lasting_of(fetched(record, {"more": "x"})) != hashed
+
+
+def test_what_no_row_has_is_hashed_as_none() -> None:
+    assert metadata.lasting_of({"a": {"nested": 1}}) is None
+    assert metadata.lasting_of({"a": [1.0]}) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "whole"),
+    [
+        ({"text": "t" * 999, "question_id": "7"}, True),
+        ({"text": "t" * 1_000, "question_id": "7"}, False),  # the predecessor may have cut it
+        ({"text": "t" * 1_000}, False),  # nobody knows who wrote it
+        ({"text": "t" * 1_000, "question_id": 7.0, "record_index": 0.0}, True),
+        ({"text": "t", "question_id": 7.0, "record_index": 0.0, "text_truncated": True}, False),
+        ({"text": ""}, False),
+        ({"text": 5.0}, False),
+        ({}, False),
+    ],
+)
+def test_a_text_is_whole_only_where_nobody_may_have_cut_it(record: dict[str, object], *, whole: bool) -> None:
+    assert metadata.whole_text(record) == (record["text"] if whole else None)

@@ -14,7 +14,7 @@ from services.ingest.driving import trust
 from services.ingest.manifest import comparing, header, records, store
 from services.ingest.request import options
 
-HOST, MODEL = "http://index", "small"
+HOST, MODEL, TASK = "http://index", "small", "task"
 HASHES = records.Hashes(b"k" * records.KEY_BYTES)
 
 
@@ -31,7 +31,8 @@ class Index:
         self.asked += 1
         return self.counts.pop(0) if len(self.counts) > 1 else self.counts[0], self.host
 
-    async def fetch(self, _namespace: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    async def fetch(self, _namespace: str, ids: Sequence[str], task_id: str) -> dict[str, dict[str, Any]]:
+        assert task_id == TASK
         return {name: self.records[name] for name in ids if name in self.records}
 
 
@@ -141,6 +142,33 @@ async def test_a_later_version_beside_it_tells_that_the_ledger_was_restored() ->
     assert why.value.past == 12
 
 
+class Foreseeing(Index):
+    """An index, and a ledger that has a manifest of question 7 in v2."""
+
+    def __init__(self, found: manifest_client.Manifest, count: int) -> None:
+        super().__init__(count)
+        self.found = found
+
+    async def about(self, namespace: str, question_id: int | None) -> manifest_client.Manifest:
+        return self.found if (namespace, question_id) == ("v2", 7) else manifest_client.Manifest()
+
+
+@pytest.mark.parametrize(("question", "count", "known"), [(7, 10, 10), (7, 12, 10), (7, 9, None), (8, 10, None)])
+async def test_an_estimate_believes_a_manifest_unless_the_index_has_fewer_vectors(
+    question: int, count: int, known: int | None
+) -> None:
+    objects = Objects()
+    asked: Any = Foreseeing(stored(objects), count)
+    found = await trust.foreseen(asked, objects, "v2", question)
+    assert (found and found.header.known) == known
+
+
+async def test_an_estimate_believes_no_manifest_of_other_rules() -> None:
+    objects = Objects()
+    asked: Any = Foreseeing(stored(objects, contract="older"), 10)
+    assert await trust.foreseen(asked, objects, "v2", 7) is None
+
+
 async def counted(index: Index, found: manifest_client.Manifest, *, believed: bool = True) -> trust.Counted:
     asked: Any = index
     return await trust.counted(asked, found, believed=believed)
@@ -216,7 +244,7 @@ def row() -> comparing.Sampled:
 
 async def checked(index: Index) -> None:
     asked: Any = index
-    await trust.Sample(asked, "v2", HASHES, ENCODER).check([row()])
+    await trust.Sample(asked, "v2", TASK, HASHES).check([row()])
 
 
 async def test_a_record_that_is_as_it_was_written_is_known_again(naps: list[float]) -> None:

@@ -22,12 +22,20 @@ PRICES = prices.Prices({"small": 0.02}, {"write_units": 4.0, "read_units": 16.0}
 TERMS = estimate.Terms("small", 3, PRICES, requests_per_second=2.0, tokens_per_minute=0.0)
 
 
-def estimated(data: bytes, terms: estimate.Terms = TERMS, **chosen: Any) -> estimate.Estimate:
+def estimated(
+    data: bytes, terms: estimate.Terms = TERMS, *, compare: estimate.Compare | None = None, **chosen: Any
+) -> estimate.Estimate:
     source = memory.MemorySource(data)
     picked = options.Options(**{"data_source": "upload", "question_id": 7, "upload_id": "u", **chosen})
     with tempfile.TemporaryDirectory() as folder:
         return estimate.estimate(
-            source, source.pin(), picked, pathlib.Path(folder), terms=terms, check=lambda _progress: None
+            source,
+            source.pin(),
+            picked,
+            pathlib.Path(folder),
+            terms=terms,
+            check=lambda _progress: None,
+            compare=compare,
         )
 
 
@@ -39,6 +47,22 @@ def bad_file(rows: int) -> bytes:
     records[4] = ("i1", "the id of the first row", "1", "true", "1")
     records[5] = ("i6", "too few")
     return csvs.of(records)
+
+
+def test_what_has_not_changed_costs_nothing() -> None:
+    """Two rows in three are in the index just so; of the others every second one replaces a record."""
+    data = csvs.of(csvs.rows(600))
+
+    def compare(*_: Any) -> estimate.Compared:
+        return estimate.Compared(
+            lambda first, end: bytes((0, 2, 1, 1, 1, 1)[row % 6] for row in range(first, end)), True
+        )
+
+    whole, found = estimated(data), estimated(data, compare=compare)
+
+    assert (found.usable, found.skipped, found.unchanged, found.replacing) == (200, 400, 400, 100)
+    assert found.tokens == pytest.approx(whole.tokens / 3, rel=0.02)
+    assert (whole.unchanged, whole.replacing) == (0, None)
 
 
 def test_counts_are_those_of_the_split() -> None:

@@ -1,9 +1,11 @@
 """The bill of a task that was not submitted."""
 
+from typing import Any
+
 import pytest
 
 from services.billing import spend
-from services.ingest.estimating import forecast
+from services.ingest.estimating import estimate, forecast
 from tests.support import csvs
 from tests.unit.ingest import support
 from tests.unit.ingest.estimating import test_estimate
@@ -29,6 +31,23 @@ def test_what_may_be_replaced_is_no_more_than_is_there(vectors: int | None, shar
     spent = forecast.spend_of(found, dimension=DIMENSION, vectors=vectors)
     assert spent.write_units_doubtful == pytest.approx(spent.write_units * share, rel=0.001, abs=1)
     assert spent.read_thousandths == (0 if vectors == 0 else 1_000)
+
+
+def test_a_comparison_says_what_is_replaced_and_costs_a_sample() -> None:
+    def compare(*_: Any) -> estimate.Compared:
+        """Half of the rows are as they were, and the other half has changed."""
+        return estimate.Compared(lambda first, end: bytes(1 + row % 2 for row in range(first, end)), knows=True)
+
+    data = csvs.of(csvs.rows(3_000))
+    whole = forecast.spend_of(test_estimate.estimated(data), dimension=DIMENSION, vectors=0)
+    spent = forecast.spend_of(test_estimate.estimated(data, compare=compare), dimension=DIMENSION, vectors=3_000)
+
+    assert spent.write_units == pytest.approx(whole.write_units, rel=0.01)  # half of the rows, written and replaced
+    assert (spent.write_units_doubtful, spent.texts_bought) == (0, 1_500)
+    assert spent.read_thousandths == 101_000  # a question, and a sample of 1,000 records
+
+    small = test_estimate.estimated(csvs.of(csvs.rows(26)), compare=compare)
+    assert forecast.spend_of(small, dimension=DIMENSION, vectors=26).read_thousandths == 3_000
 
 
 def test_equal_texts_of_a_chunk_are_bought_once_and_written_for_each_row() -> None:

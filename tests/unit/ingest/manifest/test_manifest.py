@@ -13,7 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.manifest import comparing, comparison, header, merging, parts, records, runs, sorting, store
+from services.ingest.jobs import repair
+from services.ingest.manifest import (
+    comparing,
+    comparison,
+    header,
+    merging,
+    parts,
+    records,
+    runs,
+    sorting,
+    spool,
+    store,
+)
 from services.ingest.splitting import split
 
 HASHES = records.Hashes(b"k" * records.KEY_BYTES)
@@ -249,3 +261,27 @@ def test_hashes_are_of_one_manifest() -> None:
     arguments: tuple[Any, ...] = (b"id", b"text", b"metadata")
     assert HASHES.entry(*arguments) != other.entry(*arguments)
     assert HASHES.id(b"same") != HASHES.text(b"same")
+
+
+@pytest.mark.parametrize("crowds", [False, True])
+def test_what_is_told_stands_whatever_was_there(tmp_path: pathlib.Path, *, crowds: bool) -> None:
+    """A verify says of rows that nobody knows what the index holds: so they are bought with the next load."""
+    objects = Objects()
+    rows = [(f"7.{number}", "t", "m") for number in range(2 if crowds else 200)]
+    old = merged(objects, None, compared(objects, rows, None)[0], [merging.SETTLED] * -(-len(rows) // SIZE), set())
+    spooled = spool.Spool(tmp_path, "told")
+    ids = [b"7.1"]
+    spooled.add(spool.unknown(HASHES, ids), ids)
+    (told,) = repair.write_told(objects, "told/", spooled.sorted(), records.KNOWN)
+    made = repair.telling("verify", 9, old.version, "told/", (told,))
+    made = comparison.Comparison.from_bytes(made.to_bytes(), store.checksum_of(made.to_bytes()))
+
+    after = merged(objects, old, made, [], set())
+
+    expected: Model = {row[0]: (row[1], row[2]) for row in rows}
+    expected["7.1"] = None
+    assert content(objects, after) == hashed(expected)
+    assert (after.known, after.unknown) == (len(rows) - 1, 1)
+    assert len(after.layers) == (1 if crowds else 2)
+    again, _ = compared(objects, rows, after)
+    assert (again.counts.new + again.counts.sent, again.counts.unchanged) == (2, len(rows) - 1)

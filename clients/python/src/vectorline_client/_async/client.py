@@ -288,6 +288,59 @@ class AsyncClient:
             whole = filters.joined(whole, page)
         return whole
 
+    # ---- what is in the index
+
+    async def verify(
+        self,
+        question_id: int,
+        *,
+        namespace: str | None = None,
+        sample: int = 0,
+        fetch: int | None = None,
+        repair: bool = False,
+        repair_task_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> task_handle.AsyncTaskHandle:
+        """Hold what is known of a question against what the index says.
+
+        What it finds is in the task's result (missing, strange, differing) and, id by id, in its rejects.
+
+        Args:
+            question_id: The question.
+            namespace: Where; None: the line's own.
+            sample: Vectors that are bought again and compared, at most 10,000.
+            fetch: Records whose metadata and text are compared; None: 1,000.
+            repair: What is missing or differs is bought again, by a load after it (the result's repair_task_id).
+            repair_task_id: The load whose source repairs; None: the last one.
+            idempotency_key: See `load`.
+
+        Raises:
+            errors.Conflict: NOTHING_KNOWN, or no source repairs.
+        """
+        stored = await self.call(
+            "Verify",
+            messages.VerifyResponse,
+            question_id=question_id,
+            namespace=namespace,
+            sample=sample,
+            fetch=fetch,
+            repair=repair,
+            repair_task_id=repair_task_id,
+            request_id=idempotency_key or str(uuid.uuid4()),
+        )
+        return task_handle.AsyncTaskHandle(self, stored)
+
+    async def verify_price(
+        self, question_id: int, *, namespace: str | None = None, sample: int = 0, fetch: int | None = None
+    ) -> messages.JobForecast:
+        """What `verify` would cost; nothing is done."""
+        fields = {"question_id": question_id, "namespace": namespace, "sample": sample, "fetch": fetch}
+        priced = await self.call("Verify", messages.VerifyResponse, **fields, dry_run=True)
+        assert priced.forecast is not None
+        return priced.forecast
+
+    # ---- rows that were not used
+
     def rejects(self, task_id: str, *, include_skipped: bool = False) -> AsyncIterator[dict[str, Any]]:
         """The rejected rows of a task: the original columns, and row_number, line_number, reason, message, line_text.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vectorline_messages import messages
 
@@ -11,6 +11,10 @@ from vectorline_client import outcome
 
 if TYPE_CHECKING:
     from vectorline_client._async import client
+
+
+# What the line answers when it takes a task.
+Submitted: TypeAlias = "messages.ProcessResponse | messages.VerifyResponse"
 
 
 class AsyncTaskHandle:
@@ -21,7 +25,7 @@ class AsyncTaskHandle:
         submitted: What the line answered when it took the task.
     """
 
-    def __init__(self, owner: client.AsyncClient, submitted: messages.ProcessResponse) -> None:
+    def __init__(self, owner: client.AsyncClient, submitted: Submitted) -> None:
         self._client = owner
         self.task_id = submitted.task_id
         self.submitted = submitted

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vectorline_messages import messages
 
@@ -12,6 +12,10 @@ from vectorline_client import outcome
 
 if TYPE_CHECKING:
     from vectorline_client._sync import client
+
+
+# What the line answers when it takes a task.
+Submitted: TypeAlias = "messages.ProcessResponse | messages.VerifyResponse"
 
 
 class TaskHandle:
@@ -22,7 +26,7 @@ class TaskHandle:
         submitted: What the line answered when it took the task.
     """
 
-    def __init__(self, owner: client.Client, submitted: messages.ProcessResponse) -> None:
+    def __init__(self, owner: client.Client, submitted: Submitted) -> None:
         self._client = owner
         self.task_id = submitted.task_id
         self.submitted = submitted

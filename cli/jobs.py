@@ -1,0 +1,47 @@
+"""Tasks that are no loads: their price first, then whether it is agreed to; and what they came to."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from cli import bills, failures, session
+from vectorline_client import messages
+
+
+def agreed(here: session.Session, price: messages.JobForecast, *, dry_run: bool, yes: bool) -> bool:
+    """Say what it costs, and ask; False: it is not to be done.
+
+    Raises:
+        failures.CommandError: Nobody can be asked.
+        typer.Abort: Somebody said no.
+    """
+    if dry_run:
+        here.screen.emit(price)
+    bought = f", {price.sampled:,} vectors bought again" if price.sampled else ""
+    here.screen.say(f"{price.ids:,} ids to list, {price.fetched:,} records to fetch{bought}.")
+    cost = price.bill or messages.Bill()
+    here.screen.say(f"  {bills.words(cost)}")
+    if dry_run or yes:
+        return not dry_run
+    if not sys.stdin.isatty():
+        raise failures.CommandError(
+            "Nobody is here to confirm it.",
+            exit_code=failures.ExitCode.USAGE,
+            hint="--yes does it, --dry-run only says what it costs.",
+        )
+    typer.confirm("Do it?", abort=True, err=True)
+    return True
+
+
+def words(result: messages.TaskResult | None) -> str:
+    """What a verify found; empty: it was none."""
+    if result is None or result.missing is None:
+        return ""
+    looked = f"{result.fetched or 0:,} fetched, {result.sampled or 0:,} bought again"
+    repair = f"; task {result.repair_task_id} repairs" if result.repair_task_id else ""
+    return (
+        f"{result.listed or 0:,} ids, {result.missing:,} missing, {result.strange or 0:,} strange, "
+        f"{result.differing or 0:,} differing ({looked}){repair}"
+    )

@@ -1,0 +1,238 @@
+"""What callers ask of jobs: checked, priced, stored."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Final
+
+from vectorline.v1 import ingest_pb2, job_pb2
+
+from services.ingest import failures, ledger_client, manifest_client, refusals, sources, threads
+from services.ingest.jobs import believing, forecasts
+from services.ingest.request import options
+from services.ingest.sources import named
+from services.runtime import errors, identity, index_names, key_tokens
+
+MOST_SAMPLED: Final = 10_000
+FETCHED: Final = 1_000
+# Loads that were no use to a repair are passed over, so many at most.
+MOST_BACK: Final = 100
+
+NO_SOURCE: Final = (
+    "No load of this question is known whose source could be loaded again; name one by repair_task_id, or load a file."
+)
+
+Record = ledger_client.Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What every job's request has.
+
+    Args:
+        namespace: The namespace.
+        question_id: The question.
+        request_id: The idempotency key.
+        word: The kind's.
+    """
+
+    namespace: str
+    question_id: int
+    request_id: str
+    word: str
+
+    def carrier(self) -> ingest_pb2.ProcessRequest:
+        """What is stored of it as of every task."""
+        return ingest_pb2.ProcessRequest(
+            data_source=self.word,
+            namespace=self.namespace,
+            question_id=self.question_id,
+            request_id=self.request_id,
+            priority="normal",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """The stored task, or what it would cost."""
+
+    record: Record | None = None
+    forecast: job_pb2.JobForecast | None = None
+
+
+class Requests:
+    """Takes them.
+
+    Args:
+        ledger: Stores tasks.
+        manifests: What is known of the index.
+        find: Finds the sources of loads.
+        prices: Says what a job would cost.
+        defaults: For what a request leaves open.
+        skips: SKIP_UNCHANGED: without it nothing is known of the index.
+        tokens: What was bought for keys today.
+        work: Where sources are looked at.
+    """
+
+    def __init__(
+        self,
+        ledger: ledger_client.Ledger,
+        manifests: manifest_client.Manifests,
+        *,
+        find: named.Sources,
+        prices: forecasts.Forecasts,
+        defaults: options.Defaults,
+        skips: bool,
+        tokens: key_tokens.Tokens,
+        work: threads.Pool,
+    ) -> None:
+        self._ledger = ledger
+        self._manifests = manifests
+        self._sources = find
+        self._prices = prices
+        self._defaults = defaults
+        self._skips = skips
+        self._tokens = tokens
+        self._work = work
+
+    async def verify(self, request: job_pb2.VerifyRequest, key: str) -> Answer:
+        """Store a verify, or price it.
+
+        Args:
+            request: As it came; its defaults are filled in.
+            key: The header Idempotency-Key.
+
+        Raises:
+            errors.ServiceError: Bad fields, all at once; what the key may not use; nothing is known; no source repairs.
+        """
+        asked = self._checked(request, key, "verify", _sample_problems(request.sample, least=0))
+        if not request.dry_run and (request.sample or request.repair):
+            await key_tokens.check(self._tokens)
+        if not request.HasField("fetch"):
+            request.fetch = FETCHED
+        with _asking():
+            manifest = await self._manifests.about(asked.namespace, asked.question_id)
+        if not manifest.uri and not manifest.HasField("pending"):
+            words = believing.nothing_known(asked.namespace, str(asked.question_id))
+            raise errors.Conflict(words.message, reason="NOTHING_KNOWN")
+        job = job_pb2.Job(verify=request)
+        if request.repair:
+            load = await self._load(request.repair_task_id, manifest)
+            if not request.repair_task_id:
+                job.last_load = load.task_id
+        if request.dry_run:
+            known = manifest.known
+            if manifest.HasField("pending"):  # what its run wrote is not counted yet
+                with _asking():
+                    known = max(known, (await self._manifests.count(asked.namespace))[0])
+            sampled = min(request.sample, known)
+            fetched = min(max(request.fetch, request.sample), known)
+            at = asked.namespace, asked.question_id
+            with _asking():
+                return Answer(forecast=await self._prices.of(*at, ids=known, fetched=fetched, sampled=sampled))
+        return await self._stored(asked, job)
+
+    def _checked(
+        self,
+        request: job_pb2.VerifyRequest,
+        key: str,
+        word: str,
+        also: Iterator[errors.FieldViolation],
+    ) -> Asked:
+        """Check what every job's request has, and fill it in."""
+        request.namespace = request.namespace or self._defaults.namespace
+        if bad := [*_problems(request, key), *also]:
+            fields = ", ".join(each.field for each in bad)
+            raise errors.InvalidArgument(f"The request has bad fields: {fields}.", violations=tuple(bad))
+        request.request_id = request.request_id or key
+        identity.require(namespace=request.namespace, question=request.question_id)
+        if not self._skips:
+            raise errors.Conflict(
+                "Nothing is known of the index here: SKIP_UNCHANGED is off. Set SKIP_UNCHANGED=true for every ingest.",
+                reason="SKIP_UNCHANGED_OFF",
+            )
+        return Asked(request.namespace, request.question_id, request.request_id, word)
+
+    async def _stored(self, asked: Asked, job: job_pb2.Job) -> Answer:
+        client = identity.current().key_id
+        return Answer(record=await self._ledger.create(client, asked.carrier(), None, job=job))
+
+    async def _load(self, task_id: str, manifest: manifest_client.Manifest) -> Record:
+        """The load whose source repairs: the caller's own (an admin's: any), and still there."""
+        caller = identity.current()
+        load = await self._ledger.find(task_id) if task_id else await self._last(manifest)
+        if load is None or load.HasField("job"):
+            raise errors.Conflict(NO_SOURCE, reason="REPAIR_SOURCE_UNKNOWN")
+        if not caller.admin and load.client != caller.key_id:
+            if task_id:
+                raise errors.NotFound(f"There is no task {task_id[:64]!r}.", reason="TASK_NOT_FOUND")
+            raise errors.PermissionDenied(
+                "The last load of this question is another key's, whose source is not this key's to load. Name one of "
+                "its own by repair_task_id, or load a file.",
+                reason="NOT_ALLOWED",
+            )
+        self._sources.require(load.request)
+        same = (load.request.namespace, load.request.question_id) == (manifest.namespace, int(manifest.question_id))
+        if not same:
+            words = f"Loaded question {load.request.question_id} into namespace {load.request.namespace!r}."
+            violation = errors.FieldViolation("repair_task_id", words)
+            raise errors.InvalidArgument("The request has bad fields: repair_task_id.", violations=(violation,))
+        with refusals.told(task_id=load.task_id):
+            await self._work.run(_look_at, self._sources.of_pin(sources.Pinned.from_proto(load.source)), load)
+        return load
+
+    async def _last(self, manifest: manifest_client.Manifest) -> Record | None:
+        """The last load of a whole source that may have written."""
+        task_id = manifest.opened_task
+        for _ in range(MOST_BACK):
+            if not task_id:
+                return None
+            record = await self._ledger.find(task_id)
+            if not record.HasField("job") and not record.parent_task_id and record.plan_uri:
+                return record
+            task_id = record.after_task_id
+        return None
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """Let a caller hear that the ledger does not answer."""
+    try:
+        yield
+    except ledger_client.LedgerUnavailable as error:
+        raise errors.Unavailable("The ledger does not answer now.", retry_seconds=1.0) from error
+
+
+def _look_at(source: sources.Source, load: Record) -> None:
+    """Whether a pinned source is still there. Blocking.
+
+    Raises:
+        failures.SourceFailure: It is gone, or another by now.
+        failures.SourceUnavailable: It does not answer now.
+    """
+    try:
+        source.open(sources.Pinned.from_proto(load.source)).close()
+    except failures.SourceFailure as gone:
+        raise failures.SourceFailure(
+            gone.reason,
+            f"What differs would be bought by loading the source of task {load.task_id} once more, which cannot be "
+            f"had: {gone.message} Verify without repair, or load a file.",
+        ) from gone
+
+
+def _problems(request: job_pb2.VerifyRequest, key: str) -> Iterator[errors.FieldViolation]:
+    if problem := index_names.problem(request.namespace):
+        yield errors.FieldViolation("namespace", problem)
+    if not request.HasField("question_id"):
+        yield errors.FieldViolation("question_id", "is needed: it is part of every vector id")
+    elif request.question_id < 0:
+        yield errors.FieldViolation("question_id", f"is {request.question_id}; must be 0 or more")
+    if len(request.request_id.encode()) > options.REQUEST_ID_BYTES:
+        yield errors.FieldViolation("request_id", f"is longer than {options.REQUEST_ID_BYTES} bytes")
+    elif key and request.request_id and request.request_id != key:
+        yield errors.FieldViolation("request_id", "is another than the header Idempotency-Key; send one of the two")
+
+
+def _sample_problems(sample: int, *, least: int) -> Iterator[errors.FieldViolation]:
+    if not least <= sample <= MOST_SAMPLED:
+        yield errors.FieldViolation("sample", f"is {sample}; must be within {least} and {MOST_SAMPLED}")

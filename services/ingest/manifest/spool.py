@@ -1,0 +1,79 @@
+"""Entries with their vector ids, taken in any order and given back sorted: on disk, in flat memory."""
+
+import mmap
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from services.ingest.manifest import records, runs, sorting
+
+_PLACE = [("at", "<u8"), ("size", "<u2")]
+
+
+class Spool:
+    """One such set.
+
+    Args:
+        folder: For temporary files; the caller removes it.
+        name: Of the files there.
+        dtype: Of the entries.
+    """
+
+    def __init__(self, folder: pathlib.Path, name: str, dtype: "np.dtype[np.void]" = records.ENTRY) -> None:
+        self._dtype = dtype
+        self._stored = np.dtype([*dtype.descr, *_PLACE])
+        self._sorter = sorting.Sorter(folder, name, self._stored)
+        self._path = folder / f"{name}-ids"
+        self._ids = self._path.open("wb")
+        self._at = 0
+
+    def add(self, entries: records.Entries, ids: Sequence[bytes]) -> None:
+        """Take some."""
+        if not ids:
+            return
+        sizes = np.array([len(each) for each in ids], dtype=np.uint16)
+        stored = np.zeros(len(entries), dtype=self._stored)
+        for field in self._dtype.names or ():
+            stored[field] = entries[field]
+        stored["size"] = sizes
+        stored["at"] = self._at + np.cumsum(sizes, dtype=np.uint64) - sizes
+        self._ids.write(b"".join(ids))
+        self._at += int(sizes.sum())
+        self._sorter.add(stored)
+
+    def sorted(self) -> Iterator[runs.Block]:
+        """All of them by the ids' hashes; of an id that was taken twice the first."""
+        self._ids.close()
+        with self._path.open("rb") as file:
+            view: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self._at else b""
+            for found in self._sorter.sorted():
+                yield from self._blocks(_each_once(found), view)
+
+    def _blocks(self, found: records.Entries, view: Any) -> Iterator[runs.Block]:
+        for start in range(0, len(found), runs.BLOCK):
+            part = found[start : start + runs.BLOCK]
+            entries = np.zeros(len(part), dtype=self._dtype)
+            for field in self._dtype.names or ():
+                entries[field] = part[field]
+            places = zip(part["at"].tolist(), part["size"].tolist(), strict=True)
+            yield runs.Block(entries, [view[at : at + size] for at, size in places])
+
+
+def unknown(hashes: records.Hashes, ids: Sequence[bytes]) -> records.Entries:
+    """Entries of some ids that may be in the index with whatever content."""
+    found = np.zeros(len(ids), dtype=records.ENTRY)
+    halves = np.frombuffer(b"".join([hashes.id(each) for each in ids]), dtype=[("high", "<u8"), ("low", "<u8")])
+    found["high"], found["low"] = halves["high"], halves["low"]
+    records.forget(found, np.ones(len(found), dtype=bool))
+    return found
+
+
+def _each_once(found: records.Entries) -> records.Entries:
+    if len(found) < 2:
+        return found
+    high, low = records.halves(found)
+    first = np.ones(len(found), dtype=bool)
+    first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    return found[first]
