@@ -23,7 +23,7 @@ from deploy.operations import account as own
 from deploy.operations import examining
 
 HOST: Final = "i-0123456789abcdef0"
-SECONDS: Final = 120
+SECONDS: Final = 400
 # A `docker` that knows one command: `docker compose exec -T SERVICE COMMAND ...`.
 DOCKER: Final = """#!{python}
 import json, os, sys
