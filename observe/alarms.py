@@ -42,46 +42,49 @@ class Alarm:
     period_seconds: int = 60
 
 
-def _counter(name: str, job: str, **labels: str) -> Metric:
+def counter(name: str, job: str, **labels: str) -> Metric:
+    """A counter: its growth in a period."""
     return Metric(name, "Sum", {"job": job, **labels})
 
 
-def _gauge(name: str, job: str, **labels: str) -> Metric:
+def gauge(name: str, job: str, **labels: str) -> Metric:
+    """A gauge that all replicas show alike, or whose largest counts."""
     return Metric(name, "Maximum", {"job": job, **labels})
 
 
 def _p95(method: str) -> Metric:
     name = "envoy_vhost_vcluster_upstream_rq_time"
-    return _gauge(name, "envoy", envoy_virtual_cluster=method, quantile="0.95")
+    return gauge(name, "envoy", envoy_virtual_cluster=method, quantile="0.95")
 
 
 def _answers(digit: str) -> Metric:
     labels = {"envoy_http_conn_manager_prefix": "public", "envoy_response_code_class": digit}
-    return _counter("envoy_http_downstream_rq_xx", "envoy", **labels)
+    return counter("envoy_http_downstream_rq_xx", "envoy", **labels)
 
 
-def _requests(outcome: str) -> Metric:
-    return _counter("vectorline_openai_requests_total", "embedder", outcome=outcome)
+def requests(outcome: str) -> Metric:
+    """Requests to OpenAI by their outcome."""
+    return counter("vectorline_openai_requests_total", "embedder", outcome=outcome)
 
 
 def _upserts(outcome: str) -> Metric:
-    return _counter("vectorline_pinecone_upserts_total", "indexer", outcome=outcome)
+    return counter("vectorline_pinecone_upserts_total", "indexer", outcome=outcome)
 
 
 def _tasks(status: str) -> Metric:
-    return _gauge("vectorline_tasks", "indexer", status=status)
+    return gauge("vectorline_tasks", "indexer", status=status)
 
 
 def _cpu(state: str) -> Metric:
-    return _counter("vectorline_host_cpu_seconds_total", "embedder", state=state)
+    return counter("vectorline_host_cpu_seconds_total", "embedder", state=state)
 
 
 def _memory(state: str) -> Metric:
-    return _gauge("vectorline_host_memory_bytes", "embedder", state=state)
+    return gauge("vectorline_host_memory_bytes", "embedder", state=state)
 
 
 def _blocked(reason: str) -> Metric:
-    return _gauge("vectorline_tasks_blocked", "indexer", reason=reason)
+    return gauge("vectorline_tasks_blocked", "indexer", reason=reason)
 
 
 ALL: Final = (
@@ -126,14 +129,14 @@ ALL: Final = (
     Alarm(
         "LimiterPaused",
         "A 429 stops all buying for five minutes and more.",
-        {"pause": _gauge("vectorline_limiter_pause_seconds", "embedder")},
+        {"pause": gauge("vectorline_limiter_pause_seconds", "embedder")},
         "pause",
         0,
     ),
     Alarm(
         "OpenAIFailing",
         "Over 1 % of the requests to OpenAI fail.",
-        {word: _requests(word) for word in ("bought", "refused", "failed", "account_refused")},
+        {word: requests(word) for word in ("bought", "refused", "failed", "account_refused")},
         "(FILL(failed, 0) + FILL(account_refused, 0))"
         " / (FILL(bought, 0) + FILL(refused, 0) + FILL(failed, 0) + FILL(account_refused, 0))",
         0.01,
@@ -142,7 +145,7 @@ ALL: Final = (
     Alarm(
         "AccountBlocked",
         "The OpenAI account refuses; every task waits for a person.",
-        {"blocked": _gauge("vectorline_account_blocked", "embedder")},
+        {"blocked": gauge("vectorline_account_blocked", "embedder")},
         "blocked",
         0,
         periods=1,
@@ -160,7 +163,7 @@ ALL: Final = (
         "LeasesLost",
         "Embedders lost chunks within a day; fewer than one is promised.",
         {
-            word: _counter("vectorline_chunks_leases_lost_total", "embedder", because=word)
+            word: counter("vectorline_chunks_leases_lost_total", "embedder", because=word)
             for word in ("no_progress", "not_owner")
         },
         "FILL(no_progress, 0) + FILL(not_owner, 0)",
@@ -172,8 +175,8 @@ ALL: Final = (
         "ChunksIncomplete",
         "Over 1 % of the chunks of an hour ended as dead letters.",
         {
-            "dead": _counter("vectorline_dead_letters_total", "indexer", reason="poison"),
-            "settled": _counter("vectorline_chunks_settled_total", "indexer"),
+            "dead": counter("vectorline_dead_letters_total", "indexer", reason="poison"),
+            "settled": counter("vectorline_chunks_settled_total", "indexer"),
         },
         "FILL(dead, 0) / settled",
         0.01,
@@ -183,7 +186,7 @@ ALL: Final = (
     Alarm(
         "DeadLetter",
         "A chunk was given up whole; its rows are in the rejects.",
-        {"dead": _counter("vectorline_dead_letters_total", "indexer", reason="poison")},
+        {"dead": counter("vectorline_dead_letters_total", "indexer", reason="poison")},
         "dead",
         0,
         periods=1,
@@ -192,7 +195,7 @@ ALL: Final = (
         "TaskStalled",
         "Open tasks make no progress.",
         {
-            word: _gauge("vectorline_tasks_stalled", "indexer", reason=word)
+            word: gauge("vectorline_tasks_stalled", "indexer", reason=word)
             for word in ("embedders", "pinecone", "driver", "splitter", "scan", "ingest")
         },
         "MAX([embedders, pinecone, driver, splitter, scan, ingest])",
@@ -226,7 +229,7 @@ ALL: Final = (
     Alarm(
         "LedgerThrottled",
         "DynamoDB throttles the ledger.",
-        {"throttled": _counter("vectorline_aws_calls_total", "indexer", dependency="DynamoDB", outcome="throttled")},
+        {"throttled": counter("vectorline_aws_calls_total", "indexer", dependency="DynamoDB", outcome="throttled")},
         "throttled",
         0,
         periods=2,

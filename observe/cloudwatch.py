@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from observe import alarms, dashboards, panels
+from observe import alarms, dashboards, panels, scaling
 
 NAMESPACE: Final = "Vectorline"
 REGION: Final = "us-east-1"
@@ -32,9 +32,9 @@ class Published:
     dimensions: tuple[str, ...]
 
 
-def dashboard(made: panels.Dashboard) -> str:
+def dashboard(made: panels.Dashboard, namespace: str = NAMESPACE) -> str:
     """A dashboard's body: `aws cloudwatch put-dashboard --dashboard-body file://…`."""
-    return _text({"widgets": [_widget(number, each) for number, each in enumerate(made.panels)]})
+    return _text({"widgets": [_widget(number, each, namespace) for number, each in enumerate(made.panels)]})
 
 
 def template() -> str:
@@ -44,12 +44,12 @@ def template() -> str:
             "AWSTemplateFormatVersion": "2010-09-09",
             "Description": "Vectorline: the alarms of the plan on the metrics that the CloudWatch agent brings.",
             "Parameters": {"Topic": {"Type": "String", "Description": "ARN of the SNS topic that hears of them."}},
-            "Resources": {each.name: _alarm(each) for each in alarms.ALL},
+            "Resources": {each.name: alarm(each) for each in alarms.ALL},
         }
     )
 
 
-def agent() -> str:
+def agent(namespace: str = NAMESPACE) -> str:
     """The agent's configuration. It publishes what dashboards and alarms ask for, since each metric costs."""
     return _text(
         {
@@ -59,7 +59,7 @@ def agent() -> str:
                         "log_group_name": "/vectorline/prometheus",
                         "prometheus_config_path": SCRAPED,
                         "emf_processor": {
-                            "metric_namespace": NAMESPACE,
+                            "metric_namespace": namespace,
                             "metric_declaration": [
                                 {
                                     "source_labels": ["job"],
@@ -78,7 +78,7 @@ def agent() -> str:
 
 
 def published() -> list[Published]:
-    """All that dashboards and alarms ask CloudWatch for."""
+    """All that dashboards, alarms and scaling ask CloudWatch for."""
     found = {
         _published(part)
         for made in dashboards.ALL
@@ -87,13 +87,51 @@ def published() -> list[Published]:
         for part in _parts(query)
         if known(part)
     }
-    found |= {Published(each.name, tuple(each.dimensions)) for alarm in alarms.ALL for each in alarm.metrics.values()}
+    found |= {
+        Published(each.name, tuple(each.dimensions))
+        for made in (*alarms.ALL, *scaling.ALL)
+        for each in made.metrics.values()
+    }
     return sorted(found, key=lambda each: (each.metric, each.dimensions))
 
 
 def known(query: panels.Query) -> bool:
     """Whether the agent brings it: anything but our own histograms."""
     return not isinstance(query, panels.Quantile) or query.metric.startswith(SUMMARY)
+
+
+def alarm(made: alarms.Alarm, namespace: Any = NAMESPACE) -> dict[str, Any]:
+    """An alarm as a resource. Where nothing is counted there is nothing to alarm of."""
+    asked: list[dict[str, Any]] = [
+        {
+            "Id": name,
+            "ReturnData": False,
+            "MetricStat": {
+                "Period": made.period_seconds,
+                "Stat": each.statistic,
+                "Metric": {
+                    "Namespace": namespace,
+                    "MetricName": each.name,
+                    "Dimensions": [{"Name": label, "Value": value} for label, value in each.dimensions.items()],
+                },
+            },
+        }
+        for name, each in made.metrics.items()
+    ]
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmName": f"vectorline-{made.name}",
+            "AlarmDescription": f"{made.words} docs/runbooks/{made.name}.md",
+            "Metrics": [{"Id": "alarm", "Expression": made.expression, "ReturnData": True}, *asked],
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": made.above,
+            "EvaluationPeriods": made.periods,
+            "TreatMissingData": "notBreaching",
+            "AlarmActions": [{"Ref": "Topic"}],
+            "OKActions": [{"Ref": "Topic"}],
+        },
+    }
 
 
 # ---- inside
@@ -120,7 +158,7 @@ def _published(query: panels.Query) -> Published:
     return Published(query.metric, tuple(dict.fromkeys(("job", *query.by, *_fixed(query)))))
 
 
-def _widget(number: int, panel: panels.Panel) -> dict[str, Any]:
+def _widget(number: int, panel: panels.Panel, namespace: str) -> dict[str, Any]:
     width = COLUMNS // panels.A_ROW
     place = {"x": number % panels.A_ROW * width, "y": number // panels.A_ROW * HEIGHT, "width": width, "height": HEIGHT}
     asked = [query for query in panel.queries if all(known(part) for part in _parts(query))]
@@ -133,7 +171,7 @@ def _widget(number: int, panel: panels.Panel) -> dict[str, Any]:
         "stacked": panel.stacked,
         "region": REGION,
         "period": PERIOD_SECONDS,
-        "metrics": [[_line(place_, query)] for place_, query in enumerate(asked)],
+        "metrics": [[_line(place_, query, namespace)] for place_, query in enumerate(asked)],
         "yAxis": {"left": {"min": 0, "showUnits": False}},
     }
     if panel.limit is not None:
@@ -141,17 +179,17 @@ def _widget(number: int, panel: panels.Panel) -> dict[str, Any]:
     return {"type": "metric", **place, "properties": properties}
 
 
-def _line(place: int, query: Asked) -> dict[str, str]:
+def _line(place: int, query: Asked, namespace: str) -> dict[str, str]:
     label = query.legend or " ".join(f"${{PROP('Dim.{label}')}}" for label in query.by)
-    line = {"id": f"e{place}", "expression": _expression(query)}
+    line = {"id": f"e{place}", "expression": _expression(query, namespace)}
     return line | ({"label": label} if label else {})
 
 
-def _expression(query: Asked) -> str:
+def _expression(query: Asked, namespace: str) -> str:
     """In metric math, where a quotient of two searches does not exist: a share is that of all lines together."""
     if isinstance(query, panels.Share):
-        return f"SUM({_search(query.part)}) / SUM({_search(query.whole)})"
-    found = _search(query)
+        return f"SUM({_search(query.part, namespace)}) / SUM({_search(query.whole, namespace)})"
+    found = _search(query, namespace)
     if not query.by:
         found = f"{'MAX' if isinstance(query, panels.Once) else 'SUM'}({found})"
     if isinstance(query, panels.Rate):
@@ -159,46 +197,12 @@ def _expression(query: Asked) -> str:
     return found
 
 
-def _search(query: panels.Query) -> str:
+def _search(query: panels.Query, namespace: str) -> str:
     told = "".join(f' {label}="{value}"' for label, value in _fixed(query).items())
-    schema = ",".join((NAMESPACE, *_published(query).dimensions))
+    schema = ",".join((namespace, *_published(query).dimensions))
     return f"SEARCH('{{{schema}}} MetricName=\"{query.metric}\"{told}', '{_statistic(query)}', {PERIOD_SECONDS})"
 
 
 def _statistic(query: panels.Query) -> str:
     adds = isinstance(query, panels.Rate) or (isinstance(query, panels.Total) and "instance" not in query.by)
     return "Sum" if adds else "Maximum"
-
-
-def _alarm(alarm: alarms.Alarm) -> dict[str, Any]:
-    """Where nothing is counted there is nothing to alarm of, but where a gauge is missing its process is."""
-    asked: list[dict[str, Any]] = [
-        {
-            "Id": name,
-            "ReturnData": False,
-            "MetricStat": {
-                "Period": alarm.period_seconds,
-                "Stat": each.statistic,
-                "Metric": {
-                    "Namespace": NAMESPACE,
-                    "MetricName": each.name,
-                    "Dimensions": [{"Name": label, "Value": value} for label, value in each.dimensions.items()],
-                },
-            },
-        }
-        for name, each in alarm.metrics.items()
-    ]
-    return {
-        "Type": "AWS::CloudWatch::Alarm",
-        "Properties": {
-            "AlarmName": f"vectorline-{alarm.name}",
-            "AlarmDescription": f"{alarm.words} docs/runbooks/{alarm.name}.md",
-            "Metrics": [{"Id": "alarm", "Expression": alarm.expression, "ReturnData": True}, *asked],
-            "ComparisonOperator": "GreaterThanThreshold",
-            "Threshold": alarm.above,
-            "EvaluationPeriods": alarm.periods,
-            "TreatMissingData": "notBreaching",
-            "AlarmActions": [{"Ref": "Topic"}],
-            "OKActions": [{"Ref": "Topic"}],
-        },
-    }

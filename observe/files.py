@@ -3,7 +3,7 @@
 import pathlib
 from typing import Final
 
-from observe import cloudwatch, dashboards, grafana, reference
+from observe import cloudwatch, dashboards, grafana, reference, stacks
 
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 
@@ -14,6 +14,7 @@ def made() -> dict[str, str]:
         "docs/metrics.md": reference.page(),
         "deploy/observe/cloudwatch-agent.json": cloudwatch.agent(),
         "deploy/observe/cloudwatch-alarms.json": cloudwatch.template(),
+        **stacks.made(),
         **{f"deploy/observe/grafana-{each.name}.json": grafana.dashboard(each) for each in dashboards.ALL},
         **{f"deploy/observe/cloudwatch-{each.name}.json": cloudwatch.dashboard(each) for each in dashboards.ALL},
     }

@@ -13,6 +13,9 @@ from typing import Final
 from cli.planning import demand, limits, measured, prices
 
 SERVICES: Final = ("ingest", "embedder", "indexer", "envoy")
+# Virtual CPUs that a task has, where each service has tasks of its own; the agent is one of them.
+SHARES: Final[Mapping[str, float]] = {"ingest": 1, "embedder": 1, "indexer": 1, "envoy": 0.5}
+AGENT_SHARE: Final = 0.25
 ROWS_A_CHUNK: Final = 1_000
 GB: Final = 1e9
 # Base64 of values, as OpenAI sends them.
@@ -30,7 +33,7 @@ class Shape:
             t3.large, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-credits-baseline-concepts.html).
         least_hosts: MinHosts, or the one.
         most_hosts: MaxHosts, or the one.
-        replicas: Of each service at least; a task of ECS has one virtual CPU. 0: all services share the host.
+        replicas: Of each service at least. 0: all services share the host.
         disk_gb: Of a host.
         nats: NAT gateways.
         endpoints: Interface endpoints, each in two zones.
@@ -60,7 +63,7 @@ class Shape:
 
 
 SMALL: Final = Shape("small", "t3.large", 0.6, 1, 1, 0, 40, 1, 0, "cache.t4g.small", 1, 90, 0, 7, 5)
-PRODUCTION: Final = Shape("production", "m5.xlarge", 4, 2, 4, 2, 60, 2, 11, "cache.m7g.large", 2, 90, 0, 7, 15)
+PRODUCTION: Final = Shape("production", "m5.xlarge", 4, 2, 4, 2, 60, 2, 11, "cache.m7g.large", 2, 90, 200, 65, 15)
 SHAPES: Final = (SMALL, PRODUCTION)
 
 ZONES: Final = 2
@@ -122,8 +125,8 @@ def counts_tokens(wanted: demand.Demand) -> bool:
 
 
 def carries(wanted: demand.Demand, service: str) -> float:
-    """Rows a second of one replica on one core at the load that is planned for."""
-    by_cpu = measured.LOAD * 1e6 / cpu(wanted, service)
+    """Rows a second of one replica on what it has of a core, at the load that is planned for."""
+    by_cpu = SHARES[service] * measured.LOAD * 1e6 / cpu(wanted, service)
     if service != "embedder":
         return by_cpu
     in_hand = measured.REQUESTS_IN_HAND * limits.rows_a_request(wanted.tokens) / measured.OPENAI_SECONDS
@@ -140,10 +143,11 @@ def replicas(shape: Shape, wanted: demand.Demand) -> dict[str, int]:
 
 def hosts(shape: Shape, wanted: demand.Demand) -> int:
     """Hosts that hold these tasks, as many in each zone."""
-    tasks = sum(replicas(shape, wanted).values())
+    tasks = replicas(shape, wanted)
     if not tasks:
         return shape.least_hosts
-    return max(shape.least_hosts, ZONES * math.ceil(tasks / shape.cores / ZONES))
+    cores = AGENT_SHARE + sum(count * SHARES[name] for name, count in tasks.items())
+    return max(shape.least_hosts, ZONES * math.ceil(cores / shape.cores / ZONES))
 
 
 def parts(shape: Shape, wanted: demand.Demand, tier: int) -> list[Part]:
@@ -172,7 +176,7 @@ def _inside(shape: Shape, wanted: demand.Demand) -> Iterator[Part]:
     """Our own processes."""
     tasks = replicas(shape, wanted)
     for name, count in tasks.items():
-        because = f"{count} of one virtual CPU at {measured.LOAD:.0%}, {measured.SOURCE}"
+        because = f"{count} of {SHARES[name]:g} virtual CPU at {measured.LOAD:.0%}, {measured.SOURCE}"
         yield Part(name, count * carries(wanted, name), because)
     if not tasks:
         whole = sum(cpu(wanted, name) for name in SERVICES)

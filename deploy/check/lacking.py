@@ -6,7 +6,12 @@ from typing import Any, Final
 
 # Resource types that ministack 1.5.33 refuses. What of them moto knows is created there (see `on_moto`); of the rest
 # only cfn-lint and checkov have seen the properties. deploy/README.md names them.
-ON_MOTO: Final = frozenset({"AWS::EC2::EIP", "AWS::EC2::FlowLog", "AWS::EC2::NatGateway"})
+SCALING: Final = frozenset(
+    {"AWS::ApplicationAutoScaling::ScalableTarget", "AWS::ApplicationAutoScaling::ScalingPolicy"}
+)
+# The emulator has alarms, but on single metrics only.
+METRIC_MATH: Final = "AWS::CloudWatch::Alarm (metric math)"
+ON_MOTO: Final = frozenset({"AWS::EC2::EIP", "AWS::EC2::FlowLog", "AWS::EC2::NatGateway", METRIC_MATH}) | SCALING
 LINTED_ONLY: Final = frozenset(
     {
         "AWS::Budgets::Budget",
@@ -19,10 +24,16 @@ LINTED_ONLY: Final = frozenset(
 
 def without(template: dict[str, Any], types: frozenset[str]) -> dict[str, Any]:
     """A template without the resources of these types; what refers to one of them gets its logical name instead."""
-    gone = {name for name, resource in template["Resources"].items() if resource["Type"] in types}
+    gone = {name for name, resource in template["Resources"].items() if kind(resource) in types}
     kept = {name: resource for name, resource in template["Resources"].items() if name not in gone}
     changed: dict[str, Any] = _unreferred({**template, "Resources": kept}, gone)
     return changed
+
+
+def kind(resource: Mapping[str, Any]) -> str:
+    """A resource's type, as far as it matters to who makes it."""
+    math = resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
+    return METRIC_MATH if math else str(resource["Type"])
 
 
 def counted(template: dict[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:

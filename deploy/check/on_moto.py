@@ -6,6 +6,7 @@ Prints a line for each stack and line; exit code 1 where moto refuses.
 import json
 import os
 import sys
+from typing import Any
 
 os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -44,6 +45,68 @@ def main() -> None:
         if found != {"NAT": zones, "EIP": zones, "flow log": 1}:
             sys.exit(f"{which}: moto made {found}")
         sys.stdout.write(f"{which}: {', '.join(f'{count} {what}' for what, count in found.items())}\n")
+    sys.stdout.write(f"production: {_scaling()}\n")
+    sys.stdout.write(f"production: {_alarms()}\n")
+
+
+def _alarms() -> str:
+    """Alarms on metric math, by the calls that CloudFormation makes of them: moto knows no alarms as resources."""
+    line = lines.load(lines.ROOT / "parameters" / "production.json")
+    watch = boto3.client("cloudwatch")
+    made = [
+        _resolved(each["Properties"], dict(line.of("production")) | {"Name": line.name})
+        for stack in ("observe", "production")
+        for each in lines.template(stack)["Resources"].values()
+        if lacking.kind(each) == lacking.METRIC_MATH
+    ]
+    for each in made:
+        watch.put_metric_alarm(**each)
+    kept = watch.describe_alarms(AlarmNamePrefix=f"{line.name}-")["MetricAlarms"]
+    if sorted(each["AlarmName"] for each in kept) != sorted(each["AlarmName"] for each in made):
+        sys.exit(f"moto made {kept}")
+    return f"{len(kept)} alarms on metric math"
+
+
+def _scaling() -> str:
+    """The embedders' scaling, by the calls that CloudFormation makes of it: moto knows it, but not as resources."""
+    line = lines.load(lines.ROOT / "parameters" / "production.json")
+    scaling, containers = boto3.client("application-autoscaling"), boto3.client("ecs")
+    containers.create_cluster(clusterName=line.name)
+    task = containers.register_task_definition(
+        family="embedder", containerDefinitions=[{"name": "embedder", "image": "x", "memory": 64}]
+    )["taskDefinition"]["taskDefinitionArn"]
+    containers.create_service(cluster=line.name, serviceName="embedder", taskDefinition=task, desiredCount=2)
+    made = [
+        _resolved(each["Properties"], dict(line.of("production")) | {"Name": line.name})
+        for each in lines.template("production")["Resources"].values()
+        if each["Type"] in lacking.SCALING
+    ]
+    target, *policies = made
+    where = {name: target[name] for name in ("ServiceNamespace", "ScalableDimension", "ResourceId")}
+    scaling.register_scalable_target(
+        **where, MinCapacity=int(target["MinCapacity"]), MaxCapacity=int(target["MaxCapacity"])
+    )
+    for policy in policies:
+        del policy["ScalingTargetId"]
+        scaling.put_scaling_policy(**where, **policy)
+    kept = scaling.describe_scaling_policies(ServiceNamespace="ecs", ResourceId=target["ResourceId"])
+    steps = sum(len(each["StepScalingPolicyConfiguration"]["StepAdjustments"]) for each in kept["ScalingPolicies"])
+    if (len(policies), steps) != (2, 3):
+        sys.exit(f"moto made {kept}")
+    return f"embedders scale from {target['MinCapacity']} to {target['MaxCapacity']} in {steps} steps"
+
+
+def _resolved(part: Any, values: dict[str, str]) -> Any:
+    """A part of a template with its parameters put in."""
+    if isinstance(part, list):
+        return [_resolved(each, values) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if part.keys() == {"Ref"}:
+        return values.get(part["Ref"], part["Ref"])
+    if part.keys() == {"Fn::Sub"}:
+        return part["Fn::Sub"].replace("${Name}", values["Name"])
+    return {key: _resolved(value, values) for key, value in part.items()}
 
 
 def _outputs(client: stacks.Client, name: str) -> dict[str, str]:

@@ -5,49 +5,47 @@ import hashlib
 import json
 from typing import Any, Final
 
-from deploy.check import account as accounts
-from deploy.check import life, report, roles
-from deploy.operations import account as own
-from deploy.operations import bootstrapping, releases, rolling
+from deploy.check import engine, life, report, roles
+from deploy.operations import bootstrapping, examining, releases, rolling, stacks
 from deploy.operations import line as lines
 
 KEYS: Final = {"OPENAI_API_KEY": "sandbox", "PINECONE_API_KEY": "sandbox"}
 OF_A_RELEASE: Final = ("Release", "ServicesImage", "EnvoyImage")
+POLL_SECONDS: Final = 0.2
 NOWHERE: Final = "http://127.0.0.1:9"  # the port of discard: nobody answers
 
 
-class _Here(own.Account):
-    """The account of the check in place of the environment's."""
+class _Well(examining.Doctor):
+    """Finds nothing: whether a doctor looks is shown once a line, and takes its time."""
 
-    def __init__(self, account: accounts.Account) -> None:
-        self._account = account
-
-    @property
-    def region(self) -> str:
-        return accounts.REGION
-
-    def client(self, service: str) -> Any:
-        return self._account.client(service)
+    def look(self) -> list[examining.Finding]:
+        return []
 
 
 @dataclasses.dataclass
 class _Operator:
-    """Who operates the line `small`, whose callers reach the line that stands."""
+    """Who operates a line whose callers reach the line that stands."""
 
     here: roles.Standing
     line: lines.Line
     said: list[str] = dataclasses.field(default_factory=list)
 
-    def roll(self, url: str = "") -> rolling.Roll:
-        """Releases; their load goes to `url`."""
-        url = url or self.here.gateway_url
+    def __post_init__(self) -> None:
+        """Have the account."""
+        self.account = engine.Account(self.here, self.here.folder.parent / f"host-{self.line.name}")
+
+    def roll(self, url: str = "", *, looked_at: bool = False) -> rolling.Roll:
+        """Releases; their load goes to `url`. `looked_at`: the doctor really looks."""
+        made = stacks.Stacks(self.account.client("cloudformation"), self.line.tags, POLL_SECONDS)
+        doctor = examining.Doctor if looked_at else _Well
         return rolling.Roll(
-            self.line, _Here(self.here.account), self.said.append, url=url, poll_seconds=0.2, body=life.body, rows=5
-        )
+            self.line, self.account, self.said.append, url=url or self.here.gateway_url, poll_seconds=POLL_SECONDS,
+            body=life.body, doctor=doctor(self.line, self.account, made, POLL_SECONDS), rows=5,
+        )  # fmt: skip
 
     def bootstrap(self) -> bootstrapping.Bootstrap:
         """From an empty account on."""
-        return bootstrapping.Bootstrap(self.roll(), _Here(self.here.account), self.said.append, KEYS)
+        return bootstrapping.Bootstrap(self.roll(looked_at=True), self.account, self.said.append, KEYS)
 
     def push(self, tag: str) -> None:
         """What `docker push` leaves in the registry."""
@@ -58,30 +56,40 @@ class _Operator:
                 repositoryName=f"{self.line.name}/{repository}", imageTag=tag, imageManifest=json.dumps(manifest)
             )
 
+    def clear(self) -> None:
+        """Empty the registry, or the stack that has it could not be deleted."""
+        registry = self.here.account.client("ecr")
+        for repository in releases.REPOSITORIES.values():
+            name = f"{self.line.name}/{repository}"
+            images = registry.list_images(repositoryName=name)["imageIds"]
+            registry.batch_delete_image(repositoryName=name, imageIds=images)
+
 
 def shown(here: roles.Standing, say: report.Report) -> None:
     """All of them, one after the other."""
-    line = life.line_of("small", here.account)
-    parameters = {name: value for name, value in line.parameters.items() if name not in OF_A_RELEASE}
-    parameters |= {
-        "BucketName": "check-small",
-        "AccessLogsName": "check-small-logs",
-        "AlarmEmail": "",
-        "BudgetEmail": "a@b.c",
-    }
-    operator = _Operator(here, dataclasses.replace(line, parameters=parameters))
+    line = life.line_of(
+        "small", here.account, BucketName="check-small", AccessLogsName="check-small-logs", AlarmEmail="",
+        BudgetEmail="a@b.c",
+    )  # fmt: skip
+    operator = _Operator(here, _without_a_release(line))
     _refused_early(operator, say)
     _begun(operator, say)
     _forward_and_back(operator, say)
     _failing(operator, say)
+    # `egress` is what the emulator has no resource of, and `life` leaves it out.
+    standing = dataclasses.replace(_without_a_release(here.line), stacks=tuple(life.made_here(here.line)))
+    _production(_Operator(here, standing), say)
+
+
+def _without_a_release(line: lines.Line) -> lines.Line:
+    kept = {name: value for name, value in line.parameters.items() if name not in OF_A_RELEASE}
+    return dataclasses.replace(line, parameters=kept)
 
 
 def _refused_early(operator: _Operator, say: report.Report) -> None:
     shipped = operator.line.changed(BucketName="example-bucket")
-    words = _refusal(lambda: bootstrapping.Bootstrap(
-        rolling.Roll(shipped, _Here(operator.here.account), operator.said.append), _Here(operator.here.account),
-        operator.said.append, {},
-    ).go("v1"))  # fmt: skip
+    roll = rolling.Roll(shipped, operator.account, operator.said.append)
+    words = _refusal(lambda: bootstrapping.Bootstrap(roll, operator.account, operator.said.append, {}).go("v1"))
     for wanted in ("BucketName is still example-bucket", "OPENAI_API_KEY is not set", "PINECONE_API_KEY is not set"):
         report.expect(wanted in words, f"bootstrap does not say that {wanted}: {words}")
     words = _refusal(lambda: operator.roll().deploy("v1"))
@@ -150,6 +158,29 @@ def _failing(operator: _Operator, say: report.Report) -> None:
         raise report.Broken("a stack that cannot be changed was changed")
     report.expect(operator.roll().running() == "v6", f"{operator.roll().running()} runs after the stack failed")
     say.shown("a release whose stack cannot be changed leaves what ran")
+
+
+def _production(operator: _Operator, say: report.Report) -> None:
+    """The line that stands, whose tasks ECS would run: the doctor and the migration are run with their definitions."""
+    for tag in ("v2", "v3"):
+        operator.push(tag)
+    operator.roll(looked_at=True).deploy("v2", dry_run=True)
+    report.expect(any("ecs:RunTask" in each and "services.doctor" in each for each in operator.said), "no doctor said")
+    operator.roll(looked_at=True).deploy("v2")
+    report.expect(operator.roll().running() == "v2", f"{operator.roll().running()} runs, not v2")
+    with engine.another_password(operator.here):
+        words = _refusal(lambda: operator.roll(looked_at=True).deploy("v3"))
+        report.expect(
+            "ingest: valkey, answer" in words and "embedder: valkey" in words, f"the doctor does not say it: {words}"
+        )
+        report.expect(operator.roll().running() == "v2", "a release went out that the doctor was against")
+        operator.roll(looked_at=True).deploy("v3", despite_doctor=True)
+    report.expect(operator.roll().running() == "v3", f"{operator.roll().running()} runs, not v3")
+    report.expect(any("valkey, answer" in each for each in operator.said), "what the doctor found is not said")
+    operator.roll().rollback()
+    report.expect(operator.roll().running() == "v2", f"{operator.roll().running()} runs after a rollback of v3")
+    operator.clear()
+    say.shown("production: the doctor looks with each task's role, and its no stops a release; migrated; rolled back")
 
 
 def _without_an_export(line: lines.Line, stack: str) -> str:

@@ -46,6 +46,10 @@ class Standing:
         """The whole environment of a process of this role."""
         return {**_inherited(), **self.shared, **self._told(), **self.environments[role]}
 
+    def inside(self) -> dict[str, str]:
+        """What stands here for addresses inside of the line's network, and for the accounts outside of AWS."""
+        return {name: value for name, value in self._told().items() if name != "GATEWAY_URL"}
+
     def _told(self) -> dict[str, str]:
         text = (self.folder / "endpoints.env").read_text()
         wanted = ("OPENAI_BASE_URL", "PINECONE_CONTROLLER_HOST", "INDEXER_ADDR", "GATEWAY_URL")

@@ -39,8 +39,11 @@ def deploy(arguments: Sequence[str]) -> int:
     """Bring a release out; taken back by itself where it does not hold."""
     parser = _arguments("deploy", deploy.__doc__ or "")
     parser.add_argument("tag", help="of the images in the line's repositories")
+    parser.add_argument(
+        "--despite-doctor", action="store_true", help="say what the doctor finds broken, and go on all the same"
+    )
     asked = parser.parse_args(arguments)
-    return _ended(lambda: _roll(asked).deploy(asked.tag, dry_run=asked.dry_run))
+    return _ended(lambda: _roll(asked).deploy(asked.tag, dry_run=asked.dry_run, despite_doctor=asked.despite_doctor))
 
 
 def rollback(arguments: Sequence[str]) -> int:

@@ -2,13 +2,13 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from deploy.operations import account as accounts
+from deploy.operations import examining, releases, smoke, stacks, steps, tasks
 from deploy.operations import line as lines
-from deploy.operations import releases, smoke, stacks, steps
 
 # What a host of the stack `small` reads of a release; the first is its name there.
 FILES: Final = {
@@ -39,6 +39,7 @@ class Roll:
         url: Where its load balancer answers; default: the address of the stack `edge`.
         poll_seconds: Between two looks at what CloudFormation does.
         body: A stack's template; default: its file.
+        doctor: Looks before a release; default: where the line is.
         rows: Of the load that tries a release.
     """
 
@@ -51,6 +52,7 @@ class Roll:
         url: str = "",
         poll_seconds: float = stacks.POLL_SECONDS,
         body: Body | None = None,
+        doctor: examining.Doctor | None = None,
         rows: int = smoke.ROWS,
     ) -> None:
         self.line = line
@@ -60,12 +62,18 @@ class Roll:
         self._url = url
         self._rows = rows
         self.stacks = stacks.Stacks(account.client("cloudformation"), line.tags, poll_seconds)
+        self.doctor = doctor or examining.Doctor(line, account, self.stacks, poll_seconds)
         self.releases = releases.Releases(account.client("ecr"), account.client("ssm"), line.name)
 
     # ---- operations
 
-    def deploy(self, tag: str, *, dry_run: bool = False) -> None:
+    def deploy(self, tag: str, *, dry_run: bool = False, despite_doctor: bool = False) -> None:
         """Bring a tag into production.
+
+        Args:
+            tag: Of its images.
+            dry_run: Say what would be done.
+            despite_doctor: Go on although the doctor finds something broken; it is said, and no more.
 
         Raises:
             Refused: It is not begun.
@@ -73,7 +81,11 @@ class Roll:
         """
         self.look_before()
         release = self._found(tag)
-        steps.run(self._steps(release), self._say, dry_run=dry_run)
+        todo = self._steps(release)
+        # Where nothing runs yet there is no task to look from; then it looks once the first release is there.
+        place = 0 if self.running() else next(n for n, step in enumerate(todo) if step.what.startswith("load "))
+        todo.insert(place, self._examined(after=place > 0, despite=despite_doctor))
+        steps.run(todo, self._say, dry_run=dry_run)
 
     def rollback(self, tag: str = "", *, dry_run: bool = False) -> None:
         """Bring back the release before the present one, or one of the last five by its tag.
@@ -209,6 +221,19 @@ class Roll:
         )
         return todo
 
+    def _examined(self, *, after: bool, despite: bool) -> steps.Step:
+        def look() -> None:
+            found = self.doctor.look()
+            broken = [str(each) for each in found if each.broken]
+            for each in found:
+                if despite or not each.broken:
+                    self._say(f"  {each}")
+            if broken and not despite:
+                words = "\n".join([*broken, "`--despite-doctor` goes on all the same."])
+                raise TakenBack(words) if after else Refused(words)
+
+        return steps.Step("look at everything that the services need (vectorline doctor)", look, self.doctor.calls())
+
     def _upload(self, release: releases.Release) -> None:
         objects = self._account.client("s3")
         for name, path in FILES.items():
@@ -227,29 +252,18 @@ class Roll:
 
     def _migrate(self) -> None:
         """Run `init --migrate` as a task of its own, in the subnets and group of the indexer."""
-        outputs = self.stacks.outputs(self.line.stack_name("network"))
-        tasks = self._account.client("ecs")
-        where = {
-            "subnets": [outputs["PrivateSubnetA"], outputs["PrivateSubnetB"]],
-            "securityGroups": [outputs["IndexerGroup"]],
-        }
-        task = self.stacks.outputs(self.line.stack_name("production"))["ProvisionTask"]
-        begun = tasks.run_task(
-            cluster=self.line.name,
-            taskDefinition=task,
-            count=1,
-            networkConfiguration={"awsvpcConfiguration": {**where, "assignPublicIp": "DISABLED"}},
-        )
-        if begun.get("failures"):
-            raise TakenBack(f"The task that migrates the table cannot be started: {begun['failures']}")
-        arn = begun["tasks"][0]["taskArn"]
-        tasks.get_waiter("tasks_stopped").wait(cluster=self.line.name, tasks=[arn])
-        about: dict[str, Any] = tasks.describe_tasks(cluster=self.line.name, tasks=[arn])["tasks"][0]
-        codes = [each.get("exitCode") for each in about["containers"]]
-        if codes != [0]:
+        network = self.stacks.outputs(self.line.stack_name("network"))
+        runner = tasks.Tasks(self._account, self.line.name, network)
+        group = f"/{self.line.name}/indexer"
+        try:
+            definition = self.stacks.outputs(self.line.stack_name("production"))["ProvisionTask"]
+            ended = runner.wait(runner.begin(definition, "IndexerGroup"), group, "provision/provision")
+        except tasks.NotRun as failure:
+            raise TakenBack(f"The task that migrates the table cannot be started: {failure}") from failure
+        if list(ended.codes) != [0]:
             raise TakenBack(
-                f"init --migrate ended with {codes} ({about.get('stoppedReason', '')}); its log is in "
-                f"/{self.line.name}/indexer. The release runs; the lists of tasks are slower until it is repeated."
+                f"init --migrate ended with {ended.codes} ({ended.reason}); its log is in {group}. The release runs; "
+                f"the lists of tasks are slower until it is repeated."
             )
 
     def _try(self, release: releases.Release, before: dict[str, str]) -> None:

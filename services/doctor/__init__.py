@@ -2,7 +2,7 @@
 
 ``vectorline doctor`` or ``python -m services.doctor`` (in a service's container: ``--for embedder`` looks at what that
 service needs and no more). It spends one token at OpenAI and about ten write units at Pinecone, and leaves one small
-item in the table (``doctor``) and one object in the bucket (``rejects/doctor``).
+item in the table (``doctor``) and the objects ``plans/doctor`` and ``rejects/doctor`` in the bucket.
 
 A check passes: told (settings) → its own calls → findings → report.
 

@@ -1,6 +1,7 @@
 """Runs the checks side by side: one that hangs or breaks is a finding and stops no other."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from services.doctor import checks, finding, told
@@ -21,6 +22,11 @@ async def examine(
         services: Whose dependencies are looked at.
     """
     chosen = checks.chosen(only, services)
+    for name in chosen:
+        # Client libraries take their time to import, in which nothing else runs here: not while a check waits for an
+        # answer. What fails does so again in its check, and is a finding.
+        with contextlib.suppress(Exception):
+            checks.load(name)
     found = await asyncio.gather(*(_one(name, knows, services) for name in chosen))
     return [
         finding.Finding(each.check, each.part, each.level, knows.masked(each.message), knows.masked(each.remedy))

@@ -12,7 +12,7 @@ from services.runtime import aws
 ABOUT = finding.About("s3")
 SECTIONS = (aws.CallerSettings, settings.SourceSettings)
 # Which folders a service writes, and whether it may delete there (see IAM in docs/production.md).
-FOLDERS = {"ingest": (("uploads", True), ("plans", True)), "indexer": (("rejects", False),)}
+FOLDERS = {"ingest": (("uploads", True), ("plans", False)), "indexer": (("rejects", False),)}
 
 
 async def check(knows: told.Told, services: Sequence[str]) -> AsyncIterator[finding.Finding]:

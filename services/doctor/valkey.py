@@ -1,5 +1,6 @@
 """Valkey: can it be reached, is it one that the queue can live on, and how far away is it?"""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ SECTIONS = (settings.ValkeySettings,)
 OLDEST = {"Valkey": (8, 1), "Redis": (7, 0)}
 NEEDED = (7, 0)
 PINGS = 20
+ATTEMPTS = 3
+PAUSE_SECONDS = 0.5
 # Within a zone a call takes under 1 ms; each chunk costs some tens of calls.
 FAR_MS = 10.0
 FULL = 0.8
@@ -31,7 +34,7 @@ async def check(knows: told.Told, _services: Sequence[str]) -> AsyncIterator[fin
     try:
         try:
             with errors.translated():
-                fastest = await _fastest_ms(client)
+                fastest = await _reached(client)
         except errors.NotNow as error:
             yield ABOUT.broken("answer", str(error), "Look at REDIS_URL (or REDIS_HOST, REDIS_PORT, REDIS_PASSWORD).")
             return
@@ -49,6 +52,16 @@ async def check(knows: told.Told, _services: Sequence[str]) -> AsyncIterator[fin
         yield await _write(client)
     finally:
         await client.aclose()
+
+
+async def _reached(client: redis.asyncio.Redis) -> float:
+    """As `_fastest_ms`. Once more where nothing came in time: other checks may have held this process up."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await _fastest_ms(client)
+        except redis.exceptions.TimeoutError:
+            await asyncio.sleep(PAUSE_SECONDS)
+    return await _fastest_ms(client)
 
 
 async def _fastest_ms(client: redis.asyncio.Redis) -> float:

@@ -1,4 +1,4 @@
-"""Every command and snippet of README, tutorial, how-to and calls, on a real line, as a reader would run them."""
+"""Every command and snippet of README, docs and runbooks, on a real line, as a reader would run them."""
 
 import os
 import pathlib
@@ -12,7 +12,15 @@ from tests.support.line import ROOT, Line
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [("README.md", 3), ("docs/tutorial.md", 7), ("docs/how-to.md", 6), ("docs/reference/calls.md", 6)],
+    [
+        ("README.md", 3),
+        ("docs/tutorial.md", 7),
+        ("docs/how-to.md", 6),
+        ("docs/reference/calls.md", 6),
+        ("deploy/runbooks/routine.md", 2),
+        ("deploy/runbooks/incident.md", 1),
+        ("deploy/runbooks/capacity.md", 2),
+    ],
 )
 def test_a_reader_gets_what_the_document_says(
     line: Line, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int

@@ -18,14 +18,14 @@ async def test_everything_is_well(around: conftest.Surroundings) -> None:
     assert "over gRPC" in report.of("pinecone", "write").message
 
 
-async def test_a_look_leaves_one_item_and_one_object_behind(around: conftest.Surroundings) -> None:
+async def test_a_look_leaves_one_item_and_two_objects_behind(around: conftest.Surroundings) -> None:
     for _ in range(2):
         await around.look()
 
     items = around.tables.scan(TableName=os.environ["DYNAMODB_TABLE_NAME"])["Items"]
     left = around.objects.list_objects_v2(Bucket=os.environ["S3_BUCKET_NAME"]).get("Contents", [])
     assert {each["task_id"]["S"] for each in items} - {"index#client_listing"} == {"doctor"}
-    assert [each["Key"] for each in left] == ["rejects/doctor"]
+    assert [each["Key"] for each in left] == ["plans/doctor", "rejects/doctor"]
     assert around.pinecone.dump(os.environ["PINECONE_INDEX_NAME"], "vectorline-doctor") == []
 
 

@@ -36,11 +36,15 @@ def test_a_line_is_made_of_what_is_reckoned_with(shape: planned.Shape) -> None:
         r"VolumeSize: (\d+)", (lines.TEMPLATES / f"{'small' if not shape.replicas else 'cluster'}.yml").read_text()
     )
     assert [int(size) for size in disks] == [shape.disk_gb]
+    there = [each for stack in line.stacks for each in resources(stack).values()]
     alarms = [
-        each for stack in line.stacks for each in resources(stack).values() if each["Type"] == "AWS::CloudWatch::Alarm"
+        each["Properties"]
+        for each in there
+        if each["Type"] == "AWS::CloudWatch::Alarm" and (given["Agent"] == "true" or "Condition" not in each)
     ]
-    metrics = sum(sum("MetricStat" in part for part in each["Properties"].get("Metrics", [])) or 1 for each in alarms)
-    assert metrics == pytest.approx(shape.alarm_metrics, rel=0.2)
+    counted = sum(sum("MetricStat" in part for part in each.get("Metrics", [])) or 1 for each in alarms)
+    assert counted == shape.alarm_metrics
+    assert (given["Agent"] == "true") is bool(shape.metrics)
 
 
 def test_every_line_has_as_many_secrets_and_keys_and_rules() -> None:
@@ -51,7 +55,8 @@ def test_every_line_has_as_many_secrets_and_keys_and_rules() -> None:
     assert len(resources("edge")["WebAcl"]["Properties"]["Rules"]) == planned.WAF_RULES
 
 
-def test_a_task_has_one_virtual_cpu() -> None:
-    for name in planned.SERVICES:
+def test_a_task_has_the_share_of_a_cpu_that_is_reckoned_with() -> None:
+    for name, share in planned.SHARES.items():
         task = resources("production")[f"{name.title()}Task"]["Properties"]
-        assert task["Cpu"] == "1024"
+        assert int(task["Cpu"]) == 1_024 * share
+    assert int(resources("agent")["AgentTask"]["Properties"]["Cpu"]) == 1_024 * planned.AGENT_SHARE
