@@ -86,7 +86,7 @@ def _tasks(page: sync_api.Page, line: lines.Line) -> None:
     moving = page.locator(".tasks > li", has_text="catalogue-2027.csv").locator(".pace", has_text="left")
     moving.wait_for(timeout=60_000)
     _keep(page, "tasks")
-    line.finished(large)
+    line.finished(large, seconds=400.0)
 
 
 def _task(page: sync_api.Page, task_id: str) -> None:
