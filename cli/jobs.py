@@ -36,9 +36,12 @@ def agreed(here: session.Session, price: messages.JobForecast, *, dry_run: bool,
 
 
 def words(result: messages.TaskResult | None) -> str:
-    """What a verify found; empty: it was none."""
-    if result is None or result.missing is None:
+    """What a verify or an adoption came to; empty: it was none."""
+    if result is None or result.listed is None:
         return ""
+    if result.missing is None:
+        known, unknown, sampled = result.known or 0, result.unknown or 0, result.sampled or 0
+        return f"{result.listed:,} ids, {known:,} known now, {unknown:,} bought with the next load ({sampled:,} proved)"
     looked = f"{result.fetched or 0:,} fetched, {result.sampled or 0:,} bought again"
     repair = f"; task {result.repair_task_id} repairs" if result.repair_task_id else ""
     return (

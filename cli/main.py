@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "retry",
     "rejects",
     "verify",
+    "adopt",
     "search",
     "queue",
     "workers",

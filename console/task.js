@@ -12,12 +12,14 @@ import "./rejects.js";
 import "./strip.js";
 
 // Of a task that is no load there is no row to retry, and nothing to load again.
-const JOBS = new Set(["verify"]);
+const JOBS = new Set(["verify", "adopt"]);
 const loads = (task) => !JOBS.has(task.metadata.task_type);
 
 function found(task) {
   const {result} = task;
-  if (result?.missing === undefined) return null;
+  if (result?.listed === undefined) return null;
+  if (result.missing === undefined) return h("section", {key: "found"}, h("h2", {}, "What was found"),
+    h("p", {}, `${count(result.listed)} ids in the index · ${count(result.known)} known now · ${count(result.unknown)} bought with the next load · ${count(result.sampled)} vectors bought again`));
   const told = [[result.listed, "ids in the index"], [result.missing, "missing"], [result.strange, "strange"], [result.differing, "differing"],
     [result.fetched, "records fetched"], [result.sampled, "vectors bought again"]];
   return h("section", {key: "found"}, h("h2", {}, "What was found"),

@@ -1,4 +1,4 @@
-"""Vectors that were bought again, held against those that the index has: what a verify sends as chunks.
+"""Vectors that were bought again, held against those that the index has: what a verify or an adopt sends as chunks.
 
 Nothing is written. The same text and model give the same vector but for the provider's rounding: those of OpenAI have
 a cosine of 0.9999 and more, those of two texts of one language 0.9 at most, as a rule.

@@ -51,6 +51,7 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     def __init__(self, book: ledger.Ledger, reads: Reads) -> None:
         self._manifests = book.manifests
         self._spending = book.spending
+        self._book = book
         self._index = reads.index
         self._reads = reads
 
@@ -99,6 +100,12 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     ) -> manifest_pb2.VoidManifestResponse:
         await self._manifests.void(request.key, request.version, request.why, past=request.past)
         return manifest_pb2.VoidManifestResponse()
+
+    async def ClaimNamespace(
+        self, request: manifest_pb2.ClaimNamespaceRequest, context: Context
+    ) -> manifest_pb2.ClaimNamespaceResponse:
+        await self._book.claim(request.task_id, request.fence)
+        return manifest_pb2.ClaimNamespaceResponse()
 
     async def CountVectors(
         self, request: manifest_pb2.CountVectorsRequest, context: Context

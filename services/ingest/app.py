@@ -17,7 +17,7 @@ from services.chunks import settings as queue_settings
 from services.ingest import ledger_client, manifest_client, servicer, settings, threads
 from services.ingest.driving import comparisons, driver, merging, resubmitter, trust
 from services.ingest.estimating import estimator
-from services.ingest.jobs import believing, forecasts, kinds, repair, sampling, tools, verify
+from services.ingest.jobs import adopt, believing, forecasts, kinds, repair, sampling, tools, verify
 from services.ingest.jobs import requests as requests_of_jobs
 from services.ingest.manifest import store
 from services.ingest.planning import shelf
@@ -119,7 +119,7 @@ async def application(
         buying = sampling.Buying(ledger, queue, kept)
         with_tools = tools.Tools(ledger, manifests, kept, believed, buying, allowed.scratch_folder, work)
         repairs = repair.Repair(ledger, manifests, kept, folder=allowed.scratch_folder, work=work)
-        jobs = kinds.Kinds({"verify": verify.Verify(with_tools, repairs)})
+        jobs = kinds.Kinds({"verify": verify.Verify(with_tools, repairs), "adopt": adopt.Adopt(with_tools)})
         drive = driver.Driver(
             ledger,
             queue,

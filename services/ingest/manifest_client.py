@@ -82,6 +82,11 @@ class Manifests:
         with ledger_client.translated():
             await self._stub.VoidManifest(request)
 
+    async def claim(self, task_id: str, fence: int) -> None:
+        """Claim a task's namespace for the model that its texts were bought with."""
+        with ledger_client.translated():
+            await self._stub.ClaimNamespace(manifest_pb2.ClaimNamespaceRequest(task_id=task_id, fence=fence))
+
     async def count(self, namespace: str) -> tuple[int, str]:
         """Vectors in a namespace, and where the index is."""
         with ledger_client.translated():

@@ -185,6 +185,16 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
         )
 
+    async def Adopt(self, request: job_pb2.AdoptRequest, context: Context) -> job_pb2.AdoptResponse:
+        """Store a task that takes an index over, or price it."""
+        answer = await self._jobs.adopt(request, _idempotency_key(context))
+        if answer.record is None:
+            return job_pb2.AdoptResponse(message=PRICED, forecast=answer.forecast)
+        stored = await self._accepted(answer.record, context)
+        return job_pb2.AdoptResponse(
+            task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
+        )
+
     async def GetRejects(
         self, request: ingest_pb2.GetRejectsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:

@@ -68,6 +68,9 @@ REQUESTS: Final = (
         "Load its file; then it can be verified.",
     ),
     Reason(
+        "ALREADY_KNOWN", "The line knows what it wrote of the question, so there is nothing to adopt.", "Verify it."
+    ),
+    Reason(
         "REPAIR_SOURCE_UNKNOWN",
         "No load of the question is known whose source could be loaded again.",
         "Name one by repair_task_id, verify without repair, or load a file.",

@@ -122,6 +122,26 @@ FAILED: Final = (
         "What a verify found cannot be loaded again: a later load wrote, or the load is gone.",
         "Verify anew, or load a file.",
     ),
+    Reason(
+        "ALREADY_KNOWN", "The line knows what it wrote of the question, so there is nothing to adopt.", "Verify it."
+    ),
+    Reason(
+        "NOTHING_THERE",
+        "The index lists no id of the question in this namespace.",
+        "Look at both, and at PINECONE_INDEX_NAME.",
+    ),
+    Reason("NOTHING_TO_ADOPT", "No record's metadata hold all of its text, so nothing can be known.", "Load the file."),
+    Reason(
+        "WRITTEN_LATELY",
+        "Somebody wrote to the namespace within the last hour, or while it was read.",
+        "Stop what writes there, and adopt it an hour later.",
+    ),
+    Reason(
+        "ADOPT_DISAGREES",
+        "Vectors that were bought again are not those of the index: another model filled it, or other texts.",
+        "Set OPENAI_MODEL to that model, or load the file.",
+    ),
+    Reason("ADOPT_UNPROVEN", "None of an adoption's sample could be bought.", "Look at its rejects; raise sample."),
     Reason("TASK_TYPE_UNKNOWN", "A later release stored the task.", "Upgrade every ingest, then ask anew."),
     Reason(
         "SUPERSEDED",

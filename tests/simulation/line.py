@@ -25,7 +25,7 @@ from services.indexer.storage import clock, rejects
 from services.indexer.tasks import servicer as task_servicer
 from services.ingest import ledger_client, manifest_client, threads
 from services.ingest.driving import comparisons, driver, merging, resubmitter
-from services.ingest.jobs import believing, kinds, repair, sampling, tools, verify
+from services.ingest.jobs import adopt, believing, kinds, repair, sampling, tools, verify
 from services.ingest.manifest import store as manifest_store
 from services.ingest.planning import shelf
 from services.ingest.request import options
@@ -109,7 +109,7 @@ class Ingest:
             scratch=None,
             compares=compares,
             asked=no_metabase,
-            jobs=kinds.Kinds({"verify": verify.Verify(with_tools, repairs)}),
+            jobs=kinds.Kinds({"verify": verify.Verify(with_tools, repairs), "adopt": adopt.Adopt(with_tools)}),
         )
         self.tasks = resubmitter.Resubmitter(
             drive,

@@ -213,6 +213,18 @@ class Ledger:
         await self.tasks.block(task_id, refused.reason, refused.message)
         return True
 
+    async def claim(self, task_id: str, fence: int) -> None:
+        """Claim a task's namespace for the model that its texts were bought with, though it wrote nothing.
+
+        Raises:
+            errors.Conflict: The turn is not the task's (STALE), nothing was bought for it, or the namespace holds
+                another's vectors.
+        """
+        task = await self.tasks.get(task_id)
+        if task["status"] in items.STOPPED or task.get("fence") != fence or "model" not in task:
+            raise errors.Conflict("The turn is not the task's any more.", reason="STALE")
+        await self.namespaces.claim(task["namespace"], task["model"], task["dimension"])
+
     @property
     def late_seconds(self) -> float:
         """A write that ends so long after it was permitted may have ended in another's turn."""

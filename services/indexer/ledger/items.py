@@ -113,7 +113,7 @@ def listed(client: str, status: Status) -> dict[table.Path, str]:
 
 
 # Types of tasks that write nothing into the index, though they have turns and chunks.
-READING: Final = ("verify",)
+READING: Final = ("verify", "adopt")
 # A shard is 256 of them, and each takes a few bytes of its task.
 MOST_CHUNKS: Final = 500_000
 # The partition of manifests with a run that is not merged.

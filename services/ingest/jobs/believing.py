@@ -9,7 +9,7 @@ from services.ingest.manifest import store as objects_store
 
 # Looks at a manifest that others change meanwhile, before the driver comes back later.
 TRIES: Final = 4
-_REMEDY: Final = "load its file again: all of it is bought then"
+_REMEDY: Final = "load its file again (all of it is bought then), or adopt what is there"
 
 
 class Believing:

@@ -17,10 +17,13 @@ MISSING: Final = "missing"
 STRANGE: Final = "strange"
 # In the index, and not as it was written.
 DIFFERING: Final = "differing"
+# In the index, and nobody can know of which text its vector is.
+TEXT_UNKNOWN: Final = "text_unknown"
 
 WORDS: Final = {
     MISSING: "The index does not have this id, which was written.",
     STRANGE: "The index has this id, and no load of this line is known to have written it.",
+    TEXT_UNKNOWN: "The record's metadata do not hold all of its text for sure, so the next load with the id buys it.",
 }
 # Of an object, before it is compressed.
 _PART_BYTES: Final = 8 << 20

@@ -56,9 +56,12 @@ class Looking:
 
     async def again(self, wanted: Sequence[tuple[str, bytes]]) -> list[Looked]:
         """Compare records with their entries, by id."""
-        ids = [vector_id for vector_id, _ in wanted]
-        found = await self._manifests.fetch(self._namespace, ids, self._task_id)
+        found = await self.fetched([vector_id for vector_id, _ in wanted])
         return [self._looked(vector_id, entry, found.get(vector_id)) for vector_id, entry in wanted]
+
+    async def fetched(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The metadata of the records that are there, by id."""
+        return await self._manifests.fetch(self._namespace, ids, self._task_id)
 
     def _looked(self, vector_id: str, entry: bytes, record: Mapping[str, Any] | None) -> Looked:
         if record is None:

@@ -4,19 +4,16 @@ The load compares its rows with the manifest, so that all others are skipped. It
 of the manifest it merges, as any task does.
 """
 
-import asyncio
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
 from vectorline.v1 import ingest_pb2
 
 from services.ingest import failures, ledger_client, manifest_client, threads
-from services.ingest.contract import rules
 from services.ingest.driving import lease_watch, merging
-from services.ingest.jobs import findings
-from services.ingest.manifest import comparison, parts, records, runs, spool
+from services.ingest.jobs import findings, telling
+from services.ingest.manifest import parts, records, runs, spool
 from services.ingest.manifest import store as objects_store
 from services.ingest.planning import scratch
 from services.runtime import failpoints
@@ -73,7 +70,7 @@ class Repair:
         load = await self._ledger.get(named or record.job.last_load)
         if not manifest.HasField("pending"):
             if manifest.version != found["version"]:
-                raise _changed()
+                raise telling.changed()
             await self._doubt(record, manifest, found, differing, stand)
         failpoints.hit("ingest.before_repair")
         asked = ingest_pb2.ProcessRequest()
@@ -98,12 +95,8 @@ class Repair:
             told = await self._work.run(
                 self._told, temporary, records.Hashes(manifest.hash_key), found, differing, folder
             )
-        made = telling(record.task_id, stand.fence, manifest.version, folder, told)
-        await keep(self._manifests, self._objects, made)
-        failpoints.hit("ingest.before_mark")
-        if not await self._manifests.mark(record.task_id, stand.fence):
-            raise _changed()
-        failpoints.hit("ingest.after_mark")
+        made = telling.comparison_of(record.task_id, stand.fence, manifest.version, folder, told)
+        await telling.keep_and_mark(self._manifests, self._objects, made, stand.fence)
 
     def _told(
         self,
@@ -130,33 +123,3 @@ def write_told(objects: objects_store.Store, folder: str, blocks: Any, prior: in
         entries["prior"] = prior
         writer.add(runs.Block(entries, block.ids))
     return writer.finish()
-
-
-def telling(task_id: str, fence: int, version: int, folder: str, told: tuple[parts.Part, ...]) -> comparison.Comparison:
-    """A comparison of no rows, which tells of entries."""
-    return comparison.Comparison(
-        task_id=task_id,
-        fence=fence,
-        version=version,
-        contract=rules.version(),
-        folder=folder,
-        counts=comparison.Counts(),
-        flags=np.zeros(0, dtype=np.uint8),
-        chunks=np.zeros(0, dtype=comparison.CHUNK),
-        told=told,
-        told_rows=sum(part.rows for part in told),
-    )
-
-
-async def keep(manifests: manifest_client.Manifests, objects: objects_store.Store, made: comparison.Comparison) -> None:
-    """Store a comparison, once a turn: one that was stored in it before counts."""
-    data = made.to_bytes()
-    await asyncio.to_thread(objects.put, made.name, data)
-    failpoints.hit("ingest.before_keep")
-    await manifests.keep(made, objects_store.checksum_of(data), None)
-
-
-def _changed() -> failures.Failure:
-    return failures.Failure(
-        "MANIFEST_CHANGED", "Another task loaded this question since it was looked at; verify it anew."
-    )

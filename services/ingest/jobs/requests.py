@@ -15,6 +15,7 @@ from services.runtime import errors, identity, index_names, key_tokens
 
 MOST_SAMPLED: Final = 10_000
 FETCHED: Final = 1_000
+ADOPT_SAMPLED: Final = 100
 # Loads that were no use to a repair are passed over, so many at most.
 MOST_BACK: Final = 100
 
@@ -132,9 +133,38 @@ class Requests:
                 return Answer(forecast=await self._prices.of(*at, ids=known, fetched=fetched, sampled=sampled))
         return await self._stored(asked, job)
 
+    async def adopt(self, request: job_pb2.AdoptRequest, key: str) -> Answer:
+        """Store an adoption, or price it.
+
+        Args:
+            request: As it came; its defaults are filled in.
+            key: The header Idempotency-Key.
+
+        Raises:
+            errors.ServiceError: Bad fields, all at once; what the key may not use; the question is known already.
+        """
+        if not request.HasField("sample"):
+            request.sample = ADOPT_SAMPLED
+        asked = self._checked(request, key, "adopt", _sample_problems(request.sample, least=1))
+        if not request.dry_run:
+            await key_tokens.check(self._tokens)
+        with _asking():
+            manifest = await self._manifests.about(asked.namespace, asked.question_id)
+        if manifest.known or manifest.HasField("pending"):
+            raise errors.Conflict(
+                "The line knows already what it wrote of this question; verify says whether it still is so.",
+                reason="ALREADY_KNOWN",
+            )
+        if request.dry_run:
+            with _asking():
+                there, _ = await self._manifests.count(asked.namespace)
+                at, sampled = (asked.namespace, asked.question_id), min(request.sample, there)
+                return Answer(forecast=await self._prices.of(*at, ids=there, fetched=there, sampled=sampled))
+        return await self._stored(asked, job_pb2.Job(adopt=request))
+
     def _checked(
         self,
-        request: job_pb2.VerifyRequest,
+        request: job_pb2.VerifyRequest | job_pb2.AdoptRequest,
         key: str,
         word: str,
         also: Iterator[errors.FieldViolation],
@@ -220,7 +250,7 @@ def _look_at(source: sources.Source, load: Record) -> None:
         ) from gone
 
 
-def _problems(request: job_pb2.VerifyRequest, key: str) -> Iterator[errors.FieldViolation]:
+def _problems(request: job_pb2.VerifyRequest | job_pb2.AdoptRequest, key: str) -> Iterator[errors.FieldViolation]:
     if problem := index_names.problem(request.namespace):
         yield errors.FieldViolation("namespace", problem)
     if not request.HasField("question_id"):

@@ -2,10 +2,11 @@
 
 import dataclasses
 import pathlib
+from collections.abc import AsyncIterator
 
 from services.ingest import ledger_client, manifest_client, threads
 from services.ingest.driving import lease_watch
-from services.ingest.jobs import believing, sampling
+from services.ingest.jobs import believing, findings, folder, sampling
 from services.ingest.manifest import records, spool
 from services.ingest.manifest import store as objects_store
 
@@ -20,7 +21,7 @@ class Tools:
         objects: The line's own bucket.
         believed: Finds a manifest that may be believed.
         buying: Buys vectors again.
-        folder: For temporary files; None: where the system wants them.
+        scratch: For temporary files; None: where the system wants them.
         work: Where manifests are read.
     """
 
@@ -29,7 +30,7 @@ class Tools:
     objects: objects_store.Store
     believed: believing.Believing
     buying: sampling.Buying
-    folder: pathlib.Path | None
+    scratch: pathlib.Path | None
     work: threads.Pool
 
     async def listed(
@@ -48,3 +49,14 @@ class Tools:
             listed.add(await self.work.run(spool.unknown, hashes, names), names)
             count += len(names)
         return listed, count
+
+    async def found(self, record: ledger_client.Record) -> AsyncIterator[findings.Finding]:
+        """What a task found so far: by itself, then by its chunks."""
+        if not record.plan_uri:
+            return
+        found = await folder.fields_of(self.objects, record.plan_uri)
+        async for part in self.work.iterate(findings.read(self.objects, found["findings"])):
+            for each in part:
+                yield each
+        async for each in self.buying.differing(record, found["chunks"]):
+            yield each

@@ -69,13 +69,7 @@ class Verify:
 
     async def found(self, record: ledger_client.Record) -> AsyncIterator[findings.Finding]:
         """See `kinds.Kind`."""
-        if not record.plan_uri:
-            return
-        found = await folder.fields_of(self._tools.objects, record.plan_uri)
-        async for part in self._tools.work.iterate(findings.read(self._tools.objects, found["findings"])):
-            for each in part:
-                yield each
-        async for each in self._tools.buying.differing(record, found["chunks"]):
+        async for each in self._tools.found(record):
             yield each
 
     async def _look(self, record: ledger_client.Record, stand: lease_watch.Standing) -> ledger_client.Record:
@@ -84,7 +78,7 @@ class Verify:
         await with_tools.ledger.begin_scan(record.task_id, None)
         manifest, made = await with_tools.believed.of(record.task_id, stand)
         await with_tools.ledger.note_scan(record.task_id, 0, made.known)
-        with scratch.folder(with_tools.folder) as temporary:
+        with scratch.folder(with_tools.scratch) as temporary:
             hashes = records.Hashes(manifest.hash_key)
             at = looking.Looking(with_tools.manifests, manifest.namespace, hashes, record.task_id)
             look = _Look(with_tools, record, made.known, at)

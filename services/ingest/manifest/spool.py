@@ -26,7 +26,6 @@ class Spool:
         self._stored = np.dtype([*dtype.descr, *_PLACE])
         self._sorter = sorting.Sorter(folder, name, self._stored)
         self._path = folder / f"{name}-ids"
-        self._ids = self._path.open("wb")
         self._at = 0
 
     def add(self, entries: records.Entries, ids: Sequence[bytes]) -> None:
@@ -39,15 +38,16 @@ class Spool:
             stored[field] = entries[field]
         stored["size"] = sizes
         stored["at"] = self._at + np.cumsum(sizes, dtype=np.uint64) - sizes
-        self._ids.write(b"".join(ids))
+        with self._path.open("ab") as file:
+            file.write(b"".join(ids))
         self._at += int(sizes.sum())
         self._sorter.add(stored)
 
     def sorted(self) -> Iterator[runs.Block]:
         """All of them by the ids' hashes; of an id that was taken twice the first."""
-        self._ids.close()
-        with self._path.open("rb") as file:
-            view: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self._at else b""
+        if not self._at:
+            return
+        with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             for found in self._sorter.sorted():
                 yield from self._blocks(_each_once(found), view)
 

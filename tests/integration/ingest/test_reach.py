@@ -21,6 +21,7 @@ NAMES = {
         "Upload": "namespaces questions",  # its bytes are the caller's own
         "RetryTask": "namespaces questions sources",
         "RetryTasks": "namespaces questions",  # and each task that they match to its source: an outcome of that task
+        "Adopt": "namespaces questions",
         "Verify": "namespaces questions",  # and, where it repairs, to the source of the load that is done once more
         "GetRejects": "",  # of the caller's own tasks
     },
@@ -82,9 +83,14 @@ async def of_verify(api: Api, **named: Any) -> None:
     await api.stub.Verify(job_pb2.VerifyRequest(sample=1, **named))
 
 
+async def of_adopt(api: Api, **named: Any) -> None:
+    del named["s3_key"]
+    await api.stub.Adopt(job_pb2.AdoptRequest(**named))
+
+
 CALLS: dict[str, Callable[..., Awaitable[None]]] = {
     "Process": of_process, "Estimate": of_estimate, "Upload": of_upload, "RetryTask": of_retry,
-    "RetryTasks": of_retries, "Verify": of_verify,
+    "RetryTasks": of_retries, "Verify": of_verify, "Adopt": of_adopt,
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ METHODS = {
     "RetryTask": "retry TASK",
     "RetryTasks": "retry --status failed --dry-run",
     "Verify": "verify --question-id 1 --dry-run",
+    "Adopt": "adopt --question-id 1 --dry-run",
     "GetRejects": "rejects TASK",
     "Search": "search x",
     "GetHealth": "health",
@@ -102,6 +103,7 @@ ANSWERS = {
     "Upload": ingest_pb2.ProcessResponse(task_id=fake_line.TASK_ID, estimate=ingest_pb2.EstimateResponse(rows=1)),
     "RetryTask": ingest_pb2.ProcessResponse(task_id="new"),
     "Verify": job_pb2.VerifyResponse(forecast=job_pb2.JobForecast(ids=1)),
+    "Adopt": job_pb2.AdoptResponse(forecast=job_pb2.JobForecast(ids=1)),
 }
 
 

@@ -49,3 +49,23 @@ def test_what_was_found_is_shown_and_is_not_well(run, line):
     assert "8 ids, 2 missing, 0 strange, 1 differing (8 fetched, 0 bought again)" in shown.output
     told = json.loads(run("status", fake_line.TASK_ID, "--json").output)
     assert told["result"]["missing"] == 2
+
+
+def test_an_adoption_is_priced_and_stored_and_what_came_of_it_shown(run, line):
+    line.answers["Adopt"] = lambda asked: (
+        job_pb2.AdoptResponse(forecast=PRICE)
+        if asked.dry_run
+        else job_pb2.AdoptResponse(task_id=fake_line.TASK_ID, status="pending")
+    )
+    done = run("adopt", "--namespace", "v2", "--question-id", "232", "--sample", "50", "--yes")
+    assert done.exit_code == 0
+    priced, asked = line.requests
+    assert (priced.dry_run, asked.dry_run) == (True, False)
+    assert (asked.namespace, asked.question_id, asked.sample) == ("v2", 232, 50)
+
+    found = fake_line.task("completed")
+    for name, count in (("listed", 8), ("known", 7), ("unknown", 1), ("sampled", 5)):
+        setattr(found.result, name, count)
+    line.answers["GetTask"] = found
+    shown = run("status", fake_line.TASK_ID)
+    assert "8 ids, 7 known now, 1 bought with the next load (5 proved)" in shown.output

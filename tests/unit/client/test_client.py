@@ -407,6 +407,19 @@ def test_a_verify_is_priced_and_then_a_task_to_wait_for(do, line):
     assert asked.request_id, "so that what is repeated after a broken connection still makes one task"
 
 
+def test_an_adoption_likewise(do, line):
+    line.answers["Adopt"] = lambda asked: (
+        job_pb2.AdoptResponse(forecast=job_pb2.JobForecast(ids=3))
+        if asked.dry_run
+        else job_pb2.AdoptResponse(task_id="new")
+    )
+    assert do("adopt_price", 232, namespace="v2").ids == 3
+    assert do("adopt", 232, namespace="v2", sample=5).task_id == "new"
+    priced, asked = line.requests
+    assert (priced.dry_run, priced.HasField("sample"), asked.sample) == (True, False, 5)
+    assert asked.request_id
+
+
 # ---- errors
 
 

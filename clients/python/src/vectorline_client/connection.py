@@ -22,7 +22,7 @@ KEY_VARIABLE: Final = "API_KEY"
 # an idempotency key from us, a task is retried once for each kind). Not: CancelTask and StopTask, whose repetition is a
 # conflict, RetryTasks, which would count the first call's retries as made before, and streams, which go on elsewhere.
 REPEATABLE: Final = (
-    *("Process", "Estimate", "Verify", "RetryTask", "Search", "GetHealth", "GetDetailedHealth", "GetWorkers"),
+    *("Process", "Estimate", "Verify", "Adopt", "RetryTask", "Search", "GetHealth", "GetDetailedHealth", "GetWorkers"),
     *("GetQueues", "GetLimiter", "GetTask", "ListTasks", "GetTaskOverview", "GetTaskProgress", "GetActiveProgress"),
     *("GetStatistics", "GetAnomalies", "GetBill", "GetDashboard", "GetMetrics"),
 )

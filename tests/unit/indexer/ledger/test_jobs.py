@@ -150,3 +150,25 @@ async def test_a_load_that_a_job_asks_for_has_the_limits_of_its_key(line: Line) 
     found = records.limits_of(await line.book.tasks.get(asking))
     assert found == limits
     assert (await line.book.tasks.get(asking))[table.KEY] == asking
+
+
+async def test_a_namespace_is_claimed_for_what_was_bought_while_the_turn_is_the_tasks(line: Line) -> None:
+    task_id = await verify(line)
+    fence = (await line.book.turns.acquire(task_id)).fence
+    with pytest.raises(errors.Conflict):  # nothing was bought for it
+        await line.book.claim(task_id, fence)
+    await line.book.shards.open(task_id, 0, fence)
+    await looked(line, task_id)
+    await line.book.gate.begin(task_id, [0], fence, "small", 2)
+    assert await line.book.namespaces.holds("v2") is None
+    with pytest.raises(errors.Conflict):
+        await line.book.claim(task_id, fence + 1)
+
+    await line.book.claim(task_id, fence)
+
+    held = await line.book.namespaces.holds("v2")
+    assert held is not None
+    assert (held.model, held.dimension) == ("small", 2)
+    await line.book.tasks.cancel(task_id)
+    with pytest.raises(errors.Conflict):
+        await line.book.claim(task_id, fence)

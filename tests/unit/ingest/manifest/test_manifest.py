@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.jobs import repair
+from services.ingest.jobs import repair, telling
 from services.ingest.manifest import (
     comparing,
     comparison,
@@ -273,7 +273,7 @@ def test_what_is_told_stands_whatever_was_there(tmp_path: pathlib.Path, *, crowd
     ids = [b"7.1"]
     spooled.add(spool.unknown(HASHES, ids), ids)
     (told,) = repair.write_told(objects, "told/", spooled.sorted(), records.KNOWN)
-    made = repair.telling("verify", 9, old.version, "told/", (told,))
+    made = telling.comparison_of("verify", 9, old.version, "told/", (told,))
     made = comparison.Comparison.from_bytes(made.to_bytes(), store.checksum_of(made.to_bytes()))
 
     after = merged(objects, old, made, [], set())

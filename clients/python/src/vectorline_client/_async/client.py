@@ -339,6 +339,44 @@ class AsyncClient:
         assert priced.forecast is not None
         return priced.forecast
 
+    async def adopt(
+        self,
+        question_id: int,
+        *,
+        namespace: str | None = None,
+        sample: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> task_handle.AsyncTaskHandle:
+        """Take over what others filled, or a line whose ledger was lost: the next load of the same file skips it.
+
+        Args:
+            question_id: The question: its vectors' ids begin with "{question_id}.".
+            namespace: Where; None: the line's own.
+            sample: Vectors that are bought again and must agree, at most 10,000; None: 100.
+            idempotency_key: See `load`.
+
+        Raises:
+            errors.Conflict: ALREADY_KNOWN.
+        """
+        stored = await self.call(
+            "Adopt",
+            messages.AdoptResponse,
+            question_id=question_id,
+            namespace=namespace,
+            sample=sample,
+            request_id=idempotency_key or str(uuid.uuid4()),
+        )
+        return task_handle.AsyncTaskHandle(self, stored)
+
+    async def adopt_price(
+        self, question_id: int, *, namespace: str | None = None, sample: int | None = None
+    ) -> messages.JobForecast:
+        """What `adopt` would cost; nothing is done."""
+        fields = {"question_id": question_id, "namespace": namespace, "sample": sample}
+        priced = await self.call("Adopt", messages.AdoptResponse, **fields, dry_run=True)
+        assert priced.forecast is not None
+        return priced.forecast
+
     # ---- rows that were not used
 
     def rejects(self, task_id: str, *, include_skipped: bool = False) -> AsyncIterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # What the line answers when it takes a task.
-Submitted: TypeAlias = "messages.ProcessResponse | messages.VerifyResponse"
+Submitted: TypeAlias = "messages.ProcessResponse | messages.VerifyResponse | messages.AdoptResponse"
 
 
 class AsyncTaskHandle:

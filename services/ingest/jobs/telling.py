@@ -1,0 +1,62 @@
+"""A run of no rows, which tells of entries: kept, marked and merged as any other."""
+
+import asyncio
+
+import numpy as np
+
+from services.ingest import failures, manifest_client
+from services.ingest.contract import rules
+from services.ingest.manifest import comparison, parts
+from services.ingest.manifest import store as objects_store
+from services.runtime import failpoints
+
+
+def comparison_of(
+    task_id: str, fence: int, version: int, folder: str, told: tuple[parts.Part, ...]
+) -> comparison.Comparison:
+    """What is kept of it.
+
+    Args:
+        task_id: The task.
+        fence: Of its turn.
+        version: Of the manifest.
+        folder: Nobody else's.
+        told: Entries that are from now on as they stand there.
+    """
+    return comparison.Comparison(
+        task_id=task_id,
+        fence=fence,
+        version=version,
+        contract=rules.version(),
+        folder=folder,
+        counts=comparison.Counts(),
+        flags=np.zeros(0, dtype=np.uint8),
+        chunks=np.zeros(0, dtype=comparison.CHUNK),
+        told=told,
+        told_rows=sum(part.rows for part in told),
+    )
+
+
+async def keep_and_mark(
+    manifests: manifest_client.Manifests, objects: objects_store.Store, made: comparison.Comparison, fence: int
+) -> None:
+    """Store it, once a turn (one that was stored in it before counts), and mark it.
+
+    Raises:
+        failures.Failure: MANIFEST_CHANGED.
+    """
+    data = made.to_bytes()
+    await asyncio.to_thread(objects.put, made.name, data)
+    failpoints.hit("ingest.before_keep")
+    await manifests.keep(made, objects_store.checksum_of(data), None)
+    failpoints.hit("ingest.before_mark")
+    if not await manifests.mark(made.task_id, fence):
+        raise changed()
+    failpoints.hit("ingest.after_mark")
+
+
+def changed() -> failures.Failure:
+    """The failure of a task whose turn was another's since it looked."""
+    return failures.Failure(
+        "MANIFEST_CHANGED", "Another task loaded this question since it was looked at; ask for this anew."
+    )

@@ -1,0 +1,178 @@
+"""A job over an index, a ledger and a bucket in memory. Vectors are bought and compared by nobody: a test says how."""
+
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from vectorline.v1 import job_pb2, ledger_pb2, task_pb2
+
+from services.ingest import manifest_client, threads
+from services.ingest.jobs import believing, findings, tools
+from services.ingest.manifest import comparison, header, store
+from tests.unit.ingest.jobs import bucket
+
+TASK = "task-1"
+
+
+class Stand:
+    """A driver that may go on."""
+
+    fence = 4
+
+    def check(self, _progress: object = None) -> None:
+        """It may."""
+
+    async def during(self, work: Any) -> Any:
+        return await work
+
+
+@dataclasses.dataclass
+class Index:
+    """What `manifest_client.Manifests` answers: the item, and the index's records."""
+
+    found: manifest_client.Manifest
+    records: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    counts: list[int] = dataclasses.field(default_factory=list)
+    claimed: list[tuple[str, int]] = dataclasses.field(default_factory=list)
+    kept: list[comparison.Comparison] = dataclasses.field(default_factory=list)
+    marked: list[tuple[str, int]] = dataclasses.field(default_factory=list)
+    voided: list[str] = dataclasses.field(default_factory=list)
+    # Answered by one fetch, as if they had been there later only.
+    late: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    fetches: int = 0
+
+    async def of_task(self, _task_id: str) -> manifest_client.Manifest:
+        return self.found
+
+    async def count(self, _namespace: str) -> tuple[int, str]:
+        return (self.counts.pop(0) if self.counts else len(self.records)), "http://index"
+
+    async def ids(self, _namespace: str, prefix: str, task_id: str) -> AsyncIterator[Sequence[str]]:
+        assert task_id == TASK
+        names = [name for name in self.records if name.startswith(prefix)]
+        for start in range(0, len(names), 3):
+            yield names[start : start + 3]
+
+    async def fetch(self, _namespace: str, ids: Sequence[str], task_id: str) -> dict[str, dict[str, Any]]:
+        assert task_id == TASK
+        self.fetches += 1
+        found = {name: self.records[name] for name in ids if name in self.records}
+        self.records |= self.late
+        return found
+
+    async def claim(self, task_id: str, fence: int) -> None:
+        self.claimed.append((task_id, fence))
+
+    async def keep(self, made: comparison.Comparison, _checksum: str, look: object) -> None:
+        assert look is None
+        self.kept.append(made)
+
+    async def mark(self, task_id: str, fence: int) -> bool:
+        self.marked.append((task_id, fence))
+        return True
+
+    async def void(self, found: manifest_client.Manifest, why: str) -> None:
+        self.voided.append(why)
+        found.ClearField("uri")
+        found.version += 1
+
+
+@dataclasses.dataclass
+class Ledger:
+    """What a job's driver calls of `ledger_client.Ledger`."""
+
+    record: ledger_pb2.TaskRecord
+    others: dict[str, ledger_pb2.TaskRecord] = dataclasses.field(default_factory=dict)
+    told: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    looked: dict[str, Any] = dataclasses.field(default_factory=dict)
+    result: task_pb2.TaskResult | None = None
+    repeated: list[tuple[str, Any, str]] = dataclasses.field(default_factory=list)
+
+    async def begin_scan(self, _task_id: str, _pinned: None) -> ledger_pb2.TaskRecord:
+        return self.record
+
+    async def note_scan(self, _task_id: str, done: int, total: int) -> bool:
+        self.told.append((done, total))
+        return True
+
+    async def end_look(self, _task_id: str, plan_uri: str, **found: Any) -> ledger_pb2.TaskRecord:
+        self.looked = found
+        self.record.status, self.record.plan_uri = "processing_chunks", plan_uri
+        return self.record
+
+    async def get(self, task_id: str) -> ledger_pb2.TaskRecord:
+        return self.others[task_id]
+
+    async def repeat(self, _asked_by: Any, load: Any, request: Any, repeats: str) -> ledger_pb2.TaskRecord:
+        self.repeated.append((load.task_id, request, repeats))
+        return ledger_pb2.TaskRecord(task_id="repair")
+
+    async def seal_job(self, _task_id: str, _chunks: int, rows: int, result: task_pb2.TaskResult) -> None:
+        assert rows == self.looked["indexed"] + sum(self.looked["failed"].values()) + self.looked["rows"]
+        self.result = result
+
+
+class Buying:
+    """Buys nothing; what would not agree is given."""
+
+    def __init__(self) -> None:
+        self.unlike: list[findings.Finding] = []
+        self.settled = True
+
+    async def done(self, *_: Any) -> bool:
+        return self.settled
+
+    async def differing(self, _record: Any, _chunks: Any) -> AsyncIterator[findings.Finding]:
+        for each in self.unlike:
+            yield each
+
+
+class Believing(believing.Believing):
+    """Believes what it is given."""
+
+    def __init__(self, index: Index, made: header.Header | None = None) -> None:
+        self._index = index
+        self.made = made
+
+    async def item(self, _task_id: str, _stand: Any) -> manifest_client.Manifest:
+        return self._index.found
+
+    async def of(self, _task_id: str, _stand: Any) -> tuple[manifest_client.Manifest, header.Header]:
+        assert self.made is not None
+        return self._index.found, self.made
+
+
+@dataclasses.dataclass
+class Scene:
+    """All of it."""
+
+    index: Index
+    ledger: Ledger
+    objects: store.Store
+    believed: Believing
+    buying: Buying
+    tools: tools.Tools
+
+    async def drive(self, kind: Any) -> bool:
+        stand: Any = Stand()
+        lease: Any = None
+        return bool(await kind.drive(self.ledger.record, lease, stand))
+
+
+def scene(job: job_pb2.Job, **item: Any) -> Scene:
+    fields: dict[str, Any] = {
+        "key": "manifest",
+        "version": 3,
+        "hash_key": bucket.HASHES.key,
+        "index": "idx",
+        "namespace": "v2",
+        "question_id": "7",
+        "opened_task": TASK,
+        "opened_fence": Stand.fence,
+    }
+    index = Index(manifest_client.Manifest(**{**fields, **item}))
+    record = ledger_pb2.TaskRecord(task_id=TASK, client="ann", status="queued", job=job)
+    record.request.namespace = "v2"
+    ledger, objects, believed, buying = Ledger(record), bucket.Objects(), Believing(index), Buying()
+    parts: Any = (ledger, index, objects, believed, buying, None, threads.Pool())
+    return Scene(index, ledger, objects, believed, buying, tools.Tools(*parts))
