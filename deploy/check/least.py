@@ -40,6 +40,10 @@ NOT_SHOWN_HERE: Final = frozenset(
     {
         # The emulator answers 404 for an object that is missing also to those who may not list its bucket; S3: 403.
         ("IndexerPolicy", "s3:ListBucket", ""),
+        # Objects of manifests are swept a day after they were written.
+        ("IngestPolicy", "s3:ListBucketVersions", ""),
+        ("IngestPolicy", "s3:DeleteObject", "/manifests/*"),
+        ("IngestPolicy", "s3:DeleteObjectVersion", "/manifests/*"),
     }
 )
 PROCESSES: Final = {"IngestPolicy": "ingest", "EmbedderPolicy": "embedder", "IndexerPolicy": "indexer"}

@@ -15,7 +15,7 @@ from vectorline.v1 import ingest_pb2_grpc
 from services.chunks import inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
 from services.ingest import ledger_client, manifest_client, servicer, settings, threads
-from services.ingest.driving import comparisons, driver, merging, resubmitter, trust
+from services.ingest.driving import comparisons, driver, merging, resubmitter, sweeping, trust
 from services.ingest.estimating import estimator
 from services.ingest.jobs import adopt, believing, forecasts, kinds, repair, sampling, tools, verify
 from services.ingest.jobs import requests as requests_of_jobs
@@ -142,6 +142,8 @@ async def application(
             resubmit_seconds=splits.resubmit_seconds,
             presence_seconds=splits.heartbeat_seconds,
         )
+        sweeper = sweeping.Sweeper(ledger, manifests, kept, queue=queue)
+        await stack.enter_async_context(background.running("sweeping", sweeper.run))
         tasks.start()
         stack.push_async_callback(tasks.drain)
         estimating = estimator.Estimator(

@@ -64,6 +64,7 @@ class Job:
         self.namespace = namespace
         self.rows = rows
         self.refused: dict[int, str] = {}  # rows that the fault makes fail, by number
+        self.unchanged = 0  # rows that the index holds just so
         self.seen: list[tuple[float, dict[str, Any]]] = []
         self.unanswered: list[tuple[float, str]] = []
         self.finished = False
@@ -245,7 +246,9 @@ class Scene:
         assert progress["total_records"] == sum(told), progress
         whole = status in ("completed", "partially_completed")
         if whole:
-            assert told == [len(expected.vectors), expected.skipped, len(expected.failed), 0]
+            same = job.unchanged
+            assert told == [len(expected.vectors) - same, expected.skipped + same, len(expected.failed), 0], progress
+            assert progress["unchanged_records"] == same
             rejects = lines.wait_for("the rejects", lambda: self._rejects(job.task_id), 60)
             assert {each["row_number"]: each["reason"] for each in rejects[0]} == expected.failed
         job.finished = True

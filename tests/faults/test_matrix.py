@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults import aws, kills, poison, processes, providers, table, turns, valkey
+from tests.faults import aws, kills, manifests, poison, processes, providers, table, turns, valkey
 from tests.faults.cells import Cell
 from tests.faults.scene import Result, Scene
 from tests.faults.stage import Stage
 
-EVERYTHING = [cell for part in (kills, valkey, providers, aws, processes, poison, turns) for cell in part.CELLS]
+KINDS = (kills, valkey, providers, aws, processes, poison, turns, manifests)
+EVERYTHING = [cell for kind in KINDS for cell in kind.CELLS]
 # Cells with the same settings follow each other: the line is restarted as seldom as can be.
 ORDERED = sorted(EVERYTHING, key=lambda cell: sorted(cell.settings.items()))
 PARTS: dict[str, Callable[[Cell], bool]] = {
