@@ -14,6 +14,7 @@ from services.ingest.sources import object_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 FOLDER = "manifests"
 SUM_BYTES = 16
@@ -120,7 +121,9 @@ class Store:
     def remove(self, found: Sequence[Stored]) -> None:
         """Remove versions of objects for good."""
         for start in range(0, len(found), _MOST_REMOVED):
-            some = [{"Key": each.name, "VersionId": each.version_id} for each in found[start : start + _MOST_REMOVED]]
+            some: list[ObjectIdentifierTypeDef] = [
+                {"Key": each.name, "VersionId": each.version_id} for each in found[start : start + _MOST_REMOVED]
+            ]
             with object_store.translated():
                 answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": some, "Quiet": True})
             for refused in answer.get("Errors", ())[:1]:
