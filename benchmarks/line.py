@@ -18,6 +18,8 @@ from benchmarks import metrics, processes
 # What the table counts as ours; the stand-ins' CPU is not.
 OURS = ("ingest", "embedder", "indexer", "valkey", "envoy")
 TERMINAL = frozenset({"completed", "partially_completed", "failed", "cancelled"})
+# A turn passes on when the last write of its holder must be over.
+TURN_SECONDS = 40.0
 
 # Pinecone takes 50 MB/s and 100 upserts/s of a namespace, about 7,000 rows/s of 1,536 values: what is measured is the
 # line, not that.
@@ -138,6 +140,38 @@ class Line:
         """Let it begin its journal anew."""
         with contextlib.suppress(httpx.HTTPError):
             httpx.delete(self._journal())
+
+    # ---- the stand-in for Pinecone
+
+    def index(self) -> tuple[str, dict[str, str]]:
+        """Where the index's data plane is, and the headers of a call."""
+        headers = {"Api-Key": self._endpoints.get("PINECONE_API_KEY", "sandbox")}
+        name = self._endpoints["PINECONE_INDEX_NAME"]
+        host = httpx.get(f"{self._controller}/indexes/{name}", headers=headers).json()["host"]
+        return (host if "://" in host else f"http://{host}"), headers
+
+    def units(self, namespace: str) -> tuple[float, float]:
+        """Write and read units that it billed for a namespace."""
+        answer = httpx.get(f"{self._controller}/_sandbox/requests", params={"limit": 100_000}, timeout=60)
+        calls = [call for call in answer.json()["requests"] if call["namespace"] == namespace]
+        return sum(call["write_units"] for call in calls), sum(call["read_units"] for call in calls)
+
+    def upserts(self, namespace: str) -> int:
+        """How often a namespace was written to."""
+        params: dict[str, str | int] = {"op": "upsert", "limit": 100_000}
+        answer = httpx.get(f"{self._controller}/_sandbox/requests", params=params, timeout=60)
+        return sum(call["namespace"] == namespace for call in answer.json()["requests"])
+
+    @property
+    def _controller(self) -> str:
+        """Where the stand-in is told and asked things.
+
+        Raises:
+            BenchmarkFailed: Another server is used.
+        """
+        if "PINECONE_CONTROLLER_HOST" not in self._endpoints:
+            raise BenchmarkFailed("PINECONE_API_KEY is set, so this line writes to Pinecone: unset it.")
+        return self._endpoints["PINECONE_CONTROLLER_HOST"]
 
     @property
     def openai(self) -> str:

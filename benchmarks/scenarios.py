@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import again, big, loads, quota, scaling, searching, tracing
+from benchmarks import again, big, loads, peers, quota, scaling, searching, tracing
 from benchmarks.figures import Figure, Run
 
 ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
@@ -16,6 +16,7 @@ ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
     "crowd": searching.crowd,
     "scaling": scaling.scaling,
     "again": again.again,
+    "peers": peers.peers,
     "big": big.big,
     "shapes": big.shapes,
     "tracing": tracing.tracing,

@@ -172,7 +172,7 @@ def s3_away_during_the_merge(scene: Scene) -> None:
 
         wait_for("the status says that S3 is waited for", said, 60)
         assert toxic.fired
-        assert job.status == "processing"
+        assert job.status in ("queued", "processing")
     scene.finish(job)
 
 

@@ -75,6 +75,9 @@ class Older:
     async def of(self, *_: Any) -> comparisons.Found:
         return comparisons.Found(None)
 
+    async def merge_before(self, *_: Any) -> None:
+        pass
+
     async def round(self) -> None:
         pass
 

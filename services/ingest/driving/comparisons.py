@@ -109,6 +109,17 @@ class Comparisons:
                 return Found(made, tuple(told))
         raise lease_watch.Stopped("the manifest changes all the time")
 
+    async def merge_before(self, task_id: str, stand: lease_watch.Standing) -> None:
+        """Merge what the task before has left, whose turn this was.
+
+        Raises:
+            errors.Unavailable: S3 does not answer now, and the turn waits for it.
+            lease_watch.Stopped: The driver must not go on.
+        """
+        manifest = await self._manifests.of_task(task_id) if self._skips else manifest_client.Manifest()
+        if manifest.HasField("pending") and manifest.pending.task_id != task_id:
+            await stand.during(self._merger.merge(manifest))
+
     async def kept(self, task_id: str) -> comparison.Comparison | None:
         """What a task kept to; None: all of it travelled, or that is not known any more."""
         manifest = await self._manifests.of_task(task_id)

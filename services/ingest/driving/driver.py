@@ -169,6 +169,8 @@ class Driver:
             if record.HasField("job"):
                 return await self._done(task_id) if await self._jobs.drive(record, lease, stand) else End.LATER
             if record.status != ledger_client.SPLITTING:
+                # First of all, or a merge that has to wait would have the source scanned again and again.
+                await self._comparisons.merge_before(task_id, stand)
                 with spans.under(record.traceparent, "scan"):
                     record = await self._scan(record, stand)
                 if ledger_client.over(record):  # cancelled or blocked meanwhile: there may be no plan

@@ -109,6 +109,9 @@ class Ledger:
 class Everything:
     """What `comparisons.Comparisons` says where nothing is known of the index."""
 
+    async def merge_before(self, *_: Any) -> None:
+        pass
+
     async def of(self, *_: Any) -> comparisons.Found:
         return comparisons.Found(None)
 

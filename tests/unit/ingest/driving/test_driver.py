@@ -16,6 +16,7 @@ from services.ingest.driving import defects, driver
 from services.ingest.planning import scan
 from services.ingest.sources import memory, object_store
 from services.ingest.splitting import split
+from services.runtime import errors
 from tests.unit.ingest import driven
 
 End = driver.End
@@ -44,6 +45,19 @@ async def test_a_good_task_is_published_and_sealed() -> None:
     assert await line.driver.drive(driven.TASK) is End.DONE
     assert await line.published() == [0, 1, 2]
     assert (task.sealed, task.chunks_total, task.rows_total) == (True, 3, 250)
+
+
+async def test_what_the_task_before_left_is_merged_before_the_source_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a merge that waits for S3 would have it scanned each time, and its waiting would begin anew with each."""
+    line = driven.scene(rows(10))
+    task = line.task()
+
+    async def wait(*_: Any) -> None:
+        raise errors.Unavailable("The object store does not answer now.")
+
+    monkeypatch.setattr(driven.Everything, "merge_before", wait)
+    assert await line.driver.drive(driven.TASK) is End.LATER
+    assert (task.status, task.source.uri) == ("queued", "")
 
 
 @pytest.mark.parametrize(("metered", "client"), [(True, "ann"), (False, "")])
