@@ -16,7 +16,7 @@ BUILT := build/protos/.built
 # A venv whose interpreter is gone, or is another one than PYTHON, is made anew.
 $(shell $(INSTALL) fits || rm -f $(LINE) $(SERVERS) $(INSTALLED))
 
-.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo trace-demo bench logs-file observe observe-files reference-files
+.PHONY: help install line protos lock check test fuzz simulate faults soak up down status clean demo trace-demo bench logs-file observe observe-files reference-files pictures newcomer
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -135,8 +135,14 @@ bench: install ## Measure the line: cost, speed, use of the quota, memory (BENCH
 logs-file: install ## Make docs/logs.md anew: every action that the services log, from the code.
 	@$(BIN)/python docs/actions.py
 
-reference-files: install ## Make docs/reference anew: commands, options and configuration, from the code.
+reference-files: install ## Make docs/reference anew: commands, options, configuration and reasons, from the code.
 	@$(BIN)/python docs/reference.py
+
+pictures: install ## Make docs/pictures anew: the console of a real line, with files of all kinds in it (needs Chromium).
+	@$(BIN)/python docs/pictures.py
+
+newcomer: ## Walk docs/tutorial.md with a clock, from a fresh clone of what is committed to the search: five minutes are the limit.
+	@python3 docs/newcomer.py
 
 observe: install ## Watch a line with Prometheus and Alertmanager while OpenAI is broken for two minutes: which alerts fire, and when.
 	@$(BIN)/python -m observe.show $(OBSERVE)

@@ -104,7 +104,7 @@ class Rejects extends Part {
     return [
       h("p", {class: "quiet", role: "status"}, this.text ? ["With ", said(this.text), ": "] : `Samples, ${SAMPLES} of each reason: `, told),
       rows.length > 0 && h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": "Rejected rows"}, h("table", {},
-        h("thead", {}, h("tr", {}, ["Row", "Reason", "Why", "Cells"].map((name) => h("th", {scope: "col"}, name)))),
+        h("thead", {}, h("tr", {}, ["Row", "Reason", "Why", "Cells"].map((name) => h("th", {scope: "col", class: name === "Row" ? "figure" : null}, name)))),
         h("tbody", {}, rows.map((row, number) => h("tr", {key: number},
           h("td", {class: "figure"}, count(row.row_number)), h("td", {}, h("code", {}, row.reason)), h("td", {}, said(row.message)),
           h("td", {class: "cells"}, said(cells(row)))))))),

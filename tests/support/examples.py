@@ -6,7 +6,7 @@ import io
 import pathlib
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 _BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
@@ -44,6 +44,7 @@ def run(
     *,
     folder: pathlib.Path | None = None,
     environment: Mapping[str, str] | None = None,
+    told: Callable[[Example], None] = lambda _: None,
 ) -> int:
     """Run them all, and hold their output to what is written. Blocks of Python share their names.
 
@@ -52,6 +53,7 @@ def run(
         replaced: What stands for a reader's own, e.g. an address, by what it is here.
         folder: Where shell blocks run.
         environment: Of shell blocks.
+        told: Hears of each once it has run.
 
     Returns:
         How many there were.
@@ -71,6 +73,7 @@ def run(
             printed = caught.getvalue()
         if example.output is not None:
             assert _same(example.output, printed), f"{place} printed\n{printed}\nand not\n{example.output}"
+        told(example)
     return len(examples)
 
 

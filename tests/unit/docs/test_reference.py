@@ -51,3 +51,12 @@ def test_every_page_is_reached_from_the_index():
     pages = {each for each in DOCUMENTS if each.parts[0] == "docs" and each.parent.name in ("docs", "reference")}
     unreached = [each for each in pages if f"({each.relative_to('docs').as_posix()})" not in index]
     assert unreached == [pathlib.Path("docs/README.md")]
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=str)
+def test_every_target_of_make_that_is_named_is_there(page):
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = (ROOT / page).read_text()
+    code = [*re.findall(r"`(make [^`]+)`", text), *re.findall(r"^(?:\S+=\S+ )*(make .*)$", text, re.MULTILINE)]
+    named = {word for each in code for word in re.findall(r"^make ([a-z][a-z-]*)", each)}
+    assert named <= targets
