@@ -44,6 +44,7 @@ DEFAULTS = {
     "ENVOY_TRUSTED_HOPS": "0",  # proxies in front (an ALB is one) whose x-forwarded-for is believed
     "ENVOY_OPENAPI": str(HERE.parent / "build" / "protos" / "openapi.json"),
     "ENVOY_HEALTH_SECONDS": "1",  # between two health checks of a replica
+    "ENVOY_HEALTH_TIMEOUT_SECONDS": "1",  # that a replica has to answer one; two in a row are missed by who is gone
     "ENVOY_UNARY_SECONDS": "300",
     "ENVOY_STREAM_IDLE_SECONDS": "300",  # silence in an upload or a rejects file that ends it
     "ENVOY_WATCH_IDLE_SECONDS": "75",  # a watch has an event at least every 15 s

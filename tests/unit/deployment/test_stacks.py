@@ -193,7 +193,9 @@ def test_a_tasks_port_is_the_one_that_its_group_and_its_neighbours_know(service:
     assert {"ContainerPort": port} in containers()[service]["PortMappings"]
     assert port in {rule["FromPort"] for rule in group}
     assert f":{port}" in told("gateway")[f"{service.upper()}_ADDRS"]["Fn::Sub"]
-    assert containers()[service]["HealthCheck"]["Command"][-2] == f"127.0.0.1:{port}"
+    command = containers()[service]["HealthCheck"]["Command"]
+    assert command[:5] == ["CMD", "python", "-S", "-P", "services/runtime/probe.py"], "as in compose: no import of grpc"
+    assert command[-2] == f"127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("container", ["envoy", *code.SERVICES])

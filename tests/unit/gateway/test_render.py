@@ -157,6 +157,12 @@ def test_each_cluster_asks_for_the_health_of_its_own_service() -> None:
         )
 
 
+def test_a_replica_has_as_long_to_say_that_it_is_well_as_is_told() -> None:
+    for told, seconds in ({}, "1s"), ({"ENVOY_HEALTH_TIMEOUT_SECONDS": "7"}, "7s"):
+        for cluster in clusters(rendered(**told)).values():
+            assert cluster["health_checks"][0]["timeout"] == seconds
+
+
 def test_the_admin_page_stays_on_loopback_wherever_the_gateway_listens() -> None:
     config = rendered(API_HOST="10.0.0.1", ENVOY_ADMIN_PORT="19901")
 
