@@ -49,7 +49,8 @@ class Callers:
                 try:
                     self.tasks.append(self._line.upload(file, question_id=number, namespace="observed"))
                     self._line.task(self.tasks[-1])
-                    self._line.rest.post("/api/v1/search", json={"text": "a sturdy thing", "namespace": "observed"})
+                    search = {"text": "a sturdy thing", "namespace": "observed"}
+                    self._line.rest.post("/api/v1/search", json=search).raise_for_status()
                 except (httpx.HTTPError, lines.BenchmarkFailed):
                     self.refused += 1  # a search that OpenAI's outage refuses, mostly
                 if self._ended.wait(1.5):
