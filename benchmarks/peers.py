@@ -40,7 +40,10 @@ def peers(run: Run) -> Iterator[Figure]:
     later = changed(path, run.folder / f"later-{ROWS}.csv")
     with line.running(OPENAI_RATE_LIMIT="0", EMBEDDERS="1") as running:
         running.warm_up(files.of(run.folder, 1_000))
-        ways = {"LangChain's index()": Indexed(running, "langchain"), "a plain re-upsert": Plain(running, "plain")}
+        ways: dict[str, Plain | Indexed] = {
+            "LangChain's index()": Indexed(running, "langchain"),
+            "a plain re-upsert": Plain(running, "plain"),
+        }
         for number, file in enumerate((path, later)):
             which = ("first", "second")[number]
             if number:

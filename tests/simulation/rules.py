@@ -75,7 +75,7 @@ def test_5_a_skip_that_a_driver_settles_in_anothers_turn(
         def __getattr__(self, name: str) -> Any:
             return Unchecked if name == "Check" else getattr(table, name)
 
-    noticing.leaning(monkeypatch)
+    noticing.leaning(monkeypatch, line={"ingest": 1, "embedder": 2, "indexer": 3}, altered=0.4)
     noticing.striking(monkeypatch, shards.Shards, "settle_quiet", part=0.5, freezes=100.0, cancels=True)
     monkeypatch.setattr(shards, "table", Careless())
     assert noticing.noticed(collect)
