@@ -212,3 +212,11 @@ async def test_wherever_its_driver_dies_another_comes_to_the_same(tmp_path: path
         if len(calls) < step:
             break
     assert step > 10
+
+
+async def test_its_progress_grows_while_it_looks(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(verify, "STEP", 4)
+    made = scene(tmp_path)
+    assert await made.drive(kind(made))
+    assert made.ledger.told == [(0, 20), *((done, 20) for done in range(4, 21, 4))]
