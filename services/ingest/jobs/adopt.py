@@ -33,7 +33,7 @@ log = structlog.get_logger()
 QUIET: Final = datetime.timedelta(hours=1)
 TELL_SECONDS: Final = 2.0
 # Entries that are looked at between two looks at the driver's standing.
-STEP: Final = 4_096
+STEP: Final = 1_000
 
 
 def _now() -> datetime.datetime:

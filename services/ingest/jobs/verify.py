@@ -27,6 +27,8 @@ TELL_SECONDS: Final = 2.0
 # once more, after so long.
 AGAIN_SECONDS: Final = 5.0
 MOST_AGAIN: Final = 10_000
+# Records that are fetched between two words about the progress.
+STEP: Final = 1_000
 
 Counts = dict[str, int]
 
@@ -131,7 +133,6 @@ class _Look:
         async for side in self._tools.work.iterate(iter(sides)):
             stand.check()
             await self._side(side)
-            await self._tell()
         if self._doubted:
             await asyncio.sleep(AGAIN_SECONDS)
             again = await self._at.again([(vector_id, entry) for vector_id, entry, _ in self._doubted])
@@ -146,13 +147,16 @@ class _Look:
         entries = [entry.tobytes() for entry in records.copied(first.entries)]
         self._doubted += [(name.decode(), entry, False) for name, entry in zip(first.ids, entries, strict=True)]
         await self._note(findings.MISSING, rest.ids)
-        chosen = _among(side.places, self._fetched)
-        self.fine += len(side.present) - int(np.count_nonzero(chosen))
-        looked = await self._at.at(side.present.only(np.flatnonzero(chosen)))
-        self._looks += len(looked)
-        sampled = _among(side.places[chosen], self._sampled)
-        for each, sample in zip(looked, sampled.tolist(), strict=True):
-            await self._take(each, sampled=sample)
+        chosen = np.flatnonzero(_among(side.places, self._fetched))
+        self.fine += len(side.present) - len(chosen)
+        for start in range(0, len(chosen), STEP):
+            step = chosen[start : start + STEP]
+            looked = await self._at.at(side.present.only(step))
+            self._looks += len(looked)
+            sampled = _among(side.places[step], self._sampled)
+            for each, sample in zip(looked, sampled.tolist(), strict=True):
+                await self._take(each, sampled=sample)
+            await self._tell()
 
     async def _note(self, reason: str, ids: Sequence[bytes]) -> None:
         found = [findings.Finding(each.decode(), reason, findings.WORDS[reason]) for each in ids]

@@ -1,9 +1,11 @@
 """A job over an index, a ledger and a bucket in memory. Vectors are bought and compared by nobody: a test says how."""
 
 import dataclasses
+import inspect
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import pytest
 from vectorline.v1 import job_pb2, ledger_pb2, task_pb2
 
 from services.ingest import manifest_client, threads
@@ -65,10 +67,12 @@ class Index:
 
     async def keep(self, made: comparison.Comparison, _checksum: str, look: object) -> None:
         assert look is None
-        self.kept.append(made)
+        if not self.kept:  # once a turn
+            self.kept.append(made)
 
     async def mark(self, task_id: str, fence: int) -> bool:
         self.marked.append((task_id, fence))
+        self.found.pending.task_id = task_id
         return True
 
     async def void(self, found: manifest_client.Manifest, why: str) -> None:
@@ -142,6 +146,10 @@ class Believing(believing.Believing):
         return self._index.found, self.made
 
 
+class Died(Exception):
+    """The process is gone; nobody catches that."""
+
+
 @dataclasses.dataclass
 class Scene:
     """All of it."""
@@ -157,6 +165,46 @@ class Scene:
         stand: Any = Stand()
         lease: Any = None
         return bool(await kind.drive(self.ledger.record, lease, stand))
+
+    def dying(self, patch: pytest.MonkeyPatch, step: int, *, before: bool) -> list[str]:
+        """Let the process die at its so many-th call of anything outside of it, before or after that was done.
+
+        Returns:
+            The calls, as they are made.
+        """
+        calls: list[str] = []
+
+        def counted(name: str) -> bool:
+            calls.append(name)
+            return len(calls) == step
+
+        def dies(made: Any, name: str) -> Any:
+            async def call(*arguments: Any, **named: Any) -> Any:
+                last = counted(name)
+                if last and before:
+                    raise Died(name)
+                found = await made(*arguments, **named)
+                if last:
+                    raise Died(name)
+                return found
+
+            return call
+
+        put = self.objects.put
+
+        def stores(name: str, data: bytes) -> None:
+            last = counted("put")
+            if last and before:
+                raise Died(name)
+            put(name, data)
+            if last:
+                raise Died(name)
+
+        patch.setattr(self.objects, "put", stores)
+        for part in (self.index, self.ledger, self.buying):
+            for name, made in inspect.getmembers(part, inspect.iscoroutinefunction):
+                patch.setattr(part, name, dies(made, name))
+        return calls
 
 
 def scene(job: job_pb2.Job, **item: Any) -> Scene:

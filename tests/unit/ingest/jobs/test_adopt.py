@@ -173,3 +173,24 @@ async def test_a_version_that_another_task_made_meanwhile_is_not_changed() -> No
         await driven(made)
     assert failure.value.reason == "MANIFEST_CHANGED"
     assert not made.index.marked
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_wherever_its_driver_dies_another_comes_to_the_same(*, before: bool) -> None:
+    expected: dict[str, bytes | None] = {}
+    for step in range(200):
+        made = scene(7)
+        with pytest.MonkeyPatch.context() as patch:
+            calls = made.dying(patch, step, before=before)
+            try:
+                assert await driven(made)
+            except scenes.Died:
+                assert len(calls) == step
+        assert await driven(made)
+        expected = expected or entries_of(made)
+        assert entries_of(made) == expected
+        assert made.ledger.result is not None
+        assert (made.ledger.result.known, made.ledger.result.sampled) == (7, 3)
+        if len(calls) < step:
+            break
+    assert step > 10

@@ -187,3 +187,36 @@ async def test_where_nothing_is_wrong_nothing_is_repaired(tmp_path: pathlib.Path
     assert not made.ledger.repeated
     assert made.ledger.result is not None
     assert not made.ledger.result.HasField("repair_task_id")
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_wherever_its_driver_dies_another_comes_to_the_same(tmp_path: pathlib.Path, *, before: bool) -> None:
+    for step in range(200):
+        made = scene(tmp_path, sample=20, repair=True)
+        del made.index.records["7.1"]
+        made.index.records |= {"7.2": record(2, city="Basel"), "7.x": record(0)}
+        made.buying.unlike = [findings.Finding("7.4", findings.DIFFERING, "It is another.")]
+        with pytest.MonkeyPatch.context() as patch:
+            calls = made.dying(patch, step, before=before)
+            try:
+                assert await made.drive(kind(made))
+            except scenes.Died:
+                assert len(calls) == step
+        assert await made.drive(kind(made))
+        (kept,) = made.index.kept
+        told = parts.read(made.objects, kept.told, records.SENT, ids=True)
+        assert {name for block in told for name in block.ids} == {b"7.1", b"7.2", b"7.4"}
+        assert {request.request_id for _, request, _ in made.ledger.repeated} == {f"repair:{scenes.TASK}"}
+        assert made.ledger.result is not None
+        assert (made.ledger.result.missing, made.ledger.result.strange, made.ledger.result.differing) == (1, 1, 2)
+        if len(calls) < step:
+            break
+    assert step > 10
+
+
+async def test_its_progress_grows_while_it_looks(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(verify, "STEP", 4)
+    made = scene(tmp_path)
+    assert await made.drive(kind(made))
+    assert made.ledger.told == [(0, 20), *((done, 20) for done in range(4, 21, 4))]
