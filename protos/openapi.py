@@ -28,6 +28,8 @@ STATUSES = {
     "Upload": {"202": "Stored.", "200": "Of `estimate=true`: the estimate; `task_id` is empty."},
     "RetryTask": {"202": "Stored, or going on."},
     "RetryTasks": {"202": "Retried.", "200": "Of `dry_run=true`: what would be retried."},
+    "Verify": {"202": "Stored.", "200": "Of `dry_run=true`: what it would cost."},
+    "Adopt": {"202": "Stored.", "200": "Of `dry_run=true`: what it would cost."},
     "CancelTask": {"204": "Cancelled."},
     "GetHealth": {"200": "Healthy or degraded.", "503": "Unhealthy."},
 }

@@ -123,7 +123,8 @@ def _wait_until_it_serves(process: "subprocess.Popen[bytes]", account: Account) 
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError, FileNotFoundError):
+        # Its certificate is not there yet, or half of it is.
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError, FileNotFoundError, ssl.SSLError):
             trust = ssl.create_default_context(cafile=str(account.authority)) if account.authority else None
             with urllib.request.urlopen(f"{account.url}/_ministack/health", timeout=2, context=trust):
                 return
