@@ -73,15 +73,20 @@ def absurd(scene: Scene) -> None:
     scene.finish(job)
 
 
-def account(body: str, code: int | None = None) -> Callable[[Scene], None]:
-    """The account refuses: blocked within 10 s, at most a call a replica, then one probe an interval for all of them.
+def account(body: str, code: int | None = None, calls: int = 1) -> Callable[[Scene], None]:
+    """The account refuses: blocked within 10 s, then one probe an interval for all replicas.
 
     It goes on by itself when the account is good again.
+
+    Args:
+        body: What it is refused with.
+        code: Another status.
+        calls: So many a replica until it knows: a second one where the first might have been about a text.
     """
 
     def act(scene: Scene) -> None:
         scene.slow(250)
-        job = scene.upload(2_500)
+        job = scene.upload(8_000)  # more than all of them hold
         job.wait_chunks(3)
         refusal: dict[str, Any] = {"kind": "status", "body": body}
         if code:
@@ -95,7 +100,7 @@ def account(body: str, code: int | None = None) -> Callable[[Scene], None]:
         first = [
             each for each in scene.stage.journal(None)["requests"] if each["unix"] > began and each["fault"] == "status"
         ]
-        assert len(first) <= stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
+        assert len(first) <= calls * stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
         scene.hold(3.5 * PROBE_SECONDS)
         probes = [each["monotonic"] for each in scene.stage.journal(None)["requests"]][before:]
         # Looked for four times an interval, so that one probe in 1.25 intervals is the least.
@@ -202,16 +207,26 @@ def moved(scene: Scene) -> None:
 
 
 def month_used(scene: Scene) -> None:
-    """The plan's write units are used up: the task is blocked in Pinecone's words, and a person lets it go on."""
+    """The plan's write units are used up."""
+    _quota_used(scene, "month_used", "write unit limit for the current month")
+
+
+def storage_full(scene: Scene) -> None:
+    """The plan's storage is full."""
+    _quota_used(scene, "storage_full", "storage")
+
+
+def _quota_used(scene: Scene, kind: str, words: str) -> None:
+    """The task is blocked in Pinecone's words, and a person lets it go on."""
     scene.slow(150)
-    job = scene.upload(4_000)
+    job = scene.upload(8_000)  # more than all of them hold
     job.wait_chunks(3)
     with scene.fault():
-        scene.stage.pinecone_faults({"kind": "month_used", "op": "upsert"})
+        scene.stage.pinecone_faults({"kind": kind, "op": "upsert"})
         job.wait_status("blocked")
         item = scene.stage.ledger(job.task_id)[job.task_id]
         assert item["error_reason"] == "INDEX_QUOTA_EXCEEDED"
-        assert "write unit limit for the current month" in item["error"]
+        assert words in item["error"]
         scene.stage.pinecone_faults()
     scene.hold(11)  # for so long the gate believes it
     answer = scene.line.rest.post(f"/api/v1/task/{job.task_id}/retry")
@@ -296,5 +311,6 @@ CELLS = [
     Cell("Pinecone: the index made anew for sparse vectors", another_kind, twice=ALL_IN_HAND),
     Cell("Pinecone: the index moved to another host", moved, twice=ALL_IN_HAND),
     Cell("Pinecone: the month's write units used up", month_used, twice=ALL_IN_HAND),
+    Cell("Pinecone: the plan's storage is full", storage_full, twice=ALL_IN_HAND),
     Cell("Pinecone: an outage of 2 minutes stops the buying", outage, patient=True),
 ]
