@@ -73,15 +73,11 @@ def absurd(scene: Scene) -> None:
     scene.finish(job)
 
 
-def account(body: str, code: int | None = None, calls: int = 1) -> Callable[[Scene], None]:
+def account(body: str, code: int | None) -> Callable[[Scene], None]:
     """The account refuses: blocked within 10 s, then one probe an interval for all replicas.
 
-    It goes on by itself when the account is good again.
-
-    Args:
-        body: What it is refused with.
-        code: Another status.
-        calls: So many a replica until it knows: a second one where the first might have been about a text.
+    It goes on by itself when the account is good again. Each replica calls twice at most: what was under way is not
+    called back, and where a refusal might be about a text a harmless one is tried.
     """
 
     def act(scene: Scene) -> None:
@@ -100,7 +96,7 @@ def account(body: str, code: int | None = None, calls: int = 1) -> Callable[[Sce
         first = [
             each for each in scene.stage.journal(None)["requests"] if each["unix"] > began and each["fault"] == "status"
         ]
-        assert len(first) <= calls * stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
+        assert len(first) <= 2 * stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
         scene.hold(3.5 * PROBE_SECONDS)
         probes = [each["monotonic"] for each in scene.stage.journal(None)["requests"]][before:]
         # Looked for four times an interval, so that one probe in 1.25 intervals is the least.
@@ -112,6 +108,11 @@ def account(body: str, code: int | None = None, calls: int = 1) -> Callable[[Sce
         scene.finish(job)
 
     return act
+
+
+def refusing(name: str, body: str, code: int | None = None) -> Cell:
+    """A cell of an account that refuses: what was bought of a task that is blocked then is bought again."""
+    return Cell(name, account(body, code), twice=ALL_IN_HAND, settings=SELDOM, patient=True)
 
 
 def refused_rows(scene: Scene) -> None:
@@ -268,10 +269,10 @@ CELLS = [
         absurd,
         patient=True,
     ),
-    Cell("OpenAI: insufficient_quota", account("insufficient_quota", 429), settings=SELDOM, patient=True),
-    Cell("OpenAI: 401", account("invalid_api_key"), settings=SELDOM, patient=True),
-    Cell("OpenAI: 403", account("no_access"), settings=SELDOM, patient=True),
-    Cell("OpenAI: the model is unknown", account("model_not_found"), settings=SELDOM, patient=True),
+    refusing("OpenAI: insufficient_quota", "insufficient_quota", 429),
+    refusing("OpenAI: 401", "invalid_api_key"),
+    refusing("OpenAI: 403", "no_access"),
+    refusing("OpenAI: the model is unknown", "model_not_found"),
     Cell("OpenAI: 30 % 5xx", openai({"kind": "status", "body": "server_error", "probability": 0.3}, rows=2_000)),
     Cell("OpenAI: 503 six times in a row", openai({"kind": "status", "body": "overloaded", "times": 6})),
     Cell("OpenAI: two calls hang", openai({"kind": "hang", "times": 2})),

@@ -200,9 +200,9 @@ def unnamed(scene: Scene) -> None:
 
 
 def crowd(scene: Scene) -> None:
-    """Twelve tasks wait for one question; the ledger is slow and loses answers meanwhile, and the indexer is killed."""
+    """Four tasks wait for one question; the ledger is slow and loses answers meanwhile, and the indexer is killed."""
     scene.slow(100)
-    jobs = [scene.submit(csvs.rows(100, first=1 + 1_000 * number)) for number in range(12)]
+    jobs = [scene.submit(csvs.rows(100, first=1 + 1_000 * number)) for number in range(4)]
     jobs[0].wait_chunks(1)
     losing = scene.stage.aws_proxy.toxic(proxy.Kind.LOSE_ANSWER, match=aws.DYNAMODB + b"UpdateItem", times=10)
     with scene.fault(), losing, scene.stage.aws_proxy.toxic(proxy.Kind.LATENCY, seconds=0.3, match=aws.DYNAMODB):
@@ -216,7 +216,7 @@ def crowd(scene: Scene) -> None:
 CELLS = [
     Cell("ledger: the answers of a submission without a key are lost", unnamed),
     Cell(
-        "ledger: twelve tasks wait for one question, answers are lost, the indexer is killed",
+        "ledger: four tasks wait for one question, answers are lost, the indexer is killed",
         crowd,
         twice=stages.EMBEDDERS * stages.IN_HAND,
         patient=True,
