@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import again, big, loads, peers, quota, scaling, searching, tracing
+from benchmarks import again, big, loads, peers, quota, scaling, searching, seeing
 from benchmarks.figures import Figure, Run
 
 ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
@@ -19,5 +19,6 @@ ALL: dict[str, Callable[[Run], Iterator[Figure]]] = {
     "peers": peers.peers,
     "big": big.big,
     "shapes": big.shapes,
-    "tracing": tracing.tracing,
+    "tracing": seeing.tracing,
+    "metrics": seeing.metrics,
 }

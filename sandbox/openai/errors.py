@@ -206,6 +206,11 @@ def key_not_valid() -> ApiError:
     return ApiError(400, "API key not valid. Please pass a valid API key.")
 
 
+def batch_too_large() -> ApiError:
+    """What servers say to more inputs than they take, the number left out (413)."""
+    return ApiError(413, "The batch size exceeds the maximum allowed batch size.", type="Validation")
+
+
 def not_a_number() -> ApiError:
     """Ollama's 500 for a text whose embedding comes out as NaN, every time."""
     return ApiError(500, "failed to encode response: json: unsupported value: NaN", type="api_error")

@@ -70,6 +70,7 @@ BODIES: Final[dict[str, Callable[[], errors.ApiError]]] = {
     "key_not_valid": errors.key_not_valid,
     "forbidden": lambda: errors.ApiError(403, "Forbidden"),
     "not_a_number": errors.not_a_number,
+    "batch_too_large": errors.batch_too_large,
 }
 
 
@@ -77,13 +78,15 @@ BODIES: Final[dict[str, Callable[[], errors.ApiError]]] = {
 class Rule:
     """One fault. ``times`` None: for ever; ``match_text``: only requests with an input that contains it.
 
-    ``code`` overrides the HTTP status of ``body``. ``retry_after_seconds`` is what ``given`` says.
+    ``more_than``: only requests of more inputs. ``code`` overrides the HTTP status of ``body``. ``retry_after_seconds``
+    is what ``given`` says.
     """
 
     kind: Kind
     times: int | None = None
     probability: float = 1.0
     match_text: str | None = None
+    more_than: int | None = None
     delay_ms: float = 0.0
     code: int | None = None
     body: str = "server_error"
@@ -118,6 +121,7 @@ class Rule:
             "probability": not _is_number(self.probability, int, float) or self.probability > 1,
             "delay_ms": not _is_number(self.delay_ms, int, float),
             "retry_after_seconds": not _is_number(self.retry_after_seconds, int, float),
+            "more_than": not (self.more_than is None or _is_number(self.more_than, int)),
             "code": not (self.code is None or _is_number(self.code, int)),
             "body": self.body not in BODIES,
             "match_text": not (self.match_text is None or (isinstance(self.match_text, str) and self.match_text)),
@@ -183,6 +187,8 @@ class Script:
             if rule.times is not None and rule.fired >= rule.times:
                 continue
             if rule.match_text is not None and not any(rule.match_text in text for text in texts):
+                continue
+            if rule.more_than is not None and len(texts) <= rule.more_than:
                 continue
             if rule.probability < 1 and self._random.random() >= rule.probability:
                 continue

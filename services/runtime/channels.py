@@ -65,7 +65,7 @@ def internal_metadata(internal_token: pydantic.SecretStr) -> tuple[tuple[str, st
 
 
 class UnaryIdentity(grpc.aio.UnaryUnaryClientInterceptor):
-    """Adds the internal identity to every unary call, and a deadline to those that have none."""
+    """Adds the internal identity to every unary call, what trace it is part of, and a deadline to those without any."""
 
     def __init__(self, internal_token: pydantic.SecretStr) -> None:
         self._token = internal_token
@@ -73,14 +73,14 @@ class UnaryIdentity(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        """Identity and deadline."""
+        """Identity, trace and deadline."""
         timeout = client_call_details.timeout or UNARY_TIMEOUT_SECONDS
         signed = callers.adding(client_call_details, internal_metadata(self._token), timeout)
-        return await continuation(signed, request)
+        return await callers.unary(continuation, signed, request)
 
 
 class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
-    """Adds the internal identity to calls that answer with a stream.
+    """Adds the internal identity, and the trace, to calls that answer with a stream.
 
     A class of its own: grpc.aio takes an interceptor for one kind of call only, whatever else it could do.
     """
@@ -91,8 +91,9 @@ class StreamIdentity(grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        """Identity; a stream's length is its caller's business."""
-        return await continuation(callers.adding(client_call_details, internal_metadata(self._token)), request)
+        """Identity and trace; a stream's length is its caller's business."""
+        signed = callers.adding(client_call_details, internal_metadata(self._token))
+        return await callers.streamed(continuation, signed, request)
 
 
 def target(addresses: str) -> str:
@@ -126,7 +127,7 @@ def connect(
         ("grpc.service_config", json.dumps(_service_config(retried))),
         ("grpc.enable_retries", 1),
     )
-    interceptors = [*callers.interceptors(), UnaryIdentity(internal_token), StreamIdentity(internal_token)]
+    interceptors = [UnaryIdentity(internal_token), StreamIdentity(internal_token)]
     if files is None:
         return grpc.aio.insecure_channel(target(addresses), options=options, interceptors=interceptors)
     return grpc.aio.secure_channel(

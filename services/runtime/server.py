@@ -148,9 +148,10 @@ def _authentication(process: settings.ProcessSettings) -> Authentication:
         settings.refuse(f"API_KEYS: {error}")
 
 
-def _interceptors(
+def interceptors(
     process: settings.ProcessSettings, authentication: Authentication, service: Service, vault: secrets.Vault
 ) -> list[grpc.aio.ServerInterceptor]:
+    """Around each call, the outermost first."""
     return [
         *([tracing.Tracing(service.quiet)] if spans.on() else []),
         journal.Journal(service.quiet),
@@ -198,7 +199,7 @@ async def _serve(
     _show_metrics(name, process, authentication)
     async with opener() as service:
         server = grpc.aio.server(
-            interceptors=_interceptors(process, authentication, service, vault), options=SERVER_OPTIONS
+            interceptors=interceptors(process, authentication, service, vault), options=SERVER_OPTIONS
         )
         service.register(server)
         watcher = health.Health(service.names, service.dependencies)

@@ -73,15 +73,16 @@ def absurd(scene: Scene) -> None:
     scene.finish(job)
 
 
-def account(body: str, code: int | None = None) -> Callable[[Scene], None]:
-    """The account refuses: blocked within 10 s, at most a call a replica, then one probe an interval for all of them.
+def account(body: str, code: int | None) -> Callable[[Scene], None]:
+    """The account refuses: blocked within 10 s, then one probe an interval for all replicas.
 
-    It goes on by itself when the account is good again.
+    It goes on by itself when the account is good again. Each replica calls twice at most: what was under way is not
+    called back, and where a refusal might be about a text a harmless one is tried.
     """
 
     def act(scene: Scene) -> None:
         scene.slow(250)
-        job = scene.upload(2_500)
+        job = scene.upload(8_000)  # more than all of them hold
         job.wait_chunks(3)
         refusal: dict[str, Any] = {"kind": "status", "body": body}
         if code:
@@ -95,7 +96,7 @@ def account(body: str, code: int | None = None) -> Callable[[Scene], None]:
         first = [
             each for each in scene.stage.journal(None)["requests"] if each["unix"] > began and each["fault"] == "status"
         ]
-        assert len(first) <= stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
+        assert len(first) <= 2 * stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
         scene.hold(3.5 * PROBE_SECONDS)
         probes = [each["monotonic"] for each in scene.stage.journal(None)["requests"]][before:]
         # Looked for four times an interval, so that one probe in 1.25 intervals is the least.
@@ -107,6 +108,11 @@ def account(body: str, code: int | None = None) -> Callable[[Scene], None]:
         scene.finish(job)
 
     return act
+
+
+def refusing(name: str, body: str, code: int | None = None) -> Cell:
+    """A cell of an account that refuses: what was bought of a task that is blocked then is bought again."""
+    return Cell(name, account(body, code), twice=ALL_IN_HAND, settings=SELDOM, patient=True)
 
 
 def refused_rows(scene: Scene) -> None:
@@ -202,16 +208,26 @@ def moved(scene: Scene) -> None:
 
 
 def month_used(scene: Scene) -> None:
-    """The plan's write units are used up: the task is blocked in Pinecone's words, and a person lets it go on."""
+    """The plan's write units are used up."""
+    _quota_used(scene, "month_used", "write unit limit for the current month")
+
+
+def storage_full(scene: Scene) -> None:
+    """The plan's storage is full."""
+    _quota_used(scene, "storage_full", "storage")
+
+
+def _quota_used(scene: Scene, kind: str, words: str) -> None:
+    """The task is blocked in Pinecone's words, and a person lets it go on."""
     scene.slow(150)
-    job = scene.upload(4_000)
+    job = scene.upload(8_000)  # more than all of them hold
     job.wait_chunks(3)
     with scene.fault():
-        scene.stage.pinecone_faults({"kind": "month_used", "op": "upsert"})
+        scene.stage.pinecone_faults({"kind": kind, "op": "upsert"})
         job.wait_status("blocked")
         item = scene.stage.ledger(job.task_id)[job.task_id]
         assert item["error_reason"] == "INDEX_QUOTA_EXCEEDED"
-        assert "write unit limit for the current month" in item["error"]
+        assert words in item["error"]
         scene.stage.pinecone_faults()
     scene.hold(11)  # for so long the gate believes it
     answer = scene.line.rest.post(f"/api/v1/task/{job.task_id}/retry")
@@ -253,10 +269,10 @@ CELLS = [
         absurd,
         patient=True,
     ),
-    Cell("OpenAI: insufficient_quota", account("insufficient_quota", 429), settings=SELDOM, patient=True),
-    Cell("OpenAI: 401", account("invalid_api_key"), settings=SELDOM, patient=True),
-    Cell("OpenAI: 403", account("no_access"), settings=SELDOM, patient=True),
-    Cell("OpenAI: the model is unknown", account("model_not_found"), settings=SELDOM, patient=True),
+    refusing("OpenAI: insufficient_quota", "insufficient_quota", 429),
+    refusing("OpenAI: 401", "invalid_api_key"),
+    refusing("OpenAI: 403", "no_access"),
+    refusing("OpenAI: the model is unknown", "model_not_found"),
     Cell("OpenAI: 30 % 5xx", openai({"kind": "status", "body": "server_error", "probability": 0.3}, rows=2_000)),
     Cell("OpenAI: 503 six times in a row", openai({"kind": "status", "body": "overloaded", "times": 6})),
     Cell("OpenAI: two calls hang", openai({"kind": "hang", "times": 2})),
@@ -296,5 +312,6 @@ CELLS = [
     Cell("Pinecone: the index made anew for sparse vectors", another_kind, twice=ALL_IN_HAND),
     Cell("Pinecone: the index moved to another host", moved, twice=ALL_IN_HAND),
     Cell("Pinecone: the month's write units used up", month_used, twice=ALL_IN_HAND),
+    Cell("Pinecone: the plan's storage is full", storage_full, twice=ALL_IN_HAND),
     Cell("Pinecone: an outage of 2 minutes stops the buying", outage, patient=True),
 ]

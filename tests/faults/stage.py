@@ -139,7 +139,7 @@ class Stage:
         self.calm()
         self.http.delete(f"{self.openai_url}/_sandbox/requests").raise_for_status()
         self.http.delete(f"{self.pinecone_url}/_sandbox/requests").raise_for_status()
-        lines.wait_for("a healthy line", self._healthy, 60)
+        lines.wait_for("a healthy line", self.healthy, 60)
         # What a cell that failed had bought must not be counted as the next one's.
         lines.wait_for("the end of all purchases", lambda: not self.journal()["summary"]["in_flight"], 30)
         self.http.delete(f"{self.openai_url}/_sandbox/requests").raise_for_status()
@@ -195,7 +195,8 @@ class Stage:
         except httpx.TransportError:
             return False
 
-    def _healthy(self) -> bool:
+    def healthy(self) -> bool:
+        """Everybody is there and well."""
         paths = ("/healthz/ingest", "/healthz/embedder", "/healthz/indexer", "/api/v1/health")
         try:
             answers = [self.line.rest.get(path) for path in paths]

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import grpc
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
-from tests.faults import processes
+from tests.faults import aws, processes
 from tests.faults import stage as stages
 from tests.faults.cells import Cell
 from tests.faults.scene import Scene, rows_with_flaws
-from tests.support import csvs
+from tests.support import csvs, proxy
 from tests.support.line import wait_for
 
 SAME_TEXT_COUNT = 1_500
@@ -180,7 +180,47 @@ def huge_chunks(scene: Scene) -> None:
     assert 1 < int(items[job.task_id]["chunks_total"]) < 6
 
 
+def unnamed(scene: Scene) -> None:
+    """The answers to a task's first write are lost, and no idempotency key was given: it is one task all the same."""
+    with (
+        scene.fault(),
+        scene.stage.aws_proxy.toxic(
+            proxy.Kind.RESET_ANSWER, match=aws.DYNAMODB + b"TransactWriteItems", times=2
+        ) as toxic,
+    ):
+        job = scene.upload(300, request_id="")
+        assert toxic.fired
+    scene.finish(job)
+    mine = [
+        item
+        for key, item in scene.stage.ledger().items()
+        if item.get("kind") == "task" and item.get("namespace") == scene.namespace
+    ]
+    assert [item["task_id"] for item in mine] == [job.task_id]
+
+
+def crowd(scene: Scene) -> None:
+    """Four tasks wait for one question; the ledger is slow and loses answers meanwhile, and the indexer is killed."""
+    scene.slow(100)
+    jobs = [scene.submit(csvs.rows(100, first=1 + 1_000 * number)) for number in range(4)]
+    jobs[0].wait_chunks(1)
+    losing = scene.stage.aws_proxy.toxic(proxy.Kind.LOSE_ANSWER, match=aws.DYNAMODB + b"UpdateItem", times=10)
+    with scene.fault(), losing, scene.stage.aws_proxy.toxic(proxy.Kind.LATENCY, seconds=0.3, match=aws.DYNAMODB):
+        scene.line.kill("indexer-1", signal.SIGKILL)
+        scene.hold(6)
+    wait_for("everybody", scene.stage.healthy, 60)
+    for job in jobs:
+        scene.finish(job, within=180)
+
+
 CELLS = [
+    Cell("ledger: the answers of a submission without a key are lost", unnamed),
+    Cell(
+        "ledger: four tasks wait for one question, answers are lost, the indexer is killed",
+        crowd,
+        twice=stages.EMBEDDERS * stages.IN_HAND,
+        patient=True,
+    ),
     Cell("turns: two tasks, one (namespace, question)", taking_turns(nothing), fast=True),
     Cell("turns: the holder's processes are killed", taking_turns(killed), twice=stages.EMBEDDERS * stages.IN_HAND),
     Cell("turns: the holder is cancelled", taking_turns(cancelled)),

@@ -7,6 +7,7 @@ from tests.faults import stage as stages
 from tests.faults.cells import Cell
 from tests.faults.scene import Scene
 from tests.support import proxy
+from tests.support import valkey as valkey_server
 from tests.support.line import wait_for
 
 ALL_IN_HAND = stages.EMBEDDERS * stages.IN_HAND
@@ -176,6 +177,45 @@ def down_at_submit(scene: Scene) -> None:
     scene.finish(job)
 
 
+def failover(scene: Scene) -> None:
+    """The primary hangs, its replica is promoted and has the name; then the same way back."""
+    first = scene.stage.valkey
+    with valkey_server.running() as second:
+        _follow(second, first)
+        scene.slow(250)
+        job = scene.upload(6_000)
+        job.wait_chunks(4)
+        try:
+            _promote(scene, second, first)
+            job.wait_chunks(job.chunks + 6)
+            first.send_signal(signal.SIGCONT)
+            _follow(first, second)
+            _promote(scene, first, second)
+            scene.finish(job)
+        finally:
+            first.send_signal(signal.SIGCONT)
+            scene.stage.valkey_proxy.lead_to(first.port)
+    job.answered_throughout()
+
+
+def _follow(replica: valkey_server.ValkeyServer, primary: valkey_server.ValkeyServer) -> None:
+    with replica.client() as client:
+        client.replicaof("127.0.0.1", primary.port)
+        wait_for("the replica", lambda: client.info("replication")["master_link_status"] == "up")
+
+
+def _promote(scene: Scene, heir: valkey_server.ValkeyServer, primary: valkey_server.ValkeyServer) -> None:
+    """Of what the primary took last the replica may lack some: as a failover that nobody planned."""
+    with scene.fault(), heir.client() as client:
+        primary.send_signal(signal.SIGSTOP)
+        scene.hold(2)
+        client.replicaof("NO", "ONE")
+        scene.stage.valkey_proxy.lead_to(heir.port)
+        # Connections to a host that is gone end by a reset, or by whoever waits on them.
+        with scene.stage.valkey_proxy.toxic(proxy.Kind.RESET):
+            pass
+
+
 def flush_while_blocked(scene: Scene) -> None:
     scene.stage.openai_faults({"kind": "status", "body": "insufficient_quota", "code": 429})
     job = scene.upload(1_000)
@@ -199,6 +239,7 @@ CELLS = [
     Cell("Valkey: hung for 60 s", amid(hang(60)), twice=ALL_IN_HAND, patient=True),
     Cell("Valkey: out of memory for 4 s", amid(out_of_memory)),
     Cell("Valkey: READONLY for 4 s", amid(read_only), twice=ALL_IN_HAND),
+    Cell("Valkey: failover to its replica, and back", failover, twice=2 * ALL_IN_HAND),
     Cell("Valkey: connections reset for 4 s", amid(connections(proxy.Kind.RESET, 4)), twice=ALL_IN_HAND),
     Cell("Valkey: 0.7 s late for 6 s", amid(connections(proxy.Kind.LATENCY, 6, seconds=0.7)), twice=ALL_IN_HAND),
     Cell("Valkey: away when the task is submitted", down_at_submit),

@@ -107,7 +107,7 @@ async def serving(
         names=SERVICES, register=_nothing, dependencies={}, rate=rate or key_rates.LocalRate(), peers=PEERS
     )
     listening = grpc.aio.server(
-        interceptors=server._interceptors(process, authentication, service, vault or secrets.Vault())
+        interceptors=server.interceptors(process, authentication, service, vault or secrets.Vault())
     )
     answering = servicers or Servicers()
     for add in ADDERS:

@@ -229,17 +229,23 @@ class RequestAttempts:
     async def _split(self, trial: _Trial, wanted: list[Piece], *, suspect: bool = False) -> None:
         """Buy them in smaller requests; if all of these go through, that is the size from now on."""
         suspect = suspect or trial.suspect
-        parts = self._sizes.parts(wanted, self._permits.tokens_per_second)
+        left = self._sizes.parts(wanted, self._permits.tokens_per_second)
+        tried: list[int] = []
         whole = True
-        for number, part in enumerate(parts):
+        while left:
+            part = left.pop(0)
+            if self._sizes.exceeds(len(part)):  # learned meanwhile, by a part before it
+                left[:0] = self._sizes.parts(part, self._permits.tokens_per_second)
+                continue
             again = _Trial(part, trial.slot, suspect)
+            tried.append(len(part))
             try:
                 await self._again(again, 0.0)
             except _NothingWanted:
                 continue
             whole = await self._buy(again) and whole
-            if number == 1 and whole:  # one that goes through alone may just be without the text that does not
-                self._sizes.proved(len(wanted), max(len(each) for each in parts), sure=not suspect)
+            if len(tried) == 2 and whole:  # one that goes through alone may just be without the text that does not
+                self._sizes.proved(len(wanted), max(tried), sure=not suspect)
 
     async def _one_by_one(self, trial: _Trial, partial: openai_errors.Partial) -> bool:
         """These brought nothing that can be used, their neighbours did: each is tried alone."""
@@ -287,7 +293,7 @@ class RequestAttempts:
         """One request; what it brings is delivered, also if that is only a part."""
         texts = [piece.batch.texts[piece.index] for piece in pieces]
         try:
-            with traced.request([piece.batch for piece in pieces]):
+            with traced.request(pieces):
                 vectors: answers.Bought = await EMBED.during(self._source.embed(texts))
         except openai_errors.Partial as partial:
             self._deliver(pieces, partial.vectors, began, await self._billed(texts, partial.tokens))

@@ -108,6 +108,10 @@ class Sizes:
             return
         self._learn(Kind.INPUTS, inputs)
 
+    def exceeds(self, inputs: int) -> bool:
+        """Whether the server is known to take fewer."""
+        return inputs > self._learned[Kind.INPUTS].now(asyncio.get_running_loop().time())
+
     def parts(self, pieces: Sequence[PieceT], tokens_per_second: float) -> list[list[PieceT]]:
         """In requests of the size that is known to go through, or two halves where that tells nothing."""
         size = self.size(tokens_per_second)

@@ -1,6 +1,7 @@
 """Spans around calls of other services, and the header by which those go on with the trace.
 
-Interceptors of our own: contrib's for grpc.aio break streams. A call that is streamed both ways (IndexChunk) has none,
+For interceptors of our own: contrib's for grpc.aio break streams, and one more in the chain of a channel is paid with
+each call. A call that is streamed both ways (IndexChunk) has none,
 since an intercepted one hands its messages over by a queue; whoever makes it uses `calling` itself.
 """
 
@@ -12,38 +13,23 @@ import grpc
 from services.runtime.tracing import spans
 
 
-class UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
-    """Around calls of one answer."""
-
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        """A span, where what is under way is recorded; the header wherever there is one."""
-        if not spans.current():
-            return await continuation(client_call_details, request)
-        with calling(client_call_details.method) as span:
-            call = await continuation(adding(client_call_details, header()), request)
-            code = await call.code()
-            span.set("rpc.grpc.status_code", code.value[0])
-            return call
+async def unary(continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any) -> Any:
+    """A call of one answer: in a span, where what is under way is recorded; with the header wherever there is one."""
+    if not spans.current():
+        return await continuation(details, request)
+    with calling(details.method) as span:
+        call = await continuation(adding(details, header()), request)
+        code = await call.code()
+        span.set("rpc.grpc.status_code", code.value[0])
+        return call
 
 
-class StreamCalls(grpc.aio.UnaryStreamClientInterceptor):
-    """Around calls that answer with a stream: the header, and a span until the call stands."""
-
-    async def intercept_unary_stream(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        """As `UnaryCalls`; the stream's length is its reader's business."""
-        if not spans.current():
-            return await continuation(client_call_details, request)
-        with calling(client_call_details.method):
-            return await continuation(adding(client_call_details, header()), request)
-
-
-def interceptors() -> Sequence[grpc.aio.ClientInterceptor]:
-    """For a channel to another service of the line; none where nothing is recorded."""
-    return (UnaryCalls(), StreamCalls()) if spans.on() else ()
+async def streamed(continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any) -> Any:
+    """The same of a call that answers with a stream, until it stands: its length is its reader's business."""
+    if not spans.current():
+        return await continuation(details, request)
+    with calling(details.method):
+        return await continuation(adding(details, header()), request)
 
 
 def calling(method: str | bytes) -> Any:

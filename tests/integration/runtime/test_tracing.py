@@ -92,6 +92,16 @@ async def test_a_callers_call_begins_a_trace_that_log_lines_name(
     assert [each.name for each in backend.made] == ["vectorline.v1.IndexerService/GetTask"]
 
 
+async def test_what_our_services_ask_each_other_outside_of_any_trace_begins_none(
+    channel: grpc.aio.Channel, backend: test_spans.Backend
+) -> None:
+    """Every chunk's gate was a trace of its own: one in a hundred was recorded, and each was paid for."""
+    ledger: Any = ledger_pb2_grpc.LedgerServiceStub(channel)
+    answer = await ledger.GetTaskRecord(ledger_pb2.GetTaskRecordRequest(task_id="t"))
+    assert answer.task_id == ""
+    assert backend.made == []
+
+
 async def test_a_call_that_fails_is_shown_with_its_code(channel: grpc.aio.Channel, backend: test_spans.Backend) -> None:
     indexer: Any = indexer_pb2_grpc.IndexerServiceStub(channel)
     with spans.served(test_spans.SAMPLED, "outer", begins=False), pytest.raises(grpc.aio.AioRpcError):

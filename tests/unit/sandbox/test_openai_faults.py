@@ -27,6 +27,12 @@ def test_a_rule_can_wait_for_a_text() -> None:
     assert made.pick(["fine", "a poisoned row"]) is made.rules[0]
 
 
+def test_a_rule_can_be_about_large_requests() -> None:
+    made = script({"kind": "status", "body": "batch_too_large", "more_than": 2})
+    assert made.pick(["a", "b"]) is None
+    assert made.pick(["a", "b", "c"]) is made.rules[0]
+
+
 def test_chance_is_repeatable() -> None:
     def run() -> list[bool]:
         made = script({"kind": "reset", "probability": 0.3}, seed=7)
@@ -50,6 +56,7 @@ def test_chance_is_repeatable() -> None:
         {"kind": "status", "body": "nonsense"},
         {"kind": "status", "retry_after": "soon"},
         {"kind": "bad_row"},
+        {"kind": "hang", "more_than": -1},
     ],
 )
 def test_a_wrong_rule_is_refused(rule: Any) -> None:

@@ -49,6 +49,22 @@ def test_the_size_that_a_server_takes_is_learned_and_kept_to(most: int, named: b
     virtual_time.run(work())
 
 
+def test_what_one_half_found_out_the_other_need_not() -> None:
+    """Requests over 64 texts time out: each larger part was waited for in vain, whatever its neighbours had shown."""
+
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings(seconds=0.01)
+        source.rule = lambda texts: openai_errors.TimedOut("no answer") if len(texts) > 64 else None
+        async with opened(source, pack=FULL) as buying:
+            batch = buying.batch(rows(1_000))
+            await complete(batch)
+            assert not batch.refusals
+            in_vain = [len(texts) for _, texts in source.requests if len(texts) > 64]
+            assert in_vain == [1_000, 500, 250, 125, 125]
+
+    virtual_time.run(work())
+
+
 def test_what_was_learned_is_tried_again_after_a_while() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings(seconds=0.01)
