@@ -25,6 +25,7 @@ COMMANDS: Final = (
     "cancel",
     "retry",
     "rejects",
+    "confirm",
     "verify",
     "adopt",
     "search",

@@ -92,9 +92,14 @@ def task_summary(task: messages.Task) -> console.RenderableType:
         grid.add_row("index", found)
     if progress.unread_records:
         grid.add_row("unread", _count(progress.unread_records, "yellow"))
+    if progress.removed_records:
+        grid.add_row("removed", _count(progress.removed_records))
     if progress.failed_records:
         grid.add_row("rejects", text.Text(f"vectorline rejects {task.task_id}", "cyan"))
     add_warnings(grid, "warning", task.warnings)
+    if task.held is not None:
+        grid.add_row("would remove", _count(task.held.gone, "yellow") + f"  of {task.held.entries:,} ids")
+        grid.add_row("confirm", text.Text(f"vectorline confirm {task.task_id}", "cyan"))
     if task.status == "blocked":
         grid.add_row("watch", text.Text(f"vectorline watch {task.task_id}", "cyan"))
     return console.Group(title, padding.Padding(grid, (0, 0, 0, 2), expand=False))
@@ -182,7 +187,8 @@ def _rows_line(task: messages.Task) -> str:
         f"{progress.failed_records:,} failed"
     )
     unread = f", {progress.unread_records:,} unread" if progress.unread_records else ""
-    return f"{progress.total_records:,} read: {counts}{unread} ({progress.percentage:.0f} %)"
+    removed = f"; {progress.removed_records:,} removed" if progress.removed_records else ""
+    return f"{progress.total_records:,} read: {counts}{unread} ({progress.percentage:.0f} %){removed}"
 
 
 def _unchanged(progress: messages.TaskProgress) -> str:

@@ -2,20 +2,23 @@
 
 import {ask} from "./api.js";
 import {Part, announce, h, said} from "./dom.js";
-import {ago, count} from "./format.js";
+import {ago, count, plural} from "./format.js";
 import {to} from "./route.js";
 import {may} from "./session.js";
 
 const KINDS = {blocked: "Blocked", stalled: "Stands still", failed: "Failed"};
-const REMEDIES = {retry: "Retry", confirm: "Confirm", again: "Load again"};
+const REMEDIES = {retry: "Retry", confirm: "Look and confirm", again: "Load again"};
 const RESUME = "Let it go on";
 const EVERY = "Retry all rows all the same";
 
 /**
  * Do what mends a task; answers what came of it. A retry takes the rows whose reason may have passed; where there are
- * none the API says so, and `every` takes them all.
+ * none the API says so, and `every` takes them all. To confirm a mirror, what it was `held` for as a person saw it.
  */
-export async function mend(remedy, taskId, every = false) {
+export async function mend(remedy, taskId, every = false, held = null) {
+  if (remedy === "confirm") {
+    return ask(`task/${encodeURIComponent(taskId)}/confirm`, {method: "POST", body: {checksum: held.checksum}});
+  }
   if (remedy === "again") {
     const task = await ask(`status/${encodeURIComponent(taskId)}`);
     return ask("process", {method: "POST", body: task.metadata.parameters});
@@ -25,6 +28,9 @@ export async function mend(remedy, taskId, every = false) {
 
 /** Whether a refusal is that no row's reason may have passed. */
 export const nothingPassed = (error) => error?.reason === "NOTHING_TO_RETRY";
+
+/** What confirming a held mirror does, as the words of its button. */
+export const removal = (held) => `Remove ${plural(held.gone, "vector")} of ${count(held.entries)}`;
 
 export function remedyName(remedy, kind, every = false) {
   if (remedy !== "retry") return REMEDIES[remedy];
@@ -60,15 +66,22 @@ class Needs extends Part {
       each.remedy && may("ingest") && h("button", {
         type: "button", key: "mend", class: "mend", disabled: Boolean(state.asked), onclick: () => this.mend(each),
         "aria-label": `${remedyName(each.remedy, each.kind, state.every)}: ${each.source || each.task_id}`,
-      }, state.asked ? "Asked …" : remedyName(each.remedy, each.kind, state.every)));
+      }, state.asked ? "Asked …" : state.held ? removal(state.held) : remedyName(each.remedy, each.kind, state.every)));
   }
 
   async mend(each) {
-    const {every} = this.state.get(each.task_id) || {};
+    const {every, held} = this.state.get(each.task_id) || {};
     this.state.set(each.task_id, {asked: true, every});
     this.refresh();
     try {
-      await mend(each.remedy, each.task_id, every);
+      if (each.remedy === "confirm" && !held) {
+        // What is confirmed is what was seen: its count and checksum are read, shown, and sent by a second press.
+        const task = await ask(`status/${encodeURIComponent(each.task_id)}`);
+        this.state.set(each.task_id, task.held ? {held: task.held} : {problem: "It is not held any more."});
+        this.refresh();
+        return;
+      }
+      await mend(each.remedy, each.task_id, every, held);
       announce(`${remedyName(each.remedy, each.kind)}: done.`);
     } catch (error) {
       this.state.set(each.task_id, {problem: error.message, every: nothingPassed(error)});

@@ -4,8 +4,8 @@ import {ApiError, ask, fetched, follow} from "./api.js";
 import {Paces, bar, parts, remaining, share, sum} from "./bar.js";
 import {bill, copies, detected, stages, warnings} from "./facts.js";
 import {Part, announce, h, said} from "./dom.js";
-import {TERMINAL, WORDS, count, duration, isOpen, time} from "./format.js";
-import {mend, nothingPassed, remedyName} from "./needs.js";
+import {TERMINAL, WORDS, count, duration, isOpen, plural, time} from "./format.js";
+import {mend, nothingPassed, remedyName, removal} from "./needs.js";
 import {to} from "./route.js";
 import {may} from "./session.js";
 import "./rejects.js";
@@ -113,15 +113,14 @@ class Task extends Part {
   buttons(task) {
     if (!may("ingest")) return null;
     const over = TERMINAL.has(task.status);
-    const held = task.error_reason === "MIRROR_HELD";
     const deeds = [];
-    if (task.status === "blocked") deeds.push(held ? "confirm" : "retry");
+    if (task.status === "blocked") deeds.push(task.held ? "confirm" : "retry");
     if (over && task.progress.failed_records && loads(task)) deeds.push("retry");
     if (task.status === "failed" && !task.progress.failed_records && loads(task)) deeds.push("again");
     return [
       deeds.map((deed) => h("button", {
-        type: "button", class: "main", disabled: Boolean(this.asked), key: deed, onclick: () => this.act(() => mend(deed, task.task_id, this.all)),
-      }, deed === "retry" && over && !this.all ? "Retry the rejected rows" : remedyName(deed, task.status, this.all))),
+        type: "button", class: "main", disabled: Boolean(this.asked), key: deed, onclick: () => this.act(() => mend(deed, task.task_id, this.all, task.held)),
+      }, deed === "confirm" ? removal(task.held) : deed === "retry" && over && !this.all ? "Retry the rejected rows" : remedyName(deed, task.status, this.all))),
       !over && h("button", {
         type: "button", key: "cancel", disabled: Boolean(this.asked), onclick: () => this.cancel(),
       }, this.sure ? "Really cancel: nothing more is loaded" : "Cancel"),
@@ -162,8 +161,17 @@ class Task extends Part {
     return [
       this.refused && h("p", {class: "problem", role: "alert", key: "refused"}, this.refused),
       task.error && h("p", {class: "notice", key: "error"}, h("code", {}, task.error_reason), " ", said(task.error)),
+      task.held && h("p", {key: "held"}, h("button", {type: "button", class: "plain", onclick: () => this.act(() => this.saveGone())},
+        `Download the ids of ${plural(task.held.gone, "vector")} that would be removed`)),
       task.stalled_since && h("p", {class: "notice", key: "stalled"}, "It stands still since ", time(task.stalled_since), ". ", said(task.stalled_reason)),
     ];
+  }
+
+  async saveGone() {
+    const answer = await fetched(`status/${encodeURIComponent(this.id)}/rejects`, {query: {include: "gone"}});
+    const link = h("a", {href: URL.createObjectURL(await answer.blob()), download: `gone-${this.id}.csv`});
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 
   sum(task) {
@@ -178,7 +186,8 @@ class Task extends Part {
 
   pace(task) {
     const left = remaining(task);
-    const told = [share(task), this.paces.words(task), left > 0 && `${duration(left)} left`];
+    const {removed_records: removed} = task.progress;
+    const told = [share(task), removed > 0 && `${plural(removed, "vector")} removed`, this.paces.words(task), left > 0 && `${duration(left)} left`];
     return h("p", {class: "quiet"}, told.filter(Boolean).join(" · "));
   }
 

@@ -27,6 +27,7 @@ STATUSES = {
     "Process": {"202": "Stored."},
     "Upload": {"202": "Stored.", "200": "Of `estimate=true`: the estimate; `task_id` is empty."},
     "RetryTask": {"202": "Stored, or going on."},
+    "ConfirmTask": {"202": "Going on."},
     "RetryTasks": {"202": "Retried.", "200": "Of `dry_run=true`: what would be retried."},
     "Verify": {"202": "Stored.", "200": "Of `dry_run=true`: what it would cost."},
     "Adopt": {"202": "Stored.", "200": "Of `dry_run=true`: what it would cost."},
@@ -38,6 +39,7 @@ CONFLICTS = {
     "Process": "The idempotency key was used with another body.",
     "Upload": "The idempotency key was used with another body.",
     "RetryTask": "There is nothing to retry, or a later task wrote the same source.",
+    "ConfirmTask": "No held mirror, or the list of ids is another one by now.",
     "CancelTask": "The task is finished.",
     "StopTask": "The task is finished.",
 }

@@ -7,9 +7,18 @@ import grpc
 from vectorline.v1 import ledger_pb2_grpc, manifest_pb2_grpc
 
 from services.billing import prices
-from services.indexer import index_watch, ledger, manifest_servicer, servicer, settings
+from services.indexer import (
+    index_watch,
+    indexing,
+    ledger,
+    manifest_servicer,
+    mirror_watch,
+    removing,
+    servicer,
+    settings,
+)
 from services.indexer.ledger import servicer as ledger_servicer
-from services.indexer.pinecone import client, reading, rest, transport, wire, writer
+from services.indexer.pinecone import client, deletes, reading, rest, transport, wire, writer
 from services.indexer.storage import clock, dynamodb, rejects
 from services.indexer.tasks import costs, gauges
 from services.indexer.tasks import servicer as task_servicer
@@ -70,7 +79,10 @@ async def application(
         book.spending.days.told = costs.Costs(known).count
         tasks = task_servicer.TaskServicer(views, rules, known)
         records = reading.Reading(index, way)
-        api = servicer.IndexerServicer(tasks, book, records, upserts, store, rules=rules, views=views)
+        permissions = indexing.Permissions(book)
+        api = servicer.IndexerServicer(
+            tasks, book, records, upserts, store, rules=rules, permissions=permissions, views=views
+        )
         alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
         await stack.enter_async_context(background.running("lateness", lateness.Lateness().run))
@@ -78,8 +90,10 @@ async def application(
         stack.push_async_callback(book.spending.flush)
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
+        await stack.enter_async_context(background.running("mirror_watch", mirror_watch.MirrorWatch(book).run))
         internal = ledger_servicer.LedgerServicer(book, store, index.ask_dimension, index.count)
-        knowledge = manifest_servicer.ManifestServicer(book, records)
+        remover = removing.Remover(book, records, deletes.Deletes(way, upserts.circuit), permissions)
+        knowledge = manifest_servicer.ManifestServicer(book, records, remover)
 
         def register(grpc_server: grpc.aio.Server) -> None:
             servicer.register(api, grpc_server)

@@ -16,7 +16,7 @@ import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.billing import spend, units
-from services.indexer import agreement, ledger
+from services.indexer import agreement, late, ledger
 from services.indexer.ledger import gate, items, namespaces, shards, turns
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import meter, writer
@@ -30,8 +30,6 @@ INDEX, SETTLE = stages.Stage("index"), stages.Stage("settle")
 
 # The ledger's word that a task may write is asked again when it is older than this.
 CHECK_SECONDS = turns.PERMITTED_SECONDS
-# Goes on while the machine is suspended, where there is such a clock.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # Upserts of one chunk under way at once: all of 1,000 rows of 1,536 values, so that few chunks keep a slow index busy.
 UPSERTS_A_CHUNK = 4
 REFUSED = "index_refused"
@@ -39,8 +37,6 @@ REFUSED = "index_refused"
 WORDS = {REFUSED: "The index refuses this row: ", agreement.DIFFERING: ""}
 # Reasons of rows that were usable when their chunk was made.
 LATE = frozenset({REFUSED, "embedding_refused", "embedding_unusable"})
-# A late write that the ledger does not hear of is found by looking at records only.
-LATE_TRIES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Permissions:
         # When GO was asked for, by task, fence and what is written.
         self._gone: dict[tuple[str, int, namespaces.Wanted | None], float] = {}
 
-    async def check(self, task_id: str, fence: int, wanted: namespaces.Wanted | None) -> None:
+    async def check(self, task_id: str, fence: int, wanted: namespaces.Wanted | None = None) -> None:
         """Ask if need be. With the first GO of all, the namespace is claimed for what is written (None: nothing is).
 
         Raises:
@@ -154,32 +150,14 @@ class Chunk:
 
     async def _in_time(self, part: Part) -> dict[int, str]:
         """Write a part; a write that ended so late that the turn may have passed on is told to the ledger."""
-        permitted_at = clock()
 
-        async def may_write() -> None:
-            nonlocal permitted_at
-            await self._may_write()
-            permitted_at = clock()
+        async def write(check: late.Check) -> dict[int, str]:
+            return await self._upserts.write(part.batch, check, self._meter)
 
-        try:
-            return await self._upserts.write(part.batch, may_write, self._meter)
-        finally:
-            if clock() - permitted_at > self._ledger.late_seconds:
-                await self._tell_late()
+        return await late.watched(self._ledger, self.header.task_id, self.header.fence, self._may_write, write)
 
     async def _may_write(self) -> None:
         await self._permissions.check(self.header.task_id, self.header.fence, self._wanted)
-
-    async def _tell_late(self) -> None:
-        log.warning("A write ended late.", action="write_late", task_id=self.header.task_id)
-        for attempt in range(1, LATE_TRIES + 1):
-            try:
-                await self._ledger.turns.late(self.header.task_id, self.header.fence)
-            except errors.Unavailable:
-                await asyncio.sleep(attempt)
-            else:
-                return
-        log.error("A late write is not known to the ledger.", action="write_late_lost", task_id=self.header.task_id)
 
     async def _doubt_index(self, refused: Mapping[int, str]) -> None:
         """Every record of a batch was refused: that is the index rather than each of the rows.
@@ -285,11 +263,6 @@ def _written(part: Part, refused: Mapping[int, str], reason: str) -> Written:
         for position, words in refused.items()
     ]
     return Written(len(part.batch) - len(found), found)
-
-
-def clock() -> float:
-    """Seconds, also those in which the machine was suspended."""
-    return time.clock_gettime(_CLOCK)
 
 
 def parts_of(batch: indexer_pb2.VectorBatch, header: indexer_pb2.IndexChunkHeader, most: int) -> list[Part]:

@@ -7,8 +7,8 @@ import grpc
 from vectorline.v1 import manifest_pb2, manifest_pb2_grpc
 
 from services.billing import spend
-from services.indexer import ledger
-from services.indexer.ledger import manifests
+from services.indexer import ledger, removing
+from services.indexer.ledger import manifests, removals
 from services.indexer.pinecone import batch, client, reading
 from services.indexer.storage import table
 from services.runtime import errors
@@ -48,12 +48,14 @@ class Reads(Protocol):
 class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     """Serves ingest."""
 
-    def __init__(self, book: ledger.Ledger, reads: Reads) -> None:
+    def __init__(self, book: ledger.Ledger, reads: Reads, remover: removing.Remover) -> None:
         self._manifests = book.manifests
+        self._removals = book.removals
         self._spending = book.spending
         self._book = book
         self._index = reads.index
         self._reads = reads
+        self._remover = remover
 
     async def GetManifest(self, request: manifest_pb2.GetManifestRequest, context: Context) -> manifest_pb2.Manifest:
         if request.key:
@@ -106,6 +108,20 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     ) -> manifest_pb2.ClaimNamespaceResponse:
         await self._book.claim(request.task_id, request.fence)
         return manifest_pb2.ClaimNamespaceResponse()
+
+    async def BeginRemoval(
+        self, request: manifest_pb2.BeginRemovalRequest, context: Context
+    ) -> manifest_pb2.BeginRemovalResponse:
+        begun = removals.Removal(request.comparison, request.first_chunk, request.chunks)
+        await self._removals.begin(request.task_id, request.fence, begun)
+        return manifest_pb2.BeginRemovalResponse()
+
+    async def RemoveVectors(
+        self, request: manifest_pb2.RemoveVectorsRequest, context: Context
+    ) -> manifest_pb2.RemoveVectorsResponse:
+        chunk = removing.Chunk(request.task_id, request.chunk, request.fence, request.ids, request.known)
+        await self._remover.remove(chunk)
+        return manifest_pb2.RemoveVectorsResponse(removed=len(request.ids))
 
     async def CountVectors(
         self, request: manifest_pb2.CountVectorsRequest, context: Context

@@ -44,6 +44,7 @@ class IndexerServicer(console.ConsoleServicer):
         store: rejects.RejectStore,
         *,
         rules: settings.LedgerSettings,
+        permissions: indexing.Permissions | None = None,
         views: ledger.Ledger | None = None,
     ) -> None:
         super().__init__(tasks, views or book, rules)
@@ -52,7 +53,7 @@ class IndexerServicer(console.ConsoleServicer):
         self._agreement = agreement.Agreement(reads)
         self._upserts = upserts
         self._store = store
-        self._permissions = indexing.Permissions(book)
+        self._permissions = permissions or indexing.Permissions(book)
         # One chunk's bytes are decoded at a time, so that a crash in it is pinned on that chunk.
         self._decoding = asyncio.Lock()
 

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from vectorline.v1 import ingest_pb2_grpc
 from services.chunks import inflight, presence, valkey_store
 from services.chunks import settings as queue_settings
 from services.ingest import ledger_client, manifest_client, servicer, settings, threads
-from services.ingest.driving import comparisons, driver, merging, resubmitter, sweeping, trust
+from services.ingest.driving import comparisons, driver, merging, mirroring, removing, resubmitter, sweeping, trust
 from services.ingest.estimating import estimator
 from services.ingest.jobs import adopt, believing, forecasts, kinds, repair, sampling, tools, verify
 from services.ingest.jobs import requests as requests_of_jobs
@@ -115,6 +116,8 @@ async def application(
             folder=allowed.scratch_folder,
             work=work,
         )
+        remover = removing.Remover(ledger, manifests, kept, work=work)
+        defaults = dataclasses.replace(requests.defaults, mirrors=splits.skip_unchanged)
         believed = believing.Believing(manifests, kept, merger)
         buying = sampling.Buying(ledger, queue, kept)
         with_tools = tools.Tools(ledger, manifests, kept, believed, buying, allowed.scratch_folder, work)
@@ -125,9 +128,10 @@ async def application(
             queue,
             find=find,
             plans=plans,
-            defaults=requests.defaults,
+            defaults=defaults,
             scratch=allowed.scratch_folder,
             compares=compares,
+            mirrors=mirroring.Mirrors(ledger, compares, remover, guard_percent=splits.mirror_guard_percent),
             asked=asked,
             jobs=jobs,
             work=work,
@@ -174,7 +178,7 @@ async def application(
             plans=plans,
             tasks=tasks,
             compares=compares,
-            defaults=requests.defaults,
+            defaults=defaults,
             asked=asked,
             estimates=estimating,
             rereads=rereads,

@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from vectorline.v1 import ingest_pb2, job_pb2, ledger_pb2, ledger_pb2_grpc, task_pb2
 
-from services.ingest import sources
+from services.ingest import sources, warning
 from services.ingest.planning import plan
 from services.runtime import identity
 from services.runtime.tracing import spans
@@ -20,6 +20,8 @@ Turn = ledger_pb2.AcquireTurnResponse
 
 TERMINAL = frozenset({"completed", "partially_completed", "failed", "cancelled"})
 BLOCKED = "blocked"
+# Why a mirror is blocked that waits for a person.
+HELD = "MIRROR_HELD"
 SCANNING = "processing"
 SPLITTING = "processing_chunks"
 
@@ -273,9 +275,16 @@ class Ledger:
         with translated():
             return await self._stub.GetShard(ledger_pb2.GetShardRequest(task_id=task_id, shard=shard))
 
-    async def seal(self, task_id: str, made: plan.Plan) -> Record:
-        """All chunks are published or settled."""
-        request = ledger_pb2.SealTaskRequest(task_id=task_id, chunks_total=made.task_chunks, rows_total=made.task_rows)
+    async def seal(
+        self, task_id: str, made: plan.Plan, *, chunks: int = 0, warnings: Sequence[warning.Warning] = ()
+    ) -> Record:
+        """All chunks are published or settled; so many, where there are more than those of the plan."""
+        request = ledger_pb2.SealTaskRequest(
+            task_id=task_id,
+            chunks_total=chunks or made.task_chunks,
+            rows_total=made.task_rows,
+            warnings=[each.to_proto() for each in warnings],
+        )
         with translated():
             return await self._stub.SealTask(request)
 
@@ -291,6 +300,16 @@ class Ledger:
             return await self._stub.FailTask(
                 ledger_pb2.FailTaskRequest(task_id=task_id, reason=reason, message=message)
             )
+
+    async def hold(self, task_id: str, reason: str, message: str, held: task_pb2.HeldMirror) -> Record:
+        """A mirror waits for a person."""
+        request = ledger_pb2.BlockTaskRequest(task_id=task_id, reason=reason, message=message, held=held)
+        with translated():
+            return await self._stub.BlockTask(request)
+
+    async def confirm(self, task_id: str, checksum: str) -> Record:
+        """A held mirror goes on; errors pass through to the caller of the API."""
+        return await self._stub.ConfirmMirror(ledger_pb2.ConfirmMirrorRequest(task_id=task_id, checksum=checksum))
 
     async def rejects_of(self, task_id: str) -> AsyncIterator[ledger_pb2.ReadRejectsResponse]:
         """The stored rejects, chunk by chunk, for a driver."""

@@ -18,6 +18,8 @@ Look = manifest_pb2.NamespaceLook
 # A page of ids takes the index a moment, and fifty of them stand in a message.
 LIST_SECONDS = 600.0
 FETCH_SECONDS = 60.0
+# A delete waits for its place and is tried several times, each as long as an upsert.
+DELETE_SECONDS = 240.0
 # Records of one call, and calls at once.
 FETCHED, FETCHES = 100, 4
 # A list that breaks off so often at the same place is given up for now.
@@ -86,6 +88,20 @@ class Manifests:
         """Claim a task's namespace for the model that its texts were bought with."""
         with ledger_client.translated():
             await self._stub.ClaimNamespace(manifest_pb2.ClaimNamespaceRequest(task_id=task_id, fence=fence))
+
+    async def begin_removal(self, task_id: str, fence: int, made: str, first: int, chunks: int) -> None:
+        """Say that a marked run begins to delete what its comparison names as gone."""
+        request = manifest_pb2.BeginRemovalRequest(
+            task_id=task_id, fence=fence, comparison=made, first_chunk=first, chunks=chunks
+        )
+        with ledger_client.translated():
+            await self._stub.BeginRemoval(request)
+
+    async def remove(self, task_id: str, chunk: int, fence: int, ids: Sequence[str], known: int) -> None:
+        """Delete the ids of one chunk, and settle it; `known` of them are known to be there."""
+        request = manifest_pb2.RemoveVectorsRequest(task_id=task_id, chunk=chunk, fence=fence, ids=ids, known=known)
+        with ledger_client.translated():
+            await self._stub.RemoveVectors(request, timeout=DELETE_SECONDS)
 
     async def count(self, namespace: str) -> tuple[int, str]:
         """Vectors in a namespace, and where the index is."""

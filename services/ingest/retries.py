@@ -157,6 +157,13 @@ class Retries:
             dry_run: Refuse what would be refused, but store nothing.
         """
         if record.status == ledger_client.BLOCKED:
+            if record.error_reason == ledger_client.HELD:
+                raise errors.Conflict(
+                    "The task is a held mirror: it goes on once the ids that it would remove are confirmed by the "
+                    f"checksum of their list (POST /api/v1/task/{record.task_id}/confirm).",
+                    reason=ledger_client.HELD,
+                    metadata={"task_id": record.task_id},
+                )
             return Record() if dry_run else await self._ledger.resume(record.task_id)
         if record.status not in ledger_client.TERMINAL:
             raise errors.Conflict(

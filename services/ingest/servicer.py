@@ -195,12 +195,28 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
         )
 
+    async def ConfirmTask(self, request: ingest_pb2.ConfirmTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
+        """Let a held mirror remove what it told."""
+        record = await self._visible(request.task_id)
+        self._sources.require(record.request)
+        if not request.checksum:
+            raise errors.InvalidArgument(
+                "The request has a bad field.",
+                violations=(errors.FieldViolation("checksum", "held.checksum of the task, as it was looked at."),),
+            )
+        confirmed = await self._ledger.confirm(request.task_id, request.checksum)
+        return await self._accepted(confirmed, context, "The task goes on, and removes what was confirmed.")
+
     async def GetRejects(
         self, request: ingest_pb2.GetRejectsRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Stream the rejected rows of a task."""
         _check_rejects(request)
         record = await self._visible(request.task_id)
+        if request.include == "gone":
+            async for part in self._gone(record, request.format):
+                yield part
+            return
         with refusals.told(task_id=record.task_id):
             columns, delimiter, lines = await self._rejected(record, with_skipped=request.include == "skipped")
             out = export.Export(request.format, columns, delimiter)
@@ -208,6 +224,15 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 out.add(line)
                 if out.full():
                     yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
+        yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
+
+    async def _gone(self, record: ledger_client.Record, form: str) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """The ids that a mirror removes, or would."""
+        out = export.Names(form, "vector_id")
+        async for ids in self._comparisons.gone(record.task_id):
+            out.add(ids)
+            if out.full():
+                yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
         yield httpbody_pb2.HttpBody(content_type=out.content_type, data=out.take())
 
     async def _visible(self, task_id: str) -> ledger_client.Record:
@@ -288,7 +313,7 @@ def _check_rejects(request: ingest_pb2.GetRejectsRequest) -> None:
     violations = []
     if request.format not in FORMATS:
         violations.append(errors.FieldViolation("format", "csv or jsonl."))
-    if request.include not in {"", "skipped"}:
-        violations.append(errors.FieldViolation("include", "skipped, or nothing."))
+    if request.include not in {"", "skipped", "gone"}:
+        violations.append(errors.FieldViolation("include", "skipped, gone, or nothing."))
     if violations:
         raise errors.InvalidArgument("The rejects cannot be given like that.", violations=tuple(violations))

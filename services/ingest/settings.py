@@ -156,6 +156,9 @@ class SplitSettings(settings.Section):
         description="Rows that the index holds just so are neither bought nor written (manifests); the same for every "
         "ingest.",
     )
+    mirror_guard_percent: float = pydantic.Field(
+        20.0, ge=0, le=100, description="Of a question's vectors: a mirror that would remove more waits for a person."
+    )
     indexer_addr: settings.Addresses = pydantic.Field(
         "127.0.0.1:50053", description="host:port of the indexer, or several by comma."
     )

@@ -16,5 +16,10 @@ INTERNAL: Final = (
     ),
     Reason("SEALED_OTHERWISE", "Two splits of one source gave different chunks.", "A defect: the driver gives it up."),
     Reason("MANIFEST_CHANGED", "Another process wrote the manifest meanwhile.", "It is read again."),
+    Reason(
+        "REMOVAL_REFUSED",
+        "The task may not delete: nothing is marked, or another had the turn.",
+        "It is looked at again.",
+    ),
     Reason("INTERNAL_ONLY", "The method is for the line's own services.", "Call a public one."),
 )

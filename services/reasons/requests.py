@@ -7,7 +7,6 @@ from services.reasons.reason import Reason
 REQUESTS: Final = (
     Reason("INVALID_ARGUMENT", "Fields of the request are wrong; field_violations names each.", "Mend what they say."),
     Reason("MALFORMED_MESSAGE", "The message cannot be decoded.", "Send what the proto says."),
-    Reason("NOT_YET", "All that is wrong with the request is not built yet.", "Leave it out."),
     Reason(
         "BAD_FORM",
         "The form in the body cannot be read, or holds not one file.",
@@ -95,6 +94,10 @@ REQUESTS: Final = (
     Reason("INDEX_QUOTA_EXCEEDED", "Pinecone's plan is used up.", "Upgrade, delete records or wait for the month."),
     Reason("INDEX_REFUSED", "The index refused every record that it was sent.", "Put the index right."),
     Reason("ROWS_UNACCOUNTED", "The rows of a chunk do not add up.", "A defect: report it."),
+    Reason("MIRROR_HELD", "A held mirror does not go on by a retry.", "Confirm its list of ids, or cancel it."),
+    Reason("MIRROR_NOT_HELD", "The task is no held mirror.", "Nothing is to be confirmed."),
+    Reason("MIRROR_CHANGED", "The list of ids is another one than was confirmed.", "Look at it, and confirm that."),
+    Reason("LIST_EXPIRED", "The list of a mirror's ids was deleted from the bucket.", "Submit the mirror again."),
     Reason(
         "TOO_MANY_CHUNKS", "The task would have over 500,000 chunks.", "Use a larger chunk_size, or split the file."
     ),

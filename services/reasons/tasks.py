@@ -213,6 +213,11 @@ BLOCKED: Final = (
         "Put it right and retry; if it is the rows, they are rejected one by one then.",
     ),
     Reason(
+        "MIRROR_HELD",
+        "All rows are in, and the mirror would remove much, or its file may not be whole.",
+        "Look at the ids (rejects?include=gone); confirm them, or cancel it.",
+    ),
+    Reason(
         "ROWS_UNACCOUNTED",
         "The task's rows do not add up.",
         "A defect: report it, cancel the task, load the source again.",

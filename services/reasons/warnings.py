@@ -49,4 +49,24 @@ WARNINGS: Final = (
         "What the line knew of the namespace does not agree with the index: all rows are bought.",
         "Nothing; find out who else writes to the namespace.",
     ),
+    Reason(
+        "mirror_kept",
+        "Ids of the file have no row that could be loaded: what the index has of them stays.",
+        "Mend the rejected rows, and load the file again.",
+    ),
+    Reason(
+        "mirror_rows_failed",
+        "The mirror removed nothing, since rows that were sent failed.",
+        "Mend what the rejects say, and submit it again.",
+    ),
+    Reason(
+        "mirror_overtaken",
+        "The mirror removed nothing more, since another task had the turn on its question and namespace.",
+        "Submit it again.",
+    ),
+    Reason(
+        "mirror_uncertain",
+        "The mirror removed nothing: what the namespace holds is not known for certain.",
+        "Submit it again; run one release of ingest only.",
+    ),
 )

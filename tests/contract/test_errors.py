@@ -43,6 +43,7 @@ def fields(body: dict[str, Any]) -> set[str]:
         ("GET", "/api/v1/status/{id}/rejects"),
         ("DELETE", "/api/v1/task/{id}"),
         ("POST", "/api/v1/task/{id}/retry"),
+        ("POST", "/api/v1/task/{id}/confirm"),
         ("GET", "/api/v1/monitoring/tasks/{id}"),
         ("GET", "/api/v1/monitoring/tasks/{id}/progress"),
         ("POST", "/api/v1/monitoring/tasks/{id}/cancel"),
@@ -133,11 +134,11 @@ def test_process_names_every_bad_field_at_once(line: Line) -> None:
     assert set(bad) | {"question_id"} <= fields(error(line.rest.post("/api/v1/process", json=bad), 400, 3))
 
 
-def test_modes_that_come_later_are_refused_by_name(line: Line) -> None:
-    body = {"data_source": "s3_csv", "s3_key": "a.csv", "question_id": 1, "mode": "mirror"}
+def test_a_mirror_of_some_days_of_a_file_is_refused(line: Line) -> None:
+    """Whatever lies outside of the days would be removed."""
+    body = {"data_source": "s3_csv", "s3_key": "a.csv", "question_id": 1, "mode": "mirror", "start_date": "2026-11-01"}
 
-    assert "NOT_YET" in line.rest.post("/api/v1/process", json=body).text
-    assert line.rest.post("/api/v1/process", json=body).status_code == 400
+    assert fields(error(line.rest.post("/api/v1/process", json=body), 400, 3)) == {"mode"}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lines.Line]:
         folder,
         OPENAI_RATE_LIMIT="0",
         EMBEDDERS="2",
+        SKIP_UNCHANGED="true",
         METABASE="1",
         METABASE_QUESTION_ID="232",
         USE_LOCAL_FILES="true",

@@ -10,8 +10,8 @@ NAMESPACE = "v2"
 POISON_EMBEDDER = "poisonembedder"
 POISON_INDEXER = "poisonindexer"
 CHANGED = " changed"
-# Of a file's rows, those that its later state has no more, or with another text.
-GONE, ALTERED = 0.12, 0.23
+# Of a file's rows, those that its later state has no more, with another text, or without any.
+GONE, ALTERED, EMPTIED = 0.12, 0.23, 0.05
 
 
 @dataclasses.dataclass
@@ -66,6 +66,11 @@ class File:
     def chunks(self) -> int:
         return -(-len(self.rows) // self.chunk_size)
 
+    def clears(self, vector_id: str) -> bool:
+        """Whether an id is of its question, and none of its rows has it."""
+        mine = vector_id.startswith(f"{self.question_id}.")
+        return mine and all(row.vector_id != vector_id for row in self.rows)
+
     def indexed(self) -> dict[str, bytes]:
         """Vector ids and values that a completed task has written."""
         return {row.vector_id: providers.vector_of(row.text) for row in self.rows if row.outcome == "indexed"}
@@ -109,6 +114,9 @@ def _later(choice: random.Random, file: File, before: File, *, waits: bool) -> N
         if drawn < GONE:
             continue
         text = row.text
+        if GONE + ALTERED < drawn < GONE + ALTERED + EMPTIED and row.outcome == "indexed":
+            rows.append(Row(row.vector_id, "", "empty_text"))  # what the index has of it stays
+            continue
         if drawn < GONE + ALTERED and row.outcome == "indexed":
             # Back and forth, so that a text that was there once comes back.
             text = text.removesuffix(CHANGED) if text.endswith(CHANGED) else text + CHANGED
@@ -125,7 +133,7 @@ def _later(choice: random.Random, file: File, before: File, *, waits: bool) -> N
         rows.append(Row(f"{before.question_id}.n{file.number}", f"file{file.number} new row words", "indexed"))
     file.rows, file.before, file.waits, file.question_id = rows, before, waits, before.question_id
     file.submitted_after = choice.random() * (20 if waits else 60)
-    file.mode = choice.choice(("upsert",) * 7 + ("force",))
+    file.mode = choice.choice(("upsert",) * 5 + ("mirror", "mirror", "force"))
 
 
 def _file(choice: random.Random, number: int, question: int, *, poison: bool, cancels: float) -> File:

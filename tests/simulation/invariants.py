@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from vectorline.v1 import warning_pb2
 
 from services.billing import spend
 from services.embedder.limiter import promise
@@ -79,6 +81,9 @@ def _accounted(world: "World", file: files.File) -> Iterator[str]:
     status = task["status"]
     shards = [item for item in stored.values() if item.get("kind") == "shard" and item["task"] == file.task_id]
     outcomes = {int(chunk): outcome for shard in shards for chunk, outcome in shard["c"].items()}
+    deletes = {chunk: outcomes.pop(chunk) for chunk in list(outcomes) if chunk >= file.chunks}
+    if any(outcome[name] for outcome in deletes.values() for name in "isf") or (deletes and "removal" not in task):
+        yield f"{file.name}: a chunk that deletes has rows, or none was begun: {deletes}"
     sums = {name: sum(outcome[name[0]] for outcome in outcomes.values()) for name in ("indexed", "skipped", "failed")}
     for shard in shards:
         counted = {name: sum(each[name[0]] for each in shard["c"].values()) for name in sums}
@@ -101,6 +106,13 @@ def _accounted(world: "World", file: files.File) -> Iterator[str]:
         yield f"{file.name} was forced, and {same} rows were skipped"
     if task.get("unchanged", 0) != same:
         yield f"{file.name}: {same} rows were unchanged, and the task counts otherwise: {task}"
+    if deletes:
+        yield from _overtaken(world, file, outcomes, deletes)
+    unsent = sum(row.outcome == "empty_text" for row in file.rows)
+    if deletes and sums["failed"] > unsent:
+        yield f"{file.name}: {sums['failed'] - unsent} sent rows failed, and it removes: {deletes}"
+    if task.get("removed", 0) != sum(outcome.get("d", 0) for outcome in deletes.values()):
+        yield f"{file.name}: removed are {deletes}, and the task counts otherwise: {task}"
     expected["indexed"] -= same
     expected["skipped"] += same
     if sums != expected:
@@ -131,6 +143,19 @@ def skipped_wrongly(world: "World", file: files.File, task_id: str, chunk: int) 
             yield f"{file.name} skips {row.text!r}, and {row.vector_id} holds {text!r}"
 
 
+def _overtaken(
+    world: "World", file: files.File, outcomes: dict[int, dict[str, Any]], deletes: dict[int, dict[str, Any]]
+) -> Iterator[str]:
+    """What a mirror's rows were compared with is what is there: nobody wrote between its first row and its deletes."""
+    first = min((outcome["n"] for outcome in outcomes.values() if outcome.get("n")), default=0)
+    last = max((outcome["n"] for outcome in deletes.values() if outcome.get("d")), default=0)
+    others = {each.task_id for each in world.files if each.question_id == file.question_id} - {file.task_id}
+    for (task_id, _), fence in world.shared.table.settled_under.items():
+        if task_id in others and first and first < fence < last:
+            yield f"{file.name} was compared under {first}, removes under {last}, and another had the turn: {fence}"
+            return
+
+
 def _index(world: "World") -> Iterator[str]:
     """The ids are those of the files; of two files on one question, the values of whoever settled in the later turn."""
     vectors = {vector_id: values for (_, vector_id), values in world.shared.pinecone.vectors.items()}
@@ -149,12 +174,21 @@ def _index(world: "World") -> Iterator[str]:
                 written.setdefault(row.vector_id, []).append((fence, values))
             elif stored[file.task_id]["status"] == items.Status.CANCELLED:
                 written.setdefault(row.vector_id, []).append((-last, values))  # perhaps it was
+    removing = [(file, *_removed(world, file)) for file in world.files if file.mode == "mirror"]
     for vector_id, writers in written.items():
         if _foreign(world, vector_id):
             vectors.pop(vector_id, None)
             continue
         fence, values = max(writers)
         found = vectors.pop(vector_id, None)
+        mirrors = [each for each in removing if each[0].clears(vector_id)]
+        last = max((each[1] for each in mirrors), default=0)
+        if last > max(abs(under) for under, _ in writers):
+            if found is not None:
+                yield f"{vector_id} holds {known.get(found)!r}, and a mirror without it came later"
+            continue
+        if found is None and (any(each[2] for each in mirrors) or 0 < fence < last):
+            continue  # a removal that was broken off, or one that came before a task of which nothing is known
         perhaps = [each for under, each in writers if under <= 0 and -under > fence] + [values] * (fence > 0)
         perhaps += [None] * (fence <= 0) + [each for under, each in writers if fence <= 0]
         if found not in perhaps:
@@ -166,6 +200,16 @@ def _index(world: "World") -> Iterator[str]:
             continue
         if not any(row.vector_id == vector_id and providers.vector_of(row.text) == values for row in rows):
             yield f"{vector_id} is in the index with {known.get(values)!r}, which no file put there"
+
+
+def _removed(world: "World", file: files.File) -> tuple[int, bool]:
+    """Under which fence a mirror removed all that left its file (0: it did not), and whether it did some of it."""
+    task = world.shared.table.items[file.task_id]
+    told = {warning_pb2.Warning.FromString(each).code for each in task.get("warnings", ())}
+    spoken = told & {"mirror_overtaken", "mirror_uncertain", "mirror_rows_failed"}
+    if task["status"] == items.Status.CANCELLED or spoken:
+        return 0, "removal" in task
+    return task["fence"], False
 
 
 def _foreign(world: "World", vector_id: str) -> bool:
@@ -247,7 +291,8 @@ def _billed(world: "World") -> Iterator[str]:
     paid, written = world.shared.openai.tokens, world.shared.pinecone.write_units
     if billed.tokens > paid:
         yield f"{billed.tokens} tokens are billed for sure, {paid} were paid"
-    if billed.write_units > written:
+    # Of a record that somebody else deleted nobody knows that its delete was cheap.
+    if billed.write_units > written and not world.touched:
         yield f"{billed.write_units} write units are billed for sure, {written} were paid"
     if not world.died and billed.tokens + billed.tokens_doubtful < paid:
         yield f"{paid} tokens were paid, and nobody died: {billed}"

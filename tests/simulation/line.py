@@ -14,17 +14,19 @@ from services.embedder import indexer_client
 from services.embedder.buying import account, batching, packing, tokens
 from services.embedder.limiter import permits
 from services.embedder.working import concurrency, consuming, unsettled, worker
-from services.indexer import ledger, manifest_servicer, servicer, settings
+from services.indexer import indexing, ledger, manifest_servicer, mirror_watch, servicer, settings
+from services.indexer import removing as indexer_removing
 from services.indexer.ledger import servicer as ledger_servicer
 from services.indexer.pinecone import batch, reading
 from services.indexer.pinecone import client as pinecone_client
+from services.indexer.pinecone import deletes as pinecone_deletes
 from services.indexer.pinecone import transport as pinecone_transport
 from services.indexer.pinecone import wire as pinecone_wire
 from services.indexer.pinecone import writer as pinecone_writer
 from services.indexer.storage import clock, rejects
 from services.indexer.tasks import servicer as task_servicer
 from services.ingest import ledger_client, manifest_client, threads
-from services.ingest.driving import comparisons, driver, merging, resubmitter
+from services.ingest.driving import comparisons, driver, merging, mirroring, removing, resubmitter
 from services.ingest.jobs import adopt, believing, kinds, repair, sampling, tools, verify
 from services.ingest.manifest import store as manifest_store
 from services.ingest.planning import shelf
@@ -55,6 +57,10 @@ class Shared:
     pinecone: providers.Pinecone
     indexers: wire.Servers
     on_hand_back: Callable[[entry.Header], None]
+    # What may never happen, and did.
+    broken: list[str]
+    # Of a question's vectors: mirrors that would remove more are held.
+    guard_percent: float = 20.0
 
 
 class OlderLedger(ledger_client.Ledger):
@@ -67,6 +73,21 @@ class OlderLedger(ledger_client.Ledger):
     async def open_shard(self, task_id: str, shard: int, fence: int) -> None:
         with ledger_client.translated():
             await self._stub.OpenShard(ledger_pb2.OpenShardRequest(task_id=task_id, shard=shard))
+
+
+class Merger(merging.Merger):
+    """Tells of merges that fail for no outage: the manifest is made void after some, and nothing would show it."""
+
+    broken: list[str]
+
+    async def _merge(self, found: manifest_client.Manifest) -> None:
+        try:
+            await super()._merge(found)
+        except (errors.ServiceError, ledger_client.LedgerUnavailable, ledger_client.LedgerRefused):
+            raise
+        except Exception as error:
+            self.broken.append(f"a run of {found.pending.task_id} cannot be merged: {error!r}")
+            raise
 
 
 class Older:
@@ -92,13 +113,15 @@ class Ingest:
         queue: Any = valkey.Queue(shared.queue, process, shared.network)
         objects = manifest_store.Store(shared.bucket.client(process, shared.network), BUCKET)
         manifests, work = manifest_client.Manifests(channel), threads.Pool()
-        merger = merging.Merger(self.ledger, manifests, objects, queue=queue, work=work)
+        merger = Merger(self.ledger, manifests, objects, queue=queue, work=work)
+        merger.broken = shared.broken
         compares: Any = comparisons.Comparisons(
             self.ledger, manifests, objects, merger, skips=True, folder=None, work=work
         )
         if older:
             compares = merger = Older()  # type: ignore[assignment]
         no_metabase: Any = None
+        remover = removing.Remover(self.ledger, manifests, objects, work=work)
         buying = sampling.Buying(self.ledger, queue, objects)
         believed = believing.Believing(manifests, objects, merger)
         with_tools = tools.Tools(self.ledger, manifests, objects, believed, buying, None, work)
@@ -111,6 +134,7 @@ class Ingest:
             defaults=options.Defaults(),
             scratch=None,
             compares=compares,
+            mirrors=mirroring.Mirrors(self.ledger, compares, remover, guard_percent=shared.guard_percent),
             asked=no_metabase,
             jobs=kinds.Kinds({"verify": verify.Verify(with_tools, repairs), "adopt": adopt.Adopt(with_tools)}),
         )
@@ -234,8 +258,10 @@ class Indexer:
         index: Any = Index(shared)
         store = rejects.RejectStore(shared.bucket.client(process), BUCKET, caller)
         way = pinecone_wire.Wire(index, pydantic.SecretStr(""), providers.UPSERT_DEADLINE_SECONDS)
-        way._call = shared.pinecone.call_of(process)
-        upserts = pinecone_writer.Upserts(pinecone_transport.Transport(index, way, way, "wire"))
+        no_fetch: Any = None
+        way._calls = pinecone_wire.Calls(shared.pinecone.call_of(process), shared.pinecone.delete_of(process), no_fetch)
+        transport = pinecone_transport.Transport(index, way, way, "wire")
+        upserts = pinecone_writer.Upserts(transport)
         upserts.circuit._clock = loop.time  # its default was the real one before the seed began
         book = ledger.Ledger(
             storage.Table(shared.table, process, network, watch),
@@ -246,13 +272,17 @@ class Indexer:
         )
         self.book = book
         rules = settings.LedgerSettings()
+        permissions = indexing.Permissions(book)
         self.watched = tasks = task_servicer.TaskServicer(book, rules)
         reads: Any = Reads(shared, index)
+        way_out = pinecone_deletes.Deletes(transport, upserts.circuit)
+        remover = indexer_removing.Remover(book, reads, way_out, permissions)
         self._servicers = (
-            servicer.IndexerServicer(tasks, book, reads, upserts, store, rules=rules),
+            servicer.IndexerServicer(tasks, book, reads, upserts, store, rules=rules, permissions=permissions),
             ledger_servicer.LedgerServicer(book, store, index.ask_dimension),
-            manifest_servicer.ManifestServicer(book, reads),
+            manifest_servicer.ManifestServicer(book, reads, remover),
         )
+        self._watch = mirror_watch.MirrorWatch(book)
 
     async def run(self) -> None:
         """Serve once the ledger's table has answered, as the health of a new process does; it sets the clock, too."""
@@ -264,4 +294,5 @@ class Indexer:
             else:
                 break
         self.process.start(background.forever("spending", self.book.spending.run))
+        self.process.start(background.forever("mirror_watch", self._watch.run))
         self._shared.indexers.up(self.process, *self._servicers)

@@ -27,6 +27,7 @@ def leaning(
     refusals: int = 0,
     states: int = 4,
     altered: float = files.ALTERED,
+    mirrors: bool = False,
     **more: Any,
 ) -> None:
     """Let happen more often what the rule is about.
@@ -38,6 +39,7 @@ def leaning(
         refusals: How often the account refuses, so that tasks are blocked and resumed.
         states: So many tasks there are at least, each over a later state of the file before.
         altered: Of the rows, those that a later state has with another text.
+        mirrors: Every later state of a file is a mirror.
         more: Of `Fate`: contended, cancels, poison.
     """
     made = fate.Fate.__init__
@@ -72,6 +74,8 @@ def leaning(
             after = files._file(choice, len(found), found[0].question_id, poison=False, cancels=drawn["cancels"])
             files._later(choice, after, found[-1] if found[-1].before else found[0], waits=not drawn["contended"])
             found.append(after)
+        for file in found:
+            file.mode = "mirror" if mirrors and file.before is not None else file.mode
         return found
 
     monkeypatch.setattr(files, "draw", longer)

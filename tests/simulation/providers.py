@@ -126,6 +126,48 @@ class Pinecone:
 
         return upsert
 
+    def delete_of(self, process: loops.Process) -> Callable[..., Any]:
+        async def delete(request: bytes, timeout: float, metadata: Any) -> Any:
+            if not process.alive:
+                await loops.for_ever()
+            asked = pinecone_pb2.PineconeDeleteRequest.FromString(request)
+            return await asyncio.shield(self.network.loop.fate.start(self._delete(asked)))
+
+        return delete
+
+    async def _delete(self, request: Any) -> Any:
+        network, weather = self.network, self.network.weather
+        await network.pause()
+        if self.down:
+            raise wire.failure("UNAVAILABLE", "Pinecone is down")
+        if network.happens(weather.pinecone_fails):
+            if network.happens(0.5):
+                self._remove(request)
+            raise wire.failure(network.choice.choice(("UNAVAILABLE", "RESOURCE_EXHAUSTED")), "not now")
+        if network.happens(weather.pinecone_slow):
+            # It is deleted whoever still waits for it.
+            delay = network.choice.random() * UPSERT_DEADLINE_SECONDS
+            deleted = network.loop.fate.start(self._remove_later(request, delay))
+            try:
+                async with asyncio.timeout(UPSERT_DEADLINE_SECONDS * network.choice.random()):
+                    await asyncio.shield(deleted)
+            except TimeoutError:
+                raise wire.failure("DEADLINE_EXCEEDED", "too slow") from None
+        else:
+            self._remove(request)
+            await network.pause()
+        return pinecone_pb2.PineconeDeleteResponse()
+
+    async def _remove_later(self, request: Any, delay: float) -> None:
+        await asyncio.sleep(delay)
+        self._remove(request)
+
+    def _remove(self, request: Any) -> None:
+        keys = {(request.namespace, name) for name in request.ids}
+        self.write_units += max(units.LEAST_WRITE_UNITS, units.of_replaced(sum(self.sizes.pop(key, 0) for key in keys)))
+        for key in keys & set(self.vectors):
+            del self.vectors[key], self.metadata[key]
+
     async def _upsert(self, request: Any) -> Any:
         network, weather = self.network, self.network.weather
         if self.down:

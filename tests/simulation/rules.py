@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.indexer.ledger import closing, manifests, shards
+from services.indexer.ledger import closing, manifests, shards, turns
 from services.indexer.storage import table
-from services.ingest.driving import comparisons, trust
-from services.ingest.manifest import comparing, comparison, merging, records
+from services.ingest.driving import comparisons, mirroring, trust
+from services.ingest.manifest import comparing, comparison, merging, records, standing
 from tests.simulation import noticing
 
 
@@ -118,3 +118,46 @@ def test_6_chunks_of_open_shards_are_left_out(monkeypatch: pytest.MonkeyPatch, c
     noticing.striking(monkeypatch, closing.Closing, "settle", part=0.2, cancels=True)
     monkeypatch.setattr(merging._Delta, "_sent", left)
     assert noticing.noticed(collect)
+
+
+def test_7_a_mirror_that_deletes_although_another_had_the_turn(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """It was held meanwhile, and compares anew: what the other loaded is not in its file."""
+    noticing.leaning(monkeypatch, contended=True, cancels=0.0, mirrors=True)
+    monkeypatch.setattr(turns, "_overtaken", lambda *_: False)
+    assert noticing.noticed(collect, "another had the turn")
+
+
+def test_7_a_mirror_that_deletes_what_its_file_holds(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """A row that is rejected has left nothing: what the index has of it stays."""
+    noticing.leaning(monkeypatch, mirrors=True)
+    monkeypatch.setattr(standing.Held, "add", lambda *_: None)
+    assert noticing.noticed(collect)
+
+
+def test_7_a_mirror_that_believes_a_manifest_that_is_not_all_there_is(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """After a void, or a write without a mark, only the index's own list says what is there."""
+    counted = trust.counted
+
+    async def alone(*arguments: Any, mirrors: bool, **named: Any) -> trust.Counted:
+        return await counted(*arguments, **named)
+
+    noticing.leaning(monkeypatch, older=0.4, mirrors=True)
+    monkeypatch.setattr(trust, "counted", alone)
+    assert noticing.noticed(collect)
+
+
+def test_7_a_mirror_that_deletes_although_rows_failed(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    async def none_failed(*_: Any) -> int:
+        return 0
+
+    noticing.leaning(monkeypatch, mirrors=True)
+    monkeypatch.setattr(mirroring.Mirrors, "_failed", none_failed)
+    assert noticing.noticed(collect, "sent rows failed")

@@ -25,7 +25,7 @@ from services.chunks import settings as queue_settings
 from services.embedder.limiter import promise
 from services.embedder.working import decoding
 from services.indexer import servicer
-from services.indexer.ledger import items
+from services.indexer.ledger import items, removals
 from services.indexer.pinecone import concurrency
 from services.ingest.manifest import comparing
 from services.ingest.planning import plan
@@ -107,6 +107,8 @@ class World:
             pinecone=providers.Pinecone(network),
             indexers=wire.Servers(self.loop, network),
             on_hand_back=self._on_hand_back,
+            broken=self.broken,
+            guard_percent=random.Random(f"guard of {self.seed}").choice((0.0, 20.0, 100.0)),
         )
 
     # ---- what is excused
@@ -220,9 +222,26 @@ class World:
             await asyncio.sleep(1.0)
         for _ in range(file.watchers):
             self.loop.fate.start(self._watch(file))
+        if file.mode == "mirror":
+            self.loop.fate.start(self._confirm(file))
         if file.cancelled_after is not None:
             await asyncio.sleep(file.cancelled_after)
             await self._cancel(file)
+
+    async def _confirm(self, file: files.File) -> None:
+        """A person who looks at held mirrors now and then, and confirms what is told."""
+        chance = random.Random(f"{self.seed} confirms {file.number}")
+        while not self.broken and self.status(file) not in items.TERMINAL:
+            await asyncio.sleep(chance.choice((1.0, 5.0, 45.0)))
+            held = removals.shown(self.shared.table.items[file.task_id])
+            living = [room for room in self.running["indexer"] if room.process in self.shared.indexers.live]
+            if held is None or not living:
+                continue
+            indexer = self.choice.choice(living)
+            told = indexer.process.start(indexer.book.confirm(file.task_id, held["checksum"]))
+            with contextlib.suppress(TimeoutError, errors.Unavailable, errors.Conflict):
+                async with asyncio.timeout(10.0):
+                    await asyncio.shield(told)
 
     async def _look_for(self, file: files.File) -> None:
         """Without a key nobody can ask again: when nothing is under way any more, see whether the task is there."""

@@ -1,11 +1,11 @@
 """The ledger: the truth about tasks and chunks, one noun a file.
 
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
-is · `manifests` what is known to be in the index · `shards` holds the books of chunks · `closing` settles, rolls up,
-seals, closes · `gate` answers before each purchase and write · `namespaces` keeps models apart · `column_types`
-remembers the types of the last load · `allowance` counts what keys use · `spending` adds what was paid to tasks and to
-`days` · `progress` counts · `listing` lists · `finding` filters · `records` puts items into the messages of
-LedgerService · `servicer` serves it to ingest and embedder.
+is · `manifests` what is known to be in the index · `removals` begins and holds deletes · `shards` holds the books of
+chunks · `closing` settles, rolls up, seals, closes · `gate` answers before each purchase and write · `namespaces` keeps
+models apart · `column_types` remembers the types of the last load · `allowance` counts what keys use · `spending` adds
+what was paid to tasks and to `days` · `progress` counts · `listing` lists · `finding` filters · `records` puts items
+into the messages of LedgerService · `servicer` serves it to ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
@@ -28,6 +28,7 @@ from services.indexer.ledger import (
     namespaces,
     progress,
     records,
+    removals,
     shards,
     spending,
     turns,
@@ -108,6 +109,7 @@ class Ledger:
         )
         self.gate = gate.Gate(storage, self.tasks, self.closing, self.namespaces, circuit_open)
         self.manifests = manifests.Manifests(storage, watch, self.tasks, index=index)
+        self.removals = removals.Removals(storage, self.tasks, self.manifests, index=index)
         self.turns = turns.Turns(
             storage, watch, self.tasks, self.manifests, index=index, upsert_deadline_seconds=upsert_deadline_seconds
         )
@@ -189,6 +191,16 @@ class Ledger:
         """A blocked task goes on, or ends if all its chunks were settled before it was blocked."""
         await self.tasks.resume(task_id)
         return await self.closing.heal(task_id)
+
+    async def confirm(self, task_id: str, checksum: str) -> table.Item:
+        """A held mirror goes on; see `Removals.confirm`."""
+        await self.removals.confirm(task_id, checksum)
+        return await self.closing.heal(task_id)
+
+    async def end_overtaken(self) -> None:
+        """Held mirrors whose turn another task has taken go on, to end: they remove nothing any more."""
+        for task_id in await self.removals.overtaken(await self.listing.blocked(removals.HELD)):
+            await self.resume(task_id)
 
     async def refuse_whole(self, task_id: str, fence: int, refused: errors.Conflict) -> bool:
         """The index refuses every record of a batch: block the task if it never took one of it.

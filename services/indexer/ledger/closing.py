@@ -4,7 +4,8 @@ Closing is a predicate on what is stored, not an event: every step may be repeat
 caller wins each, and a crash between two of them is healed by the next call.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import prometheus_client
 import structlog
@@ -63,14 +64,22 @@ class Closing:
         if shards.full(settled):
             await self._roll_up(task_id, settled)
 
-    async def seal(self, task_id: str, chunks_total: int, rows_total: int, result: bytes = b"") -> table.Item:
-        """Store how many chunks there are, once; then roll up and close what can be.
+    async def seal(
+        self,
+        task_id: str,
+        chunks_total: int,
+        rows_total: int,
+        result: bytes = b"",
+        warnings: Sequence[bytes] = (),
+    ) -> table.Item:
+        """Store how many chunks there are, once, and what was found out since the scan; then roll up and close.
 
         Args:
             task_id: The task.
             chunks_total: Its chunks.
             rows_total: Its rows.
             result: Of one that is no load, the serialised TaskResult that is shown with its counts.
+            warnings: Serialised Warnings: what was found out since its scan.
 
         Raises:
             errors.NotFound: No such task.
@@ -81,7 +90,11 @@ class Closing:
         if "scanned_at" not in task:
             raise lifecycle.wrong_status(task, "A task is sealed after its scan")
         if not task["sealed"]:
-            task = await self._store_seal(task_id, chunks_total, shards_total, rows_total, result)
+            told: dict[table.Path, Any] = {"result": result} if result else {}
+            if warnings:
+                every = (*task.get("warnings", ()), *warnings)
+                told["warnings"] = items.fitting(every, lifecycle.WARNINGS_BYTES)
+            task = await self._store_seal(task_id, chunks_total, shards_total, rows_total, told)
         if task["chunks_total"] != chunks_total:
             raise errors.Conflict(
                 f"The task was sealed with {task['chunks_total']} chunks, not {chunks_total}: two splits differ.",
@@ -94,7 +107,12 @@ class Closing:
         return await self._heal(await self._tasks.get(task_id))
 
     async def _store_seal(
-        self, task_id: str, chunks_total: int, shards_total: int, rows_total: int, result: bytes = b""
+        self,
+        task_id: str,
+        chunks_total: int,
+        shards_total: int,
+        rows_total: int,
+        told: Mapping[table.Path, Any] | None = None,
     ) -> table.Item:
         try:
             return await self._table.update(
@@ -105,7 +123,7 @@ class Closing:
                         "chunks_total": chunks_total,
                         "shards_total": shards_total,
                         "rows_total": rows_total,
-                        **({"result": result} if result else {}),
+                        **(told or {}),
                     },
                     when=(table.Equals("sealed", False),),
                 )
@@ -143,7 +161,7 @@ class Closing:
                     add={
                         "shards_settled": 1,
                         **{name: shard[name] for name in ("indexed", "skipped", "failed", "chunks_failed")},
-                        "unchanged": shard.get("unchanged", 0),
+                        **{name: shard.get(name, 0) for name in ("unchanged", "removed")},
                         **{f"{items.REASON}{reason}": rows for reason, rows in shard["reasons"].items()},
                         **spend.of_stored(shard).stored(),
                     },

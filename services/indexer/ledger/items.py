@@ -20,7 +20,9 @@ Of a key with limits a task also has tokens_per_day, rows_per_day, and rows_day 
 
 index: says that every task of the table is in the index of clients.
 
-A task that was compared with a manifest has comparison: fence, version, uri, checksum.
+A task that was compared with a manifest has comparison: fence, version, uri, checksum; and overtaken, once it takes the
+turn again after another task had it. One that deletes has removal: comparison, first (chunk), chunks; a mirror that was
+held has held: gone, entries, checksum, why; and confirmed (a checksum). removed counts what was deleted.
 
 namespace: model, dimension, claimed_at; and of its manifests together known, pending (runs), doubts (grows whenever one
 of them leaves unknown entries, or is made void).
@@ -37,8 +39,8 @@ types: types (by column), task (that was loaded last).
 
 spent: sums (by key, namespace and model, of a day and a process), or parts:<process> (of a day); see `days`.
 
-shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, unchanged, chunks_failed, reasons, settled_at,
-what they cost, and opened (the last fence under which chunks of it were published).
+shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, unchanged, removed, chunks_failed, reasons,
+settled_at, what they cost, and opened (the last fence under which chunks of it were published).
 """
 
 import datetime

@@ -17,6 +17,8 @@ class Progress:
     failed: int = 0
     # Of the skipped rows.
     unchanged: int = 0
+    # Ids deleted; no rows.
+    removed: int = 0
     chunks_settled: int = 0
     chunks_failed: int = 0
     # How far the shards are: of the last in which any is settled, its first chunk plus its settled ones.
@@ -52,6 +54,7 @@ class Progress:
         self.chunks_failed += sums["chunks_failed"]
         self.spent += spend.of_stored(sums)
         self.unchanged += sums.get("unchanged", 0)
+        self.removed += sums.get("removed", 0)
         self.settled_at = max(self.settled_at, sums.get("settled_at", ""))
         for reason, rows in sums["reasons"].items():
             self.reasons[reason] = self.reasons.get(reason, 0) + rows
@@ -78,6 +81,7 @@ def rolled_up(task: table.Item) -> Progress:
         failed=task["failed"],
         chunks_failed=task.get("chunks_failed", 0),
         unchanged=task.get("unchanged", 0),
+        removed=task.get("removed", 0),
         settled_at=task.get("settled_at", ""),
         reasons={name.removeprefix(items.REASON): task[name] for name in task if name.startswith(items.REASON)},
         spent=spend.of_stored(task),

@@ -5,7 +5,7 @@ import datetime
 from google.protobuf import timestamp_pb2
 from vectorline.v1 import ingest_pb2, job_pb2, ledger_pb2, warning_pb2
 
-from services.indexer.ledger import column_types, creation, finding, lifecycle, progress, shards
+from services.indexer.ledger import column_types, creation, finding, lifecycle, progress, removals, shards
 from services.indexer.storage import clock, table
 from services.runtime import identity
 
@@ -36,11 +36,17 @@ def record(
         replaces_nothing=item.get("replaces_nothing", False),
         traceparent=item.get("traceparent", ""),
         after_task_id=item.get("after", ""),
+        confirmed=item.get("confirmed", ""),
+        overtaken=item.get("overtaken", False),
     )
     if "job" in item:
         message.job.CopyFrom(job(item))
     if "stopped_at" in item:
         message.stopped_at.CopyFrom(timestamp(item["stopped_at"]))
+    if (begun := removals.of(item)) is not None:
+        message.removal.CopyFrom(
+            ledger_pb2.Removal(comparison=begun.comparison, first_chunk=begun.first, chunks=begun.chunks)
+        )
     for reason, rows in (counts or progress.rolled_up(item)).reasons.items():
         message.rejected[reason] = rows
     if "source" in item:
@@ -58,6 +64,7 @@ def shard(item: table.Item) -> ledger_pb2.GetShardResponse:
         unread_chunks=[chunk for chunk, outcome in outcomes.items() if outcome.get("reason")],
         rejecting_chunks=[chunk for chunk, outcome in outcomes.items() if outcome["f"] and not outcome.get("reason")],
         opened=item.get("opened", ANY_FENCE),
+        failed_rows=item["failed"],
     )
 
 

@@ -9,7 +9,7 @@ import grpc
 from vectorline.v1 import chunk_pb2, ledger_pb2, ledger_pb2_grpc
 
 from services.indexer import ledger
-from services.indexer.ledger import finding, gate, items, namespaces, records, shards
+from services.indexer.ledger import finding, gate, items, namespaces, records, removals, shards
 from services.indexer.storage import rejects, table
 from services.runtime import ahead, errors
 
@@ -151,14 +151,22 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
 
     async def SealTask(self, request: ledger_pb2.SealTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         result = request.result.SerializeToString() if request.HasField("result") else b""
-        task = await self._ledger.closing.seal(request.task_id, request.chunks_total, request.rows_total, result)
+        told = [warning.SerializeToString() for warning in request.warnings]
+        task = await self._ledger.closing.seal(request.task_id, request.chunks_total, request.rows_total, result, told)
         return records.record(task)
 
     async def FailTask(self, request: ledger_pb2.FailTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
         return records.record(await self._ledger.tasks.fail(request.task_id, request.reason, request.message))
 
     async def BlockTask(self, request: ledger_pb2.BlockTaskRequest, context: Context) -> ledger_pb2.TaskRecord:
+        if request.HasField("held"):
+            asked = request.held
+            held = removals.Held(asked.gone, asked.entries, asked.checksum, asked.why)
+            return records.record(await self._ledger.removals.hold(request.task_id, request.message, held))
         return records.record(await self._ledger.tasks.block(request.task_id, request.reason, request.message))
+
+    async def ConfirmMirror(self, request: ledger_pb2.ConfirmMirrorRequest, context: Context) -> ledger_pb2.TaskRecord:
+        return records.record(await self._ledger.confirm(request.task_id, request.checksum))
 
     async def NoteWait(self, request: ledger_pb2.NoteWaitRequest, context: Context) -> ledger_pb2.NoteWaitResponse:
         await self._ledger.tasks.note_wait(request.task_id, request.why)

@@ -12,7 +12,7 @@ from services.indexer.ledger import items
 from services.indexer.storage import clock, objects, table
 from services.runtime import errors, grouping
 
-_COUNTS: Final = ("settled", "indexed", "skipped", "failed", "unchanged", "chunks_failed")
+_COUNTS: Final = ("settled", "indexed", "skipped", "failed", "unchanged", "removed", "chunks_failed")
 # Outcomes that one transaction adds to a shard: the expressions of an item have 4 KB.
 _AT_ONCE: Final = 64
 _ATTEMPTS: Final = 10
@@ -38,6 +38,7 @@ class Outcome:
         spent: What the delivery that settles it has cost; added to the shard's sums.
         unchanged: Of the skipped rows, those that are in the index just so.
         fence: Under which the chunk was published; 0: by an older release.
+        removed: Of a chunk that deletes, which has no rows: ids that were deleted.
     """
 
     indexed: int
@@ -50,11 +51,12 @@ class Outcome:
     spent: spend.Spend = spend.NOTHING
     unchanged: int = 0
     fence: int = 0
+    removed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse numbers that do not add up: what is settled can never be corrected."""
         if (
-            min(self.indexed, self.skipped - self.unchanged, self.failed, self.unchanged) < 0
+            min(self.indexed, self.skipped - self.unchanged, self.failed, self.unchanged, self.removed) < 0
             or sum(self.reasons.values()) != self.failed
         ):
             raise ValueError(f"The outcome does not add up: {self}")
@@ -71,6 +73,8 @@ class Outcome:
             kept["u"] = self.unchanged
         if self.fence:
             kept["n"] = self.fence
+        if self.removed:
+            kept["d"] = self.removed
         return kept
 
     def added(self) -> dict[table.Path, int]:
@@ -81,6 +85,7 @@ class Outcome:
             "skipped": self.skipped,
             "failed": self.failed,
             "unchanged": self.unchanged,
+            "removed": self.removed,
             "chunks_failed": int(self.failed > 0 and self.indexed == 0),
             **{("reasons", reason): rows for reason, rows in self.reasons.items()},
             **self.spent.stored(),

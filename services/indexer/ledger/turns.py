@@ -255,7 +255,13 @@ class Turns:
         status = Status.QUEUED if task["status"] == Status.PENDING else Status(task["status"])
         held = table.Update(
             task_id,
-            set={"fence": fence, "status": status, "status_at": clock.text(self._clock.now()), **_after(task, holder)},
+            set={
+                "fence": fence,
+                "status": status,
+                "status_at": clock.text(self._clock.now()),
+                **_after(task, holder),
+                **({"overtaken": True} if _overtaken(task, turn) else {}),
+            },
             # The very task that was read: one that was blocked or cancelled meanwhile gets no turn, and one that got
             # its turn meanwhile by another call keeps the fence of that.
             when=(
@@ -280,6 +286,11 @@ def _after(task: table.Item, holder: table.Item | None) -> dict[table.Path, str]
         return {}
     before = holder.get("after", "") if holder["task_type"] in items.READING else holder[table.KEY]
     return {"after": str(before)} if before else {}
+
+
+def _overtaken(task: table.Item, turn: table.Item | None) -> bool:
+    """Whether another has had the turn since a task's rows were compared: it removes nothing by that any more."""
+    return "comparison" in task and (turn is None or turn["holder"] != task[table.KEY])
 
 
 def _recency(holder: table.Item, turn: table.Item) -> int:

@@ -13,7 +13,7 @@ from google.protobuf import json_format, struct_pb2
 
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, quota
-from services.runtime import errors
+from services.runtime import errors, failpoints
 
 REFUSED_STATUSES = frozenset({400, 413, 422})
 KEY_REFUSED_STATUSES = frozenset({401, 403})
@@ -37,13 +37,24 @@ class Rest:
     async def upsert(self, batch: batches.Batch) -> int:
         """See `transport.Way`."""
         records = [_record(vector) for vector in batch.vectors]
+        answer = await self._sent("upsert", vectors=records, namespace=batch.namespace)
+        return int(answer.upserted_count)
+
+    async def delete(self, namespace: str, ids: Sequence[str]) -> None:
+        """See `transport.Way`."""
+        failpoints.hit("indexer.before_delete")
+        await self._sent("delete", missing=True, ids=list(ids), namespace=namespace)
+        failpoints.hit("indexer.after_delete")
+
+    async def _sent(self, name: str, *, missing: bool = False, **arguments: Any) -> Any:
+        """The answer of a method of the SDK; with `missing` None, where the namespace is not there."""
         key = ""
         try:
             # The SDK tries a failed request again, each time with its whole timeout and after a pause of up to a
             # minute: by then the task's turn may have passed on.
             async with asyncio.timeout(self._deadline_seconds):
                 data, key = await self._index.data_plane()
-                answer = await data.upsert(vectors=records, namespace=batch.namespace, timeout=self._deadline_seconds)
+                return await getattr(data, name)(**arguments, timeout=self._deadline_seconds)
         except errors.Unavailable as error:
             raise batches.IndexUnavailable(error.message) from error
         except TimeoutError as error:
@@ -53,6 +64,8 @@ class Rest:
             raise batches.IndexRefused(str(error)[:300]) from error
         except pinecone.errors.PineconeError as error:
             words, status = str(error)[:300], getattr(error, "status_code", 0)
+            if missing and status == NOT_FOUND:
+                return None
             if status == PAYMENT_REQUIRED or (status in QUOTA_STATUSES and quota.stays(words)):
                 raise batches.IndexExhausted(words) from error
             if status in REFUSED_STATUSES:
@@ -62,7 +75,6 @@ class Rest:
             busy = status in BUSY_STATUSES or isinstance(error, pinecone.errors.PineconeTimeoutError)
             unanswered = not status or status in UNANSWERED_STATUSES
             raise batches.IndexUnavailable(words, busy=busy, unanswered=unanswered) from error
-        return int(answer.upserted_count)
 
     async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
         """See `transport.Way`."""

@@ -28,6 +28,9 @@ class Way(Protocol):
             batches.IndexUnavailable: Anything else.
         """
 
+    async def delete(self, namespace: str, ids: Sequence[str]) -> None:
+        """Delete at most 1,000 ids; those that are not there do no harm. Raises what `upsert` does."""
+
     async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
         """The records that are there, by id; at most 100 are asked for.
 

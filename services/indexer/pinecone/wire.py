@@ -6,7 +6,7 @@ wire.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 import pydantic
@@ -17,7 +17,7 @@ from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import client, quota
 from services.runtime import channels, failpoints, secrets
 
-UPSERT, FETCH = "/VectorService/Upsert", "/VectorService/Fetch"
+UPSERT, DELETE, FETCH = "/VectorService/Upsert", "/VectorService/Delete", "/VectorService/Fetch"
 FETCH_SECONDS = 30.0
 API_VERSION = "2026-07"  # as the SDK's; https://docs.pinecone.io/reference/api/versioning: served for a year at least
 
@@ -45,7 +45,14 @@ QUOTAS = frozenset(
     }
 )
 
-Call = Callable[..., Awaitable[pinecone_pb2.PineconeUpsertResponse]]
+
+class Calls(NamedTuple):
+    """The methods of one channel; their requests are bytes."""
+
+    upsert: Callable[..., Awaitable[pinecone_pb2.PineconeUpsertResponse]]
+    delete: Callable[..., Awaitable[pinecone_pb2.PineconeDeleteResponse]]
+    # Its request is a message.
+    fetch: Callable[..., Awaitable[pinecone_pb2.PineconeFetchResponse]]
 
 
 class Wire:
@@ -58,8 +65,7 @@ class Wire:
         self._host = ""  # that was dialled
         self._channel: grpc.aio.Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
-        self._call: Call | None = None
-        self._fetch: Callable[..., Awaitable[pinecone_pb2.PineconeFetchResponse]] | None = None
+        self._calls: Calls | None = None
         self._opening = asyncio.Lock()
         self._unserved = False
         # An index answered here: what fails from now on is an outage, not another protocol.
@@ -90,27 +96,46 @@ class Wire:
 
     async def upsert(self, batch: batches.Batch) -> int:
         """See `transport.Way`."""
-        call = self._call if self._call is not None and self._host == self._index.host else await self._open()
+        calls = await self._opened()
+        failpoints.hit("indexer.before_upsert")
+        answer = await self._sent(calls.upsert, batch.request)
+        failpoints.hit("indexer.after_upsert")
+        return int(answer.upserted_count)
+
+    async def delete(self, namespace: str, ids: Sequence[str]) -> None:
+        """See `transport.Way`."""
+        calls = await self._opened()
+        request = pinecone_pb2.PineconeDeleteRequest(ids=ids, namespace=namespace)
+        failpoints.hit("indexer.before_delete")
+        await self._sent(calls.delete, request.SerializeToString(), missing=True)
+        failpoints.hit("indexer.after_delete")
+
+    async def _opened(self) -> Calls:
+        if self._calls is not None and self._host == self._index.host:
+            return self._calls
+        return await self._open()
+
+    async def _sent(self, call: Callable[..., Awaitable[Any]], request: bytes, *, missing: bool = False) -> Any:
+        """The answer of a method; with `missing` None, where the namespace is not there."""
         key, metadata = self._with_key()
         try:
-            failpoints.hit("indexer.before_upsert")
-            answer = await call(batch.request, timeout=self._deadline_seconds, metadata=metadata)
-            failpoints.hit("indexer.after_upsert")
+            answer = await call(request, timeout=self._deadline_seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() in KEY_REFUSED:
                 await secrets.renewed(self._key, key)  # the retry sends the new one, if there is one
+            if missing and error.code() is grpc.StatusCode.NOT_FOUND:
+                return None
             self._sort(error)
         self.proved = True
-        return answer.upserted_count
+        return answer
 
     async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
         """See `transport.Way`."""
-        await self._open()
-        assert self._fetch is not None
+        calls = await self._opened()
         request = pinecone_pb2.PineconeFetchRequest(ids=ids, namespace=namespace)
         key, metadata = self._with_key()
         try:
-            answer = await self._fetch(request, timeout=FETCH_SECONDS, metadata=metadata)
+            answer = await calls.fetch(request, timeout=FETCH_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:  # no such namespace
                 return {}
@@ -145,23 +170,30 @@ class Wire:
         unanswered = error.code() in UNANSWERED and not any(each in words for each in NOT_SENT)
         raise batches.IndexUnavailable(f"{error.code().name}: {words}", busy=busy, unanswered=unanswered) from error
 
-    async def _open(self) -> Call:
+    async def _open(self) -> Calls:
         async with self._opening:  # or two that come first would open a channel each
             host = (await self._index.index()).host
-            if self._call is None or self._host != host:
+            if self._calls is None or self._host != host:
                 self._leave()
                 self._host, self._channel = host, _channel(host)
-                self._call = self._channel.unary_unary(
-                    UPSERT,
-                    request_serializer=None,
-                    response_deserializer=pinecone_pb2.PineconeUpsertResponse.FromString,
+                self._calls = Calls(
+                    self._channel.unary_unary(
+                        UPSERT,
+                        request_serializer=None,
+                        response_deserializer=pinecone_pb2.PineconeUpsertResponse.FromString,
+                    ),
+                    self._channel.unary_unary(
+                        DELETE,
+                        request_serializer=None,
+                        response_deserializer=pinecone_pb2.PineconeDeleteResponse.FromString,
+                    ),
+                    self._channel.unary_unary(
+                        FETCH,
+                        request_serializer=pinecone_pb2.PineconeFetchRequest.SerializeToString,
+                        response_deserializer=pinecone_pb2.PineconeFetchResponse.FromString,
+                    ),
                 )
-                self._fetch = self._channel.unary_unary(
-                    FETCH,
-                    request_serializer=pinecone_pb2.PineconeFetchRequest.SerializeToString,
-                    response_deserializer=pinecone_pb2.PineconeFetchResponse.FromString,
-                )
-            return self._call
+            return self._calls
 
     def _leave(self) -> None:
         """The index is elsewhere now; upserts under way may end where they began."""

@@ -6,14 +6,13 @@ from typing import Final
 
 from vectorline.v1 import console_pb2, task_pb2
 
+from services.indexer.ledger import removals
 from services.indexer.ledger.items import Status
 from services.indexer.tasks import overview
 
 KINDS: Final = ("blocked", "stalled", "failed")
 # Failures are shown for so long.
 FRESH: Final = datetime.timedelta(days=1)
-# The reason of a mirror that waits for a person to confirm what it would delete.
-HELD: Final = "MIRROR_HELD"
 
 
 def blocked(notes: Iterable[overview.Note]) -> list[overview.Note]:
@@ -43,7 +42,7 @@ def failed(notes: Sequence[overview.Note], now: datetime.datetime) -> list[overv
 def of_note(note: overview.Note) -> console_pb2.Attention:
     """What is said of a blocked or a failed task."""
     if note.status == Status.BLOCKED:
-        kind, remedy = "blocked", "confirm" if note.error_reason == HELD else "retry"
+        kind, remedy = "blocked", "confirm" if note.error_reason == removals.HELD else "retry"
     else:
         kind, remedy = "failed", "retry" if note.failed else "again"
     told = console_pb2.Attention(

@@ -8,7 +8,7 @@ from google.protobuf import json_format, struct_pb2
 from vectorline.v1 import task_pb2, warning_pb2
 
 from services.billing import bill, prices
-from services.indexer.ledger import items, progress, records
+from services.indexer.ledger import items, progress, records, removals
 from services.indexer.ledger.items import Status
 from services.indexer.storage import clock, table
 from services.indexer.tasks import stalls
@@ -51,6 +51,8 @@ def message(
         task.error = item["error"]
         task.error_reason = item["error_reason"]
     task.warnings.extend(warning_pb2.Warning.FromString(each) for each in item.get("warnings", ()))
+    if (held := removals.shown(item)) is not None:
+        task.held.CopyFrom(task_pb2.HeldMirror(**held))
     if status in items.TERMINAL:
         task.completed_at.CopyFrom(records.timestamp(item["completed_at"]))
         task.result.CopyFrom(_result(item, counts))
@@ -102,6 +104,7 @@ def _progress(item: table.Item, counts: progress.Progress, status: Status) -> ta
         percentage=_percentage(counts.rows, total, status),
         unread_records=max(0, unread),
         unchanged_records=counts.unchanged,
+        removed_records=counts.removed,
     )
 
 
@@ -127,6 +130,7 @@ def _result(item: table.Item, counts: progress.Progress) -> task_pb2.TaskResult:
             duration_seconds=max(0.0, lasted.total_seconds()),
             failed_by_reason=counts.reasons,
             unchanged=counts.unchanged,
+            removed=counts.removed,
         )
     )
     return result

@@ -136,6 +136,23 @@ class Contract:
         except Exception as error:  # a row that our code falls over must not end the task of its neighbours
             return _defect(error)
 
+    def vector_id(self, cells: Sequence[str], flaw: str) -> str | None:
+        """The vector id of a row, whatever else is wrong with it; "" where it is no row; None: it cannot be read.
+
+        Of a row with more or fewer cells than columns nobody knows which of them is its id.
+        """
+        if flaw in unreadable.SKIPPED:
+            return ""
+        if flaw or len(cells) != self._width:
+            return None
+        try:
+            row_id = ids.of_cell(cells[self._id], self._nulls)
+            return self._vector_ids.of(row_id) if row_id else None
+        except MemoryError:
+            raise
+        except Exception:  # judging it fell over it, too
+            return None
+
     def _readable(self, cells: Sequence[str], first_row: int, record_index: int, common: metadata.Common) -> Outcome:
         row_id = ids.of_cell(cells[self._id], self._nulls)
         if not row_id or first_row:

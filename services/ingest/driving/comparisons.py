@@ -5,20 +5,21 @@ mid turn), everything travels and nothing is marked: then nothing is believed of
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 import structlog
 from vectorline.v1 import ledger_pb2
 
 from services.ingest import failures, ledger_client, manifest_client, threads, warning
 from services.ingest.contract import rules
-from services.ingest.driving import lease_watch, merging, trust
-from services.ingest.manifest import comparing, comparison, header, records, runs, store
+from services.ingest.driving import lease_watch, merging, removing, trust
+from services.ingest.manifest import comparing, comparison, header, records, runs, standing, store
 from services.ingest.planning import plan, scratch
 from services.ingest.splitting import task_source
-from services.runtime import failpoints, stages
+from services.runtime import errors, failpoints, stages
 
 log = structlog.get_logger()
 
@@ -131,6 +132,23 @@ class Comparisons:
         except (store.Broken, failures.StoreFailure):
             return None
 
+    async def gone(self, task_id: str) -> AsyncIterator[Sequence[str]]:
+        """The ids that a task removes, or would, delete by delete; none where it is no mirror, or was never compared.
+
+        Raises:
+            errors.NotFound: They were known, and are not kept any more.
+            errors.Unavailable: S3 does not answer.
+        """
+        made = await self.kept(task_id)
+        if made is None or made.gone is None:
+            return
+        try:
+            async with contextlib.aclosing(self._work.iterate(removing.chunks(self._objects, made.gone))) as chunks:
+                async for chunk in chunks:
+                    yield chunk.ids
+        except store.Broken as error:
+            raise errors.NotFound("The list of these ids is not kept any more.", reason="LIST_EXPIRED") from error
+
     async def mark(self, made: comparison.Comparison, fence: int) -> None:
         """Before the first row travels: say that the run begins to write.
 
@@ -184,13 +202,13 @@ class Comparisons:
         old = await trust.read(self._manifests, self._objects, manifest)
         force = opened.task.options.mode == "force"
         believed = old is not None and not force
-        counted = await trust.counted(self._manifests, manifest, believed=believed)
+        counted = await trust.counted(self._manifests, manifest, believed=believed, mirrors=opened.mirrors)
         place = store.new_comparison(merging.folder_of(manifest), task_id, stand.fence)
         name = comparing.Run(task_id, stand.fence, manifest.version, rules.version(), place)
         with scratch.folder(self._scratch) as folder:
             listed = None
             if counted.listing:
-                listed = comparing.Listed(folder, hashes)
+                listed = standing.Listed(folder, hashes)
                 async for ids in self._manifests.ids(manifest.namespace, f"{manifest.question_id}.", task_id):
                     await self._work.run(listed.add, ids)
             task = _Task(opened, hashes, folder, stand)
@@ -207,7 +225,7 @@ class Comparisons:
         self,
         task: "_Task",
         old: header.Header | None,
-        listed: comparing.Listed | None,
+        listed: standing.Listed | None,
         name: comparing.Run,
         *,
         force: bool,
@@ -240,7 +258,7 @@ class _Task:
         self,
         objects: store.Store,
         old: header.Header | None,
-        listed: comparing.Listed | None,
+        listed: standing.Listed | None,
         name: comparing.Run,
         *,
         force: bool,
@@ -250,8 +268,9 @@ class _Task:
         for chunk in self._opened.survey(self._hashes):
             self._stand.check()
             rows.add(chunk)
-        entries = old.entries(objects) if old is not None else ()
-        return comparing.compare(rows, self._watched(entries), listed, objects, name, force=force)
+        mirror = self._opened.mirrors
+        entries = old.entries(objects, ids=mirror) if old is not None else ()
+        return comparing.compare(rows, self._watched(entries), listed, objects, name, force=force, mirror=mirror)
 
     def _watched(self, entries: Iterable[runs.Block]) -> Iterator[runs.Block]:
         for block in entries:

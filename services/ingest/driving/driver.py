@@ -15,7 +15,17 @@ import structlog
 from services.chunks import entry, inflight, keys, publisher, splitting, store
 from services.chunks import errors as queue_errors
 from services.ingest import failures, ledger_client, sources, threads
-from services.ingest.driving import comparisons, defects, lease_watch, outstanding, refusals, retrying, waiting
+from services.ingest.driving import (
+    comparisons,
+    defects,
+    lease_watch,
+    mirroring,
+    outstanding,
+    refusals,
+    retrying,
+    waiting,
+)
+from services.ingest.manifest import comparison
 from services.ingest.planning import plan, scan, scratch, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
@@ -47,6 +57,7 @@ class End(enum.Enum):
     ELSEWHERE = "elsewhere"  # another process drives it
     WAITING = "waiting"  # another task holds its turn
     LATER = "later"  # something it needs does not answer
+    UNSETTLED = "unsettled"  # what it does once all its rows are settled is still to come
     OVER = "over"  # terminal or blocked
     DEFECT = "defect"  # it failed inside; the next round tries it again
 
@@ -73,6 +84,7 @@ class Driver:
         defaults: options.Defaults,
         scratch: pathlib.Path | None,
         compares: comparisons.Comparisons,
+        mirrors: mirroring.Mirrors,
         asked: metabase_export.Questions,
         jobs: Jobs,
         work: threads.Pool | None = None,
@@ -86,6 +98,7 @@ class Driver:
         self._defaults = defaults
         self._scratch = scratch
         self._comparisons = compares
+        self._mirrors = mirrors
         self._jobs = jobs
         self._questions = asked
         self._notes = waiting.Notes(ledger)
@@ -295,8 +308,24 @@ class Driver:
                     self._got_on.add(record.task_id)
                     failpoints.hit("ingest.mid_publish")
             log.info("The chunks that a task lacked were published.", action="published", chunks=len(missing))
+        return await self._end(record, opened, known, stand)
+
+    async def _end(
+        self,
+        record: ledger_client.Record,
+        opened: task_source.Opened,
+        known: comparison.Comparison | None,
+        stand: lease_watch.Standing,
+    ) -> End:
+        """Seal a task whose chunks are all published; a mirror deletes before that, once they are settled."""
+        finished = mirroring.Finished(record.chunks_total if record.sealed else opened.plan.task_chunks)
+        if opened.mirrors and not record.sealed:
+            done = await self._mirrors.finish(record.task_id, known, opened.plan, stand)
+            if done is None:
+                return End.UNSETTLED
+            finished = done
         failpoints.hit("ingest.before_seal")
-        await self._ledger.seal(record.task_id, made)
+        await self._ledger.seal(record.task_id, opened.plan, chunks=finished.chunks, warnings=finished.warnings)
         failpoints.hit("ingest.after_seal")
         return await self._done(record.task_id)
 

@@ -122,10 +122,30 @@ class Merger:
                 chunks[first : first + plan.SHARD_CHUNKS] = merging.UNSURE
             unread = set(shard.unread_chunks)
             for chunk, fence in zip(shard.settled_chunks, shard.fences, strict=True):
-                if fence >= made.fence and chunk not in unread:
+                # Behind those of its rows come chunks that delete.
+                if chunk < len(chunks) and fence >= made.fence and chunk not in unread:
                     chunks[chunk] = merging.SETTLED
             rejecting = rejecting or bool(shard.rejecting_chunks)
-        return merging.Outcome(chunks, await self._rejected(made.task_id) if rejecting else np.empty(0, np.uint64))
+        rejected = await self._rejected(made.task_id) if rejecting else np.empty(0, np.uint64)
+        return merging.Outcome(chunks, rejected, await self._deletes(made))
+
+    async def _deletes(self, made: comparison.Comparison) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+        """What became of its deletes; empty: none of them has begun."""
+        nothing = np.empty(0, dtype=np.uint8)
+        if made.gone is None:
+            return nothing
+        record = await self._ledger.get(made.task_id)
+        begun = record.removal
+        if not record.HasField("removal") or begun.comparison != made.name:
+            return nothing
+        deletes = np.full(begun.chunks, merging.UNSURE, dtype=np.uint8)
+        last = begun.first_chunk + begun.chunks - 1
+        for number in range(begun.first_chunk // plan.SHARD_CHUNKS, last // plan.SHARD_CHUNKS + 1):
+            shard = await self._ledger.shard(made.task_id, number)
+            for chunk, fence in zip(shard.settled_chunks, shard.fences, strict=True):
+                if fence >= made.fence and begun.first_chunk <= chunk <= last:
+                    deletes[chunk - begun.first_chunk] = merging.SETTLED
+        return deletes
 
     async def _rejected(self, task_id: str) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
         rows: list[int] = []

@@ -78,7 +78,7 @@ class Resubmitter:
         while await self._turn(task_id):
             async with self._slots:
                 end = await self._driver.drive(task_id)
-            if end not in {driver.End.WAITING, driver.End.LATER}:
+            if end not in {driver.End.WAITING, driver.End.LATER, driver.End.UNSETTLED}:
                 return
             await asyncio.sleep(SOON_SECONDS)
 

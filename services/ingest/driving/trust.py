@@ -105,18 +105,22 @@ def _latest(objects: store.Store, found: manifest_client.Manifest) -> int:
     return max(map(store.version_of, objects.names(merging.folder_of(found))), default=0)
 
 
-async def counted(manifests: manifest_client.Manifests, found: manifest_client.Manifest, *, believed: bool) -> Counted:
+async def counted(
+    manifests: manifest_client.Manifests, found: manifest_client.Manifest, *, believed: bool, mirrors: bool = False
+) -> Counted:
     """Hold the index's count against what the last look and the manifests' sums let expect.
 
     Args:
         manifests: Asks the index.
         found: The manifest.
         believed: Rows may be skipped by it. If not, one look is enough.
+        mirrors: What the file does not hold is to be deleted: the ids are listed unless all vectors of the namespace
+            are known ones of its manifests.
     """
     count, _ = await manifests.count(found.namespace)
     if not believed:
         plain = not found.namespace_pending and count == found.namespace_known
-        return Counted(listing=False, look=_look(found, count) if plain else None)
+        return Counted(listing=mirrors, look=_look(found, count) if plain else None)
     expected = _expected(found)
     still = 0.0
     while count != expected and still < COUNT_STILL_SECONDS and not found.namespace_pending:
@@ -127,7 +131,10 @@ async def counted(manifests: manifest_client.Manifests, found: manifest_client.M
         log.warning(
             "The index holds another number of vectors.", action="count_differs", count=count, expected=expected
         )
-    return Counted(listing=count != expected, look=None if found.namespace_pending else _look(found, count))
+    strangers = mirrors and count != found.namespace_known
+    return Counted(
+        listing=count != expected or strangers, look=None if found.namespace_pending else _look(found, count)
+    )
 
 
 def _expected(found: manifest_client.Manifest) -> int | None:

@@ -1,25 +1,20 @@
 """Makes a comparison: the rows go to disk as they are read, and are joined with the manifest when all were."""
 
 import dataclasses
-import mmap
 import pathlib
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.manifest import comparison, parts, records, runs, sorting, store
+from services.ingest.manifest import comparison, leaving, parts, records, runs, sorting, standing, store
 
 # Unchanged rows that are looked at in the index.
 SAMPLE_ROWS: Final = 1_000
-# Added to what the manifest has of an id that the index does not list.
-MISSING: Final = 4
 # A row on disk: where its id is in the file of ids.
 _ROW: Final = np.dtype([*records.ENTRY.descr, ("row", "<u8"), ("chunk", "<u4"), ("at", "<u8"), ("size", "<u2")])
-_OLD: Final = np.dtype([*records.ENTRY.descr, ("listed", "u1")])
-ID: Final = np.dtype([("high", "<u8"), ("low", "<u8")])
 
 
 class Surveyed(NamedTuple):
@@ -33,6 +28,10 @@ class Surveyed(NamedTuple):
     ids: Sequence[bytes]
     # 40 bytes a usable row.
     entries: bytes
+    # Of a mirror's rows that are not usable the hashes of their ids, 16 bytes each.
+    held: bytes = b""
+    # Rows of a mirror whose id cannot be read.
+    unreadable: int = 0
 
 
 class Sampled(NamedTuple):
@@ -70,11 +69,16 @@ class Rows:
         self._sorter = sorting.Sorter(folder, "rows", _ROW)
         self._ids = (folder / "ids").open("wb")
         self._at = 0
+        self.rows_total = rows_total
+        self.held = standing.Held(folder)
+        self.unreadable_rows = 0
 
     def add(self, found: Surveyed) -> None:
         """Take the next chunk."""
         chunk = self.chunks[found.number]
         chunk["rows"], chunk["skipped"], chunk["rejected"] = found.rows, found.skipped, found.rejected
+        self.held.add(found.held)
+        self.unreadable_rows += found.unreadable
         if not found.ids:
             return
         rows = records.copied(np.frombuffer(found.entries, dtype=records.ENTRY), _ROW)
@@ -89,116 +93,59 @@ class Rows:
         """All rows by their ids' hashes."""
         self._ids.close()
         for found in self._sorter.sorted():
-            yield from _blocks(found)
+            yield from standing.blocks(found)
 
-    def ids_at(self) -> "_Ids":
+    def ids_at(self) -> standing.Ids:
         """Reads vector ids; once all rows were added."""
         self._ids.close()
-        return _Ids(self._folder / "ids")
-
-
-class _Ids:
-    """The file of ids."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self._file = path.open("rb")
-        empty = not path.stat().st_size
-        self._view: Any = b"" if empty else mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-
-    def of(self, rows: NDArray[np.void]) -> list[bytes]:
-        """The vector ids of some rows."""
-        view = self._view
-        return [view[at : at + size] for at, size in zip(rows["at"].tolist(), rows["size"].tolist(), strict=True)]
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._view:
-            self._view.close()
-        self._file.close()
-
-
-class Listed:
-    """The ids that the index lists under the question's prefix, on disk."""
-
-    def __init__(self, folder: pathlib.Path, hashes: records.Hashes) -> None:
-        self._hashes = hashes
-        self._sorter = sorting.Sorter(folder, "listed", ID)
-
-    def add(self, ids: Iterable[str]) -> None:
-        """Take some."""
-        of_id = self._hashes.id
-        found = b"".join([of_id(each.encode()) for each in ids])
-        self._sorter.add(np.frombuffer(found, dtype=ID))
-
-    def sorted(self) -> Iterator[runs.Block]:
-        """All of them, each once."""
-        for found in self._sorter.sorted():
-            first = np.ones(len(found), dtype=bool)
-            first[1:] = found[1:] != found[:-1]
-            yield from _blocks(found[first])
-
-
-def _blocks(found: NDArray[np.void]) -> Iterator[runs.Block]:
-    for start in range(0, len(found), runs.BLOCK):
-        yield runs.Block(found[start : start + runs.BLOCK])
+        return standing.Ids(self._folder / "ids")
 
 
 def compare(
-    rows: Rows, manifest: Iterable[runs.Block], listed: Listed | None, objects: store.Store, run: Run, *, force: bool
+    rows: Rows,
+    manifest: Iterable[runs.Block],
+    listed: standing.Listed | None,
+    objects: store.Store,
+    run: Run,
+    *,
+    force: bool = False,
+    mirror: bool = False,
 ) -> tuple[comparison.Comparison, list[Sampled]]:
     """Join a file's rows with a manifest, write what the merge needs, and choose the unchanged rows to look at.
 
     Args:
         rows: Of the file, all added.
-        manifest: Its entries; empty for none.
+        manifest: Its entries; empty for none. Of a mirror with the ids beside.
         listed: What the index lists, if it was asked: what is not there is new. None: it was not asked.
         objects: Where the sent rows go.
         run: Its name.
         force: Every usable row travels.
+        mirror: What the file does not hold is gathered, to be deleted.
 
     Raises:
         store.Broken: The manifest cannot be read.
     """
-    joining = _Joining(rows, objects, run, force=force)
+    joining = _Joining(rows, objects, run, force=force, mirror=mirror)
+    known = standing.of(manifest, listed, rows.held if mirror else None, strangers=mirror)
     try:
-        for mine, old in runs.side_by_side(rows.sorted(), _marked(manifest, listed)):
+        for mine, old in runs.side_by_side(rows.sorted(), known):
             joining.take(mine, old)
         return joining.finish(), joining.sample()
     finally:
         joining.close()
 
 
-def _marked(manifest: Iterable[runs.Block], listed: Listed | None) -> Iterator[runs.Block]:
-    """The manifest's entries, each with whether the index lists its id."""
-    if listed is None:
-        for block in manifest:
-            yield runs.Block(_old(block.entries, 1))
-        return
-    for old, found in runs.side_by_side(manifest, listed.sorted()):
-        if old is None or not len(old):
-            continue
-        marked = _old(old.entries, 0)
-        if found is not None and len(found):
-            marked["listed"][records.places(old.entries, found.entries)[0]] = 1
-        yield runs.Block(marked)
-
-
-def _old(entries: records.Entries, listed: int) -> NDArray[np.void]:
-    found = records.copied(entries, _OLD)
-    found["listed"] = listed
-    return found
-
-
 class _Joining:
     """Takes rows and entries of the same ranges of ids."""
 
-    def __init__(self, rows: Rows, objects: store.Store, run: Run, *, force: bool) -> None:
+    def __init__(self, rows: Rows, objects: store.Store, run: Run, *, force: bool, mirror: bool) -> None:
         self._rows = rows
         self._run = run
         self._force = force
         self._ids = rows.ids_at()
         self._sent = parts.Writer(objects, f"{run.folder}sent-")
         self._missing = parts.Writer(objects, f"{run.folder}missing-")
+        self._leaving = leaving.Leaving(objects, run.folder) if mirror else None
         self._counts = np.zeros(4, dtype=np.int64)
         self._missing_rows = self._missed_rows = self._unsure_rows = 0
         self._chosen = np.random.default_rng(random.getrandbits(64))
@@ -212,13 +159,13 @@ class _Joining:
     def take(self, mine: runs.Block | None, old: runs.Block | None) -> None:
         """Take what lies in one range of ids."""
         rows = mine.entries if mine is not None else np.empty(0, dtype=_ROW)
-        entries = old.entries if old is not None else np.empty(0, dtype=_OLD)
+        entries = old.entries if old is not None else np.empty(0, dtype=standing.OLD)
         rows, twice = _first_of_each(rows)
         prior, kinds = (np.zeros(len(rows), dtype=np.uint8) for _ in range(2))
         there, theirs = records.places(rows, entries)
         found = entries[theirs]
-        prior[there] = records.standing(found) + np.where(found["listed"] == 1, 0, MISSING).astype(np.uint8)
-        self._unsure_rows += int(np.count_nonzero(prior[there] == records.UNKNOWN))
+        prior[there] = leaving.prior(found)
+        self._unsure_rows += int(np.count_nonzero((prior[there] == records.UNKNOWN) | (found["strange"] == 1)))
         kinds[there] = np.where(prior[there] == records.KNOWN, _kinds(rows[there], found), comparison.NEW)
         if self._force:
             kinds[kinds == comparison.UNCHANGED] = comparison.TEXT_CHANGED
@@ -227,7 +174,13 @@ class _Joining:
         self._send(rows, prior, kinds != comparison.UNCHANGED, twice)
         absent = np.ones(len(entries), dtype=bool)
         absent[theirs] = False
-        self._miss(entries[absent & (entries["listed"] == 0)])
+        missing = absent & (entries["listed"] == 0)
+        self._missing_rows += int(np.count_nonzero(missing))
+        if self._leaving is None:
+            self._miss(entries[missing])
+        elif old is not None:
+            self._leaving.take(old, absent)
+            self._miss(entries[missing & (entries["held"] == 1)])
 
     def _note(self, rows: NDArray[np.void], kinds: NDArray[np.uint8]) -> None:
         self._counts += np.bincount(kinds, minlength=4)
@@ -253,7 +206,7 @@ class _Joining:
             return
         found = records.copied(chosen, records.SENT, "row", "chunk")
         found["prior"] = prior[sent]
-        self._missed_rows += int(np.count_nonzero(found["prior"] >= MISSING))
+        self._missed_rows += int(np.count_nonzero(found["prior"] >= leaving.MISSING))
         records.forget(found, twice[sent])  # two rows of one id: which of them was written last, nobody knows
         self._sent.add(runs.Block(found, self._ids.of(chosen)))
 
@@ -261,8 +214,7 @@ class _Joining:
         if not len(entries):
             return
         found = records.copied(entries, records.SENT)
-        found["prior"] = records.standing(entries) + MISSING
-        self._missing_rows += len(found)
+        found["prior"] = leaving.prior(entries)
         self._missing.add(runs.Block(found, [b""] * len(found)))
 
     def finish(self) -> comparison.Comparison:
@@ -282,7 +234,14 @@ class _Joining:
             missing_rows=self._missing_rows,
             missed_rows=self._missed_rows,
             unsure_rows=self._unsure_rows,
+            gone=self._gone(),
         )
+
+    def _gone(self) -> comparison.Gone | None:
+        rows = self._rows
+        if self._leaving is None:
+            return None
+        return self._leaving.finish(unreadable_rows=rows.unreadable_rows, file_rows=rows.rows_total)
 
     def sample(self) -> list[Sampled]:
         """The unchanged rows that are looked at, drawn from all of them alike."""

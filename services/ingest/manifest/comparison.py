@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from services.ingest.manifest import parts, store
 
 FORMAT: Final = 1
+# Of one that names what is to be deleted: an older release must not merge it as if it did not.
+FORMAT_GONE: Final = 2
+# Ids of one delete: https://docs.pinecone.io/reference/api/database-limits
+DELETED: Final = 1_000
 # What a row is, two bits each; a row that is not usable is none of the last three.
 NEW, TEXT_CHANGED, METADATA_CHANGED, UNCHANGED = range(4)
 # The same for the split: 1 does not travel, 2 replaces a record.
@@ -44,6 +48,40 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Gone:
+    """What is to be deleted: every id that is known to be in the index, or listed there, and not in the file.
+
+    Args:
+        parts: The ids, sorted by their hashes: records.SENT. Their `chunk` counts deletes from 0, of DELETED ids each;
+            what the index lists and the manifest had not has the prior records.ABSENT.
+        rows: How many.
+        entries: Ids of the question that the namespace has, as far as is known.
+        kept_rows: Of these, ids of the file that none of its rows is loaded for: what the index has of them stays.
+        unreadable_rows: Rows of the file whose id cannot be read: it may be any of those that are gone.
+        file_rows: Rows of the file.
+        checksum: Of the list of ids.
+    """
+
+    parts: tuple[parts.Part, ...]
+    rows: int
+    entries: int
+    kept_rows: int
+    unreadable_rows: int
+    file_rows: int
+    checksum: str
+
+    @property
+    def deletes(self) -> int:
+        """Chunks that delete."""
+        return -(-self.rows // DELETED)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "Gone":
+        """Read what `dataclasses.asdict` made."""
+        return cls(**(fields | {"parts": tuple(map(parts.Part.from_json, fields["parts"]))}))
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
     """See the module's docstring.
 
@@ -60,9 +98,10 @@ class Comparison:
         told: Entries that are from now on as they stand here, whatever becomes of chunks: records.SENT.
         told_rows: How many.
         missing: Entries whose id is neither in the file nor in the index: records.SENT.
-        missing_rows: How many.
+        missing_rows: How many; of a mirror those that no row of the file has stand in `gone`.
         missed_rows: Rows of the file that the manifest has and the index does not list.
         unsure_rows: Rows of the file whose id may be in the index, with whatever content.
+        gone: What a mirror deletes; None: it is no mirror.
     """
 
     task_id: str
@@ -80,6 +119,7 @@ class Comparison:
     unsure_rows: int = 0
     told: tuple[parts.Part, ...] = ()
     told_rows: int = 0
+    gone: Gone | None = None
 
     @property
     def name(self) -> str:
@@ -117,7 +157,7 @@ class Comparison:
     def to_bytes(self) -> bytes:
         """The object."""
         fields = {
-            "format": FORMAT,
+            "format": FORMAT if self.gone is None else FORMAT_GONE,
             "task_id": self.task_id,
             "fence": self.fence,
             "version": self.version,
@@ -133,6 +173,8 @@ class Comparison:
             "told_rows": self.told_rows,
             "rows": len(self.flags) * 4,
         }
+        if self.gone is not None:
+            fields["gone"] = dataclasses.asdict(self.gone)
         head = json.dumps(fields).encode()
         packed = [zstandard.ZstdCompressor(level=3).compress(each.tobytes()) for each in (self.flags, self.chunks)]
         lengths = _LENGTHS.pack(_MAGIC, len(head), len(packed[0]), len(packed[1]))
@@ -152,12 +194,14 @@ class Comparison:
             raise store.Broken("the comparison is of another format")
         head, flags, chunks = _cut(data[_LENGTHS.size :], sizes)
         fields: dict[str, Any] = json.loads(head)
-        if fields.pop("format") != FORMAT:
+        if fields.pop("format") not in (FORMAT, FORMAT_GONE):
             raise store.Broken("the comparison is of another format")
         fields.pop("rows")
         fields["counts"] = Counts(**fields["counts"])
         for name in ("sent", "missing", "told"):  # an older release told of nothing
             fields[name] = tuple(map(parts.Part.from_json, fields.get(name, ())))
+        if "gone" in fields:
+            fields["gone"] = Gone.from_json(fields["gone"])
         return cls(
             flags=np.frombuffer(_unpacked(flags), dtype=np.uint8),
             chunks=np.frombuffer(_unpacked(chunks), dtype=CHUNK),

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.manifest import comparing, comparison, header, parts, records, runs, store
+from services.ingest.manifest import comparison, header, leaving, parts, records, runs, store
 
 # What a run did with a chunk.
 LEFT: Final = 0  # its shard was not opened in this run: nothing of it was written
@@ -22,10 +22,12 @@ class Outcome:
     Args:
         chunks: LEFT, SETTLED or UNSURE, of each chunk of the task.
         rejected: Rows of settled chunks that were rejected, ascending.
+        deletes: LEFT, SETTLED or UNSURE, of each chunk that deletes; empty: none has begun.
     """
 
     chunks: NDArray[np.uint8]
     rejected: NDArray[np.uint64]
+    deletes: NDArray[np.uint8] = dataclasses.field(default_factory=lambda: np.empty(0, dtype=np.uint8))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,8 @@ def merge(
     layers = old.layers if old is not None else ()
     tasks = old.tasks if old is not None else ()
     writer = parts.Writer(objects, f"{named.folder}segment-")
-    youngest = parts.Part(made.counts.sent + made.missing_rows + made.told_rows, "", "", "", 0, "")
+    gone = made.gone.rows if made.gone is not None else 0
+    youngest = parts.Part(made.counts.sent + made.missing_rows + made.told_rows + gone, "", "", "", 0, "")
     if not layers or header.crowded((*layers, (youngest,))):
         older = [parts.read(objects, layer, ids=True) for layer in layers]
         counts = _Counts()
@@ -115,8 +118,13 @@ class _Delta:
         sent = parts.read(self._objects, self._made.sent, records.SENT, ids=True)
         missing = parts.read(self._objects, self._made.missing, records.SENT, ids=True)
         told = parts.read(self._objects, self._made.told, records.SENT, ids=True)
-        # No id is in two of them: what is in the file and not in the index is sent, and who tells sends nothing.
-        return runs.newest(runs.newest(map(self._missing, missing), map(self._sent, sent)), map(self._told, told))
+        # No id is in two of them: what is gone is neither sent, nor kept for a row that is not loaded, and who tells
+        # sends nothing.
+        found = runs.newest(runs.newest(map(self._missing, missing), map(self._sent, sent)), map(self._told, told))
+        if self._made.gone is None:
+            return found
+        gone = parts.read(self._objects, self._made.gone.parts, records.SENT, ids=True)
+        return runs.newest(found, map(self._gone, gone))
 
     def _sent(self, block: runs.Block) -> runs.Block:
         rows = block.entries
@@ -125,9 +133,20 @@ class _Delta:
         entries = records.copied(rows)
         records.forget(entries, (state == UNSURE) | rejected)
         left = state == LEFT
-        lost = left & (rows["prior"] >= comparing.MISSING)
+        lost = left & (rows["prior"] >= leaving.MISSING)
         records.take_away(entries, lost)
         return self._counted(block, entries, ~left | lost)
+
+    def _gone(self, block: runs.Block) -> runs.Block:
+        """What was to be deleted: gone, or there with whatever content; as it was, where no delete has begun."""
+        rows = block.entries
+        states = self._outcome.deletes
+        state = states[rows["chunk"]] if len(states) else np.full(len(rows), LEFT, dtype=np.uint8)
+        missing, strange = rows["prior"] >= leaving.MISSING, rows["prior"] == records.ABSENT
+        entries = records.copied(rows)
+        records.take_away(entries, (state == SETTLED) | ((state == LEFT) & missing))
+        records.forget(entries, (state == UNSURE) | ((state == LEFT) & strange))
+        return self._counted(block, entries, (state != LEFT) | missing | strange)
 
     def _missing(self, block: runs.Block) -> runs.Block:
         entries = records.copied(block.entries)
@@ -139,7 +158,7 @@ class _Delta:
         return self._counted(block, records.copied(block.entries), np.ones(len(block), dtype=bool))
 
     def _counted(self, block: runs.Block, entries: records.Entries, changed: NDArray[np.bool_]) -> runs.Block:
-        before = block.entries["prior"][changed] % comparing.MISSING
+        before = block.entries["prior"][changed] % leaving.MISSING
         after = records.standing(entries[changed])
         self.known += int(np.sum(after == records.KNOWN)) - int(np.sum(before == records.KNOWN))
         self.unknown += int(np.sum(after == records.UNKNOWN)) - int(np.sum(before == records.UNKNOWN))

@@ -98,6 +98,41 @@ class Export:
         return data
 
 
+class Names:
+    """Writes a list of names in one of the two forms.
+
+    Args:
+        form: csv or jsonl; empty: csv.
+        column: What they are.
+    """
+
+    def __init__(self, form: str, column: str) -> None:
+        self.content_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
+        self._column = column if form == "jsonl" else ""
+        self._buffer = io.StringIO()
+        self._writer = csv.writer(self._buffer)
+        if not self._column:
+            self._writer.writerow([column])
+
+    def add(self, names: Sequence[str]) -> None:
+        """Add some."""
+        if self._column:
+            self._buffer.writelines(orjson.dumps({self._column: name}).decode() + "\n" for name in names)
+        else:
+            self._writer.writerows([_harmless(name)] for name in names)
+
+    def full(self) -> bool:
+        """Enough is gathered for a message."""
+        return self._buffer.tell() >= FLUSH_BYTES
+
+    def take(self) -> bytes:
+        """What was gathered since the last call, UTF-8."""
+        data = self._buffer.getvalue().encode()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return data
+
+
 def _harmless(cell: str) -> str:
     if not cell.startswith(DANGEROUS) or (len(cell) <= _NUMBER_CHARACTERS and _NUMBER.fullmatch(cell)):
         return cell

@@ -41,7 +41,6 @@ COLUMN_NAMES = 10_000
 REFUSED_ENCODINGS = frozenset(
     {"idna", "punycode", "undefined", "utf-7", "unicode-escape", "raw-unicode-escape", "mbcs", "oem"}
 )
-NOT_YET = "NOT_YET"
 
 # What else is wrong with a request here and now: what this deployment does not serve, or does not let a caller name.
 Also = Callable[[ingest_pb2.ProcessRequest], Iterable[errors.FieldViolation]]
@@ -57,6 +56,8 @@ class Defaults:
     namespace: str = "v2"
     chunk_size: int = 1_000
     batch_size: int = 1_000
+    # What is in the index is kept track of (SKIP_UNCHANGED): a mirror can tell what left its file.
+    mirrors: bool = True
     # METABASE_QUESTION_ID; None: the request must name one.
     metabase_question_id: int | None = None
 
@@ -117,7 +118,7 @@ class Options:
             also: Further checks, of fields that are good in themselves.
 
         Raises:
-            errors.InvalidArgument: Names every bad field; reason NOT_YET when all that is wrong is yet to come.
+            errors.InvalidArgument: Names every bad field.
         """
         return _Checks(request).options(defaults, also)
 
@@ -140,7 +141,6 @@ class _Checks:
     def __init__(self, request: ingest_pb2.ProcessRequest) -> None:
         self.request = request
         self.violations: list[errors.FieldViolation] = []
-        self.not_yet = 0
 
     def options(self, defaults: Defaults, also: Also) -> Options:
         request = self.request
@@ -159,7 +159,7 @@ class _Checks:
             chunk_size=self.number("chunk_size", CHUNK_SIZE, defaults.chunk_size),
             namespace=self.namespace(defaults),
             priority=self.choice("priority", PRIORITIES),
-            mode=self.mode(),
+            mode=self.mode(defaults),
             sanitizer=self.choice("sanitizer", SANITIZERS),
             metadata=self.choice("metadata", METADATA),
             id_column=self.column("id_column", "id"),
@@ -197,15 +197,11 @@ class _Checks:
         if not self.violations:
             return
         names = ", ".join(dict.fromkeys(violation.field for violation in self.violations))
-        reason = NOT_YET if self.not_yet == len(self.violations) else ""
         said = self.violations[0].description if len(self.violations) == 1 else "see field_violations"
-        raise errors.InvalidArgument(
-            f"The request is not valid: {names} ({said})", reason=reason, violations=tuple(self.violations)
-        )
+        raise errors.InvalidArgument(f"The request is not valid: {names} ({said})", violations=tuple(self.violations))
 
-    def bad(self, field: str, description: str, *, not_yet: bool = False) -> None:
+    def bad(self, field: str, description: str) -> None:
         self.violations.append(errors.FieldViolation(field, description))
-        self.not_yet += not_yet
 
     def choice(self, field: str, allowed: tuple[str, ...], *, required: bool = False) -> str:
         value: str = getattr(self.request, field)
@@ -290,10 +286,17 @@ class _Checks:
         self.bad("question_id", "is needed: it is part of every vector id")
         return 0
 
-    def mode(self) -> str:
+    def mode(self, defaults: Defaults) -> str:
         value = self.choice("mode", MODES)
-        if value == "mirror":
-            self.bad("mode", "mirror is not served yet; use upsert", not_yet=True)
+        dated = self.request.start_date or self.request.end_date
+        if value == "mirror" and dated and self.request.data_source != "metabase":
+            words = (
+                "mirror takes all of a file: with start_date or end_date whatever lies outside of them would be "
+                "removed; leave them out, or use upsert"
+            )
+            self.bad("mode", words)
+        elif value == "mirror" and not defaults.mirrors:
+            self.bad("mode", "mirror needs SKIP_UNCHANGED of this line: what is in the index is not kept track of")
         return value
 
     def template(self) -> str:

@@ -1,6 +1,6 @@
 """Every row of a source judged as the split judges it, and hashed for a comparison; nothing is kept of the rows."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from services.ingest import sources
 from services.ingest.contract import context, contract, metadata
@@ -18,13 +18,17 @@ def survey(
     pairs: duplicates.Slices,
     *,
     hashes: records.Hashes,
+    held: bool = False,
     only: Callable[[int], bool] | None = None,
 ) -> Iterator[comparing.Surveyed]:
-    """Yield the chunks in order; arguments and errors are those of ``split.split``."""
+    """Yield the chunks in order; arguments and errors are those of ``split.split``.
+
+    With `held` the ids of rows that are not usable are told, too.
+    """
     judge = made.row_contract(task.options)
 
     def builder(number: int, _row: int, firsts: duplicates.Firsts, selected: Collection[int] | None) -> "_Tally":
-        return _Tally(number, judge, task, firsts, hashes, selected=selected)
+        return _Tally(number, judge, task, firsts, hashes, selected=selected, held=held)
 
     return split.chunks_of(split.Splitter(made, pairs, builder), source, pinned, task, only=only)
 
@@ -41,6 +45,7 @@ class _Tally:
         hashes: records.Hashes,
         *,
         selected: Collection[int] | None,
+        held: bool,
     ) -> None:
         self.number = number
         self.firsts = firsts
@@ -50,7 +55,8 @@ class _Tally:
         self._hashes = hashes
         self._selected = selected
         self._position = 0
-        self._rows = self._skipped = self._rejected = 0
+        self._rows = self._skipped = self._rejected = self._unreadable = 0
+        self._held: list[bytes] | None = [] if held else None
         self._row_numbers: list[int] = []
         self._ids: list[bytes] = []
         self._entries: list[bytes] = []
@@ -72,10 +78,21 @@ class _Tally:
                 self._row_numbers.append(row)
                 self._ids.append(vector_id)
                 self._entries.append(entry(vector_id, outcome.text.encode(), shared + lasting(outcome.metadata)))
-            elif isinstance(outcome, contract.Reject):
+                continue
+            if isinstance(outcome, contract.Reject):
                 self._rejected += 1
             else:
                 self._skipped += 1
+            if self._held is not None:
+                self._hold(self._held, block.rows[position], flaw_of(position, ""))
+
+    def _hold(self, held: list[bytes], cells: Sequence[str], flaw: str) -> None:
+        """The id of a row that is not usable: the file holds it all the same."""
+        vector_id = self._contract.vector_id(cells, flaw)
+        if vector_id is None:
+            self._unreadable += 1
+        elif vector_id:
+            held.append(self._hashes.id(vector_id.encode("utf-8", "surrogatepass")))
 
     def chunk(self) -> comparing.Surveyed:
         """See ``split.Builder``."""
@@ -87,4 +104,6 @@ class _Tally:
             self._row_numbers,
             self._ids,
             b"".join(self._entries),
+            b"".join(self._held or ()),
+            self._unreadable,
         )

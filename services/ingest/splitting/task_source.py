@@ -42,6 +42,11 @@ class Opened:
             return found
         return (dataclasses.replace(chunk, number=numbers[chunk.number]) for chunk in found)
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether what its file does not hold is to be removed; a retry's rows are not all of a file."""
+        return self.task.options.mode == "mirror" and self.plan.selected is None
+
     def survey(self, hashes: records.Hashes) -> Iterator[comparing.Surveyed]:
         """Judge every row of the task, chunk by chunk, for a comparison. Blocking."""
         chosen = self.plan.selected
@@ -53,6 +58,7 @@ class Opened:
             self.task,
             self.pairs,
             hashes=hashes,
+            held=self.mirrors,
             only=None if numbers is None else numbers.__contains__,
         )
         if numbers is None:

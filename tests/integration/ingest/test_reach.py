@@ -20,6 +20,7 @@ NAMES = {
         "Estimate": "namespaces questions sources",
         "Upload": "namespaces questions",  # its bytes are the caller's own
         "RetryTask": "namespaces questions sources",
+        "ConfirmTask": "namespaces questions sources",
         "RetryTasks": "namespaces questions",  # and each task that they match to its source: an outcome of that task
         "Adopt": "namespaces questions",
         "Verify": "namespaces questions",  # and, where it repairs, to the source of the load that is done once more
@@ -73,6 +74,13 @@ async def of_retry(api: Api, **named: Any) -> None:
     await api.stub.RetryTask(ingest_pb2.RetryTaskRequest(task_id=stored.task_id))
 
 
+async def of_confirm(api: Api, **named: Any) -> None:
+    limited, api.door.caller = api.door.caller, ANN
+    stored = await api.stub.Process(ingest_pb2.ProcessRequest(data_source="s3_csv", **named))
+    api.door.caller = limited
+    await api.stub.ConfirmTask(ingest_pb2.ConfirmTaskRequest(task_id=stored.task_id, checksum="x"))
+
+
 async def of_retries(api: Api, **named: Any) -> None:
     del named["s3_key"]
     await api.stub.RetryTasks(ingest_pb2.RetryTasksRequest(**named))
@@ -90,7 +98,7 @@ async def of_adopt(api: Api, **named: Any) -> None:
 
 CALLS: dict[str, Callable[..., Awaitable[None]]] = {
     "Process": of_process, "Estimate": of_estimate, "Upload": of_upload, "RetryTask": of_retry,
-    "RetryTasks": of_retries, "Verify": of_verify, "Adopt": of_adopt,
+    "RetryTasks": of_retries, "Verify": of_verify, "Adopt": of_adopt, "ConfirmTask": of_confirm,
 }  # fmt: skip
 
 
@@ -129,13 +137,13 @@ async def test_the_own_bucket_may_be_named_in_both_ways(s3: Any, api: Api) -> No
 
 @pytest.mark.parametrize("method", CALLS)
 async def test_without_tokens_left_for_the_day_nothing_more_is_bought(s3: Any, api: Api, method: str) -> None:
-    """An estimate spends nothing."""
+    """An estimate spends nothing, and what is removed costs no tokens."""
     allowance = identity.KeyAllowance(tokens_per_day=10)
     api.door.caller = identity.Caller(ANN.key_id, frozenset({"ingest", "read"}), limits=allowance)
     api.tokens.spent(ANN.key_id, 9)
     assert "TOKENS_QUOTA_EXCEEDED" not in await said_of(CALLS[method], api)
     api.tokens.spent(ANN.key_id, 1)
-    assert ("TOKENS_QUOTA_EXCEEDED" in await said_of(CALLS[method], api)) == (method != "Estimate")
+    assert ("TOKENS_QUOTA_EXCEEDED" in await said_of(CALLS[method], api)) == (method not in ("Estimate", "ConfirmTask"))
 
 
 async def said_of(call: Callable[..., Awaitable[None]], api: Api) -> str:

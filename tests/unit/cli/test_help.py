@@ -22,6 +22,7 @@ METHODS = {
     "Upload": "process items.csv --question-id 1",
     "Estimate": "estimate s3://b/k --question-id 1",
     "RetryTask": "retry TASK",
+    "ConfirmTask": "confirm TASK --checksum x",
     "RetryTasks": "retry --status failed --dry-run",
     "Verify": "verify --question-id 1 --dry-run",
     "Adopt": "adopt --question-id 1 --dry-run",
@@ -104,6 +105,7 @@ ANSWERS = {
     "RetryTask": ingest_pb2.ProcessResponse(task_id="new"),
     "Verify": job_pb2.VerifyResponse(forecast=job_pb2.JobForecast(ids=1)),
     "Adopt": job_pb2.AdoptResponse(forecast=job_pb2.JobForecast(ids=1)),
+    "ConfirmTask": ingest_pb2.ProcessResponse(task_id="x"),
 }
 
 

@@ -91,9 +91,9 @@ class Ledger:
     async def settled_chunks(self, _task_id: str, _shard: int) -> frozenset[int]:
         return frozenset()
 
-    async def seal(self, task_id: str, made: plan.Plan) -> ledger_pb2.TaskRecord:
+    async def seal(self, task_id: str, _made: plan.Plan, *, chunks: int, **_: Any) -> ledger_pb2.TaskRecord:
         task = self.tasks[task_id]
-        task.sealed, task.chunks_total = True, made.task_chunks
+        task.sealed, task.chunks_total = True, chunks
         return task
 
     async def fail(self, task_id: str, reason: str, message: str) -> ledger_pb2.TaskRecord:
@@ -150,7 +150,7 @@ class Scene:
 
 def made(ledger: Any, queue: Any, **parts: Any) -> driver.Driver:
     """A driver of these parts; of what is not given it has nothing."""
-    nothing = dict.fromkeys(("find", "plans", "defaults", "scratch", "compares", "asked", "jobs"))
+    nothing = dict.fromkeys(("find", "plans", "defaults", "scratch", "compares", "mirrors", "asked", "jobs"))
     return driver.Driver(ledger, queue, **{**nothing, **parts})
 
 

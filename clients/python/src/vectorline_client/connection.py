@@ -19,11 +19,13 @@ GATEWAY_VARIABLE: Final = "GATEWAY_URL"
 KEY_VARIABLE: Final = "API_KEY"
 
 # What may be sent again without doing anything twice: reads, and what answers the same when it is repeated (Process has
-# an idempotency key from us, a task is retried once for each kind). Not: CancelTask and StopTask, whose repetition is a
-# conflict, RetryTasks, which would count the first call's retries as made before, and streams, which go on elsewhere.
+# an idempotency key from us, a task is retried once for each kind, a list is confirmed once). Not: CancelTask and
+# StopTask, whose repetition is a conflict, RetryTasks, which would count the first call's retries as made before, and
+# streams, which go on elsewhere.
 REPEATABLE: Final = (
-    *("Process", "Estimate", "Verify", "Adopt", "RetryTask", "Search", "GetHealth", "GetDetailedHealth", "GetWorkers"),
-    *("GetQueues", "GetLimiter", "GetTask", "ListTasks", "GetTaskOverview", "GetTaskProgress", "GetActiveProgress"),
+    *("Process", "Estimate", "Verify", "Adopt", "RetryTask", "ConfirmTask", "Search", "GetHealth", "GetDetailedHealth"),
+    *("GetWorkers", "GetQueues", "GetLimiter", "GetTask", "ListTasks", "GetTaskOverview", "GetTaskProgress"),
+    *("GetActiveProgress",),
     *("GetStatistics", "GetAnomalies", "GetBill", "GetDashboard", "GetMetrics"),
 )
 

@@ -164,7 +164,10 @@ class TaskCancelled(TaskError):
 
 
 class Blocked(TaskError):
-    """It waits for somebody to mend an account or a namespace; then it goes on by itself, or by `retry`."""
+    """It waits for somebody to mend an account or a namespace; then it goes on by itself, or by `retry`.
+
+    A mirror may wait for somebody to `confirm` what it would remove (MIRROR_HELD): `task.held` says how much.
+    """
 
     def __init__(self, task: messages.Task) -> None:
         super().__init__(task, f"Task {task.task_id} is blocked: {task.error or 'nobody said why'}{_named(task)}")

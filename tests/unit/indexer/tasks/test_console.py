@@ -8,9 +8,9 @@ import pytest
 from vectorline.v1 import console_pb2, ingest_pb2, ledger_pb2
 
 from services.indexer import settings
-from services.indexer.ledger import listing, shards
+from services.indexer.ledger import listing, removals, shards
 from services.indexer.storage import memory, table
-from services.indexer.tasks import attention, board, console
+from services.indexer.tasks import board, console
 from services.indexer.tasks import servicer as task_servicer
 from services.runtime import errors, identity
 from tests.support import ledgers, virtual_time
@@ -130,7 +130,7 @@ async def test_what_waits_for_a_person_says_why_and_what_mends_it(line: Line, ap
     lost = await failed(line, question_id=2)
     rejected = await partly(line, 0, 3, question_id=3)
     held = await ledgers.scanned(line.book, question_id=4)
-    await line.book.tasks.block(held, attention.HELD, "It would delete half of the namespace: confirm it.")
+    await line.book.tasks.block(held, removals.HELD, "It would delete half of the namespace: confirm it.")
     refused = await ledgers.scanned(line.book, question_id=5)
     await line.book.tasks.block(refused, "ACCOUNT_REFUSED", "Pay.")
     await partly(line, 1, 1, question_id=6)

@@ -24,6 +24,7 @@ from services.ingest.manifest import (
     runs,
     sorting,
     spool,
+    standing,
     store,
 )
 from services.ingest.splitting import split
@@ -54,7 +55,8 @@ Model = dict[str, tuple[str, str] | None]
 Rows = list[tuple[str, str, str]]
 
 
-def surveyed(rows: Rows) -> Iterator[comparing.Surveyed]:
+def surveyed(rows: Rows, held: set[str] = frozenset(), unreadable: int = 0) -> Iterator[comparing.Surveyed]:  # type: ignore[assignment]
+    """Chunks of a file; of the rows that are not usable the first holds all ids."""
     for start in range(0, len(rows), SIZE):
         chunk = rows[start : start + SIZE]
         yield comparing.Surveyed(
@@ -65,32 +67,51 @@ def surveyed(rows: Rows) -> Iterator[comparing.Surveyed]:
             range(start + 1, start + 1 + len(chunk)),
             [row[0].encode() for row in chunk],
             b"".join(HASHES.entry(*(cell.encode() for cell in row)) for row in chunk),
+            b"".join(HASHES.id(name.encode()) for name in held) if not start else b"",
+            unreadable if not start else 0,
         )
 
 
 def compared(
-    objects: Objects, rows: Rows, old: header.Header | None, listed: set[str] | None = None, *, force: bool = False
+    objects: Objects,
+    rows: Rows,
+    old: header.Header | None,
+    listed: set[str] | None = None,
+    *,
+    force: bool = False,
+    mirror: bool = False,
+    held: set[str] = frozenset(),  # type: ignore[assignment]
+    unreadable: int = 0,
 ) -> tuple[comparison.Comparison, list[comparing.Sampled]]:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         given_rows = comparing.Rows(folder, len(rows), -(-len(rows) // SIZE))
-        for chunk in surveyed(rows):
+        for chunk in surveyed(rows, held, unreadable):
             given_rows.add(chunk)
         found = None
         if listed is not None:
-            found = comparing.Listed(folder, HASHES)
+            found = standing.Listed(folder, HASHES)
             found.add(sorted(listed))
         run = comparing.Run("task", 7, 0, "rules", f"c{len(objects.kept)}/")
-        entries = old.entries(objects) if old is not None else ()
-        made, sampled = comparing.compare(given_rows, entries, found, objects, run, force=force)
+        entries = old.entries(objects, ids=mirror) if old is not None else ()
+        made, sampled = comparing.compare(given_rows, entries, found, objects, run, force=force, mirror=mirror)
     data = made.to_bytes()
     return comparison.Comparison.from_bytes(data, store.checksum_of(data)), sampled
 
 
 def merged(
-    objects: Objects, old: header.Header | None, made: comparison.Comparison, states: list[int], rejected: set[int]
+    objects: Objects,
+    old: header.Header | None,
+    made: comparison.Comparison,
+    states: list[int],
+    rejected: set[int],
+    deletes: list[int] = [],  # noqa: B006
 ) -> header.Header:
-    outcome = merging.Outcome(np.array(states, dtype=np.uint8), np.array(sorted(rejected), dtype=np.uint64))
+    outcome = merging.Outcome(
+        np.array(states, dtype=np.uint8),
+        np.array(sorted(rejected), dtype=np.uint64),
+        np.array(deletes, dtype=np.uint8),
+    )
     named = merging.Named(1 if old is None else old.version + 1, f"m{len(objects.kept)}/", "small", 2, "host")
     found = merging.merge(objects, old, made, outcome, named)
     data = found.to_json()
@@ -101,10 +122,10 @@ def content(objects: Objects, made: header.Header) -> dict[bytes, bytes | None]:
     """By the id's hash, what is known of it; and the ids beside are theirs."""
     found: dict[bytes, bytes | None] = {}
     for block in made.entries(objects, ids=True):
-        for entry, vector_id, standing in zip(block.entries, block.ids, records.standing(block.entries), strict=True):
+        for entry, vector_id, known in zip(block.entries, block.ids, records.standing(block.entries), strict=True):
             data = entry.tobytes()
             assert HASHES.id(vector_id) == data[:16]
-            found[data[:16]] = data[16:] if standing == records.KNOWN else None
+            found[data[:16]] = data[16:] if known == records.KNOWN else None
     return found
 
 
@@ -164,6 +185,68 @@ def test_run_after_run_it_knows_what_the_rule_says(seed: int) -> None:
             sum(known is not None for known in model.values()),
             sum(known is None for known in model.values()),
         )
+
+
+def gone(objects: Objects, made: comparison.Comparison) -> dict[str, int]:
+    """The ids that a mirror deletes, each with the chunk that does."""
+    assert made.gone is not None
+    found: dict[str, int] = {}
+    for block in parts.read(objects, made.gone.parts, records.SENT, ids=True):
+        found |= {name.decode(): int(chunk) for name, chunk in zip(block.ids, block.entries["chunk"], strict=True)}
+    return found
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_a_mirror_takes_away_what_is_neither_in_the_file_nor_kept(seed: int) -> None:
+    choice = random.Random(seed)
+    objects, model = Objects(), Model()
+    old: header.Header | None = None
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(comparison, "DELETED", 4)
+        for _ in range(choice.randint(1, 6)):
+            names = choice.sample(range(30), choice.randint(1, 30))
+            rows = [(f"1.{name}", f"text {choice.randrange(2)}", f"m{choice.randrange(2)}") for name in names]
+            others = {f"1.{name}" for name in range(40) if choice.random() < 0.1} - {row[0] for row in rows}
+            strange = {f"1.{name}" for name in range(40) if choice.random() < 0.2}
+            listed = None if choice.random() < 0.5 else {name for name in model if choice.random() < 0.8} | strange
+            made, _ = compared(objects, rows, old, listed, mirror=True, held=others, unreadable=3)
+            there = set(model) | (listed or set())
+            found = gone(objects, made)
+            assert set(found) == there - {row[0] for row in rows} - others
+            assert made.gone is not None
+            told = (made.gone.rows, made.gone.entries, made.gone.kept_rows, made.gone.unreadable_rows)
+            assert told == (len(found), len(there), len(there & others), 3)
+            assert made.gone.file_rows == len(rows)
+            states = [choice.randrange(3) for _ in range(len(made.chunks))]
+            begun = choice.random() < 0.7
+            deletes = [choice.choice((merging.SETTLED, merging.UNSURE)) for _ in range(made.gone.deletes * begun)]
+            old = merged(objects, old, made, states, set(), deletes)
+            changed = {name: model[name] for name in found if name in model and name in (listed or model)}
+            changed |= {name: None for name in found if listed is not None and name not in model}
+            for name, chunk in found.items() if begun else ():
+                changed[name] = None
+                if deletes[chunk] == merging.SETTLED:
+                    del changed[name]
+            change(model, rows, listed, states, set())
+            for name in found:
+                model.pop(name, None)
+            model.update(changed)
+            assert content(objects, old) == hashed(model)
+            known = sum(value is not None for value in model.values())
+            assert (old.known, old.unknown) == (known, len(model) - known)
+
+
+def test_the_checksum_of_what_is_gone_is_that_of_the_list() -> None:
+    objects = Objects()
+    rows = [(f"1.{number}", "text", "m") for number in range(10)]
+    old = merged(objects, None, compared(objects, rows, None)[0], [merging.SETTLED] * 4, set())
+    sums = []
+    for kept in (8, 8, 7):
+        made = compared(objects, rows[:kept], old, mirror=True)[0].gone
+        assert made is not None
+        sums.append(made.checksum)
+    assert sums[0] == sums[1] != sums[2]
 
 
 def test_a_small_run_adds_a_layer_and_many_are_made_one() -> None:
@@ -247,8 +330,8 @@ def _numbers(data: bytes) -> tuple[int, int]:
 
 def test_sorting_spills_and_keeps_all(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sorting, "_HELD", 100)
-    sorter = sorting.Sorter(tmp_path, "ids", comparing.ID)
-    found = np.frombuffer(random.Random(1).randbytes(16 * 1_000), dtype=comparing.ID)
+    sorter = sorting.Sorter(tmp_path, "ids", standing.ID)
+    found = np.frombuffer(random.Random(1).randbytes(16 * 1_000), dtype=standing.ID)
     for start in range(0, 1_000, 30):
         sorter.add(found[start : start + 30])
     every = np.concatenate(list(sorter.sorted()))

@@ -77,17 +77,18 @@ def test_what_a_source_needs_is_asked_for(fields: dict[str, object], field: str)
     assert set(refused(**fields)) == {field}
 
 
-def test_what_is_yet_to_come_is_said_to_be() -> None:
-    with pytest.raises(errors.InvalidArgument) as caught:
-        made(mode="mirror")
-    assert caught.value.reason == "NOT_YET"
+@pytest.mark.parametrize("days", [{"start_date": "2025-01-01"}, {"end_date": "2025-01-01"}])
+def test_a_mirror_takes_all_of_a_file(days: dict[str, object]) -> None:
+    """Rows outside of the days would look as if they were gone. A question of Metabase is asked for its days anyway."""
+    assert set(refused(mode="mirror", **days)) == {"mode"}
+    assert made(mode="mirror").mode == "mirror"
+    assert made(mode="mirror", data_source="metabase", start_date="2025-01-01").mode == "mirror"
 
 
-def test_what_is_yet_to_come_does_not_hide_what_is_wrong() -> None:
-    with pytest.raises(errors.InvalidArgument) as caught:
-        made(mode="mirror", chunk_size=1)
-    assert caught.value.reason == "INVALID_ARGUMENT"
-    assert {violation.field for violation in caught.value.violations} == {"mode", "chunk_size"}
+def test_a_mirror_needs_to_know_what_is_in_the_index() -> None:
+    request = ingest_pb2.ProcessRequest(data_source="s3_csv", s3_key="a.csv", question_id=1, mode="mirror")
+    with pytest.raises(errors.InvalidArgument, match="SKIP_UNCHANGED"):
+        options.Options.from_request(request, options.Defaults(mirrors=False))
 
 
 def test_metabase_takes_the_question_of_the_configuration() -> None:

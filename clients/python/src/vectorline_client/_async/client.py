@@ -388,7 +388,26 @@ class AsyncClient:
             task_id: The task.
             include_skipped: Also the rows that were left out on purpose.
         """
-        return rejected.rows(self._calls, task_id, include_skipped=include_skipped, timeout=REJECTS_SECONDS)
+        include = "skipped" if include_skipped else ""
+        return rejected.rows(self._calls, task_id, include=include, timeout=REJECTS_SECONDS)
+
+    async def gone(self, task_id: str) -> AsyncIterator[str]:
+        """The vector ids that a mirror removes, or would if it is held; none of a task that is no mirror."""
+        async for row in rejected.rows(self._calls, task_id, include="gone", timeout=REJECTS_SECONDS):
+            yield row["vector_id"]
+
+    async def confirm(self, task_id: str, checksum: str) -> task_handle.AsyncTaskHandle:
+        """Let a held mirror (MIRROR_HELD) remove what it told.
+
+        Args:
+            task_id: The task.
+            checksum: `held.checksum` of the task as it was looked at.
+
+        Raises:
+            errors.Conflict: MIRROR_NOT_HELD, or MIRROR_CHANGED: the list of ids is another one by now.
+        """
+        stored = await self.call("ConfirmTask", messages.ProcessResponse, task_id=task_id, checksum=checksum)
+        return task_handle.AsyncTaskHandle(self, stored)
 
     async def save_rejects(
         self,
@@ -423,9 +442,22 @@ class AsyncClient:
         include_skipped: bool = False,
     ) -> AsyncIterator[bytes]:
         """The same as the pieces of a file."""
-        return rejected.file(
-            self._calls, task_id, form=format, include_skipped=include_skipped, timeout=REJECTS_SECONDS
-        )
+        include = "skipped" if include_skipped else ""
+        return rejected.file(self._calls, task_id, form=format, include=include, timeout=REJECTS_SECONDS)
+
+    async def save_gone(
+        self,
+        task_id: str,
+        path: str | os.PathLike[str],
+        *,
+        format: str = "csv",  # noqa: A002 (as the API calls it)
+    ) -> int:
+        """Write what `gone` tells to a file, all of it or nothing; bytes written. Raises OSError where it cannot."""
+        return await rejected.save(self.gone_file(task_id, format=format), pathlib.Path(path))
+
+    def gone_file(self, task_id: str, *, format: str = "csv") -> AsyncIterator[bytes]:  # noqa: A002 (as the API calls it)
+        """What `gone` tells as the pieces of a file, csv (one column, vector_id) or jsonl."""
+        return rejected.file(self._calls, task_id, form=format, include="gone", timeout=REJECTS_SECONDS)
 
     # ---- search
 

@@ -9,20 +9,20 @@ from vectorline_client._async import calls
 
 
 async def file(
-    calling: calls.AsyncCalls, task_id: str, *, form: str, include_skipped: bool, timeout: float
+    calling: calls.AsyncCalls, task_id: str, *, form: str, include: str, timeout: float
 ) -> AsyncIterator[bytes]:
     """The pieces of a file of them, csv or jsonl."""
-    fields = {"task_id": task_id, "format": form, "include": "skipped" if include_skipped else ""}
+    fields = {"task_id": task_id, "format": form, "include": include}
     async for raw in calling.stream("GetRejects", fields, timeout):
         yield raw.data  # type: ignore[attr-defined]  # an HttpBody
 
 
 async def rows(
-    calling: calls.AsyncCalls, task_id: str, *, include_skipped: bool, timeout: float
+    calling: calls.AsyncCalls, task_id: str, *, include: str, timeout: float
 ) -> AsyncIterator[dict[str, Any]]:
     """One dict a row."""
     left = b""
-    async for piece in file(calling, task_id, form="jsonl", include_skipped=include_skipped, timeout=timeout):
+    async for piece in file(calling, task_id, form="jsonl", include=include, timeout=timeout):
         *lines, left = (left + piece).split(b"\n")
         for line in lines:
             if line.strip():

@@ -59,6 +59,10 @@ class AsyncTaskHandle:
         """Stop it."""
         await self._client.cancel(self.task_id)
 
+    async def confirm(self, checksum: str) -> AsyncTaskHandle:
+        """Let it remove what it told, if it is a held mirror; see `AsyncClient.confirm`."""
+        return await self._client.confirm(self.task_id, checksum)
+
     async def retry(self, *, all: bool = False) -> AsyncTaskHandle:  # noqa: A002 (as the API calls it)
         """Take its rejected rows again, or let it go on if it is blocked; see `AsyncClient.retry`."""
         return await self._client.retry(self.task_id, all=all)

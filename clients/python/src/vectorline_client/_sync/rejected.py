@@ -9,17 +9,17 @@ from typing import Any
 from vectorline_client._sync import calls
 
 
-def file(calling: calls.Calls, task_id: str, *, form: str, include_skipped: bool, timeout: float) -> Iterator[bytes]:
+def file(calling: calls.Calls, task_id: str, *, form: str, include: str, timeout: float) -> Iterator[bytes]:
     """The pieces of a file of them, csv or jsonl."""
-    fields = {"task_id": task_id, "format": form, "include": "skipped" if include_skipped else ""}
+    fields = {"task_id": task_id, "format": form, "include": include}
     for raw in calling.stream("GetRejects", fields, timeout):
         yield raw.data  # type: ignore[attr-defined]  # an HttpBody
 
 
-def rows(calling: calls.Calls, task_id: str, *, include_skipped: bool, timeout: float) -> Iterator[dict[str, Any]]:
+def rows(calling: calls.Calls, task_id: str, *, include: str, timeout: float) -> Iterator[dict[str, Any]]:
     """One dict a row."""
     left = b""
-    for piece in file(calling, task_id, form="jsonl", include_skipped=include_skipped, timeout=timeout):
+    for piece in file(calling, task_id, form="jsonl", include=include, timeout=timeout):
         *lines, left = (left + piece).split(b"\n")
         for line in lines:
             if line.strip():

@@ -60,6 +60,10 @@ class TaskHandle:
         """Stop it."""
         self._client.cancel(self.task_id)
 
+    def confirm(self, checksum: str) -> TaskHandle:
+        """Let it remove what it told, if it is a held mirror; see `Client.confirm`."""
+        return self._client.confirm(self.task_id, checksum)
+
     def retry(self, *, all: bool = False) -> TaskHandle:  # noqa: A002 (as the API calls it)
         """Take its rejected rows again, or let it go on if it is blocked; see `Client.retry`."""
         return self._client.retry(self.task_id, all=all)

@@ -1,0 +1,113 @@
+"""Deletes by ids, paced to what a namespace bears, and tried with patience.
+
+An answer says nothing of how many were there: what is not in the index counts as deleted.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import prometheus_client
+import structlog
+import tenacity
+
+from services.billing import spend, units
+from services.indexer.pinecone import batch as batches
+from services.indexer.pinecone import transport
+from services.runtime import breaker
+from services.runtime.tracing import spans
+
+log = structlog.get_logger()
+
+# https://docs.pinecone.io/reference/api/database-limits: 1,000 ids a request, 5,000 records a second of a namespace.
+MOST_IDS = 1_000
+RECORDS_PER_SECOND = 5_000
+TRIES = 4
+
+DELETES = prometheus_client.Counter("vectorline_pinecone_deletes", "Deletes by ids to Pinecone.", ["outcome"])
+DELETED = prometheus_client.Counter("vectorline_pinecone_deleted", "Ids that Pinecone was told to delete, and did.")
+for _outcome in ("deleted", "refused", "exhausted", "failed"):
+    DELETES.labels(_outcome)  # shown from 0 on
+
+Check = Callable[[], Awaitable[None]]
+
+
+class Deletes:
+    """Deletes vectors of one index.
+
+    Args:
+        way: By which requests go.
+        circuit: Whether the index takes writes; shared with upserts.
+    """
+
+    def __init__(self, way: transport.Transport, circuit: breaker.Breaker) -> None:
+        self._transport = way
+        self._circuit = circuit
+        # When the next delete of a namespace may begin.
+        self._free_at: dict[str, float] = {}
+
+    async def delete(self, namespace: str, ids: Sequence[str], check: Check) -> spend.Spend:
+        """Delete some ids; `check` is asked before each try and may raise to stop.
+
+        Returns:
+            What tries without an answer may have cost; of what was deleted only the caller knows the size.
+
+        Raises:
+            batches.IndexRefused: The index refuses the request.
+            batches.IndexExhausted: A quota of the plan is used up.
+            batches.IndexUnavailable: Not deleted, or not known to be: to be sent again later.
+        """
+        doubtful = 0
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(batches.IndexUnavailable),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
+            stop=tenacity.stop_after_attempt(TRIES),
+            reraise=True,
+        )
+        way = await self._transport.way()
+        async for attempt in retrying:
+            with attempt:
+                await self._pace(namespace, len(ids))
+                await check()  # after the wait: what it says must not be old when the delete goes
+                try:
+                    await self._send(way, namespace, ids)
+                except batches.IndexUnavailable as error:
+                    doubtful += units.LEAST_WRITE_UNITS * error.unanswered
+                    raise
+        return spend.Spend(write_units_doubtful=doubtful)
+
+    async def _pace(self, namespace: str, count: int) -> None:
+        now = time.monotonic()
+        begin = max(now, self._free_at.get(namespace, now))
+        self._free_at = {name: at for name, at in self._free_at.items() if at > now}
+        self._free_at[namespace] = begin + count / RECORDS_PER_SECOND
+        if begin > now:
+            await asyncio.sleep(begin - now)
+
+    async def _send(self, way: transport.Way, namespace: str, ids: Sequence[str]) -> None:
+        try:
+            with spans.span("Pinecone Delete", spans.Kind.CLIENT) as span:
+                span.set("ids", len(ids))
+                await way.delete(namespace, ids)
+        except batches.IndexRefused:
+            self._told("refused", works=True)
+            raise
+        except batches.IndexExhausted as error:
+            self._told("exhausted", works=True)
+            log.warning("Pinecone takes no deletes: a quota is used up.", action="index_exhausted", error=str(error))
+            raise
+        except batches.IndexUnavailable as error:
+            self._told("failed", works=False)
+            log.warning("Pinecone did not take a delete.", action="delete_failed", error=str(error))
+            raise
+        self._told("deleted", works=True)
+        DELETED.inc(len(ids))
+
+    def _told(self, outcome: str, *, works: bool) -> None:
+        DELETES.labels(outcome).inc()
+        if works:
+            self._circuit.succeed()
+            return
+        self._circuit.fail()
+        if self._circuit.open:
+            self._transport.find_anew()

@@ -1,0 +1,144 @@
+"""Removing vectors: one chunk of ids is deleted from the index, then settled once, like a chunk of rows."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NoReturn, Protocol
+
+import structlog
+
+from services.billing import spend, units
+from services.indexer import indexing, late, ledger
+from services.indexer.ledger import gate, removals, shards
+from services.indexer.pinecone import batch as batches
+from services.indexer.pinecone import deletes, writer
+from services.runtime import errors, failpoints
+
+log = structlog.get_logger()
+
+# Records that are looked at before a delete, in one read unit: how large they are is what it costs.
+LOOKED_AT = 10
+
+
+class Reads(Protocol):
+    """What is read of the index."""
+
+    async def fetch(self, namespace: str, ids: Sequence[str]) -> tuple[dict[str, batches.Record], spend.Spend]:
+        """Records by id, and what it cost."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """A chunk that deletes.
+
+    Args:
+        task_id: Whose.
+        number: Of the chunk.
+        fence: Of the task's turn.
+        ids: To be deleted, at most 1,000; none: the chunk is settled, and what it was about stays.
+        known: Of these, ids of which it is known that they are there.
+    """
+
+    task_id: str
+    number: int
+    fence: int
+    ids: Sequence[str]
+    known: int
+
+
+class Remover:
+    """Deletes and settles.
+
+    Args:
+        book: The ledger.
+        reads: Tells how large records are.
+        way: Deletes.
+        permissions: The ledger's word that tasks may write.
+    """
+
+    def __init__(
+        self, book: ledger.Ledger, reads: Reads, way: deletes.Deletes, permissions: indexing.Permissions
+    ) -> None:
+        self._ledger = book
+        self._reads = reads
+        self._deletes = way
+        self._permissions = permissions
+
+    async def remove(self, chunk: Chunk) -> None:
+        """Delete a chunk's ids and settle it; again: no effect.
+
+        Raises:
+            errors.InvalidArgument: Too many ids.
+            errors.Conflict: The task may not write, or did not begin to remove these.
+            errors.Unavailable: The index does not take it now.
+        """
+        if len(chunk.ids) > deletes.MOST_IDS:
+            raise errors.InvalidArgument(f"At most {deletes.MOST_IDS} ids are deleted at once.")
+        answer = await self._ledger.gate.check_chunk(chunk.task_id, chunk.number, chunk.fence)
+        if answer is gate.Answer.SETTLED:
+            return
+        if answer is not gate.Answer.GO:
+            raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
+        task = await self._ledger.tasks.get(chunk.task_id)
+        begun = removals.of(task)
+        if begun is None or chunk.number not in begun or (chunk.ids and "overtaken" in task):
+            raise errors.Conflict("The task may not remove these now.", reason=removals.REFUSED)
+        spent = spend.NOTHING
+        if chunk.ids:
+            spent = await self._delete(task["namespace"], chunk)
+        await self._settle(chunk, spent)
+
+    async def _delete(self, namespace: str, chunk: Chunk) -> spend.Spend:
+        async def check() -> None:
+            await self._permissions.check(chunk.task_id, chunk.fence)
+
+        async def write(check: late.Check) -> spend.Spend:
+            return await self._deletes.delete(namespace, chunk.ids, check)
+
+        cost = await self._cost(namespace, chunk)
+        try:
+            return cost + await late.watched(self._ledger, chunk.task_id, chunk.fence, check, write)
+        except batches.IndexExhausted as error:
+            await self._block(chunk, writer.quota_used(str(error)))
+        except batches.IndexRefused as error:
+            words = f"The index refuses to delete: {error} Put it right and retry the task: it goes on where it stands."
+            await self._block(chunk, errors.Conflict(words, reason="INDEX_REFUSED"))
+        except batches.IndexUnavailable as error:
+            raise errors.Unavailable(f"The index does not delete now: {error}", retry_seconds=1.0) from error
+
+    async def _block(self, chunk: Chunk, why: errors.Conflict) -> NoReturn:
+        await self._ledger.tasks.block(chunk.task_id, why.reason, why.message)
+        self._permissions.forget(chunk.task_id)
+        raise errors.Conflict(f"The task may not write: {gate.Answer.BLOCKED.value}.", reason=gate.Answer.BLOCKED.name)
+
+    async def _cost(self, namespace: str, chunk: Chunk) -> spend.Spend:
+        """What a delete costs: of records that are known to be there at least their values, at most as the largest."""
+        looked_at = chunk.ids[:LOOKED_AT]
+        found, spent = await self._reads.fetch(namespace, looked_at)
+        values = min((len(record.values) for record in found.values()), default=0)
+        largest = max((record.metadata.ByteSize() + len(record.values) for record in found.values()), default=0)
+        names = sorted(len(each.encode()) for each in chunk.ids)
+        known = chunk.known if len(found) == len(looked_at) else 0
+        least = units.of_upsert(known * values + sum(names[:known]))
+        most = units.of_upsert(len(names) * largest + sum(names)) if found else least
+        return spent + spend.Spend(write_units=least, write_units_doubtful=max(0, most - least))
+
+    async def _settle(self, chunk: Chunk, spent: spend.Spend) -> None:
+        outcome = shards.Outcome(
+            indexed=0,
+            skipped=0,
+            failed=0,
+            removed=len(chunk.ids),
+            # What was left where it is was not written under any fence.
+            fence=chunk.fence if chunk.ids else 0,
+            spent=spent,
+        )
+        failpoints.hit("indexer.before_settle")
+        try:
+            settled = await self._ledger.closing.settle(chunk.task_id, chunk.number, outcome)
+        except BaseException:
+            self._ledger.spending.add(chunk.task_id, spent.doubtful())  # it may be settled after all
+            raise
+        if settled.already:
+            self._ledger.spending.add(chunk.task_id, spent.doubtful())
+        else:
+            self._ledger.spending.settled(chunk.task_id, spent)
