@@ -118,6 +118,7 @@ class Ingest:
         compares: Any = comparisons.Comparisons(
             self.ledger, manifests, objects, merger, skips=True, folder=None, work=work
         )
+        self.merges = not older
         if older:
             compares = merger = Older()  # type: ignore[assignment]
         no_metabase: Any = None
