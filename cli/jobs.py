@@ -10,7 +10,9 @@ from cli import bills, failures, session
 from vectorline_client import messages
 
 
-def agreed(here: session.Session, price: messages.JobForecast, *, dry_run: bool, yes: bool) -> bool:
+def agreed(
+    here: session.Session, price: messages.JobForecast, *, dry_run: bool, yes: bool, removes: bool = False
+) -> bool:
     """Say what it costs, and ask; False: it is not to be done.
 
     Raises:
@@ -20,7 +22,11 @@ def agreed(here: session.Session, price: messages.JobForecast, *, dry_run: bool,
     if dry_run:
         here.screen.emit(price)
     bought = f", {price.sampled:,} vectors bought again" if price.sampled else ""
-    here.screen.say(f"{price.ids:,} ids to list, {price.fetched:,} records to fetch{bought}.")
+    if removes:
+        most = "at most " if price.ids else ""
+        here.screen.say(f"{most}{price.removed or 0:,} vectors to delete.")
+    else:
+        here.screen.say(f"{price.ids:,} ids to list, {price.fetched:,} records to fetch{bought}.")
     cost = price.bill or messages.Bill()
     here.screen.say(f"  {bills.words(cost)}")
     if dry_run or yes:
@@ -31,7 +37,7 @@ def agreed(here: session.Session, price: messages.JobForecast, *, dry_run: bool,
             exit_code=failures.ExitCode.USAGE,
             hint="--yes does it, --dry-run only says what it costs.",
         )
-    typer.confirm("Do it?", abort=True, err=True)
+    typer.confirm("Delete them?" if removes else "Do it?", abort=True, err=True)
     return True
 
 

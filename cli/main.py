@@ -28,6 +28,7 @@ COMMANDS: Final = (
     "confirm",
     "verify",
     "adopt",
+    "remove",
     "search",
     "queue",
     "workers",

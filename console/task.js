@@ -12,7 +12,7 @@ import "./rejects.js";
 import "./strip.js";
 
 // Of a task that is no load there is no row to retry, and nothing to load again.
-const JOBS = new Set(["verify", "adopt"]);
+const JOBS = new Set(["verify", "adopt", "remove"]);
 const loads = (task) => !JOBS.has(task.metadata.task_type);
 
 function found(task) {

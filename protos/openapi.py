@@ -31,6 +31,7 @@ STATUSES = {
     "RetryTasks": {"202": "Retried.", "200": "Of `dry_run=true`: what would be retried."},
     "Verify": {"202": "Stored.", "200": "Of `dry_run=true`: what it would cost."},
     "Adopt": {"202": "Stored.", "200": "Of `dry_run=true`: what it would cost."},
+    "Remove": {"202": "Stored.", "200": "Of `dry_run`, the default: what it would delete, and cost."},
     "CancelTask": {"204": "Cancelled."},
     "GetHealth": {"200": "Healthy or degraded.", "503": "Unhealthy."},
 }

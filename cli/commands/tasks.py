@@ -50,8 +50,8 @@ def tasks(
     running: Annotated[bool, typer.Option("--open", help="Only what is not over: also what is blocked.")] = False,
     since: Annotated[str, typer.Option(metavar="WHEN", help="Only stored since: 2h, 7d, 2026-11-30 or RFC 3339.")] = "",
     task_type: Annotated[
-        Literal["s3_csv", "upload", "local_csv", "metabase", "verify", "adopt"] | None,
-        typer.Option("--type", help="Only of this kind: a load's source, or verify, adopt."),
+        Literal["s3_csv", "upload", "local_csv", "metabase", "verify", "adopt", "remove"] | None,
+        typer.Option("--type", help="Only of this kind: a load's source, or verify, adopt, remove."),
     ] = None,
     namespace: arguments.Namespace = "",
     question_id: Annotated[int | None, typer.Option(metavar="N", help="Only of this question.")] = None,

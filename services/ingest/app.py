@@ -18,7 +18,7 @@ from services.chunks import settings as queue_settings
 from services.ingest import ledger_client, manifest_client, servicer, settings, threads
 from services.ingest.driving import comparisons, driver, merging, mirroring, removing, resubmitter, sweeping, trust
 from services.ingest.estimating import estimator
-from services.ingest.jobs import adopt, believing, forecasts, kinds, repair, sampling, tools, verify
+from services.ingest.jobs import adopt, believing, forecasts, kinds, remove, repair, sampling, tools, verify
 from services.ingest.jobs import requests as requests_of_jobs
 from services.ingest.manifest import store
 from services.ingest.planning import shelf
@@ -122,7 +122,13 @@ async def application(
         buying = sampling.Buying(ledger, queue, kept)
         with_tools = tools.Tools(ledger, manifests, kept, believed, buying, allowed.scratch_folder, work)
         repairs = repair.Repair(ledger, manifests, kept, folder=allowed.scratch_folder, work=work)
-        jobs = kinds.Kinds({"verify": verify.Verify(with_tools, repairs), "adopt": adopt.Adopt(with_tools)})
+        jobs = kinds.Kinds(
+            {
+                "verify": verify.Verify(with_tools, repairs),
+                "adopt": adopt.Adopt(with_tools),
+                "remove": remove.Remove(with_tools, remover),
+            }
+        )
         drive = driver.Driver(
             ledger,
             queue,
@@ -164,6 +170,7 @@ async def application(
         asked_jobs = requests_of_jobs.Requests(
             ledger,
             manifests,
+            objects=kept,
             find=find,
             prices=forecasts.Forecasts(manifests, estimates.terms),
             defaults=requests.defaults,

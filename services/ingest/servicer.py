@@ -195,6 +195,16 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
             task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
         )
 
+    async def Remove(self, request: job_pb2.RemoveRequest, context: Context) -> job_pb2.RemoveResponse:
+        """Store a task that takes a question, or a load, back; or say what that would delete, and cost."""
+        answer = await self._jobs.remove(request, _idempotency_key(context))
+        if answer.record is None:
+            return job_pb2.RemoveResponse(message=PRICED, forecast=answer.forecast)
+        stored = await self._accepted(answer.record, context)
+        return job_pb2.RemoveResponse(
+            task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
+        )
+
     async def ConfirmTask(self, request: ingest_pb2.ConfirmTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Let a held mirror remove what it told."""
         record = await self._visible(request.task_id)

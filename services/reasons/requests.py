@@ -70,6 +70,11 @@ REQUESTS: Final = (
         "ALREADY_KNOWN", "The line knows what it wrote of the question, so there is nothing to adopt.", "Verify it."
     ),
     Reason(
+        "REMOVE_SHARED",
+        "What is known of the question does not come from this load alone, so its vectors cannot be told apart.",
+        "Remove the question, or mirror the right file.",
+    ),
+    Reason(
         "REPAIR_SOURCE_UNKNOWN",
         "No load of the question is known whose source could be loaded again.",
         "Name one by repair_task_id, verify without repair, or load a file.",

@@ -116,7 +116,7 @@ FAILED: Final = (
         "What was known of the question is not to be believed: another index, model or release, or a part is gone.",
         "Load its file again; all of it is bought.",
     ),
-    Reason("MANIFEST_CHANGED", "Another task loaded the question while a verify was blocked.", "Verify it anew."),
+    Reason("MANIFEST_CHANGED", "Another task loaded the question since the task looked at it.", "Ask for it anew."),
     Reason(
         "REPAIR_REFUSED",
         "What a verify found cannot be loaded again: a later load wrote, or the load is gone.",
@@ -124,6 +124,11 @@ FAILED: Final = (
     ),
     Reason(
         "ALREADY_KNOWN", "The line knows what it wrote of the question, so there is nothing to adopt.", "Verify it."
+    ),
+    Reason(
+        "REMOVE_SHARED",
+        "What is known of the question did not come from the load alone that was to be taken back.",
+        "Remove the question, or mirror the right file.",
     ),
     Reason(
         "NOTHING_THERE",

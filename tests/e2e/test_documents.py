@@ -16,7 +16,7 @@ from tests.support.line import ROOT, Line
     [
         ("README.md", 3),
         ("docs/tutorial.md", 7),
-        ("docs/how-to.md", 11),
+        ("docs/how-to.md", 12),
         ("docs/reference/calls.md", 6),
         ("deploy/runbooks/routine.md", 2),
         ("deploy/runbooks/incident.md", 1),

@@ -27,7 +27,7 @@ from services.indexer.storage import clock, rejects
 from services.indexer.tasks import servicer as task_servicer
 from services.ingest import ledger_client, manifest_client, threads
 from services.ingest.driving import comparisons, driver, merging, mirroring, removing, resubmitter
-from services.ingest.jobs import adopt, believing, kinds, repair, sampling, tools, verify
+from services.ingest.jobs import adopt, believing, kinds, remove, repair, sampling, tools, verify
 from services.ingest.manifest import store as manifest_store
 from services.ingest.planning import shelf
 from services.ingest.request import options
@@ -137,7 +137,13 @@ class Ingest:
             compares=compares,
             mirrors=mirroring.Mirrors(self.ledger, compares, remover, guard_percent=shared.guard_percent),
             asked=no_metabase,
-            jobs=kinds.Kinds({"verify": verify.Verify(with_tools, repairs), "adopt": adopt.Adopt(with_tools)}),
+            jobs=kinds.Kinds(
+                {
+                    "verify": verify.Verify(with_tools, repairs),
+                    "adopt": adopt.Adopt(with_tools),
+                    "remove": remove.Remove(with_tools, remover),
+                }
+            ),
         )
         self.tasks = resubmitter.Resubmitter(
             drive,

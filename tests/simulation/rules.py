@@ -31,7 +31,7 @@ def test_2_a_comparison_that_is_kept_to_although_the_manifest_changed(
 ) -> None:
     """A task that was blocked while another wrote."""
     noticing.leaning(monkeypatch, refusals=3, contended=True, cancels=0.0)
-    monkeypatch.setattr(comparisons, "_stands", lambda _manifest: True)
+    monkeypatch.setattr(comparisons, "stands", lambda _manifest: True)
     mark = manifests.Manifests.mark
 
     async def whatever_version(self: manifests.Manifests, task_id: str, fence: int) -> bool:

@@ -25,7 +25,7 @@ LARGEST_OFFSET: Final = 10_000
 PAGE_BYTES: Final = 4 * 1024 * 1024
 # Tasks of a list that are in memory at once.
 SHOWN_AT_ONCE: Final = 50
-TASK_TYPES: Final = ("s3_csv", "metabase", "upload", "local_csv", "verify", "adopt")
+TASK_TYPES: Final = ("s3_csv", "metabase", "upload", "local_csv", "verify", "adopt", "remove")
 
 
 class TaskServicer:

@@ -93,7 +93,7 @@ class Comparisons:
                 await stand.during(self._merger.merge(manifest))
                 continue
             kept = manifest.comparison
-            if manifest.HasField("comparison") and _stands(manifest):
+            if manifest.HasField("comparison") and stands(manifest):
                 if (made := await self._loaded(manifest, kept)) is not None:
                     return Found(made, tuple(told))
                 continue
@@ -278,7 +278,7 @@ class _Task:
             yield block
 
 
-def _stands(manifest: manifest_client.Manifest) -> bool:
+def stands(manifest: manifest_client.Manifest) -> bool:
     """Whether a task's comparison still says what the index holds but for what the task itself has written since."""
     if manifest.HasField("pending"):  # its own: another's was merged before
         return bool(manifest.pending.uri == manifest.comparison.uri)

@@ -1,5 +1,6 @@
 """What callers ask of jobs: checked, priced, stored."""
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from typing import Final
 from vectorline.v1 import ingest_pb2, job_pb2
 
 from services.ingest import failures, ledger_client, manifest_client, refusals, sources, threads
-from services.ingest.jobs import believing, forecasts
+from services.ingest.driving import merging
+from services.ingest.jobs import believing, forecasts, remove
+from services.ingest.manifest import store as objects_store
 from services.ingest.request import options
 from services.ingest.sources import named
 from services.runtime import errors, identity, index_names, key_tokens
@@ -23,7 +26,11 @@ NO_SOURCE: Final = (
     "No load of this question is known whose source could be loaded again; name one by repair_task_id, or load a file."
 )
 
+# Tasks that write nothing, though they have turns.
+READING: Final = frozenset({"verify", "adopt"})
+
 Record = ledger_client.Record
+Request = job_pb2.VerifyRequest | job_pb2.AdoptRequest | job_pb2.RemoveRequest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Requests:
     Args:
         ledger: Stores tasks.
         manifests: What is known of the index.
+        objects: Where manifests lie.
         find: Finds the sources of loads.
         prices: Says what a job would cost.
         defaults: For what a request leaves open.
@@ -80,6 +88,7 @@ class Requests:
         ledger: ledger_client.Ledger,
         manifests: manifest_client.Manifests,
         *,
+        objects: objects_store.Store,
         find: named.Sources,
         prices: forecasts.Forecasts,
         defaults: options.Defaults,
@@ -89,6 +98,7 @@ class Requests:
     ) -> None:
         self._ledger = ledger
         self._manifests = manifests
+        self._objects = objects
         self._sources = find
         self._prices = prices
         self._defaults = defaults
@@ -162,9 +172,82 @@ class Requests:
                 return Answer(forecast=await self._prices.of(*at, ids=there, fetched=there, sampled=sampled))
         return await self._stored(asked, job_pb2.Job(adopt=request))
 
+    async def remove(self, request: job_pb2.RemoveRequest, key: str) -> Answer:
+        """Store a removal, or say what it would delete and cost: that is the default.
+
+        Args:
+            request: As it came; its defaults are filled in.
+            key: The header Idempotency-Key.
+
+        Raises:
+            errors.ServiceError: Bad fields, all at once; what the key may not use; a load that cannot be told apart.
+        """
+        if not request.HasField("dry_run"):
+            request.dry_run = True
+        if load := request.task_id:
+            also = [errors.FieldViolation("task_id", "names a load; leave namespace and question_id out")]
+            if bad := also if request.namespace or request.HasField("question_id") else []:
+                raise errors.InvalidArgument("The request has bad fields: task_id.", violations=tuple(bad))
+            record = await self._own_load(load)
+            request.namespace, request.question_id = record.request.namespace, record.request.question_id
+        asked = self._checked(request, key, "remove", iter(()))
+        if load and not request.dry_run:  # by itself it is a later task, once it had its turn
+            before = await self._stored(asked, job_pb2.Job(remove=request), validate_only=True)
+            if before.record is not None and before.record.task_id:
+                return before
+        with _asking():
+            manifest = await self._manifests.about(asked.namespace, asked.question_id)
+        if load:
+            await self._check_alone(load, manifest)
+        if request.dry_run:
+            with _asking():
+                return Answer(forecast=await self._prices.of_removal(manifest, asked.namespace, asked.question_id))
+        return await self._stored(asked, job_pb2.Job(remove=request))
+
+    async def _own_load(self, task_id: str) -> Record:
+        """A load of the caller's own (an admin's: any), of a question."""
+        caller = identity.current()
+        load = await self._ledger.find(task_id)
+        if not caller.admin and load.client != caller.key_id:
+            raise errors.NotFound(f"There is no task {task_id[:64]!r}.", reason="TASK_NOT_FOUND")
+        if load.HasField("job") or not load.request.HasField("question_id"):
+            violation = errors.FieldViolation("task_id", "is no load of a question")
+            raise errors.InvalidArgument("The request has bad fields: task_id.", violations=(violation,))
+        return load
+
+    async def _check_alone(self, load: str, manifest: manifest_client.Manifest) -> None:
+        """Whether what a load wrote is known: nobody wrote after it, and nobody else before it.
+
+        Looked at once more in the task's turn.
+        """
+        if await self._last_writer(manifest) != load:
+            raise errors.Conflict(remove.SUPERSEDED, reason="SUPERSEDED", metadata={"task_id": load})
+        if not manifest.uri:
+            if not manifest.HasField("pending"):
+                words = believing.nothing_known(manifest.namespace, manifest.question_id)
+                raise errors.Conflict(words.message, reason="NOTHING_KNOWN")
+            return
+        # One that cannot be read is told by the task.
+        with contextlib.suppress(objects_store.Broken, failures.StoreFailure):
+            made = await asyncio.to_thread(merging.header_of, self._objects, manifest)
+            if made is not None and not remove.alone(made, load):
+                raise errors.Conflict(remove.SHARED, reason="REMOVE_SHARED", metadata={"task_id": load})
+
+    async def _last_writer(self, manifest: manifest_client.Manifest) -> str:
+        """The last task that had the turn and may have written in it; empty: nobody is known to have."""
+        task_id = manifest.opened_task
+        for _ in range(MOST_BACK):
+            if not task_id:
+                break
+            record = await self._ledger.find(task_id)
+            if record.request.data_source not in READING:
+                return task_id
+            task_id = record.after_task_id
+        return ""
+
     def _checked(
         self,
-        request: job_pb2.VerifyRequest | job_pb2.AdoptRequest,
+        request: Request,
         key: str,
         word: str,
         also: Iterator[errors.FieldViolation],
@@ -183,9 +266,10 @@ class Requests:
             )
         return Asked(request.namespace, request.question_id, request.request_id, word)
 
-    async def _stored(self, asked: Asked, job: job_pb2.Job) -> Answer:
-        client = identity.current().key_id
-        return Answer(record=await self._ledger.create(client, asked.carrier(), None, job=job))
+    async def _stored(self, asked: Asked, job: job_pb2.Job, *, validate_only: bool = False) -> Answer:
+        """Store a task; with `validate_only` find the one that the same idempotency key has stored."""
+        client, carrier = identity.current().key_id, asked.carrier()
+        return Answer(record=await self._ledger.create(client, carrier, None, job=job, validate_only=validate_only))
 
     async def _load(self, task_id: str, manifest: manifest_client.Manifest) -> Record:
         """The load whose source repairs: the caller's own (an admin's: any), and still there."""
@@ -250,7 +334,7 @@ def _look_at(source: sources.Source, load: Record) -> None:
         ) from gone
 
 
-def _problems(request: job_pb2.VerifyRequest | job_pb2.AdoptRequest, key: str) -> Iterator[errors.FieldViolation]:
+def _problems(request: Request, key: str) -> Iterator[errors.FieldViolation]:
     if problem := index_names.problem(request.namespace):
         yield errors.FieldViolation("namespace", problem)
     if not request.HasField("question_id"):

@@ -21,6 +21,7 @@ from services.indexer.ledger import servicer as ledger_servicer
 from services.ingest import ledger_client, manifest_client, servicer, settings, threads
 from services.ingest.estimating import estimate, estimator
 from services.ingest.jobs import forecasts, kinds, requests
+from services.ingest.manifest import store as objects_of_manifests
 from services.ingest.planning import shelf
 from services.ingest.request import options
 from services.ingest.sources import named, uploads
@@ -161,6 +162,7 @@ async def api(s3: Any, asked: metabase_export.Questions, tmp_path: pathlib.Path)
             jobs=requests.Requests(
                 ledger,
                 manifest_client.Manifests(channel),
+                objects=objects_of_manifests.Store(s3, BUCKET),
                 find=find,
                 prices=forecasts.Forecasts(manifest_client.Manifests(channel), terms),
                 defaults=options.Defaults(),

@@ -23,6 +23,7 @@ NAMES = {
         "ConfirmTask": "namespaces questions sources",
         "RetryTasks": "namespaces questions",  # and each task that they match to its source: an outcome of that task
         "Adopt": "namespaces questions",
+        "Remove": "namespaces questions",
         "Verify": "namespaces questions",  # and, where it repairs, to the source of the load that is done once more
         "GetRejects": "",  # of the caller's own tasks
     },
@@ -96,9 +97,15 @@ async def of_adopt(api: Api, **named: Any) -> None:
     await api.stub.Adopt(job_pb2.AdoptRequest(**named))
 
 
+async def of_remove(api: Api, **named: Any) -> None:
+    del named["s3_key"]
+    await api.stub.Remove(job_pb2.RemoveRequest(dry_run=False, **named))
+
+
 CALLS: dict[str, Callable[..., Awaitable[None]]] = {
     "Process": of_process, "Estimate": of_estimate, "Upload": of_upload, "RetryTask": of_retry,
-    "RetryTasks": of_retries, "Verify": of_verify, "Adopt": of_adopt, "ConfirmTask": of_confirm,
+    "RetryTasks": of_retries, "Verify": of_verify, "Adopt": of_adopt, "Remove": of_remove,
+    "ConfirmTask": of_confirm,
 }  # fmt: skip
 
 
@@ -135,6 +142,10 @@ async def test_the_own_bucket_may_be_named_in_both_ways(s3: Any, api: Api) -> No
     assert await refused_by(of_process, api, s3_key="s3://vectorline/other/a.csv") == "sources"
 
 
+# They spend nothing of a key's tokens.
+FREE = ("Estimate", "Remove", "ConfirmTask")
+
+
 @pytest.mark.parametrize("method", CALLS)
 async def test_without_tokens_left_for_the_day_nothing_more_is_bought(s3: Any, api: Api, method: str) -> None:
     """An estimate spends nothing, and what is removed costs no tokens."""
@@ -143,7 +154,28 @@ async def test_without_tokens_left_for_the_day_nothing_more_is_bought(s3: Any, a
     api.tokens.spent(ANN.key_id, 9)
     assert "TOKENS_QUOTA_EXCEEDED" not in await said_of(CALLS[method], api)
     api.tokens.spent(ANN.key_id, 1)
-    assert ("TOKENS_QUOTA_EXCEEDED" in await said_of(CALLS[method], api)) == (method not in ("Estimate", "ConfirmTask"))
+    assert ("TOKENS_QUOTA_EXCEEDED" in await said_of(CALLS[method], api)) == (method not in FREE)
+
+
+async def test_what_a_load_wrote_is_removed_only_where_its_key_may_use_that(s3: Any, api: Api) -> None:
+    api.door.caller = ANN
+    load = ingest_pb2.ProcessRequest(data_source="s3_csv", s3_key="exports/a.csv", namespace="mine", question_id=7)
+    task_id = (await api.stub.Process(load)).task_id
+
+    async def answer(**asked: Any) -> str:
+        async def call(api: Api, **_: Any) -> None:
+            await api.stub.Remove(job_pb2.RemoveRequest(task_id=task_id, dry_run=False, **asked))
+
+        return await said_of(call, api)
+
+    # It never had its turn, so nothing is there that it wrote.
+    assert "SUPERSEDED" in await answer()
+    assert "task_id" in await answer(namespace="mine")
+    assert "task_id" in await answer(question_id=7)
+    api.door.caller = identity.Caller(ANN.key_id, ANN.scopes, allow=identity.Reach(namespaces=("theirs",)))
+    assert "NOT_ALLOWED" in await answer()
+    api.door.caller = identity.Caller("ben", ANN.scopes)
+    assert "TASK_NOT_FOUND" in await answer()
 
 
 async def said_of(call: Callable[..., Awaitable[None]], api: Api) -> str:

@@ -26,6 +26,7 @@ METHODS = {
     "RetryTasks": "retry --status failed --dry-run",
     "Verify": "verify --question-id 1 --dry-run",
     "Adopt": "adopt --question-id 1 --dry-run",
+    "Remove": "remove --question-id 1 --dry-run",
     "GetRejects": "rejects TASK",
     "Search": "search x",
     "GetHealth": "health",
@@ -105,6 +106,7 @@ ANSWERS = {
     "RetryTask": ingest_pb2.ProcessResponse(task_id="new"),
     "Verify": job_pb2.VerifyResponse(forecast=job_pb2.JobForecast(ids=1)),
     "Adopt": job_pb2.AdoptResponse(forecast=job_pb2.JobForecast(ids=1)),
+    "Remove": job_pb2.RemoveResponse(forecast=job_pb2.JobForecast(removed=1)),
     "ConfirmTask": ingest_pb2.ProcessResponse(task_id="x"),
 }
 

@@ -420,6 +420,25 @@ def test_an_adoption_likewise(do, line):
     assert asked.request_id
 
 
+def test_a_removal_likewise(do, line):
+    line.answers["Remove"] = lambda asked: (
+        job_pb2.RemoveResponse(forecast=job_pb2.JobForecast(removed=3))
+        if asked.dry_run
+        else job_pb2.RemoveResponse(task_id="new")
+    )
+    assert do("remove_price", 232, namespace="v2").removed == 3
+    assert do("remove", task_id="load").task_id == "new"
+    priced, asked = line.requests
+    assert (priced.dry_run, priced.question_id) == (True, 232)
+    assert (asked.HasField("dry_run"), asked.dry_run, asked.HasField("question_id"), asked.task_id) == (
+        True,
+        False,
+        False,
+        "load",
+    )
+    assert asked.request_id
+
+
 # ---- errors
 
 

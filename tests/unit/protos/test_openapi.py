@@ -105,7 +105,7 @@ def test_the_page_that_shows_it_asks_no_other_host() -> None:
     assert "innerHTML" not in page
 
 
-@pytest.mark.parametrize("path", ["/api/v1/verify", "/api/v1/adopt"])
+@pytest.mark.parametrize("path", ["/api/v1/verify", "/api/v1/adopt", "/api/v1/remove"])
 def test_a_task_that_was_stored_is_202_and_its_price_200(document: dict[str, Any], path: str) -> None:
     """The contract suite found a 202 that nothing described."""
     answers = document["paths"][path]["post"]["responses"]

@@ -23,8 +23,17 @@ KEY_VARIABLE: Final = "API_KEY"
 # StopTask, whose repetition is a conflict, RetryTasks, which would count the first call's retries as made before, and
 # streams, which go on elsewhere.
 REPEATABLE: Final = (
-    *("Process", "Estimate", "Verify", "Adopt", "RetryTask", "ConfirmTask", "Search", "GetHealth", "GetDetailedHealth"),
-    *("GetWorkers", "GetQueues", "GetLimiter", "GetTask", "ListTasks", "GetTaskOverview", "GetTaskProgress"),
+    *("Process", "Estimate", "Verify", "Adopt", "Remove", "RetryTask", "ConfirmTask", "Search", "GetHealth"),
+    *(
+        "GetDetailedHealth",
+        "GetWorkers",
+        "GetQueues",
+        "GetLimiter",
+        "GetTask",
+        "ListTasks",
+        "GetTaskOverview",
+        "GetTaskProgress",
+    ),
     *("GetActiveProgress",),
     *("GetStatistics", "GetAnomalies", "GetBill", "GetDashboard", "GetMetrics"),
 )

@@ -23,6 +23,10 @@ class Objects(store.Store):
         assert name not in self.kept
         self.kept[name] = data
 
+    def names(self, folder: str) -> list[str]:
+        found = (name.removeprefix(folder) for name in self.kept if name.startswith(folder))
+        return sorted({name.partition("/")[0] for name in found})
+
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
         if name not in self.kept:

@@ -42,6 +42,9 @@ class Index:
     # Answered by one fetch, as if they had been there later only.
     late: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     fetches: int = 0
+    # What began to be deleted: comparison, first chunk, chunks; and by settled chunk its ids, and known ones.
+    begun: tuple[str, int, int] | None = None
+    settled: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     async def of_task(self, _task_id: str) -> manifest_client.Manifest:
         return self.found
@@ -65,17 +68,31 @@ class Index:
     async def claim(self, task_id: str, fence: int) -> None:
         self.claimed.append((task_id, fence))
 
-    async def keep(self, made: comparison.Comparison, _checksum: str, look: object) -> None:
+    async def keep(self, made: comparison.Comparison, checksum: str, look: object) -> None:
         assert look is None
         if not self.kept:  # once a turn
             self.kept.append(made)
+            kept = manifest_client.Kept(fence=made.fence, version=made.version, uri=made.name, checksum=checksum)
+            self.found.comparison.CopyFrom(kept)
 
     async def mark(self, task_id: str, fence: int) -> bool:
         self.marked.append((task_id, fence))
         self.found.pending.task_id = task_id
+        self.found.pending.uri = self.found.comparison.uri
         return True
 
-    async def void(self, found: manifest_client.Manifest, why: str) -> None:
+    async def begin_removal(self, task_id: str, fence: int, made: str, first: int, chunks: int) -> None:
+        assert (task_id, fence) in self.marked, "nothing is deleted without a mark"
+        self.begun = made, first, chunks
+
+    async def remove(self, _task_id: str, chunk: int, _fence: int, ids: Sequence[str], known: int) -> None:
+        assert self.begun
+        if chunk not in self.settled:
+            self.settled[chunk] = len(ids), known
+            self.records = {name: record for name, record in self.records.items() if name not in ids}
+
+    async def void(self, found: manifest_client.Manifest, why: str, *, past: int = 0) -> None:
+        assert not past
         self.voided.append(why)
         found.ClearField("uri")
         found.version += 1
@@ -91,6 +108,7 @@ class Ledger:
     looked: dict[str, Any] = dataclasses.field(default_factory=dict)
     result: task_pb2.TaskResult | None = None
     repeated: list[tuple[str, Any, str]] = dataclasses.field(default_factory=list)
+    index: Index | None = None
 
     async def begin_scan(self, _task_id: str, _pinned: None) -> ledger_pb2.TaskRecord:
         return self.record
@@ -110,6 +128,12 @@ class Ledger:
     async def repeat(self, _asked_by: Any, load: Any, request: Any, repeats: str) -> ledger_pb2.TaskRecord:
         self.repeated.append((load.task_id, request, repeats))
         return ledger_pb2.TaskRecord(task_id="repair")
+
+    async def open_shard(self, _task_id: str, _shard: int, _fence: int) -> None:
+        """It is open."""
+
+    async def settled_chunks(self, _task_id: str, _shard: int) -> frozenset[int]:
+        return frozenset(self.index.settled) if self.index is not None else frozenset()
 
     async def seal_job(self, _task_id: str, _chunks: int, rows: int, result: task_pb2.TaskResult) -> None:
         assert rows == self.looked["indexed"] + sum(self.looked["failed"].values()) + self.looked["rows"]
@@ -221,6 +245,6 @@ def scene(job: job_pb2.Job, **item: Any) -> Scene:
     index = Index(manifest_client.Manifest(**{**fields, **item}))
     record = ledger_pb2.TaskRecord(task_id=TASK, client="ann", status="queued", job=job)
     record.request.namespace = "v2"
-    ledger, objects, believed, buying = Ledger(record), bucket.Objects(), Believing(index), Buying()
+    ledger, objects, believed, buying = Ledger(record, index=index), bucket.Objects(), Believing(index), Buying()
     parts: Any = (ledger, index, objects, believed, buying, None, threads.Pool())
     return Scene(index, ledger, objects, believed, buying, tools.Tools(*parts))

@@ -377,6 +377,47 @@ class AsyncClient:
         assert priced.forecast is not None
         return priced.forecast
 
+    async def remove(
+        self,
+        question_id: int | None = None,
+        *,
+        namespace: str | None = None,
+        task_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> task_handle.AsyncTaskHandle:
+        """Delete every vector of a question from a namespace, or those that one load wrote.
+
+        Nothing of it is known any more then: the next load buys all of its rows. See `remove_price` first.
+
+        Args:
+            question_id: The question; None: task_id names a load.
+            namespace: Where; None: the line's own.
+            task_id: In place of both: the load.
+            idempotency_key: See `load`.
+
+        Raises:
+            errors.Conflict: Of a load: SUPERSEDED, REMOVE_SHARED, NOTHING_KNOWN.
+        """
+        stored = await self.call(
+            "Remove",
+            messages.RemoveResponse,
+            question_id=question_id,
+            namespace=namespace,
+            task_id=task_id,
+            dry_run=False,
+            request_id=idempotency_key or str(uuid.uuid4()),
+        )
+        return task_handle.AsyncTaskHandle(self, stored)
+
+    async def remove_price(
+        self, question_id: int | None = None, *, namespace: str | None = None, task_id: str | None = None
+    ) -> messages.JobForecast:
+        """What `remove` would delete (`removed`), and cost; nothing is done."""
+        fields = {"question_id": question_id, "namespace": namespace, "task_id": task_id}
+        priced = await self.call("Remove", messages.RemoveResponse, **fields, dry_run=True)
+        assert priced.forecast is not None
+        return priced.forecast
+
     # ---- rows that were not used
 
     def rejects(self, task_id: str, *, include_skipped: bool = False) -> AsyncIterator[dict[str, Any]]:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 # What the line answers when it takes a task.
-Submitted: TypeAlias = "messages.ProcessResponse | messages.VerifyResponse | messages.AdoptResponse"
+Submitted: TypeAlias = (
+    "messages.ProcessResponse | messages.VerifyResponse | messages.AdoptResponse | messages.RemoveResponse"
+)
 
 
 class TaskHandle:
