@@ -71,6 +71,7 @@ def test_bad_rows_are_named_rejects_and_harm_no_neighbour(line: Line) -> None:
         "indexed": 996,
         "skipped": 1,
         "unchanged": 0,
+        "removed": 0,
         "failed": 3,
         "duration_seconds": 0,
         "failed_by_reason": {"missing_id": 1, "empty_text": 1, "ragged_row": 1},

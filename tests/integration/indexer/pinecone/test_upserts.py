@@ -111,7 +111,7 @@ async def test_records_are_read_the_same_by_both_ways(
 
     found = await way.fetch("read", ["1.0", "1.2", "1.9"])
 
-    assert {name: dict(metadata) for name, metadata in found.items()} == {
+    assert {name: dict(record.metadata) for name, record in found.items()} == {
         "1.0": {"n": 0.0, "text": "row 0", "flag": False},
         "1.2": {"n": 2.0, "text": "row 2", "flag": False},
     }
