@@ -204,11 +204,14 @@ def _index(world: "World") -> Iterator[str]:
 
 
 def _removed(world: "World", file: files.File) -> tuple[int, bool]:
-    """Under which fence a mirror removed all that left its file (0: it did not), and whether it did some of it."""
+    """Under which fence a mirror removed all that left its file (0: it did not), and whether it did some of it.
+
+    One that is overtaken removes nothing in a later turn; nor does it warn if it had nothing to remove in its own.
+    """
     task = world.shared.table.items[file.task_id]
     told = {warning_pb2.Warning.FromString(each).code for each in task.get("warnings", ())}
     spoken = told & {"mirror_overtaken", "mirror_uncertain", "mirror_rows_failed"}
-    if task["status"] == items.Status.CANCELLED or spoken:
+    if task["status"] == items.Status.CANCELLED or spoken or task.get("overtaken"):
         return 0, "removal" in task
     return task["fence"], False
 
