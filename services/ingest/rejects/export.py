@@ -38,7 +38,32 @@ class Line(NamedTuple):
     cells: Sequence[str]
 
 
-class Export:
+class Gathered:
+    """Text of one of the two forms, handed on message by message.
+
+    Args:
+        form: csv or jsonl; empty: csv.
+    """
+
+    def __init__(self, form: str) -> None:
+        self.content_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
+        self._jsonl = form == "jsonl"
+        self._buffer = io.StringIO()
+        self._writer = csv.writer(self._buffer)
+
+    def full(self) -> bool:
+        """Enough is gathered for a message."""
+        return self._buffer.tell() >= FLUSH_BYTES
+
+    def take(self) -> bytes:
+        """What was gathered since the last call, UTF-8."""
+        data = self._buffer.getvalue().encode()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return data
+
+
+class Export(Gathered):
     """Writes lines in one of the two forms.
 
     Args:
@@ -48,12 +73,9 @@ class Export:
     """
 
     def __init__(self, form: str, columns: Sequence[str], delimiter: str = ",") -> None:
-        self.content_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
-        self._jsonl = form == "jsonl"
+        super().__init__(form)
         self._columns = metadata.set_apart(columns, EXTRA)
         self._delimiter = delimiter or ","
-        self._buffer = io.StringIO()
-        self._writer = csv.writer(self._buffer)
         if not self._jsonl:
             self._writer.writerow([*map(_harmless, self._columns), *EXTRA])
 
@@ -86,19 +108,8 @@ class Export:
         csv.writer(out, delimiter=self._delimiter, lineterminator="").writerow(line.cells)
         return line.cells[: len(self._columns)], out.getvalue()
 
-    def full(self) -> bool:
-        """Enough is gathered for a message."""
-        return self._buffer.tell() >= FLUSH_BYTES
 
-    def take(self) -> bytes:
-        """What was gathered since the last call, UTF-8."""
-        data = self._buffer.getvalue().encode()
-        self._buffer.seek(0)
-        self._buffer.truncate()
-        return data
-
-
-class Names:
+class Names(Gathered):
     """Writes a list of names in one of the two forms.
 
     Args:
@@ -107,30 +118,17 @@ class Names:
     """
 
     def __init__(self, form: str, column: str) -> None:
-        self.content_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
-        self._column = column if form == "jsonl" else ""
-        self._buffer = io.StringIO()
-        self._writer = csv.writer(self._buffer)
-        if not self._column:
+        super().__init__(form)
+        self._column = column
+        if not self._jsonl:
             self._writer.writerow([column])
 
     def add(self, names: Sequence[str]) -> None:
         """Add some."""
-        if self._column:
+        if self._jsonl:
             self._buffer.writelines(orjson.dumps({self._column: name}).decode() + "\n" for name in names)
         else:
             self._writer.writerows([_harmless(name)] for name in names)
-
-    def full(self) -> bool:
-        """Enough is gathered for a message."""
-        return self._buffer.tell() >= FLUSH_BYTES
-
-    def take(self) -> bytes:
-        """What was gathered since the last call, UTF-8."""
-        data = self._buffer.getvalue().encode()
-        self._buffer.seek(0)
-        self._buffer.truncate()
-        return data
 
 
 def _harmless(cell: str) -> str:
