@@ -66,10 +66,7 @@ class Remove:
         gone = made.gone
         assert gone is not None
         if gone.rows:
-            failpoints.hit("ingest.before_mark")
-            if not await self._tools.manifests.mark(record.task_id, stand.fence):
-                raise telling.changed()
-            failpoints.hit("ingest.after_mark")
+            await telling.mark(self._tools.manifests, record.task_id, stand.fence)
             await self._remover.run(made, gone, 0, stand)
         failpoints.hit("ingest.before_seal")
         await ledger.seal_job(record.task_id, gone.deletes, 0, task_pb2.TaskResult())
@@ -98,11 +95,8 @@ class Remove:
                 past = why.past if isinstance(why, trust.Distrusted) else 0
                 await made_of.manifests.void(manifest, str(why), past=past)
                 continue
-            data = made.to_bytes()
-            await asyncio.to_thread(made_of.objects.put, made.name, data)
-            failpoints.hit("ingest.before_keep")
             # The first one that was kept counts: it is read back.
-            await made_of.manifests.keep(made, objects_store.checksum_of(data), None)
+            await telling.keep(made_of.manifests, made_of.objects, made)
         raise lease_watch.Stopped("the manifest changes all the time")
 
     async def _kept(self, manifest: manifest_client.Manifest) -> comparison.Comparison:

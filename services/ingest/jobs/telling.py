@@ -45,12 +45,26 @@ async def keep_and_mark(
     Raises:
         failures.Failure: MANIFEST_CHANGED.
     """
+    await keep(manifests, objects, made)
+    await mark(manifests, made.task_id, fence)
+
+
+async def keep(manifests: manifest_client.Manifests, objects: objects_store.Store, made: comparison.Comparison) -> None:
+    """Store it, once a turn: one that was stored in it before counts."""
     data = made.to_bytes()
     await asyncio.to_thread(objects.put, made.name, data)
     failpoints.hit("ingest.before_keep")
     await manifests.keep(made, objects_store.checksum_of(data), None)
+
+
+async def mark(manifests: manifest_client.Manifests, task_id: str, fence: int) -> None:
+    """Mark a task's run.
+
+    Raises:
+        failures.Failure: MANIFEST_CHANGED.
+    """
     failpoints.hit("ingest.before_mark")
-    if not await manifests.mark(made.task_id, fence):
+    if not await manifests.mark(task_id, fence):
         raise changed()
     failpoints.hit("ingest.after_mark")
 

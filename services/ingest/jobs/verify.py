@@ -69,10 +69,9 @@ class Verify:
         await self._tools.ledger.seal_job(record.task_id, len(found["chunks"]), found["rows"], result)
         return True
 
-    async def found(self, record: ledger_client.Record) -> AsyncIterator[findings.Finding]:
+    def found(self, record: ledger_client.Record) -> AsyncIterator[findings.Finding]:
         """See `kinds.Kind`."""
-        async for each in self._tools.found(record):
-            yield each
+        return self._tools.found(record)
 
     async def _look(self, record: ledger_client.Record, stand: lease_watch.Standing) -> ledger_client.Record:
         """Look at the whole index; what is found is stored before the ledger hears of it."""
