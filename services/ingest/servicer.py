@@ -3,6 +3,7 @@
 import dataclasses
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TypeVar
 
 import grpc
 from google.api import httpbody_pb2
@@ -35,6 +36,8 @@ REFUSED = frozenset(
     }
 )
 ACCEPTED = (("x-http-code", "202"),)
+Job = TypeVar("Job", job_pb2.VerifyResponse, job_pb2.AdoptResponse, job_pb2.RemoveResponse)
+
 STORED = "The task is stored and will run."
 PRICED = "Nothing was done: this is what it would cost."
 
@@ -178,32 +181,17 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def Verify(self, request: job_pb2.VerifyRequest, context: Context) -> job_pb2.VerifyResponse:
         """Store a task that holds what is known against the index, or price it."""
         answer = await self._jobs.verify(request, _idempotency_key(context))
-        if answer.record is None:
-            return job_pb2.VerifyResponse(message=PRICED, forecast=answer.forecast)
-        stored = await self._accepted(answer.record, context)
-        return job_pb2.VerifyResponse(
-            task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
-        )
+        return await self._begun(answer, context, job_pb2.VerifyResponse)
 
     async def Adopt(self, request: job_pb2.AdoptRequest, context: Context) -> job_pb2.AdoptResponse:
         """Store a task that takes an index over, or price it."""
         answer = await self._jobs.adopt(request, _idempotency_key(context))
-        if answer.record is None:
-            return job_pb2.AdoptResponse(message=PRICED, forecast=answer.forecast)
-        stored = await self._accepted(answer.record, context)
-        return job_pb2.AdoptResponse(
-            task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
-        )
+        return await self._begun(answer, context, job_pb2.AdoptResponse)
 
     async def Remove(self, request: job_pb2.RemoveRequest, context: Context) -> job_pb2.RemoveResponse:
         """Store a task that takes a question, or a load, back; or say what that would delete, and cost."""
         answer = await self._jobs.remove(request, _idempotency_key(context))
-        if answer.record is None:
-            return job_pb2.RemoveResponse(message=PRICED, forecast=answer.forecast)
-        stored = await self._accepted(answer.record, context)
-        return job_pb2.RemoveResponse(
-            task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
-        )
+        return await self._begun(answer, context, job_pb2.RemoveResponse)
 
     async def ConfirmTask(self, request: ingest_pb2.ConfirmTaskRequest, context: Context) -> ingest_pb2.ProcessResponse:
         """Let a held mirror remove what it told."""
@@ -293,6 +281,15 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         request.s3_key = ""
         request.upload_id = upload_id
         return self._checked(request, context)
+
+    async def _begun(self, answer: job_requests.Answer, context: Context, response: type[Job]) -> Job:
+        """A job's answer: its task, or its price."""
+        if answer.record is None:
+            return response(message=PRICED, forecast=answer.forecast)
+        stored = await self._accepted(answer.record, context)
+        return response(
+            task_id=stored.task_id, status=stored.status, message=stored.message, created_at=stored.created_at
+        )
 
     async def _accepted(
         self, record: ledger_client.Record, context: Context, words: str = STORED
