@@ -42,9 +42,5 @@ def adopt(
         price = line.adopt_price(question_id, namespace=namespace or None, sample=sample)
         if not jobs.agreed(here, price, dry_run=dry_run, yes=yes):
             return
-        stored = line.adopt(question_id, namespace=namespace or None, sample=sample).submitted
-    here.screen.emit(stored)
-    here.screen.say(f"Task {stored.task_id} is {stored.status}.")
-    if follow:
-        raise typer.Exit(watch.until_over(here, stored.task_id))
-    here.screen.say(f"  vectorline watch {stored.task_id}", "cyan")
+        handle = line.adopt(question_id, namespace=namespace or None, sample=sample)
+    watch.begun(here, handle, follow=follow)

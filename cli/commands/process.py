@@ -51,9 +51,4 @@ def process(
                     on_sent=display.sent,
                     **given,
                 )
-    answer = task.submitted
-    here.screen.emit(answer)
-    here.screen.say(f"Task {answer.task_id} is {answer.status}.")
-    if watch_it:
-        raise typer.Exit(watch.until_over(here, answer.task_id))
-    here.screen.say(f"  vectorline watch {answer.task_id}", "cyan")
+    watch.begun(here, task, follow=watch_it)

@@ -54,9 +54,5 @@ def remove(
         price = line.remove_price(question_id, namespace=namespace or None, task_id=task or None)
         if not jobs.agreed(here, price, dry_run=dry_run, yes=yes, removes=True):
             return
-        stored = line.remove(question_id, namespace=namespace or None, task_id=task or None).submitted
-    here.screen.emit(stored)
-    here.screen.say(f"Task {stored.task_id} is {stored.status}.")
-    if follow:
-        raise typer.Exit(watch.until_over(here, stored.task_id))
-    here.screen.say(f"  vectorline watch {stored.task_id}", "cyan")
+        handle = line.remove(question_id, namespace=namespace or None, task_id=task or None)
+    watch.begun(here, handle, follow=follow)

@@ -56,14 +56,10 @@ def verify(
         price = line.verify_price(question_id, **asked)  # type: ignore[arg-type]  # each by its own name
         if not jobs.agreed(here, price, dry_run=dry_run, yes=yes):
             return
-        stored = line.verify(
+        handle = line.verify(
             question_id,
             **asked,  # type: ignore[arg-type]  # likewise
             repair=repair,
             repair_task_id=repair_task_id or None,
-        ).submitted
-    here.screen.emit(stored)
-    here.screen.say(f"Task {stored.task_id} is {stored.status}.")
-    if follow:
-        raise typer.Exit(watch.until_over(here, stored.task_id))
-    here.screen.say(f"  vectorline watch {stored.task_id}", "cyan")
+        )
+    watch.begun(here, handle, follow=follow)

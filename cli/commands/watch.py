@@ -18,6 +18,20 @@ def watch(context: typer.Context, task_id: arguments.Task) -> None:
     raise typer.Exit(until_over(session.of(context), task_id))
 
 
+def begun(here: session.Session, handle: vectorline_client.TaskHandle, *, follow: bool) -> None:
+    """Say that a task is stored; then follow it, or say how to.
+
+    Raises:
+        typer.Exit: With the exit code of its outcome, if it was followed.
+    """
+    stored = handle.submitted
+    here.screen.emit(stored)
+    here.screen.say(f"Task {stored.task_id} is {stored.status}.")
+    if follow:
+        raise typer.Exit(until_over(here, stored.task_id))
+    here.screen.say(f"  vectorline watch {stored.task_id}", "cyan")
+
+
 def until_over(here: session.Session, task_id: str) -> failures.ExitCode:
     """Show the task's progress and then what it came to.
 
