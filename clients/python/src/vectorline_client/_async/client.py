@@ -32,6 +32,7 @@ SLOW: Final = {
 S3_PREFIX: Final = "s3://"
 
 Answer = TypeVar("Answer")
+JobAnswer = TypeVar("JobAnswer", messages.VerifyResponse, messages.AdoptResponse, messages.RemoveResponse)
 
 
 class AsyncClient:
@@ -317,27 +318,24 @@ class AsyncClient:
         Raises:
             errors.Conflict: NOTHING_KNOWN, or no source repairs.
         """
-        stored = await self.call(
+        return await self._job(
             "Verify",
             messages.VerifyResponse,
+            idempotency_key,
             question_id=question_id,
             namespace=namespace,
             sample=sample,
             fetch=fetch,
             repair=repair,
             repair_task_id=repair_task_id,
-            request_id=idempotency_key or str(uuid.uuid4()),
         )
-        return task_handle.AsyncTaskHandle(self, stored)
 
     async def verify_price(
         self, question_id: int, *, namespace: str | None = None, sample: int = 0, fetch: int | None = None
     ) -> messages.JobForecast:
         """What `verify` would cost; nothing is done."""
         fields = {"question_id": question_id, "namespace": namespace, "sample": sample, "fetch": fetch}
-        priced = await self.call("Verify", messages.VerifyResponse, **fields, dry_run=True)
-        assert priced.forecast is not None
-        return priced.forecast
+        return await self._price("Verify", messages.VerifyResponse, **fields)
 
     async def adopt(
         self,
@@ -358,24 +356,21 @@ class AsyncClient:
         Raises:
             errors.Conflict: ALREADY_KNOWN.
         """
-        stored = await self.call(
+        return await self._job(
             "Adopt",
             messages.AdoptResponse,
+            idempotency_key,
             question_id=question_id,
             namespace=namespace,
             sample=sample,
-            request_id=idempotency_key or str(uuid.uuid4()),
         )
-        return task_handle.AsyncTaskHandle(self, stored)
 
     async def adopt_price(
         self, question_id: int, *, namespace: str | None = None, sample: int | None = None
     ) -> messages.JobForecast:
         """What `adopt` would cost; nothing is done."""
         fields = {"question_id": question_id, "namespace": namespace, "sample": sample}
-        priced = await self.call("Adopt", messages.AdoptResponse, **fields, dry_run=True)
-        assert priced.forecast is not None
-        return priced.forecast
+        return await self._price("Adopt", messages.AdoptResponse, **fields)
 
     async def remove(
         self,
@@ -398,23 +393,31 @@ class AsyncClient:
         Raises:
             errors.Conflict: Of a load: SUPERSEDED, REMOVE_SHARED, NOTHING_KNOWN.
         """
-        stored = await self.call(
+        return await self._job(
             "Remove",
             messages.RemoveResponse,
+            idempotency_key,
             question_id=question_id,
             namespace=namespace,
             task_id=task_id,
             dry_run=False,
-            request_id=idempotency_key or str(uuid.uuid4()),
         )
-        return task_handle.AsyncTaskHandle(self, stored)
 
     async def remove_price(
         self, question_id: int | None = None, *, namespace: str | None = None, task_id: str | None = None
     ) -> messages.JobForecast:
         """What `remove` would delete (`removed`), and cost; nothing is done."""
         fields = {"question_id": question_id, "namespace": namespace, "task_id": task_id}
-        priced = await self.call("Remove", messages.RemoveResponse, **fields, dry_run=True)
+        return await self._price("Remove", messages.RemoveResponse, **fields)
+
+    async def _job(
+        self, method: str, answer: type[JobAnswer], idempotency_key: str | None, **fields: Any
+    ) -> task_handle.AsyncTaskHandle:
+        request_id = idempotency_key or str(uuid.uuid4())
+        return task_handle.AsyncTaskHandle(self, await self.call(method, answer, **fields, request_id=request_id))
+
+    async def _price(self, method: str, answer: type[JobAnswer], **fields: Any) -> messages.JobForecast:
+        priced = await self.call(method, answer, **fields, dry_run=True)
         assert priced.forecast is not None
         return priced.forecast
 

@@ -33,6 +33,7 @@ SLOW: Final = {
 S3_PREFIX: Final = "s3://"
 
 Answer = TypeVar("Answer")
+JobAnswer = TypeVar("JobAnswer", messages.VerifyResponse, messages.AdoptResponse, messages.RemoveResponse)
 
 
 class Client:
@@ -316,27 +317,24 @@ class Client:
         Raises:
             errors.Conflict: NOTHING_KNOWN, or no source repairs.
         """
-        stored = self.call(
+        return self._job(
             "Verify",
             messages.VerifyResponse,
+            idempotency_key,
             question_id=question_id,
             namespace=namespace,
             sample=sample,
             fetch=fetch,
             repair=repair,
             repair_task_id=repair_task_id,
-            request_id=idempotency_key or str(uuid.uuid4()),
         )
-        return task_handle.TaskHandle(self, stored)
 
     def verify_price(
         self, question_id: int, *, namespace: str | None = None, sample: int = 0, fetch: int | None = None
     ) -> messages.JobForecast:
         """What `verify` would cost; nothing is done."""
         fields = {"question_id": question_id, "namespace": namespace, "sample": sample, "fetch": fetch}
-        priced = self.call("Verify", messages.VerifyResponse, **fields, dry_run=True)
-        assert priced.forecast is not None
-        return priced.forecast
+        return self._price("Verify", messages.VerifyResponse, **fields)
 
     def adopt(
         self,
@@ -357,24 +355,21 @@ class Client:
         Raises:
             errors.Conflict: ALREADY_KNOWN.
         """
-        stored = self.call(
+        return self._job(
             "Adopt",
             messages.AdoptResponse,
+            idempotency_key,
             question_id=question_id,
             namespace=namespace,
             sample=sample,
-            request_id=idempotency_key or str(uuid.uuid4()),
         )
-        return task_handle.TaskHandle(self, stored)
 
     def adopt_price(
         self, question_id: int, *, namespace: str | None = None, sample: int | None = None
     ) -> messages.JobForecast:
         """What `adopt` would cost; nothing is done."""
         fields = {"question_id": question_id, "namespace": namespace, "sample": sample}
-        priced = self.call("Adopt", messages.AdoptResponse, **fields, dry_run=True)
-        assert priced.forecast is not None
-        return priced.forecast
+        return self._price("Adopt", messages.AdoptResponse, **fields)
 
     def remove(
         self,
@@ -397,23 +392,31 @@ class Client:
         Raises:
             errors.Conflict: Of a load: SUPERSEDED, REMOVE_SHARED, NOTHING_KNOWN.
         """
-        stored = self.call(
+        return self._job(
             "Remove",
             messages.RemoveResponse,
+            idempotency_key,
             question_id=question_id,
             namespace=namespace,
             task_id=task_id,
             dry_run=False,
-            request_id=idempotency_key or str(uuid.uuid4()),
         )
-        return task_handle.TaskHandle(self, stored)
 
     def remove_price(
         self, question_id: int | None = None, *, namespace: str | None = None, task_id: str | None = None
     ) -> messages.JobForecast:
         """What `remove` would delete (`removed`), and cost; nothing is done."""
         fields = {"question_id": question_id, "namespace": namespace, "task_id": task_id}
-        priced = self.call("Remove", messages.RemoveResponse, **fields, dry_run=True)
+        return self._price("Remove", messages.RemoveResponse, **fields)
+
+    def _job(
+        self, method: str, answer: type[JobAnswer], idempotency_key: str | None, **fields: Any
+    ) -> task_handle.TaskHandle:
+        request_id = idempotency_key or str(uuid.uuid4())
+        return task_handle.TaskHandle(self, self.call(method, answer, **fields, request_id=request_id))
+
+    def _price(self, method: str, answer: type[JobAnswer], **fields: Any) -> messages.JobForecast:
+        priced = self.call(method, answer, **fields, dry_run=True)
         assert priced.forecast is not None
         return priced.forecast
 
