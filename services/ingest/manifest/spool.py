@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.ingest.manifest import records, runs, sorting
 
@@ -49,7 +50,7 @@ class Spool:
             return
         with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             for found in self._sorter.sorted():
-                yield from self._blocks(_each_once(found), view)
+                yield from self._blocks(once(found), view)
 
     def _blocks(self, found: records.Entries, view: Any) -> Iterator[runs.Block]:
         for start in range(0, len(found), runs.BLOCK):
@@ -70,10 +71,8 @@ def unknown(hashes: records.Hashes, ids: Sequence[bytes]) -> records.Entries:
     return found
 
 
-def _each_once(found: records.Entries) -> records.Entries:
-    if len(found) < 2:
-        return found
-    high, low = records.halves(found)
+def once(found: NDArray[np.void]) -> NDArray[np.void]:
+    """Sorted records without those whose id the one before has."""
     first = np.ones(len(found), dtype=bool)
-    first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+    first[1:] = (found["high"][1:] != found["high"][:-1]) | (found["low"][1:] != found["low"][:-1])
     return found[first]

@@ -11,14 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.manifest import records, runs, sorting
+from services.ingest.manifest import records, runs, sorting, spool
 
 # `listed`: the index lists the id, or was not asked. `strange`: it does, and the manifest had it not. `held`: a row of
 # the file has the id, though none with it is loaded.
 OLD: Final = np.dtype([*records.ENTRY.descr, ("listed", "u1"), ("strange", "u1"), ("held", "u1")])
 ID: Final = np.dtype([("high", "<u8"), ("low", "<u8")])
-# A place in a file of ids.
-_PLACED: Final = np.dtype([*ID.descr, ("at", "<u8"), ("size", "<u2")])
 
 
 class Ids:
@@ -51,33 +49,16 @@ class Listed:
 
     def __init__(self, folder: pathlib.Path, hashes: records.Hashes) -> None:
         self._hashes = hashes
-        self._sorter = sorting.Sorter(folder, "listed", _PLACED)
-        self._path = folder / "listed-ids"
-        self._file = self._path.open("wb")
-        self._at = 0
+        self._spool = spool.Spool(folder, "listed", ID)
 
     def add(self, ids: Iterable[str]) -> None:
         """Take some."""
         found = [each.encode() for each in ids]
-        placed = np.zeros(len(found), dtype=_PLACED)
-        sizes = np.array([len(each) for each in found], dtype=np.uint16)
-        hashed = np.frombuffer(b"".join(map(self._hashes.id, found)), dtype=ID)
-        placed["high"], placed["low"], placed["size"] = hashed["high"], hashed["low"], sizes
-        placed["at"] = self._at + np.cumsum(sizes, dtype=np.uint64) - sizes
-        self._file.write(b"".join(found))
-        self._at += int(sizes.sum())
-        self._sorter.add(placed)
+        self._spool.add(np.frombuffer(b"".join(map(self._hashes.id, found)), dtype=ID), found)
 
     def sorted(self) -> Iterator[runs.Block]:
         """All of them, each once, with the ids beside."""
-        self._file.close()
-        ids = Ids(self._path)
-        try:
-            for found in self._sorter.sorted():
-                for block in blocks(once(found)):
-                    yield runs.Block(block.entries, ids.of(block.entries))
-        finally:
-            ids.close()
+        return self._spool.sorted()
 
 
 class Held:
@@ -93,14 +74,7 @@ class Held:
     def sorted(self) -> Iterator[runs.Block]:
         """All of them, each once."""
         for found in self._sorter.sorted():
-            yield from blocks(once(found))
-
-
-def once(found: NDArray[np.void]) -> NDArray[np.void]:
-    """Sorted records without those whose id the one before has."""
-    first = np.ones(len(found), dtype=bool)
-    first[1:] = (found["high"][1:] != found["high"][:-1]) | (found["low"][1:] != found["low"][:-1])
-    return found[first]
+            yield from blocks(spool.once(found))
 
 
 def blocks(found: NDArray[np.void]) -> Iterator[runs.Block]:
