@@ -67,14 +67,15 @@ async def send_all(call: indexer_client.ChunkCall, batches: int = 3) -> Any:
     return await call.settle()
 
 
-async def test_a_whole_call_settles_and_leaves_no_strike() -> None:
-    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
-        async for _ in request:
-            yield DECODING
-            yield DECODED
-        yield SETTLED
+async def decodes_and_settles(request: Any, context: Any) -> AsyncIterator[Any]:
+    async for _ in request:
+        yield DECODING
+        yield DECODED
+    yield SETTLED
 
-    async with line(behaviour) as subject:
+
+async def test_a_whole_call_settles_and_leaves_no_strike() -> None:
+    async with line(decodes_and_settles) as subject:
         async with subject.call() as call:
             settled = await send_all(call)
         assert settled.indexed == 3
@@ -152,13 +153,7 @@ async def test_one_that_dies_at_once_leaves_its_strike_too() -> None:
 
 
 async def test_decoding_that_is_over_at_once_is_not_worth_a_strike() -> None:
-    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
-        async for _ in request:
-            yield DECODING
-            yield DECODED
-        yield SETTLED
-
-    async with line(behaviour) as subject:
+    async with line(decodes_and_settles) as subject:
         written: list[Any] = []
         subject.queue.strike = lambda *given, **named: written.append(given)  # type: ignore[method-assign]
         async with subject.call() as call:
@@ -211,7 +206,7 @@ async def test_a_call_that_we_end_ourselves_leaves_no_strike() -> None:
     async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
         await anext(aiter(request))
         yield DECODING
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # it hangs for longer than the test lasts
 
     async with line(behaviour) as subject:
         async with subject.call() as call:
@@ -223,13 +218,7 @@ async def test_a_call_that_we_end_ourselves_leaves_no_strike() -> None:
 
 
 async def test_without_valkey_the_call_goes_on() -> None:
-    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
-        async for _ in request:
-            yield DECODING
-            yield DECODED
-        yield SETTLED
-
-    async with line(behaviour) as subject:
+    async with line(decodes_and_settles) as subject:
         subject.queue.down = True
         async with subject.call() as call:
             assert (await send_all(call)).indexed == 3
@@ -240,7 +229,7 @@ async def test_without_valkey_the_call_goes_on() -> None:
 
 async def test_a_hung_indexer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # it hangs for longer than the test lasts
         yield SETTLED
 
     monkeypatch.setattr(indexer_client, "SEND_SECONDS", 0.5)
