@@ -77,7 +77,7 @@ async def test_a_restart_in_mid_task_loses_nothing(own_server, own_queue, embedd
 async def test_a_hung_valkey_is_waited_for(own_server, own_queue, embedder) -> None:
     async def hang() -> None:
         own_server.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.2)  # for so long it hangs: that is what is tried
         own_server.send_signal(signal.SIGCONT)
 
     settled: set[int] = set()
