@@ -97,7 +97,8 @@ class FakeLine(
         self.metadata: list[dict[str, str | bytes]] = []
         self.deadlines: list[float | None] = []
         self.upload_sizes: list[int] = []
-        self.upload_sha256 = ""
+        self.upload_sha256 = ""  # of the last that came whole
+        self.break_off_seconds = 0.0  # for what a test breaks off: how long an end may turn out to be that
         self.on_upload: Callable[[], object] = lambda: None  # after the first message
         self.released = threading.Event()  # lets a call go on that a test holds
         self._server = grpc.server(futures.ThreadPoolExecutor(8))
@@ -143,8 +144,14 @@ class FakeLine(
         for part in request_iterator:
             digest.update(part.body.data)
             self.upload_sizes.append(len(part.body.data))
-        self.upload_sha256 = digest.hexdigest()
+        if not self._broken_off(context):
+            self.upload_sha256 = digest.hexdigest()
         return self.answers.get("Upload", self.answers["Process"])
+
+    def _broken_off(self, context: grpc.ServicerContext) -> bool:
+        """A caller that breaks off: grpc tells of the end of the requests and of the break, in any order."""
+        over = threading.Event()
+        return not context.add_callback(over.set) or over.wait(self.break_off_seconds)
 
     def WatchTask(self, request, context) -> Iterator[task_pb2.Task]:
         self._take("WatchTask", request, context)

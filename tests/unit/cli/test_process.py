@@ -178,6 +178,7 @@ def test_a_file_that_cannot_be_read_to_its_end_makes_no_task(run, line, big_file
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(content, "_read", breaks_after_two)
+    line.break_off_seconds = 30
     result = run("process", str(big_file))
 
     assert result.exit_code == 2

@@ -123,6 +123,7 @@ async def test_a_load_that_is_given_up_leaves_nothing_behind(line, asynchronous)
         begun.set()
         await asyncio.sleep(60)
 
+    line.break_off_seconds = 30
     loading = asyncio.create_task(asynchronous.load(source(), question_id=1))
     await asyncio.wait_for(begun.wait(), 30)
     loading.cancel()
@@ -137,6 +138,7 @@ def test_what_reading_a_source_raises_is_raised_and_no_task_is_made(do, line):
         yield {"id": 1, "formatted_text": "x" * 2_000_000}
         raise OSError("the disk is gone")
 
+    line.break_off_seconds = 30
     with pytest.raises(OSError, match="the disk is gone"):
         do("load", source(), question_id=1)
     assert line.upload_sha256 == ""
