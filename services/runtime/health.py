@@ -26,6 +26,10 @@ PROBE_TIMEOUT_SECONDS = 3.0
 FAILURES_TO_LEAVE = 3
 
 
+class NotServingError(ConnectionError):
+    """Another service is there and says NOT_SERVING: it begins, or is about to leave."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Dependency:
     """What a service needs. At start all must answer; afterwards only a vital one takes the service out."""
@@ -80,6 +84,10 @@ class Health:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
                 await self._dependencies[name].probe()
+        except NotServingError:
+            # Whoever leaves serves until callers have turned away, and another has its place by then. Did its callers
+            # leave with it, one replica that is replaced would take all of them from their load balancer.
+            return self._started
         except Exception as error:  # whatever a client library raises, the dependency did not answer
             if self._failures.get(name, 0) % 30 == 0:
                 log.warning(
@@ -108,10 +116,10 @@ async def ask(channel: grpc.aio.Channel, name: str) -> None:
     """Ask another service for its health.
 
     Raises:
-        ConnectionError: It is there and says NOT_SERVING.
+        NotServingError: It is there and says NOT_SERVING.
         grpc.aio.AioRpcError: It does not answer.
     """
     stub: Any = health_pb2_grpc.HealthStub(channel)  # the stubs do not type its methods
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=PROBE_TIMEOUT_SECONDS)
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise ConnectionError(f"{name} is not serving")
+        raise NotServingError(f"{name} is not serving")

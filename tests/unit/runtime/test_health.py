@@ -21,12 +21,15 @@ class Part:
     def __init__(self, *, up: bool = True, hangs: bool = False) -> None:
         self.up = up
         self.hangs = hangs
+        self.serves = True
 
     async def probe(self) -> None:
         if self.hangs:
             await asyncio.sleep(1e6)
         if not self.up:
             raise OSError("away")
+        if not self.serves:
+            raise health.NotServingError("it begins or leaves")
 
 
 @contextlib.asynccontextmanager
@@ -76,6 +79,25 @@ def test_afterwards_only_the_vital_ones_count_and_not_for_one_slow_answer() -> N
             assert await status(subject) == NOT_SERVING
             vital.hangs = False
             await asyncio.sleep(health.PROBE_TIMEOUT_SECONDS + 1.5)
+            assert await status(subject) == SERVING
+
+    virtual_time.run(work())
+
+
+def test_a_dependency_that_leaves_takes_nobody_with_it_but_one_that_begins_is_waited_for() -> None:
+    """A rolled indexer says NOT_SERVING for LEAVE_SECONDS and serves: no ingest may leave its load balancer for it."""
+
+    async def work() -> None:
+        vital = Part()
+        vital.serves = False
+        async with watched(vital, Part()) as subject:
+            await asyncio.sleep(60)
+            assert await status(subject) == NOT_SERVING
+            vital.serves = True
+            await asyncio.sleep(1.5)
+            assert await status(subject) == SERVING
+            vital.serves = False
+            await asyncio.sleep(60)
             assert await status(subject) == SERVING
 
     virtual_time.run(work())
