@@ -92,7 +92,7 @@ def _measured(
         watch.begin()
         began = time.monotonic()
         options = {"chunk_size": chunk_size} if chunk_size else {}
-        task_id = running.upload(path, namespace=f"quota-{number}", **options)
+        task_id = running.upload(path, namespace=f"quota-{chunk_size}-{number}", **options)
         disturbing = threading.Thread(target=disturb)
         disturbing.start()
         running.finished(task_id, run.rows)
