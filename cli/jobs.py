@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from cli import bills, failures, session
+from cli import bills, failures, screen, session
 from vectorline_client import messages
 
 
@@ -25,6 +25,7 @@ def agreed(
     if removes:
         most = "at most " if price.ids else ""
         here.screen.say(f"{most}{price.removed or 0:,} vectors to delete.")
+        here.screen.say(f"  {_way(price)}")
     else:
         here.screen.say(f"{price.ids:,} ids to list, {price.fetched:,} records to fetch{bought}.")
     cost = price.bill or messages.Bill()
@@ -41,9 +42,23 @@ def agreed(
     return True
 
 
+def _way(price: messages.JobForecast) -> str:
+    """How a removal deletes."""
+    if price.drops_namespace:
+        return "Nothing else is in the namespace: it is dropped whole."
+    if price.why_not_dropped:
+        return f"By their ids; the namespace is not dropped: {price.why_not_dropped}."
+    return "By their ids."
+
+
 def words(result: messages.TaskResult | None) -> str:
-    """What a verify or an adoption came to; empty: it was none."""
-    if result is None or result.listed is None:
+    """What a verify, an adoption or a removal came to; empty: it was none."""
+    if result is None:
+        return ""
+    if result.namespace_dropped is not None:
+        why = screen.printable(result.why_not_dropped or "")
+        return "the namespace was dropped whole" if result.namespace_dropped else f"deleted by their ids: {why}"
+    if result.listed is None:
         return ""
     if result.missing is None:
         known, unknown, sampled = result.known or 0, result.unknown or 0, result.sampled or 0

@@ -187,7 +187,9 @@ class Task extends Part {
   pace(task) {
     const left = remaining(task);
     const {removed_records: removed} = task.progress;
-    const told = [share(task), removed > 0 && `${plural(removed, "vector")} removed`, this.paces.words(task), left > 0 && `${duration(left)} left`];
+    const {namespace_dropped: dropped, why_not_dropped: why} = task.result ?? {};
+    const how = dropped ? " with their namespace" : why ? ` by their ids (the namespace stays: ${why})` : "";
+    const told = [share(task), removed > 0 && `${plural(removed, "vector")} removed${how}`, this.paces.words(task), left > 0 && `${duration(left)} left`];
     return h("p", {class: "quiet"}, told.filter(Boolean).join(" · "));
   }
 

@@ -22,7 +22,13 @@ Answer = TypeVar("Answer")
 
 
 async def watched(
-    book: ledger.Ledger, task_id: str, fence: int, check: Check, write: Callable[[Check], Awaitable[Answer]]
+    book: ledger.Ledger,
+    task_id: str,
+    fence: int,
+    check: Check,
+    write: Callable[[Check], Awaitable[Answer]],
+    *,
+    dropped: str | None = None,
 ) -> Answer:
     """Write, asking `check` as often as `write` does; one that ends late is told to the ledger.
 
@@ -32,6 +38,7 @@ async def watched(
         fence: Under which it is made.
         check: Raises where the task may not write.
         write: Is given what to ask before each try.
+        dropped: The namespace, if it is dropped by that: then all that others wrote there since may be gone.
     """
     permitted_at = _clock()
 
@@ -44,14 +51,16 @@ async def watched(
         return await write(may_write)
     finally:
         if _clock() - permitted_at > book.late_seconds:
-            await _tell(book, task_id, fence)
+            await _tell(book, task_id, fence, dropped)
 
 
-async def _tell(book: ledger.Ledger, task_id: str, fence: int) -> None:
+async def _tell(book: ledger.Ledger, task_id: str, fence: int, dropped: str | None) -> None:
     log.warning("A write ended late.", action="write_late", task_id=task_id)
     for attempt in range(1, TRIES + 1):
         try:
             await book.turns.late(task_id, fence)
+            if dropped is not None:
+                await book.drops.late(dropped)
         except errors.Unavailable:
             await asyncio.sleep(attempt)
         else:

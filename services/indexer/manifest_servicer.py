@@ -112,9 +112,29 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     async def BeginRemoval(
         self, request: manifest_pb2.BeginRemovalRequest, context: Context
     ) -> manifest_pb2.BeginRemovalResponse:
-        begun = removals.Removal(request.comparison, request.first_chunk, request.chunks)
+        begun = removals.Removal(
+            request.comparison, request.first_chunk, request.chunks, drop=request.drop, why_by_ids=request.why_by_ids
+        )
         await self._removals.begin(request.task_id, request.fence, begun)
         return manifest_pb2.BeginRemovalResponse()
+
+    async def BeginDrop(
+        self, request: manifest_pb2.BeginDropRequest, context: Context
+    ) -> manifest_pb2.BeginDropResponse:
+        task = await self._book.tasks.get(request.task_id)
+
+        async def count() -> int:
+            return await self._index.count(task["namespace"])
+
+        answer = await self._book.drops.begin(request.task_id, request.fence, request.there, count)
+        return manifest_pb2.BeginDropResponse(wait_seconds=answer.wait_seconds, why=answer.why)
+
+    async def DropNamespace(
+        self, request: manifest_pb2.DropNamespaceRequest, context: Context
+    ) -> manifest_pb2.DropNamespaceResponse:
+        drop = removing.Drop(request.task_id, request.chunk, request.fence, request.removed)
+        await self._remover.drop(drop)
+        return manifest_pb2.DropNamespaceResponse()
 
     async def RemoveVectors(
         self, request: manifest_pb2.RemoveVectorsRequest, context: Context
@@ -184,6 +204,7 @@ def _message(found: manifests.State, index: str) -> manifest_pb2.Manifest:
         namespace_known=max(0, namespace.get("known", 0)),
         namespace_pending=max(0, namespace.get("pending", 0)),
         namespace_doubts=namespace.get("doubts", 0),
+        namespace_unknown=namespace.get("unknown", 0),
         model=namespace.get("model", ""),
         dimension=namespace.get("dimension", 0),
     )

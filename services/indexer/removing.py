@@ -1,7 +1,7 @@
-"""Removing vectors: one chunk of ids is deleted from the index, then settled once, like a chunk of rows."""
+"""Removing vectors: a chunk of ids, or a namespace, is deleted from the index, then settled once, like one of rows."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, Protocol
 
 import structlog
@@ -11,6 +11,7 @@ from services.indexer import indexing, late, ledger
 from services.indexer.ledger import gate, removals, shards
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import deletes, writer
+from services.indexer.storage import table
 from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
@@ -45,6 +46,23 @@ class Chunk:
     known: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Drop:
+    """A chunk that drops its task's namespace.
+
+    Args:
+        task_id: Whose.
+        number: Of the chunk.
+        fence: Of the task's turn.
+        removed: Ids that go by it.
+    """
+
+    task_id: str
+    number: int
+    fence: int
+    removed: int
+
+
 class Remover:
     """Deletes and settles.
 
@@ -73,19 +91,50 @@ class Remover:
         """
         if len(chunk.ids) > deletes.MOST_IDS:
             raise errors.InvalidArgument(f"At most {deletes.MOST_IDS} ids are deleted at once.")
-        answer = await self._ledger.gate.check_chunk(chunk.task_id, chunk.number, chunk.fence)
-        if answer is gate.Answer.SETTLED:
+        task = await self._admitted(chunk)
+        if task is None:
             return
-        if answer is not gate.Answer.GO:
-            raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
-        task = await self._ledger.tasks.get(chunk.task_id)
         begun = removals.of(task)
-        if begun is None or chunk.number not in begun or (chunk.ids and "overtaken" in task):
+        if begun is None or chunk.number not in begun or (chunk.ids and ("overtaken" in task or begun.drop)):
             raise errors.Conflict("The task may not remove these now.", reason=removals.REFUSED)
         spent = spend.NOTHING
         if chunk.ids:
             spent = await self._delete(task["namespace"], chunk)
-        await self._settle(chunk, spent)
+        await self._settle(chunk, len(chunk.ids), spent)
+
+    async def drop(self, drop: Drop) -> None:
+        """Drop a task's namespace, which is held for it (`ledger.drops`), and settle the chunk; again: no effect.
+
+        Raises:
+            errors.Conflict: The task may not write, did not begin to drop, or does not hold the namespace any more.
+            errors.Unavailable: The index does not take it now.
+        """
+        task = await self._admitted(drop)
+        if task is None:
+            return
+        begun, namespace = removals.of(task), task["namespace"]
+        if begun is None or not begun.drop or drop.number not in begun or "overtaken" in task:
+            raise errors.Conflict("The task may not drop its namespace now.", reason=removals.REFUSED)
+
+        async def check() -> None:
+            await self._permissions.check(drop.task_id, drop.fence)
+            await self._ledger.drops.check(namespace, drop.task_id, drop.fence)
+
+        async def write(check: late.Check) -> spend.Spend:
+            return await self._deletes.drop(namespace, check)
+
+        spent = await self._watched(drop, check, write, dropped=namespace)
+        log.warning("A namespace was dropped.", action="namespace_dropped", namespace=namespace, ids=drop.removed)
+        await self._settle(drop, drop.removed, spent)
+
+    async def _admitted(self, chunk: Chunk | Drop) -> table.Item | None:
+        """The task of a chunk that may be worked on; None: it is settled."""
+        answer = await self._ledger.gate.check_chunk(chunk.task_id, chunk.number, chunk.fence)
+        if answer is gate.Answer.SETTLED:
+            return None
+        if answer is not gate.Answer.GO:
+            raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
+        return await self._ledger.tasks.get(chunk.task_id)
 
     async def _delete(self, namespace: str, chunk: Chunk) -> spend.Spend:
         async def check() -> None:
@@ -94,9 +143,18 @@ class Remover:
         async def write(check: late.Check) -> spend.Spend:
             return await self._deletes.delete(namespace, chunk.ids, check)
 
-        cost = await self._cost(namespace, chunk)
+        return await self._cost(namespace, chunk) + await self._watched(chunk, check, write)
+
+    async def _watched(
+        self,
+        chunk: Chunk | Drop,
+        check: late.Check,
+        write: Callable[[late.Check], Awaitable[spend.Spend]],
+        dropped: str | None = None,
+    ) -> spend.Spend:
+        """What a delete cost; one that ended late is told, and one that is refused blocks the task."""
         try:
-            return cost + await late.watched(self._ledger, chunk.task_id, chunk.fence, check, write)
+            return await late.watched(self._ledger, chunk.task_id, chunk.fence, check, write, dropped=dropped)
         except batches.IndexExhausted as error:
             await self._block(chunk, writer.quota_used(str(error)))
         except batches.IndexRefused as error:
@@ -105,7 +163,7 @@ class Remover:
         except batches.IndexUnavailable as error:
             raise errors.Unavailable(f"The index does not delete now: {error}", retry_seconds=1.0) from error
 
-    async def _block(self, chunk: Chunk, why: errors.Conflict) -> NoReturn:
+    async def _block(self, chunk: Chunk | Drop, why: errors.Conflict) -> NoReturn:
         await self._ledger.tasks.block(chunk.task_id, why.reason, why.message)
         self._permissions.forget(chunk.task_id)
         raise errors.Conflict(f"The task may not write: {gate.Answer.BLOCKED.value}.", reason=gate.Answer.BLOCKED.name)
@@ -122,14 +180,14 @@ class Remover:
         most = units.of_upsert(len(names) * largest + sum(names)) if found else least
         return spent + spend.Spend(write_units=least, write_units_doubtful=max(0, most - least))
 
-    async def _settle(self, chunk: Chunk, spent: spend.Spend) -> None:
+    async def _settle(self, chunk: Chunk | Drop, removed: int, spent: spend.Spend) -> None:
         outcome = shards.Outcome(
             indexed=0,
             skipped=0,
             failed=0,
-            removed=len(chunk.ids),
+            removed=removed,
             # What was left where it is was not written under any fence.
-            fence=chunk.fence if chunk.ids else 0,
+            fence=chunk.fence if removed else 0,
             spent=spent,
         )
         failpoints.hit("indexer.before_settle")

@@ -14,6 +14,7 @@ from services.ingest.manifest import comparison, header
 Manifest = manifest_pb2.Manifest
 Kept = manifest_pb2.TaskComparison
 Look = manifest_pb2.NamespaceLook
+Drop = manifest_pb2.BeginDropResponse
 
 # A page of ids takes the index a moment, and fifty of them stand in a message.
 LIST_SECONDS = 600.0
@@ -89,10 +90,18 @@ class Manifests:
         with ledger_client.translated():
             await self._stub.ClaimNamespace(manifest_pb2.ClaimNamespaceRequest(task_id=task_id, fence=fence))
 
-    async def begin_removal(self, task_id: str, fence: int, made: str, first: int, chunks: int) -> None:
-        """Say that a marked run begins to delete what its comparison names as gone."""
+    async def begin_removal(
+        self, task_id: str, fence: int, made: str, first: int, chunks: int, *, drop: bool = False, why_by_ids: str = ""
+    ) -> None:
+        """Say that a marked run begins to delete what its comparison names as gone, by ids or by a drop."""
         request = manifest_pb2.BeginRemovalRequest(
-            task_id=task_id, fence=fence, comparison=made, first_chunk=first, chunks=chunks
+            task_id=task_id,
+            fence=fence,
+            comparison=made,
+            first_chunk=first,
+            chunks=chunks,
+            drop=drop,
+            why_by_ids=why_by_ids,
         )
         with ledger_client.translated():
             await self._stub.BeginRemoval(request)
@@ -102,6 +111,18 @@ class Manifests:
         request = manifest_pb2.RemoveVectorsRequest(task_id=task_id, chunk=chunk, fence=fence, ids=ids, known=known)
         with ledger_client.translated():
             await self._stub.RemoveVectors(request, timeout=DELETE_SECONDS)
+
+    async def begin_drop(self, task_id: str, fence: int, there: int) -> Drop:
+        """Keep others out of a task's namespace, and hear whether it may be dropped, or when to ask again."""
+        request = manifest_pb2.BeginDropRequest(task_id=task_id, fence=fence, there=there)
+        with ledger_client.translated():
+            return await self._stub.BeginDrop(request)
+
+    async def drop(self, task_id: str, chunk: int, fence: int, removed: int) -> None:
+        """Drop a task's namespace, and settle the chunk that does; so many ids go by it."""
+        request = manifest_pb2.DropNamespaceRequest(task_id=task_id, chunk=chunk, fence=fence, removed=removed)
+        with ledger_client.translated():
+            await self._stub.DropNamespace(request, timeout=DELETE_SECONDS)
 
     async def count(self, namespace: str) -> tuple[int, str]:
         """Vectors in a namespace, and where the index is."""

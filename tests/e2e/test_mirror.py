@@ -43,43 +43,57 @@ def test_what_left_the_file_leaves_the_index(line: Line) -> None:
 
 
 def test_a_load_is_taken_back_and_the_next_one_buys_all_of_it_again(line: Line) -> None:
-    space, content = "taken-back", csvs.of(csvs.rows(1_200))
-    loaded = line.upload(content, namespace=space)
+    space, content, few = "taken-back", csvs.of(csvs.rows(1_200)), csvs.of(csvs.rows(300))
+    loaded, alone = line.upload(content, namespace=space), line.upload(few, namespace="alone")
     line.finished(loaded)
     line.finished(line.upload(csvs.of(csvs.rows(20)), namespace=space, question_id=23))
+    line.finished(alone)
 
     def asked(**body: Any) -> httpx.Response:
         return line.rest.post("/api/v1/remove", json=body)
 
-    def merged() -> dict[str, Any] | None:
-        priced = asked(namespace=space, question_id=232)
-        assert priced.status_code == 200, priced.text
-        forecast: dict[str, Any] = priced.json()["forecast"]
-        return forecast if forecast["removed"] == 1_200 else None
+    def merged(removed: int, **body: Any) -> dict[str, Any]:
+        def forecast() -> dict[str, Any] | None:
+            priced = asked(**body)
+            assert priced.status_code in (200, 409), priced.text
+            found: dict[str, Any] = priced.json().get("forecast", {})
+            plain = found.get("removed") == removed and not found["ids"]
+            return found if plain and "other loads" not in found["why_not_dropped"] else None
 
-    forecast = wait_for("a merged load", merged, 60)
+        return wait_for("a merged load", forecast, 60)
+
+    forecast = merged(1_200, namespace=space, question_id=232)
     assert forecast["bill"]["write_units"] >= 1_200 * 4
+    assert (forecast["drops_namespace"], "20 vectors" in forecast["why_not_dropped"]) == (False, True)
+    # A namespace that one load wrote, and nobody else: that is taken back by its id, and the namespace with it.
+    forecast = merged(300, task_id=alone)
+    assert (forecast["drops_namespace"], forecast["bill"]["write_units"]) == (True, 5)
     assert len(line.index(space)) == 1_220, "a dry run, which is the default, does nothing"
 
+    request = {"task_id": alone, "dry_run": False, "request_id": "back"}
+    back = asked(**request).json()["task_id"]
     answer = asked(namespace=space, question_id=232, dry_run=False)
     assert answer.status_code == 202, answer.text
     done = line.finished(answer.json()["task_id"])
     assert (done["status"], done["metadata"]["task_type"]) == ("completed", "remove")
     assert (done["progress"]["removed_records"], done["result"]["removed"]) == (1_200, 1_200)
+    assert (done["result"]["namespace_dropped"], "20 vectors" in done["result"]["why_not_dropped"]) == (False, True)
     assert done["bill"]["at_most"]["write_units"] >= done["bill"]["write_units"] > 0
     assert {name.partition(".")[0] for name in line.index(space)} == {"23"}, "another question's vectors stay"
     gone = line.rest.get(f"/api/v1/status/{done['task_id']}/rejects", params={"include": "gone"}).text.split()
     assert len(gone) == 1_201
     assert "SUPERSEDED" in asked(task_id=loaded).text
 
-    told = line.finished(line.upload(content, namespace=space))["progress"]
-    assert (told["processed_records"], told.get("unchanged_records", 0)) == (1_200, 0)
-
-    # Of a namespace that one load wrote: that, by its id.
-    alone = line.upload(csvs.of(csvs.rows(300)), namespace="alone")
-    line.finished(alone)
-    request = {"task_id": alone, "dry_run": False, "request_id": "back"}
-    done = line.finished(asked(**request).json()["task_id"])
-    assert asked(**request).json()["task_id"] == done["task_id"], "the same key answers the same task"
+    again = line.upload(content, namespace=space)
+    done = line.finished(back)
+    assert asked(**request).json()["task_id"] == back, "the same key answers the same task"
     assert (done["status"], done["progress"]["removed_records"]) == ("completed", 300), done
+    assert (done["result"]["namespace_dropped"], done["bill"]["write_units"]) == (True, 5)
+    assert "at_most" not in done["bill"]
     assert not line.index("alone")
+
+    # Whoever writes there next waits until nothing of the drop can arrive any more, and is not lost.
+    beside = line.upload(csvs.of(csvs.rows(30)), namespace="alone", question_id=23)
+    told = line.finished(again)["progress"]
+    assert (told["processed_records"], told.get("unchanged_records", 0)) == (1_200, 0)
+    assert line.finished(beside)["progress"]["processed_records"] == len(line.index("alone")) == 30

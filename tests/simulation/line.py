@@ -266,7 +266,12 @@ class Indexer:
         store = rejects.RejectStore(shared.bucket.client(process), BUCKET, caller)
         way = pinecone_wire.Wire(index, pydantic.SecretStr(""), providers.UPSERT_DEADLINE_SECONDS)
         no_fetch: Any = None
-        way._calls = pinecone_wire.Calls(shared.pinecone.call_of(process), shared.pinecone.delete_of(process), no_fetch)
+        way._calls = pinecone_wire.Calls(
+            shared.pinecone.call_of(process),
+            shared.pinecone.delete_of(process),
+            no_fetch,
+            shared.pinecone.drop_of(process),
+        )
         transport = pinecone_transport.Transport(index, way, way, "wire")
         upserts = pinecone_writer.Upserts(transport)
         upserts.circuit._clock = loop.time  # its default was the real one before the seed began

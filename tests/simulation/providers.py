@@ -135,6 +135,16 @@ class Pinecone:
 
         return delete
 
+    def drop_of(self, process: loops.Process) -> Callable[..., Any]:
+        async def drop(request: bytes, timeout: float, metadata: Any) -> Any:
+            if not process.alive:
+                await loops.for_ever()
+            asked = pinecone_pb2.PineconeDeleteNamespaceRequest.FromString(request)
+            everything = pinecone_pb2.PineconeDeleteRequest(namespace=asked.namespace, delete_all=True)
+            return await asyncio.shield(self.network.loop.fate.start(self._delete(everything)))
+
+        return drop
+
     async def _delete(self, request: Any) -> Any:
         network, weather = self.network, self.network.weather
         await network.pause()
@@ -164,7 +174,10 @@ class Pinecone:
 
     def _remove(self, request: Any) -> None:
         keys = {(request.namespace, name) for name in request.ids}
-        self.write_units += max(units.LEAST_WRITE_UNITS, units.of_replaced(sum(self.sizes.pop(key, 0) for key in keys)))
+        if request.delete_all:
+            keys = {key for key in self.vectors if key[0] == request.namespace}
+        size = sum(self.sizes.pop(key, 0) for key in keys)
+        self.write_units += max(units.LEAST_WRITE_UNITS, 0 if request.delete_all else units.of_replaced(size))
         for key in keys & set(self.vectors):
             del self.vectors[key], self.metadata[key]
 

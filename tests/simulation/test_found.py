@@ -72,7 +72,7 @@ async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypa
     async def check() -> None:
         told.append("checked")
 
-    wire._calls = pinecone_wire.Calls(upsert=call, delete=call, fetch=call)
+    wire._calls = pinecone_wire.Calls(upsert=call, delete=call, fetch=call, drop=call)
     vector = pinecone_batch.Vector(id="a", values=memoryview(b"12345678"), metadata=b"")
     batch = pinecone_batch.Batch([vector], "v2")
     writing = [asyncio.create_task(upserts.write(batch, check)) for _ in range(2)]

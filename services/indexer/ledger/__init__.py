@@ -1,11 +1,12 @@
 """The ledger: the truth about tasks and chunks, one noun a file.
 
 `items` names what is stored · `creation` stores a task once · `lifecycle` moves its status · `turns` says whose turn it
-is · `manifests` what is known to be in the index · `removals` begins and holds deletes · `shards` holds the books of
-chunks · `closing` settles, rolls up, seals, closes · `gate` answers before each purchase and write · `namespaces` keeps
-models apart · `column_types` remembers the types of the last load · `allowance` counts what keys use · `spending` adds
-what was paid to tasks and to `days` · `progress` counts · `listing` lists · `finding` filters · `records` puts items
-into the messages of LedgerService · `servicer` serves it to ingest and embedder.
+is · `manifests` what is known to be in the index · `removals` begins and holds deletes · `drops` keeps others out of a
+namespace that is dropped · `shards` holds the books of chunks · `closing` settles, rolls up, seals, closes · `gate`
+answers before each purchase and write · `namespaces` keeps models apart · `column_types` remembers the types of the
+last load · `allowance` counts what keys use · `spending` adds what was paid to tasks and to `days` · `progress` counts
+· `listing` lists · `finding` filters · `records` puts items into the messages of LedgerService · `servicer` serves it
+to ingest and embedder.
 
 It keeps nothing in the process but what can never change: any indexer may answer any call, and may die in any.
 """
@@ -19,6 +20,7 @@ from services.indexer.ledger import (
     closing,
     column_types,
     creation,
+    drops,
     finding,
     gate,
     items,
@@ -107,12 +109,12 @@ class Ledger:
             look_again=look_again,
             writes_seconds=upsert_deadline_seconds + turns.MARGIN_SECONDS,
         )
-        self.gate = gate.Gate(storage, self.tasks, self.closing, self.namespaces, circuit_open)
-        self.manifests = manifests.Manifests(storage, watch, self.tasks, index=index)
+        grace = turns.grace(upsert_deadline_seconds)
+        self.drops = drops.Drops(storage, watch, self.tasks, index=index, grace=grace)
+        self.gate = gate.Gate(storage, self.tasks, self.closing, self.namespaces, self.drops, circuit_open=circuit_open)
+        self.manifests = manifests.Manifests(storage, watch, self.tasks, self.drops, index=index)
         self.removals = removals.Removals(storage, self.tasks, self.manifests, index=index)
-        self.turns = turns.Turns(
-            storage, watch, self.tasks, self.manifests, index=index, upsert_deadline_seconds=upsert_deadline_seconds
-        )
+        self.turns = turns.Turns(storage, watch, self.tasks, self.manifests, index=index, grace=grace)
         self.listing = listing.Tasks(storage)
         self.finding = finding.Finder(storage, self.tasks, self.listing)
         self.spending = spending.Spending(storage, watch, self.tasks)

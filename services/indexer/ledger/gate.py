@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from services.indexer.ledger import closing, items, lifecycle, namespaces, shards
+from services.indexer.ledger import closing, drops, items, lifecycle, namespaces, shards
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
 from services.runtime import errors, grouping
@@ -37,6 +37,7 @@ class Gate:
         tasks: Blocks a task whose namespace refuses it.
         ends: Closes what a crashed settler left open.
         claims: Says what namespaces hold, and claims them.
+        dropped: Keeps others out of namespaces that are being dropped.
         circuit_open: Whether Pinecone is known not to take vectors now.
     """
 
@@ -46,12 +47,15 @@ class Gate:
         tasks: lifecycle.Lifecycle,
         ends: closing.Closing,
         claims: namespaces.Namespaces,
+        dropped: drops.Drops,
+        *,
         circuit_open: Callable[[], bool],
     ) -> None:
         self._table = storage
         self._tasks = tasks
         self._closing = ends
         self._namespaces = claims
+        self._drops = dropped
         self._circuit_open = circuit_open
         self._looks = grouping.Groups(self._read, MOST_LOOKS)
 
@@ -90,14 +94,18 @@ class Gate:
             task_id: The task.
             fence: Of its turn.
             wanted: What it writes: the namespace is claimed for that, or the task blocked since it holds another's.
+
+        Raises:
+            errors.Unavailable: The namespace is being dropped.
         """
         keys = [items.task_key(task_id)]
         if wanted is not None:
             keys.append(self._namespaces.key(wanted.namespace))
-        found = await self._table.get_many(keys, ("status", "fence", "model", "dimension", "releasing"))
+        found = await self._table.get_many(keys, ("status", "fence", "model", "dimension", "releasing", "dropping"))
         answer = _answer(found.get(task_id), fence)
         if answer != Answer.GO or wanted is None:
             return answer
+        await self._drops.keep_out(wanted.namespace, task_id, found.get(keys[1], {}).get("dropping"))
         try:
             kind = wanted.kind
             await self._namespaces.claim(wanted.namespace, kind.model, kind.dimension, found.get(keys[1]))

@@ -21,11 +21,13 @@ Of a key with limits a task also has tokens_per_day, rows_per_day, and rows_day 
 index: says that every task of the table is in the index of clients.
 
 A task that was compared with a manifest has comparison: fence, version, uri, checksum; and overtaken, once it takes the
-turn again after another task had it. One that deletes has removal: comparison, first (chunk), chunks; a mirror that was
-held has held: gone, entries, checksum, why; and confirmed (a checksum). removed counts what was deleted.
+turn again after another task had it. One that deletes has removal: comparison, first (chunk), chunks, drop (it is one,
+which drops the namespace), why_by_ids (and not so); a mirror that was held has held: gone, entries, checksum, why; and
+confirmed (a checksum). removed counts what was deleted.
 
-namespace: model, dimension, claimed_at; and of its manifests together known, pending (runs), doubts (grows whenever one
-of them leaves unknown entries, or is made void).
+namespace: model, dimension, claimed_at; and of its manifests together known and unknown (entries), pending (runs),
+doubts (grows whenever one of them leaves unknown entries, or is made void); dropping (task, fence, since) while it is
+dropped whole, and until somebody wants to write and finds that over.
 
 turn: holder, fence, waiters, wrote (the newest recency that holders before the present one may have written).
 

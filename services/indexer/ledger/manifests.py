@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 
-from services.indexer.ledger import items, lifecycle
+from services.indexer.ledger import drops, items, lifecycle
 from services.indexer.storage import clock, table
 from services.runtime import errors
 
@@ -86,11 +86,21 @@ class Manifests:
         storage: The table.
         watch: The ledger's clock.
         tasks: Where tasks are read.
+        dropped: Keeps marks out of namespaces that are being dropped.
         index: The Pinecone index.
     """
 
-    def __init__(self, storage: table.Table, watch: clock.Clock, tasks: lifecycle.Lifecycle, *, index: str) -> None:
+    def __init__(
+        self,
+        storage: table.Table,
+        watch: clock.Clock,
+        tasks: lifecycle.Lifecycle,
+        dropped: drops.Drops,
+        *,
+        index: str,
+    ) -> None:
         self._table = storage
+        self._drops = dropped
         self._clock = watch
         self._tasks = tasks
         self.index = index
@@ -217,6 +227,7 @@ class Manifests:
 
         Raises:
             errors.Conflict: The turn is not the task's any more.
+            errors.Unavailable: The namespace is being dropped.
         """
         for _ in range(ATTEMPTS):
             task = await self._tasks.get(task_id)
@@ -231,6 +242,7 @@ class Manifests:
                 return bool(item["pending_uri"] == made.uri)
             if item["version"] != made.version:
                 return False
+            await self._drops.keep_out_of(item["namespace"], task_id)
             values: dict[table.Path, Any] = {
                 **dict(zip(PENDING, (task_id, made.fence, made.uri, made.checksum), strict=True)),
                 table.ALL.partition: items.PENDING_RUNS,
@@ -240,7 +252,7 @@ class Manifests:
                 await self._table.transact(
                     (
                         table.Update(key, set=values, when=_as_read(item)),
-                        table.Update(self._namespace_key(item), add={"pending": 1}),
+                        table.Update(self._namespace_key(item), add={"pending": 1}, when=(table.Missing("dropping"),)),
                     )
                 )
             except table.Cancelled:
@@ -266,6 +278,7 @@ class Manifests:
         )
         sums: dict[table.Path, int] = {
             "known": made.known - item["known"],
+            "unknown": made.unknown - item["unknown"],
             "pending": -1,
             "doubts": int(made.unknown > 0),
         }
@@ -312,7 +325,10 @@ class Manifests:
                 remove=("uri", "checksum", *PENDING, *LISTED, *LOOK),
                 when=_as_read(item),
             ),
-            table.Update(self._namespace_key(item), add={"known": -item["known"], "pending": -pending, "doubts": 1}),
+            table.Update(
+                self._namespace_key(item),
+                add={"known": -item["known"], "unknown": -item["unknown"], "pending": -pending, "doubts": 1},
+            ),
         ]
 
 

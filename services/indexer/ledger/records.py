@@ -45,7 +45,13 @@ def record(
         message.stopped_at.CopyFrom(timestamp(item["stopped_at"]))
     if (begun := removals.of(item)) is not None:
         message.removal.CopyFrom(
-            ledger_pb2.Removal(comparison=begun.comparison, first_chunk=begun.first, chunks=begun.chunks)
+            ledger_pb2.Removal(
+                comparison=begun.comparison,
+                first_chunk=begun.first,
+                chunks=begun.chunks,
+                drop=begun.drop,
+                why_by_ids=begun.why_by_ids,
+            )
         )
     for reason, rows in (counts or progress.rolled_up(item)).reasons.items():
         message.rejected[reason] = rows

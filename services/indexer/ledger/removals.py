@@ -4,11 +4,12 @@ Rows are settled first; deletes are chunks behind theirs, settled alike, with `r
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
 
-from services.indexer.ledger import items, lifecycle, manifests
+from services.indexer.ledger import drops, items, lifecycle, manifests
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
 from services.runtime import errors
@@ -16,7 +17,7 @@ from services.runtime import errors
 log = structlog.get_logger()
 
 HELD: Final = "MIRROR_HELD"
-REFUSED: Final = "REMOVAL_REFUSED"
+REFUSED: Final = drops.REFUSED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +28,15 @@ class Removal:
         comparison: That says which ids.
         first: The first chunk that deletes.
         chunks: How many.
+        drop: It is one, which drops the namespace whole.
+        why_by_ids: Why it deletes by ids what might have been dropped.
     """
 
     comparison: str
     first: int
     chunks: int
+    drop: bool = False
+    why_by_ids: str = ""
 
     def __contains__(self, chunk: int) -> bool:
         return self.first <= chunk < self.first + self.chunks
@@ -93,11 +98,19 @@ class Removals:
             ),
         )
         try:
-            await self._table.transact((mine, marked))
+            await self._table.transact((mine, marked, *self._held(task, fence, removal)))
         except table.Cancelled:
             if of(await self._tasks.get(task_id)) != removal:  # or the answer of a call before was lost
                 raise errors.Conflict("The task may not remove anything now.", reason=REFUSED) from None
         log.info("Removing begins.", action="removal_begun", task_id=task_id, chunks=removal.chunks)
+
+    def _held(self, task: table.Item, fence: int, removal: Removal) -> Sequence[table.Check]:
+        """That the namespace is still held for a drop."""
+        if not removal.drop:
+            return ()
+        held = (("dropping", "task"), task[table.KEY]), (("dropping", "fence"), fence)
+        key = items.namespace_key(self._index, task["namespace"])
+        return (table.Check(key, when=tuple(table.Equals(path, value) for path, value in held)),)
 
     async def hold(self, task_id: str, message: str, held: Held) -> table.Item:
         """A mirror waits for a person: it is blocked. No effect on a task that is terminal or blocked."""

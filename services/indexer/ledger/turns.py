@@ -54,6 +54,11 @@ class Turn:
     first: str = ""
 
 
+def grace(upsert_deadline_seconds: float) -> datetime.timedelta:
+    """How long a write may still be under way after its task was stopped."""
+    return datetime.timedelta(seconds=upsert_deadline_seconds + MARGIN_SECONDS)
+
+
 class Turns:
     """Hands turns out.
 
@@ -63,7 +68,7 @@ class Turns:
         tasks: Where tasks are read.
         known: What is known to be in the index; opened with each turn.
         index: The Pinecone index.
-        upsert_deadline_seconds: How long a write of a stopped holder may still be under way.
+        grace: So long a write of a stopped holder may still be under way, see `grace`.
     """
 
     def __init__(
@@ -74,14 +79,14 @@ class Turns:
         known: manifests.Manifests,
         *,
         index: str,
-        upsert_deadline_seconds: float,
+        grace: datetime.timedelta,
     ) -> None:
         self._table = storage
         self._clock = watch
         self._tasks = tasks
         self._manifests = known
         self._index = index
-        self.grace = datetime.timedelta(seconds=upsert_deadline_seconds + MARGIN_SECONDS)
+        self.grace = grace
 
     async def acquire(self, task_id: str, *, marks: bool = True) -> Turn:
         """Take the turn, or join the queue for it. Asking again is harmless; a holder gets its fence again.

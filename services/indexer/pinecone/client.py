@@ -26,7 +26,8 @@ FIND_EVERY_SECONDS = 3.0
 # A look whether the index answers at all takes no longer.
 ANSWER_SECONDS = 2.0
 # Both name the default namespace.
-DEFAULT_NAMES = frozenset({"", "__default__"})
+DEFAULT_NAME = "__default__"
+DEFAULT_NAMES = frozenset({"", DEFAULT_NAME})
 # "[400] words (request_id: 1f)": how the SDK prints an error of the API.
 _SDK_FRAME = re.compile(r"^\[\d+\] | \(request_id: [^)]*\)$")
 

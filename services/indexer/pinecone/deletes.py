@@ -1,9 +1,10 @@
-"""Deletes by ids, paced to what a namespace bears, and tried with patience.
+"""Deletes by ids, and of whole namespaces, paced to what a namespace bears, and tried with patience.
 
 An answer says nothing of how many were there: what is not in the index counts as deleted.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -24,12 +25,15 @@ MOST_IDS = 1_000
 RECORDS_PER_SECOND = 5_000
 TRIES = 4
 
-DELETES = prometheus_client.Counter("vectorline_pinecone_deletes", "Deletes by ids to Pinecone.", ["outcome"])
+DELETES = prometheus_client.Counter(
+    "vectorline_pinecone_deletes", "Deletes to Pinecone, by ids or of a namespace.", ["outcome"]
+)
 DELETED = prometheus_client.Counter("vectorline_pinecone_deleted", "Ids that Pinecone was told to delete, and did.")
 for _outcome in ("deleted", "refused", "exhausted", "failed"):
     DELETES.labels(_outcome)  # shown from 0 on
 
 Check = Callable[[], Awaitable[None]]
+Send = Callable[[transport.Way], Awaitable[None]]
 
 
 class Deletes:
@@ -57,7 +61,35 @@ class Deletes:
             batches.IndexExhausted: A quota of the plan is used up.
             batches.IndexUnavailable: Not deleted, or not known to be: to be sent again later.
         """
-        doubtful = 0
+        send = functools.partial(self._delete, namespace, ids)
+        unanswered = await self._patiently(namespace, len(ids), check, send)
+        DELETED.inc(len(ids))
+        return spend.Spend(write_units_doubtful=units.LEAST_WRITE_UNITS * unanswered)
+
+    async def drop(self, namespace: str, check: Check) -> spend.Spend:
+        """Drop a namespace with all that is in it; one that is not there does no harm.
+
+        Returns:
+            What it cost. Raises what `delete` does.
+        """
+
+        async def send(way: transport.Way) -> None:
+            with spans.span("Pinecone DeleteNamespace", spans.Kind.CLIENT):
+                await way.drop(namespace)
+
+        unanswered = await self._patiently(namespace, 1, check, send)
+        return spend.Spend(
+            write_units=units.LEAST_WRITE_UNITS, write_units_doubtful=units.LEAST_WRITE_UNITS * unanswered
+        )
+
+    async def _delete(self, namespace: str, ids: Sequence[str], way: transport.Way) -> None:
+        with spans.span("Pinecone Delete", spans.Kind.CLIENT) as span:
+            span.set("ids", len(ids))
+            await way.delete(namespace, ids)
+
+    async def _patiently(self, namespace: str, records: int, check: Check, send: Send) -> int:
+        """Send until it is answered; how many tries may have done their work without an answer."""
+        lost = 0
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(batches.IndexUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
@@ -67,14 +99,14 @@ class Deletes:
         way = await self._transport.way()
         async for attempt in retrying:
             with attempt:
-                await self._pace(namespace, len(ids))
+                await self._pace(namespace, records)
                 await check()  # after the wait: what it says must not be old when the delete goes
                 try:
-                    await self._send(way, namespace, ids)
+                    await self._send(way, send)
                 except batches.IndexUnavailable as error:
-                    doubtful += units.LEAST_WRITE_UNITS * error.unanswered
+                    lost += error.unanswered
                     raise
-        return spend.Spend(write_units_doubtful=doubtful)
+        return lost
 
     async def _pace(self, namespace: str, count: int) -> None:
         now = time.monotonic()
@@ -84,11 +116,9 @@ class Deletes:
         if begin > now:
             await asyncio.sleep(begin - now)
 
-    async def _send(self, way: transport.Way, namespace: str, ids: Sequence[str]) -> None:
+    async def _send(self, way: transport.Way, send: Send) -> None:
         try:
-            with spans.span("Pinecone Delete", spans.Kind.CLIENT) as span:
-                span.set("ids", len(ids))
-                await way.delete(namespace, ids)
+            await send(way)
         except batches.IndexRefused:
             self._told("refused", works=True)
             raise
@@ -101,7 +131,6 @@ class Deletes:
             log.warning("Pinecone did not take a delete.", action="delete_failed", error=str(error))
             raise
         self._told("deleted", works=True)
-        DELETED.inc(len(ids))
 
     def _told(self, outcome: str, *, works: bool) -> None:
         DELETES.labels(outcome).inc()

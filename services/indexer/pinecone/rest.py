@@ -23,6 +23,8 @@ UNANSWERED_STATUSES = frozenset({500, 502, 504})
 PAYMENT_REQUIRED = 402
 QUOTA_STATUSES = frozenset({403, 412, 429})
 NOT_FOUND, TOO_MANY = 404, 429
+# The namespace is not there; or it is not, or the index has no call for that but the one that deletes all.
+MISSING, UNDROPPED = frozenset({NOT_FOUND}), frozenset({NOT_FOUND, 405, 501})
 # Of the ids of one fetch: they stand in its URL, and a server takes some KB of that.
 FETCH_URL_BYTES = 6_000
 
@@ -43,18 +45,26 @@ class Rest:
     async def delete(self, namespace: str, ids: Sequence[str]) -> None:
         """See `transport.Way`."""
         failpoints.hit("indexer.before_delete")
-        await self._sent("delete", missing=True, ids=list(ids), namespace=namespace)
+        await self._sent("delete", absent=MISSING, ids=list(ids), namespace=namespace)
         failpoints.hit("indexer.after_delete")
 
-    async def _sent(self, name: str, *, missing: bool = False, **arguments: Any) -> Any:
-        """The answer of a method of the SDK; with `missing` None, where the namespace is not there."""
+    async def drop(self, namespace: str) -> None:
+        """See `transport.Way`."""
+        failpoints.hit("indexer.before_drop")
+        if await self._sent("delete_namespace", absent=UNDROPPED, name=namespace or client.DEFAULT_NAME) is None:
+            await self._sent("delete", absent=MISSING, delete_all=True, namespace=namespace)
+        failpoints.hit("indexer.after_drop")
+
+    async def _sent(self, method: str, /, *, absent: frozenset[int] = frozenset(), **arguments: Any) -> Any:
+        """The answer of a method of the SDK, True if it has none; None: what it is about is not there."""
         key = ""
         try:
             # The SDK tries a failed request again, each time with its whole timeout and after a pause of up to a
             # minute: by then the task's turn may have passed on.
             async with asyncio.timeout(self._deadline_seconds):
                 data, key = await self._index.data_plane()
-                return await getattr(data, name)(**arguments, timeout=self._deadline_seconds)
+                answer = await getattr(data, method)(**arguments, timeout=self._deadline_seconds)
+                return True if answer is None else answer
         except errors.Unavailable as error:
             raise batches.IndexUnavailable(error.message) from error
         except TimeoutError as error:
@@ -64,7 +74,7 @@ class Rest:
             raise batches.IndexRefused(str(error)[:300]) from error
         except pinecone.errors.PineconeError as error:
             words, status = str(error)[:300], getattr(error, "status_code", 0)
-            if missing and status == NOT_FOUND:
+            if status in absent:
                 return None
             if status == PAYMENT_REQUIRED or (status in QUOTA_STATUSES and quota.stays(words)):
                 raise batches.IndexExhausted(words) from error

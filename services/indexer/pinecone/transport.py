@@ -31,6 +31,9 @@ class Way(Protocol):
     async def delete(self, namespace: str, ids: Sequence[str]) -> None:
         """Delete at most 1,000 ids; those that are not there do no harm. Raises what `upsert` does."""
 
+    async def drop(self, namespace: str) -> None:
+        """Drop a namespace with all that is in it; no effect on one that is not there. Raises what `upsert` does."""
+
     async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
         """The records that are there, by id; at most 100 are asked for.
 

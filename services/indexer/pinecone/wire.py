@@ -18,6 +18,7 @@ from services.indexer.pinecone import client, quota
 from services.runtime import channels, failpoints, secrets
 
 UPSERT, DELETE, FETCH = "/VectorService/Upsert", "/VectorService/Delete", "/VectorService/Fetch"
+DROP = "/VectorService/DeleteNamespace"
 FETCH_SECONDS = 30.0
 API_VERSION = "2026-07"  # as the SDK's; https://docs.pinecone.io/reference/api/versioning: served for a year at least
 
@@ -36,6 +37,9 @@ UNANSWERED = frozenset(
 # What gRPC says where it had no connection to send by.
 NOT_SENT = ("failed to connect", "Connection refused", "DNS resolution failed")
 BUSY = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
+# The namespace is not there; or it is not, or the index has no call for that but the one that deletes all.
+MISSING = frozenset({grpc.StatusCode.NOT_FOUND})
+UNDROPPED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED})
 # Which may be a plan's quota: HTTP's 402, 403, 412 and 429.
 QUOTAS = frozenset(
     {
@@ -53,6 +57,7 @@ class Calls(NamedTuple):
     delete: Callable[..., Awaitable[pinecone_pb2.PineconeDeleteResponse]]
     # Its request is a message.
     fetch: Callable[..., Awaitable[pinecone_pb2.PineconeFetchResponse]]
+    drop: Callable[..., Awaitable[pinecone_pb2.PineconeDeleteResponse]]
 
 
 class Wire:
@@ -107,23 +112,35 @@ class Wire:
         calls = await self._opened()
         request = pinecone_pb2.PineconeDeleteRequest(ids=ids, namespace=namespace)
         failpoints.hit("indexer.before_delete")
-        await self._sent(calls.delete, request.SerializeToString(), missing=True)
+        await self._sent(calls.delete, request.SerializeToString(), absent=MISSING)
         failpoints.hit("indexer.after_delete")
+
+    async def drop(self, namespace: str) -> None:
+        """See `transport.Way`."""
+        calls = await self._opened()
+        request = pinecone_pb2.PineconeDeleteNamespaceRequest(namespace=namespace or client.DEFAULT_NAME)
+        failpoints.hit("indexer.before_drop")
+        if await self._sent(calls.drop, request.SerializeToString(), absent=UNDROPPED) is None:
+            everything = pinecone_pb2.PineconeDeleteRequest(delete_all=True, namespace=namespace)
+            await self._sent(calls.delete, everything.SerializeToString(), absent=MISSING)
+        failpoints.hit("indexer.after_drop")
 
     async def _opened(self) -> Calls:
         if self._calls is not None and self._host == self._index.host:
             return self._calls
         return await self._open()
 
-    async def _sent(self, call: Callable[..., Awaitable[Any]], request: bytes, *, missing: bool = False) -> Any:
-        """The answer of a method; with `missing` None, where the namespace is not there."""
+    async def _sent(
+        self, call: Callable[..., Awaitable[Any]], request: bytes, *, absent: frozenset[grpc.StatusCode] = frozenset()
+    ) -> Any:
+        """The answer of a method; None: what it is about is not there, which these codes say."""
         key, metadata = self._with_key()
         try:
             answer = await call(request, timeout=self._deadline_seconds, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() in KEY_REFUSED:
                 await secrets.renewed(self._key, key)  # the retry sends the new one, if there is one
-            if missing and error.code() is grpc.StatusCode.NOT_FOUND:
+            if error.code() in absent:
                 return None
             self._sort(error)
         self.proved = True
@@ -191,6 +208,11 @@ class Wire:
                         FETCH,
                         request_serializer=pinecone_pb2.PineconeFetchRequest.SerializeToString,
                         response_deserializer=pinecone_pb2.PineconeFetchResponse.FromString,
+                    ),
+                    self._channel.unary_unary(
+                        DROP,
+                        request_serializer=None,
+                        response_deserializer=pinecone_pb2.PineconeDeleteResponse.FromString,
                     ),
                 )
             return self._calls

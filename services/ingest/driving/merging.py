@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import structlog
+from vectorline.v1 import ledger_pb2
 
 from services.chunks import splitting
 from services.chunks import store as queue_store
@@ -138,6 +139,15 @@ class Merger:
         begun = record.removal
         if not record.HasField("removal") or begun.comparison != made.name:
             return nothing
+        if begun.drop:  # one chunk, which was about all of them
+            (state,) = await self._states(made, begun)
+            return np.full(made.gone.deletes, state, dtype=np.uint8)
+        return await self._states(made, begun)
+
+    async def _states(
+        self, made: comparison.Comparison, begun: ledger_pb2.Removal
+    ) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
+        """SETTLED or UNSURE, of each chunk that deletes."""
         deletes = np.full(begun.chunks, merging.UNSURE, dtype=np.uint8)
         last = begun.first_chunk + begun.chunks - 1
         for number in range(begun.first_chunk // plan.SHARD_CHUNKS, last // plan.SHARD_CHUNKS + 1):

@@ -1,4 +1,7 @@
-"""Deletes what a comparison names as gone: chunk by chunk of ids, each settled like a chunk of rows."""
+"""Deletes what a comparison names as gone: chunk by chunk of ids, each settled like a chunk of rows.
+
+Where that is all that a namespace has, one chunk may drop the namespace instead.
+"""
 
 import asyncio
 import contextlib
@@ -8,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import structlog
+from vectorline.v1 import ledger_pb2
 
 from services.ingest import ledger_client, manifest_client, threads
 from services.ingest.driving import lease_watch
@@ -27,6 +31,13 @@ class Chunk(NamedTuple):
     number: int
     ids: Sequence[str]
     known: int
+
+
+class Removed(NamedTuple):
+    """What was removed by: the task's chunks with those that deleted, and why the namespace was not dropped, if so."""
+
+    chunks: int
+    why_by_ids: str = ""
 
 
 class Remover:
@@ -52,8 +63,65 @@ class Remover:
         self._objects = objects
         self._work = work
 
+    async def take_back(
+        self,
+        record: ledger_client.Record,
+        made: comparison.Comparison,
+        gone: comparison.Gone,
+        stand: lease_watch.Standing,
+    ) -> Removed:
+        """Remove all that is gone by a task without rows: with its namespace, where nothing else is in that.
+
+        Args:
+            record: The task, from wherever it stands.
+            made: Its comparison, which is marked.
+            gone: What it names.
+            stand: The task's.
+
+        Raises:
+            As `run`.
+        """
+        begun = record.removal
+        first, why = begun.first_chunk, begun.why_by_ids
+        if begun.drop or not begun.chunks:
+            why = await self._dropped(begun, made, gone, stand)
+            if not why:
+                return Removed(first + 1)
+        await self.run(made, gone, first, stand, why_by_ids=why)
+        return Removed(first + gone.deletes, why)
+
+    async def _dropped(
+        self, begun: ledger_pb2.Removal, made: comparison.Comparison, gone: comparison.Gone, stand: lease_watch.Standing
+    ) -> str:
+        """Drop the namespace; why not, if it may not be, and empty if it is dropped."""
+        if begun.chunks and await self.settled(made.task_id, begun.first_chunk, 1):
+            return ""
+        if gone.rows != gone.entries:
+            return "vectors of this question stay"
+        while True:
+            answer = await self._manifests.begin_drop(made.task_id, stand.fence, gone.there)
+            if answer.why or not answer.wait_seconds:
+                break
+            await stand.during(asyncio.sleep(answer.wait_seconds))
+        failpoints.hit("ingest.before_drop")
+        if answer.why:
+            return str(answer.why)
+        if not begun.chunks:
+            await self._manifests.begin_removal(made.task_id, stand.fence, made.name, begun.first_chunk, 1, drop=True)
+            failpoints.hit("ingest.mid_drop")
+        await self._ledger.open_shard(made.task_id, begun.first_chunk // plan.SHARD_CHUNKS, stand.fence)
+        await stand.during(self._manifests.drop(made.task_id, begun.first_chunk, stand.fence, gone.rows))
+        failpoints.hit("ingest.after_drop")
+        return ""
+
     async def run(
-        self, made: comparison.Comparison, gone: comparison.Gone, first: int, stand: lease_watch.Standing
+        self,
+        made: comparison.Comparison,
+        gone: comparison.Gone,
+        first: int,
+        stand: lease_watch.Standing,
+        *,
+        why_by_ids: str = "",
     ) -> None:
         """Delete all that is gone and not deleted yet; begun before, and now.
 
@@ -62,13 +130,16 @@ class Remover:
             gone: What it names.
             first: The chunk of the task that the first delete is.
             stand: The task's.
+            why_by_ids: Why the namespace is not dropped instead, if that could have been.
 
         Raises:
             ledger_client.LedgerUnavailable: Not now.
             lease_watch.Stopped: The driver must not go on.
         """
         failpoints.hit("ingest.before_removal")
-        await self._manifests.begin_removal(made.task_id, stand.fence, made.name, first, gone.deletes)
+        await self._manifests.begin_removal(
+            made.task_id, stand.fence, made.name, first, gone.deletes, why_by_ids=why_by_ids
+        )
         await stand.during(self._delete(made.task_id, gone, first, stand.fence))
 
     async def leave(self, record: ledger_client.Record, stand: lease_watch.Standing) -> None:

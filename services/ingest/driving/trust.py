@@ -131,10 +131,15 @@ async def counted(
         log.warning(
             "The index holds another number of vectors.", action="count_differs", count=count, expected=expected
         )
-    strangers = mirrors and count != found.namespace_known
     return Counted(
-        listing=count != expected or strangers, look=None if found.namespace_pending else _look(found, count)
+        listing=lists(found, count) if mirrors else count != expected,
+        look=None if found.namespace_pending else _look(found, count),
     )
+
+
+def lists(found: manifest_client.Manifest, count: int) -> bool:
+    """Whether all ids are listed to delete by a manifest: unless all vectors of the namespace are known ones."""
+    return count != found.namespace_known or count != _expected(found)
 
 
 def _expected(found: manifest_client.Manifest) -> int | None:

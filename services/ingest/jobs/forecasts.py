@@ -9,11 +9,15 @@ from vectorline.v1 import job_pb2
 from services.billing import bill, spend, units
 from services.ingest import manifest_client
 from services.ingest.contract import metadata, tokens
+from services.ingest.driving import trust
 from services.ingest.estimating import estimate, forecast
 from services.ingest.manifest import comparison
 
 # Records that are fetched before each delete.
 LOOKED_AT: Final = 10
+# Why a namespace may not be dropped.
+NOT_LISTED: Final = "what else is in it is not known before its ids are listed"
+OTHERS: Final = "vectors of other questions may be in it"
 
 
 class Forecasts:
@@ -42,31 +46,52 @@ class Forecasts:
         return job_pb2.JobForecast(ids=ids, fetched=fetched, sampled=sampled, bill=cost)
 
     async def of_removal(
-        self, manifest: manifest_client.Manifest, namespace: str, question_id: int
+        self, manifest: manifest_client.Manifest, namespace: str, question_id: int, *, load: bool
     ) -> job_pb2.JobForecast:
         """What it comes to, to delete all that is there of a question, as far as is known; at most, where nothing is.
 
         A delete costs what is deleted: at least the values of what is known, at most as if all were as large as the
-        largest of the first records.
+        largest of the first records. A namespace that has nothing else is dropped.
+
+        Args:
+            manifest: Of the question.
+            namespace: Where it is.
+            question_id: The question.
+            load: Only what is known goes: what one load wrote.
         """
+        there, _ = await self._manifests.count(namespace)
         plain = bool(manifest.uri) and not manifest.HasField("pending")
-        known = manifest.known if plain else 0
-        count = manifest.known + manifest.unknown if plain else (await self._manifests.count(namespace))[0]
+        count = manifest.known + (0 if load else manifest.unknown) if plain else there
+        lists = not load and (not plain or trust.lists(manifest, there))
+        listed = spend.Spend(read_thousandths=units.of_list(count) if lists and count else 0)
+        why = _why_not_dropped(manifest, there, load=load) if plain else NOT_LISTED
+        if count and not why:
+            told = job_pb2.JobForecast(drops_namespace=True)
+            spent = spend.Spend(write_units=units.LEAST_WRITE_UNITS)
+        else:
+            told = job_pb2.JobForecast(why_not_dropped=why if count else "")
+            told.fetched, spent = await self._by_ids(manifest, namespace, question_id, count, plain=plain)
+        told.ids, told.removed = 0 if plain else count, count
+        told.bill.CopyFrom(bill.message(listed + spent, self._terms.model, forecast.today(), self._terms.prices))
+        return told
+
+    async def _by_ids(
+        self, manifest: manifest_client.Manifest, namespace: str, question_id: int, count: int, *, plain: bool
+    ) -> tuple[int, spend.Spend]:
+        """Records that are looked at to delete so many ids, and what it comes to."""
         deletes = -(-count // comparison.DELETED)
         values = manifest.dimension * units.BYTES_A_FLOAT
         found = await self._manifests.fetch(namespace, await self._manifests.some_ids(namespace, f"{question_id}."))
         largest = max((len(json.dumps(record)) + len(name) for name, record in found.items()), default=0)
+        known = min(manifest.known, count) if plain else 0
         least = max(known * values // units.KB, deletes * units.LEAST_WRITE_UNITS)
         most = max(count * (values + largest) // units.KB + deletes, least)
+        if not plain:  # or it is dropped after all
+            least = min(least, units.LEAST_WRITE_UNITS)
         spent = spend.Spend(
-            read_thousandths=(0 if plain or not count else units.of_list(count)) + deletes * units.of_fetch(LOOKED_AT),
-            write_units=least,
-            write_units_doubtful=most - least,
+            read_thousandths=deletes * units.of_fetch(LOOKED_AT), write_units=least, write_units_doubtful=most - least
         )
-        cost = bill.message(spent, self._terms.model, forecast.today(), self._terms.prices)
-        return job_pb2.JobForecast(
-            ids=0 if plain else count, fetched=min(count, deletes * LOOKED_AT), bill=cost, removed=count
-        )
+        return min(count, deletes * LOOKED_AT), spent
 
     async def _tokens_a_text(self, namespace: str, question_id: int) -> float:
         """Of the first records of the question whose metadata hold all of their text."""
@@ -78,3 +103,16 @@ class Forecasts:
                 with contextlib.suppress(ValueError):  # tiktoken gives up on a million blanks in a row
                     lengths.append(len(tokens.encoding().encode(text, disallowed_special=())))
         return sum(lengths) / len(lengths) if lengths else 0.0
+
+
+def _why_not_dropped(manifest: manifest_client.Manifest, there: int, *, load: bool) -> str:
+    """Why a namespace would not be dropped with a question of which everything is known, as it is now."""
+    entries = manifest.known + manifest.unknown
+    others = manifest.namespace_known - manifest.known
+    if load and manifest.unknown:
+        return "vectors of this question stay"
+    if manifest.namespace_pending:
+        return "other loads write to it"
+    if others or manifest.namespace_unknown != manifest.unknown:
+        return f"{others:,} vectors of other questions are in it" if others else OTHERS
+    return f"{there:,} vectors are in it, and {entries:,} are known of this question" if there > entries else ""

@@ -65,11 +65,15 @@ class Remove:
                 return True
         gone = made.gone
         assert gone is not None
+        removed, result = removing.Removed(0), task_pb2.TaskResult()
         if gone.rows:
             await telling.mark(self._tools.manifests, record.task_id, stand.fence)
-            await self._remover.run(made, gone, 0, stand)
+            removed = await self._remover.take_back(record, made, gone, stand)
+            result.namespace_dropped = not removed.why_by_ids
+            if removed.why_by_ids:
+                result.why_not_dropped = removed.why_by_ids
         failpoints.hit("ingest.before_seal")
-        await ledger.seal_job(record.task_id, gone.deletes, 0, task_pb2.TaskResult())
+        await ledger.seal_job(record.task_id, removed.chunks, 0, result)
         return True
 
     async def found(self, _record: ledger_client.Record) -> AsyncIterator[findings.Finding]:
@@ -152,13 +156,14 @@ class Remove:
         *,
         known_only: bool,
     ) -> comparison.Gone:
-        going = leaving.Leaving(self._tools.objects, name)
+        going, there = leaving.Leaving(self._tools.objects, name), 0
         entries = old.entries(self._tools.objects, ids=True) if old is not None else ()
         for block in standing.of(entries, listed, None, strangers=True):
             stand.check()
             known = records.standing(block.entries) == records.KNOWN
+            there += int(np.count_nonzero(known if listed is None else block.entries["listed"]))
             going.take(block, known if known_only else np.ones(len(block), dtype=bool))
-        return going.finish(unreadable_rows=0, file_rows=0)
+        return dataclasses.replace(going.finish(unreadable_rows=0, file_rows=0), there=there)
 
 
 def alone(made: header.Header, load: str) -> bool:

@@ -201,7 +201,8 @@ class Requests:
             await self._check_alone(load, manifest)
         if request.dry_run:
             with _asking():
-                return Answer(forecast=await self._prices.of_removal(manifest, asked.namespace, asked.question_id))
+                at = asked.namespace, asked.question_id
+                return Answer(forecast=await self._prices.of_removal(manifest, *at, load=bool(load)))
         return await self._stored(asked, job_pb2.Job(remove=request))
 
     async def _own_load(self, task_id: str) -> Record:

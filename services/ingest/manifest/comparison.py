@@ -60,6 +60,8 @@ class Gone:
         unreadable_rows: Rows of the file whose id cannot be read: it may be any of those that are gone.
         file_rows: Rows of the file.
         checksum: Of the list of ids.
+        there: Of a removal: ids of the question that are in the index for certain, since it lists them, or counts as
+            many as are known.
     """
 
     parts: tuple[parts.Part, ...]
@@ -69,6 +71,7 @@ class Gone:
     unreadable_rows: int
     file_rows: int
     checksum: str
+    there: int = 0
 
     @property
     def deletes(self) -> int:

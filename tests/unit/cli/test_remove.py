@@ -1,7 +1,7 @@
 """``vectorline remove``: how many first, then it is asked for."""
 
 import pytest
-from vectorline.v1 import bill_pb2, job_pb2
+from vectorline.v1 import bill_pb2, job_pb2, task_pb2
 
 from tests.unit.cli import fake_line
 
@@ -22,6 +22,30 @@ def test_how_many_go_is_said_and_nothing_done(run, line):
     assert done.exit_code == 0
     assert "1,200 vectors to delete" in done.output
     assert [each.dry_run for each in line.requests] == [True]
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        ({"drops_namespace": True}, "Nothing else is in the namespace: it is dropped whole."),
+        ({"why_not_dropped": "3 vectors of other questions are in it"}, "not dropped: 3 vectors of other questions"),
+    ],
+)
+def test_whether_the_namespace_goes_is_said_before(run, line, price, said):
+    line.answers["Remove"] = lambda _: job_pb2.RemoveResponse(forecast=job_pb2.JobForecast(removed=9, **price))
+    assert said in run("remove", "--question-id", "232", "--dry-run").output
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"namespace_dropped": True}, "the namespace was dropped whole"),
+        ({"namespace_dropped": False, "why_not_dropped": "other loads write to it"}, "by their ids: other loads write"),
+    ],
+)
+def test_how_they_went_is_said_afterwards(run, line, result, said):
+    line.answers["GetTask"] = fake_line.task("completed", result=task_pb2.TaskResult(removed=9, **result))
+    assert said in run("status", fake_line.TASK_ID).output
 
 
 def test_nobody_there_to_agree_is_a_mistake_of_usage(run, line):

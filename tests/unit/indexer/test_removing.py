@@ -1,6 +1,7 @@
 """Deletes of a task: begun once in its turn, gated like writes, settled once, held until a person confirms."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 from google.protobuf import struct_pb2
 
 from services.billing import spend
-from services.indexer import indexing, mirror_watch, removing
-from services.indexer.ledger import items, manifests, removals, shards, turns
+from services.indexer import indexing, late, mirror_watch, removing
+from services.indexer.ledger import drops, items, manifests, removals, shards, turns
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import deletes
 from services.runtime import breaker, errors
@@ -28,6 +29,7 @@ class Index:
         self.vectors = {f"7.{number}": {"text": "x" * number} for number in range(20)}
         self.failures: list[Exception] = []
         self.asked: list[list[str]] = []
+        self.dropped: list[str] = []
 
     async def way(self) -> "Index":
         return self
@@ -45,6 +47,12 @@ class Index:
             raise self.failures.pop()
         for name in ids:
             self.vectors.pop(name, None)
+
+    async def drop(self, namespace: str) -> None:
+        if self.failures:
+            raise self.failures.pop()
+        self.dropped.append(namespace)
+        self.vectors.clear()
 
 
 @dataclasses.dataclass
@@ -278,3 +286,76 @@ async def test_deletes_of_a_namespace_are_paced_and_those_of_others_are_not(monk
 def test_a_chunk_that_deletes_has_no_rows() -> None:
     with pytest.raises(ValueError, match="add up"):
         shards.Outcome(indexed=0, skipped=0, failed=0, removed=-1)
+
+
+async def dropping(scene: Scene) -> None:
+    """The namespace is held, and the drop begun."""
+    book = scene.line.book
+
+    async def count() -> int:
+        return 20
+
+    assert (await book.drops.begin(scene.task_id, scene.fence, 20, count)).wait_seconds
+    scene.line.time.pass_by(GRACE_SECONDS)
+    assert await book.drops.begin(scene.task_id, scene.fence, 20, count) == drops.Answer()
+    uri = (await scene.task())["comparison"]["uri"]
+    await book.removals.begin(scene.task_id, scene.fence, removals.Removal(uri, 1, 1, drop=True))
+
+
+async def drop(scene: Scene) -> None:
+    await scene.remover.drop(removing.Drop(scene.task_id, 1, scene.fence, 20))
+
+
+async def test_a_namespace_is_dropped_counted_and_billed_once(scene: Scene) -> None:
+    await dropping(scene)
+    await drop(scene)
+    assert (scene.index.dropped, scene.index.vectors) == (["v2"], {})
+    scene.index.vectors["8.1"] = {}  # a later load's
+    await drop(scene)
+    assert "8.1" in scene.index.vectors
+    task = await scene.seal(2)
+    assert (task["status"], task["removed"], task["write_units"]) == ("completed", 20, 5)
+
+
+async def test_a_drop_that_is_not_answered_is_asked_for_again_and_may_be_billed_twice(scene: Scene) -> None:
+    await dropping(scene)
+    scene.index.failures = [batches.IndexUnavailable("not now", unanswered=True)]
+    await drop(scene)
+    task = await scene.seal(2)
+    assert (task["write_units"], task["write_units_doubtful"]) == (5, 5)
+
+
+async def test_nothing_is_dropped_that_was_begun_by_ids_nor_deleted_by_ids_of_a_drop(scene: Scene) -> None:
+    await scene.begin(1)
+    with pytest.raises(errors.Conflict, match="may not drop"):
+        await drop(scene)
+    await dropping(scene)
+    with pytest.raises(errors.Conflict, match="may not remove"):
+        await scene.remove(1, ["7.1"])
+    assert (scene.index.dropped, scene.index.asked) == ([], [])
+
+
+async def test_nothing_is_dropped_once_another_may_have_written(scene: Scene) -> None:
+    """It was blocked for so long that a load of another question found it over, and is resumed."""
+    await dropping(scene)
+    book, time = scene.line.book, scene.line.time
+    await book.tasks.block(scene.task_id, "X", "")
+    time.pass_by(GRACE_SECONDS + 1)
+    await book.drops.keep_out_of("v2", "a load")
+    await book.resume(scene.task_id)
+    await scene.resumed()
+    await book.shards.open(scene.task_id, 0, scene.fence)
+    with pytest.raises(errors.Conflict, match="not held"):
+        await drop(scene)
+    assert scene.index.dropped == []
+
+
+async def test_a_drop_that_ended_late_leaves_no_count_that_is_relied_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await dropping(scene)
+    doubts = (await scene.line.storage.get(items.namespace_key(ledgers.INDEX, "v2"))).get("doubts", 0)
+    ticks = itertools.count(0.0, 1_000.0)  # each look at the clock is long after the one before
+    monkeypatch.setattr(late, "_clock", lambda: next(ticks))
+    await drop(scene)
+    assert (await scene.line.storage.get(items.namespace_key(ledgers.INDEX, "v2")))["doubts"] == doubts + 1

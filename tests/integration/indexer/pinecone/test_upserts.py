@@ -15,9 +15,11 @@ import pytest
 from google.protobuf import struct_pb2
 
 from sandbox.pinecone import testing
+from services.billing import spend
 from services.indexer import settings
 from services.indexer.pinecone import batch as pinecone_batch
 from services.indexer.pinecone import client as pinecone_client
+from services.indexer.pinecone import deletes as pinecone_deletes
 from services.indexer.pinecone import rest as pinecone_rest
 from services.indexer.pinecone import transport as pinecone_transport
 from services.indexer.pinecone import wire as pinecone_wire
@@ -116,6 +118,49 @@ async def test_records_are_read_the_same_by_both_ways(
         "1.2": {"n": 2.0, "text": "row 2", "flag": False},
     }
     assert await way.fetch("nothing", ["1.0"]) == {}
+    await wire.close()
+    await index.close()
+
+
+@pytest.mark.parametrize("choice", ["wire", "sdk"])
+async def test_a_namespace_is_dropped_by_both_ways_for_five_units_and_again_does_no_harm(
+    server: testing.Process, choice: pinecone_transport.Choice
+) -> None:
+    index = pinecone_client.Pinecone(settings_for(server.url))
+    wire = pinecone_wire.Wire(index, pydantic.SecretStr("test"), 5.0)
+    way = pinecone_transport.Transport(index, wire, pinecone_rest.Rest(index, 5.0), choice)
+    upserts = pinecone_writer.Upserts(way)
+    for namespace in ("dropped", "stays"):
+        await upserts.write(pinecone_batch.Batch(vectors(300), namespace), may_write)
+    server.forget_requests()
+    drops = pinecone_deletes.Deletes(way, upserts.circuit)
+
+    for _ in range(2):
+        assert await drops.drop("dropped", may_write) == spend.Spend(write_units=5)
+
+    assert (await index.count("dropped"), await index.count("stays")) == (0, 300)
+    done = [each for each in server.requests()["requests"] if each["status"] == "OK" and each["write_units"]]
+    assert [(each["op"], each["write_units"]) for each in done] == [("delete_namespace", 5)]
+    await wire.close()
+    await index.close()
+
+
+@pytest.mark.parametrize("choice", ["wire", "sdk"])
+async def test_an_index_that_drops_no_namespaces_is_told_to_delete_all(
+    server: testing.Process, choice: pinecone_transport.Choice
+) -> None:
+    """What is like Pinecone may know the older call only."""
+    index = pinecone_client.Pinecone(settings_for(server.url))
+    wire = pinecone_wire.Wire(index, pydantic.SecretStr("test"), 5.0)
+    way = pinecone_transport.Transport(index, wire, pinecone_rest.Rest(index, 5.0), choice)
+    upserts = pinecone_writer.Upserts(way)
+    await upserts.write(pinecone_batch.Batch(vectors(3), "emptied"), may_write)
+    server.set_faults({"op": "delete_namespace", "kind": "status", "status": 501})
+    try:
+        await pinecone_deletes.Deletes(way, upserts.circuit).drop("emptied", may_write)
+    finally:
+        server.set_faults()
+    assert await index.count("emptied") == 0
     await wire.close()
     await index.close()
 

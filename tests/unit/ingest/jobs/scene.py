@@ -45,6 +45,10 @@ class Index:
     # What began to be deleted: comparison, first chunk, chunks; and by settled chunk its ids, and known ones.
     begun: tuple[str, int, int] | None = None
     settled: dict[int, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    # Where that is kept; whether others are kept out of the namespace; and how often it was dropped.
+    record: ledger_pb2.TaskRecord = dataclasses.field(default_factory=ledger_pb2.TaskRecord)
+    held: bool = False
+    drops: int = 0
 
     async def of_task(self, _task_id: str) -> manifest_client.Manifest:
         return self.found
@@ -81,9 +85,33 @@ class Index:
         self.found.pending.uri = self.found.comparison.uri
         return True
 
-    async def begin_removal(self, task_id: str, fence: int, made: str, first: int, chunks: int) -> None:
+    async def begin_removal(
+        self, task_id: str, fence: int, made: str, first: int, chunks: int, *, drop: bool = False, why_by_ids: str = ""
+    ) -> None:
         assert (task_id, fence) in self.marked, "nothing is deleted without a mark"
+        assert self.held or not drop
         self.begun = made, first, chunks
+        self.record.removal.CopyFrom(
+            ledger_pb2.Removal(comparison=made, first_chunk=first, chunks=chunks, drop=drop, why_by_ids=why_by_ids)
+        )
+
+    async def begin_drop(self, task_id: str, fence: int, there: int) -> manifest_client.Drop:
+        assert (task_id, fence) in self.marked
+        if not self.held:
+            self.held = True
+            return manifest_client.Drop(wait_seconds=1e-6)
+        if len(self.records) > there:
+            self.held = False
+            return manifest_client.Drop(why="something else is in it")
+        return manifest_client.Drop()
+
+    async def drop(self, _task_id: str, chunk: int, _fence: int, removed: int) -> None:
+        assert self.held
+        assert self.record.removal.drop
+        if chunk not in self.settled:
+            self.settled[chunk] = removed, 0
+            self.records = {}
+            self.drops += 1
 
     async def remove(self, _task_id: str, chunk: int, _fence: int, ids: Sequence[str], known: int) -> None:
         assert self.begun
@@ -243,7 +271,7 @@ def scene(job: job_pb2.Job, **item: Any) -> Scene:
         "opened_fence": Stand.fence,
     }
     index = Index(manifest_client.Manifest(**{**fields, **item}))
-    record = ledger_pb2.TaskRecord(task_id=TASK, client="ann", status="queued", job=job)
+    record = index.record = ledger_pb2.TaskRecord(task_id=TASK, client="ann", status="queued", job=job)
     record.request.namespace = "v2"
     ledger, objects, believed, buying = Ledger(record, index=index), bucket.Objects(), Believing(index), Buying()
     parts: Any = (ledger, index, objects, believed, buying, None, threads.Pool())

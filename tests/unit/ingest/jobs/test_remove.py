@@ -87,6 +87,64 @@ async def test_all_entries_of_the_question_go_and_nothing_of_them_is_known_any_m
     assert (head.known, head.unknown, entries_of(made, head)) == (0, 0, 0), "a load buys all of it again"
 
 
+async def test_a_namespace_that_has_nothing_else_is_dropped_and_that_is_said(tmp_path: pathlib.Path) -> None:
+    made = scene(tmp_path)
+
+    assert await driven(made)
+
+    assert (made.index.drops, made.index.records) == (1, {})
+    assert made.index.settled == {0: (8, 0)}, "one chunk, all ids"
+    assert made.ledger.result is not None
+    assert made.ledger.result.namespace_dropped
+    assert not made.ledger.result.HasField("why_not_dropped")
+    assert merged(made).known == 0
+
+
+async def test_a_namespace_with_anything_else_is_not_dropped_and_the_task_says_why(tmp_path: pathlib.Path) -> None:
+    made = scene(tmp_path, others=1)
+
+    assert await driven(made)
+
+    assert (made.index.drops, made.index.held) == (0, False)
+    assert set(made.index.records) == {"70.0"}
+    assert made.ledger.result is not None
+    assert not made.ledger.result.namespace_dropped
+    assert made.ledger.result.why_not_dropped == "something else is in it"
+    assert made.index.record.removal.why_by_ids == "something else is in it", "whoever goes on says the same"
+
+
+async def test_what_is_taken_for_there_is_what_the_index_lists_not_what_may_be(tmp_path: pathlib.Path) -> None:
+    """Else another question's vectors hide behind ids that are not there: as many as these would go with the drop."""
+    made = scene(tmp_path, others=1)
+    del made.index.records["7.whatever"]
+
+    assert await driven(made)
+
+    assert made.index.drops == 0
+    assert set(made.index.records) == {"70.0"}
+
+
+async def test_a_drop_that_others_overtook_in_mid_turn_goes_on_by_ids(tmp_path: pathlib.Path) -> None:
+    """It had begun, was blocked, and another question was loaded before it was resumed."""
+    made = scene(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made.index, "drop", dies)
+        with pytest.raises(scenes.Died):
+            await driven(made)
+    assert made.index.record.removal.drop
+    made.index.records["70.0"] = {}
+
+    assert await driven(made)
+
+    assert set(made.index.records) == {"70.0"}
+    assert [made.index.settled[chunk][0] for chunk in range(3)] == [3, 3, 2]
+    assert not made.index.record.removal.drop
+
+
+async def dies(*_: Any) -> None:
+    raise scenes.Died
+
+
 async def test_of_what_may_not_have_been_deleted_nothing_is_known_either(tmp_path: pathlib.Path) -> None:
     made = scene(tmp_path)
     await driven(made)
@@ -160,11 +218,14 @@ async def test_nor_where_the_manifest_changed_since_it_was_compared(tmp_path: pa
 
 
 @pytest.mark.parametrize("before", [True, False])
-async def test_wherever_its_driver_dies_another_comes_to_the_same(tmp_path: pathlib.Path, *, before: bool) -> None:
+@pytest.mark.parametrize("others", [2, 0])
+async def test_wherever_its_driver_dies_another_comes_to_the_same(
+    tmp_path: pathlib.Path, others: int, *, before: bool
+) -> None:
     for step in range(1, 100):
         folder = tmp_path / f"{step}"
         folder.mkdir()
-        made = scene(folder, others=2)
+        made = scene(folder, others=others)
         with pytest.MonkeyPatch.context() as patch:
             calls = made.dying(patch, step, before=before)
             try:
@@ -172,8 +233,11 @@ async def test_wherever_its_driver_dies_another_comes_to_the_same(tmp_path: path
             except scenes.Died:
                 assert len(calls) >= step  # deletes are under way at once
         assert await driven(made)
-        assert set(made.index.records) == {"70.0", "70.1"}
-        assert [ids for ids, _ in sorted(made.index.settled.values(), reverse=True)] == [3, 3, 2]
+        assert set(made.index.records) == {f"70.{number}" for number in range(others)}
+        removed = [ids for ids, _ in sorted(made.index.settled.values(), reverse=True)]
+        assert removed == ([3, 3, 2] if others else [8])
+        assert made.ledger.result is not None
+        assert made.ledger.result.namespace_dropped == (not others)
         assert merged(made).known == 0
         assert len(made.index.kept) == 1
         if len(calls) < step:
