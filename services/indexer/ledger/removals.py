@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from services.indexer.ledger import drops, items, lifecycle, manifests
+from services.indexer.ledger import items, lifecycle, manifests
 from services.indexer.ledger.items import Status
 from services.indexer.storage import table
 from services.runtime import errors
@@ -17,7 +17,7 @@ from services.runtime import errors
 log = structlog.get_logger()
 
 HELD: Final = "MIRROR_HELD"
-REFUSED: Final = drops.REFUSED
+REFUSED: Final = "REMOVAL_REFUSED"
 
 
 @dataclasses.dataclass(frozen=True)
