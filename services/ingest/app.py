@@ -106,7 +106,7 @@ async def application(
         asked = metabase_export.Questions(exports, stored, metabase.metabase)
         manifests = manifest_client.Manifests(channel)
         kept = store.Store(objects, allowed.s3_bucket_name)
-        merger = merging.Merger(ledger, manifests, kept, queue=queue, work=work)
+        merger = merging.Merger(ledger, manifests, kept, queue=queue, folder=allowed.scratch_folder, work=work)
         compares = comparisons.Comparisons(
             ledger,
             manifests,

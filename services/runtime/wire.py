@@ -4,6 +4,8 @@ Filling a message object copies every vector three times (its field, its parent,
 parts copies it once: 2 ms instead of 21 per 1,000 vectors of 1,536 floats. https://protobuf.dev/programming-guides/encoding/
 """
 
+import functools
+
 VARINT = 0
 LENGTH_DELIMITED = 2
 
@@ -20,8 +22,12 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+@functools.lru_cache(maxsize=4_096)
 def head(number: int, length: int) -> bytes:
-    """What goes before the bytes of a length-delimited field: bytes, a string, a message, packed numbers."""
+    """What goes before the bytes of a length-delimited field: bytes, a string, a message, packed numbers.
+
+    The same few hundred come again and again: remembered they cost a fifth.
+    """
     return varint(number << 3 | LENGTH_DELIMITED) + varint(length)
 
 

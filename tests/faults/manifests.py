@@ -82,8 +82,8 @@ def killed(rule: str) -> Callable[[Scene], None]:
     return act
 
 
-def killed_merging(rule: str) -> Callable[[Scene], None]:
-    """The rule fires while the first load is merged."""
+def killed_first(rule: str) -> Callable[[Scene], None]:
+    """The rule fires while the first load travels, or is merged: the second knows all of it nevertheless."""
 
     def act(scene: Scene) -> None:
         scene.arm(rule)
@@ -179,9 +179,10 @@ def s3_away_during_the_merge(scene: Scene) -> None:
 CELLS = [
     Cell("second load: ingest killed before the mark", killed("ingest.before_mark:kill")),
     Cell("second load: ingest killed after the mark", killed("ingest.after_mark:kill"), fast=True),
-    Cell("ingest killed in mid merge", killed_merging("ingest.mid_merge:kill")),
-    Cell("ingest killed between merge and commit", killed_merging("ingest.before_commit:kill")),
-    Cell("ingest killed after the commit", killed_merging("ingest.after_commit:kill")),
+    Cell("first load: ingest killed when rows are written down", killed_first("ingest.after_write_ahead:kill@2")),
+    Cell("ingest killed in mid merge", killed_first("ingest.mid_merge:kill")),
+    Cell("ingest killed between merge and commit", killed_first("ingest.before_commit:kill")),
+    Cell("ingest killed after the commit", killed_first("ingest.after_commit:kill")),
     Cell("second load: the namespace was dropped behind our back", dropped, twice=ROWS),
     Cell("second load: a segment of the manifest is truncated", harmed(truncate), twice=ROWS),
     Cell("second load: a segment of the manifest is missing", harmed(remove), twice=ROWS),

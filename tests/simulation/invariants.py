@@ -251,10 +251,11 @@ def _known(world: "World") -> Iterator[str]:
             continue  # an older release has the turn: whoever has it next makes the manifest void
         hashes = records.Hashes(item["key"])
         held = {hashes.id(name.encode()): (name, values) for (_, name), values in pinecone.vectors.items()}
-        known = 0
+        known, told = 0, set[bytes]()
         for block in header.Header.from_json(objects.get(item["uri"]), item["checksum"]).entries(objects):
             standing = records.standing(block.entries)
             known += int((standing == records.KNOWN).sum())
+            told |= {entry.tobytes()[:16] for entry in block.entries[standing != records.ABSENT]}
             for entry in block.entries[standing == records.KNOWN]:
                 name, values = held.get(entry.tobytes()[:16], ("", b""))
                 text = text_of.get(values)
@@ -264,6 +265,10 @@ def _known(world: "World") -> Iterator[str]:
                     continue
                 if text is None or hashes.text(text.encode()) != entry.tobytes()[16:32]:
                     yield f"{key} knows {name or 'an id that is not there'} otherwise than as {text!r}"
+        strange = [held[hashed][0] for hashed in held.keys() - told]
+        mine = [name for name in strange if name.startswith(f"{item['question']}.") and name not in world.touched]
+        if mine and key not in world.shared.table.voided:
+            yield f"{key} knows nothing of {mine[:3]}, which are there"
         if known != item["known"]:
             yield f"{key} says that it knows {item['known']} rows, and knows {known}"
     namespace = world.shared.table.items.get(items.namespace_key("idx", files.NAMESPACE), {})

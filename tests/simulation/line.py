@@ -113,7 +113,7 @@ class Ingest:
         queue: Any = valkey.Queue(shared.queue, process, shared.network)
         objects = manifest_store.Store(shared.bucket.client(process, shared.network), BUCKET)
         manifests, work = manifest_client.Manifests(channel), threads.Pool()
-        merger = Merger(self.ledger, manifests, objects, queue=queue, work=work)
+        merger = Merger(self.ledger, manifests, objects, queue=queue, folder=None, work=work)
         merger.broken = shared.broken
         compares: Any = comparisons.Comparisons(
             self.ledger, manifests, objects, merger, skips=True, folder=None, work=work

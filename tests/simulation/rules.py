@@ -1,5 +1,6 @@
 """Rules about manifests, taken away: the simulation would notice, within minutes. Run by `make simulate`."""
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from services.indexer.ledger import closing, manifests, shards, turns
 from services.indexer.storage import table
 from services.ingest.driving import comparisons, mirroring, trust
-from services.ingest.manifest import comparing, comparison, merging, records, standing
+from services.ingest.manifest import comparing, comparison, merging, records, standing, write_ahead
 from tests.simulation import noticing
 
 
@@ -91,7 +92,31 @@ def test_5_a_row_whose_metadata_alone_is_as_it_was(
     noticing.leaning(monkeypatch)
     monkeypatch.setattr(comparing, "_kinds", kinds)
     monkeypatch.setattr(records.Hashes, "metadata", lambda *_: b"12345678")
+
+    def entries(self: records.Hashes, ids: Any, texts: Any, metadata: Any, shared: bytes) -> bytes:
+        return b"".join(map(self.entry, ids, [text.encode() for text in texts], metadata))
+
+    monkeypatch.setattr(records.Hashes, "entries", entries)
     assert noticing.noticed(collect)
+
+
+def test_6_rows_that_travel_before_they_are_written_down(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """A driver that dies between the two leaves rows in the index of which no merge will hear."""
+
+    def behind(self: write_ahead.Writer, chunks: Any) -> Any:
+        held: Any = collections.deque()
+        for chunk in chunks:
+            yield chunk
+            held.append(chunk)
+            if len(held) == 3:  # one is asked for ahead of the one that is published
+                list(self._written(held))
+        list(self._written(held))
+
+    noticing.leaning(monkeypatch)
+    monkeypatch.setattr(write_ahead.Writer, "ahead", behind)
+    assert noticing.noticed(collect, "cannot be merged", "knows nothing")
 
 
 def test_6_a_run_that_is_merged_before_it_is_over(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:

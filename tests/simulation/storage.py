@@ -33,14 +33,18 @@ class Watched(memory.MemoryTable):
         self._on_settled = on_settled
         # The fence of the task's turn when each chunk was settled.
         self.settled_under: dict[tuple[str, int], int] = {}
+        # Manifests that were made void at some time.
+        self.voided: set[str] = set()
 
     def _apply(self, write: table.Put | table.Update) -> None:
         old = self.items.get(write.key, {})
-        status, outcomes = old.get("status"), dict(old.get("c", {}))
+        status, outcomes, version = old.get("status"), dict(old.get("c", {})), old.get("version", 0)
         super()._apply(write)
         new = self.items[write.key]
         if status in items.TERMINAL and new["status"] != status:
             self._broken.append(f"{write.key} was {status} and became {new['status']}")
+        if new.get("kind") == "manifest" and 0 < version < new["version"] and "uri" not in new:
+            self.voided.add(write.key)
         if new.get("status") != status:
             self._on_status(write.key, str(new["status"]))
         for chunk in new.get("c", {}).keys() - outcomes.keys():
@@ -143,8 +147,11 @@ class Client:
     def get_paginator(self, _name: str) -> "Client":
         return self
 
-    def paginate(self, *, Prefix: str, Delimiter: str, **_: Any) -> Iterator[dict[str, Any]]:  # noqa: N803
+    def paginate(self, *, Prefix: str, Delimiter: str = "", **_: Any) -> Iterator[dict[str, Any]]:  # noqa: N803
         self._fate()
+        if not Delimiter:
+            yield {"Contents": [{"Key": name} for name in sorted(self._objects) if name.startswith(Prefix)]}
+            return
         below = {name[len(Prefix) :].partition(Delimiter)[0] for name in self._objects if name.startswith(Prefix)}
         yield {"CommonPrefixes": [{"Prefix": f"{Prefix}{name}{Delimiter}"} for name in sorted(below)]}
 

@@ -77,8 +77,8 @@ class PendingBatch:
         # Texts whose vector was bought with another chunk.
         self.reused: set[int] = set()
         self.first = first
-        # Batches that wait for texts of this one: they go on while it does.
-        self.followers: weakref.WeakSet[PendingBatch] = weakref.WeakSet()
+        # Batches that wait for texts of this one: they go on while it does. Nearly always there is none.
+        self._followers: weakref.WeakSet[PendingBatch] | None = None
         # Called when a text has its vector or its refusal, and once nothing more is bought for it.
         self.on_text: Callable[[PendingBatch, int], None] = _ignore
         self.on_drop: Callable[[PendingBatch], None] = _ignore
@@ -138,8 +138,15 @@ class PendingBatch:
     def on_progress(self) -> None:
         """Something happened to it, so that its lease goes on, and those of the batches that wait for it."""
         self.beat()
-        for each in tuple(self.followers):
-            each.beat()
+        if self._followers is not None:
+            for each in tuple(self._followers):
+                each.beat()
+
+    def follow(self, other: "PendingBatch") -> None:
+        """Another waits for texts of this one."""
+        if self._followers is None:
+            self._followers = weakref.WeakSet()
+        self._followers.add(other)
 
     def leave_out(self, indexes: Collection[int]) -> None:
         """Do not buy these; to be said before it stands in the queue."""
@@ -236,9 +243,9 @@ class PendingBatch:
         self.on_text(self, index)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Piece:
-    """One text of a request: where it belongs."""
+    """One text of a request: where it belongs. There is one a text: frozen it would take three times as long."""
 
     batch: PendingBatch
     index: int

@@ -40,7 +40,7 @@ class Reuse:
                 known[index] = vector
             elif key in self._buyers:
                 self._waiting[key].append((batch, index))
-                self._buyers[key].followers.add(batch)
+                self._buyers[key].follow(batch)
                 others.add(index)
             else:
                 self._buyers[key] = batch
@@ -70,7 +70,7 @@ class Reuse:
                     heir.want(index)
                     heirs[heir] = None
                     for other, _ in self._waiting[key]:
-                        heir.followers.add(other)
+                        heir.follow(other)
             if not self._waiting[key]:
                 del self._waiting[key]
         for heir in heirs:

@@ -3,6 +3,7 @@
 import dataclasses
 import struct
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from google.protobuf import struct_pb2
 
@@ -18,21 +19,17 @@ BUSY = "PINECONE_BUSY"
 FRAMING_BYTES = 24
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Vector:
-    """One record of Pinecone's wire (`PineconeVector` in protos/), its values where they lie in some buffer."""
+class Vector(NamedTuple):
+    """One record of Pinecone's wire (`PineconeVector` in protos/), its values where they lie in some buffer.
+
+    A tuple is made in a third of a dataclass's time.
+    """
 
     id: str
     # float32 little-endian.
     values: memoryview
     # A serialised google.protobuf.Struct.
     metadata: bytes
-
-    def parts(self) -> tuple[bytes, memoryview, bytes]:
-        """The record as a field of `PineconeUpsertRequest`: what joins to its bytes."""
-        before = wire.field(1, self.id.encode()) + wire.head(2, len(self.values))
-        after = wire.field(3, self.metadata)
-        return wire.head(1, len(before) + len(self.values) + len(after)) + before, self.values, after
 
 
 class Batch:
@@ -47,17 +44,20 @@ class Batch:
 
     def __init__(self, vectors: Sequence[Vector], namespace: str) -> None:
         self.namespace = namespace
+        head = wire.head
         parts: list[bytes | memoryview] = []
         starts: list[int] = []
         size = 0
         # As Pinecone counts a record for its bill: id, values and metadata.
         self.record_bytes = 0
-        for vector in vectors:
-            before, values, after = vector.parts()
-            self.record_bytes += len(vector.id.encode()) + len(vector.values) + len(vector.metadata)
-            starts.append(size + len(before))
-            size = starts[-1] + len(values) + len(after)
-            parts += (before, values, after)
+        for vector_id, values, metadata in vectors:
+            name = vector_id.encode()
+            before, after = head(1, len(name)) + name + head(2, len(values)), head(3, len(metadata))
+            begin = head(1, len(before) + len(values) + len(after) + len(metadata)) + before
+            self.record_bytes += len(name) + len(values) + len(metadata)
+            starts.append(size + len(begin))
+            size = starts[-1] + len(values) + len(after) + len(metadata)
+            parts += (begin, values, after, metadata)
         # A `PineconeUpsertRequest`, serialised.
         self.request = b"".join((*parts, wire.field(2, namespace.encode())))
         view = memoryview(self.request)

@@ -1,5 +1,6 @@
 """What of a task's rows travels: compared once a turn with what is known to be in the index, stored, and kept to.
 
+Where nothing is known there is nothing to compare: every row travels, written down before it does (`write_ahead`).
 Where a turn has no comparison that stands (an older release had it in between, or the manifest was made void in
 mid turn), everything travels and nothing is marked: then nothing is believed of the manifest after it either.
 """
@@ -16,7 +17,7 @@ from vectorline.v1 import ledger_pb2
 from services.ingest import failures, ledger_client, manifest_client, threads, warning
 from services.ingest.contract import rules
 from services.ingest.driving import lease_watch, merging, removing, trust
-from services.ingest.manifest import comparing, comparison, header, records, runs, standing, store
+from services.ingest.manifest import comparing, comparison, header, records, runs, standing, store, write_ahead
 from services.ingest.planning import plan, scratch
 from services.ingest.splitting import task_source
 from services.runtime import errors, failpoints, stages
@@ -35,10 +36,12 @@ class Found:
     Args:
         made: The comparison; None: everything travels, unmarked.
         warnings: What was found out about the manifest.
+        ahead: Writes down what travels; None: that is in the comparison, or nobody wants to know.
     """
 
     made: comparison.Comparison | None
     warnings: tuple[warning.Warning, ...] = ()
+    ahead: write_ahead.Writer | None = None
 
 
 class Comparisons:
@@ -95,7 +98,7 @@ class Comparisons:
             kept = manifest.comparison
             if manifest.HasField("comparison") and stands(manifest):
                 if (made := await self._loaded(manifest, kept)) is not None:
-                    return Found(made, tuple(told))
+                    return self._found(manifest, made, told)
                 continue
             if manifest.HasField("comparison") and kept.fence == stand.fence:
                 log.warning("The manifest changed in mid turn: everything travels.", action="unmarked")
@@ -107,7 +110,7 @@ class Comparisons:
                 await self._manifests.void(manifest, str(why), past=why.past)
                 continue
             if made is not None:
-                return Found(made, tuple(told))
+                return self._found(manifest, made, told)
         raise lease_watch.Stopped("the manifest changes all the time")
 
     async def merge_before(self, task_id: str, stand: lease_watch.Standing) -> None:
@@ -173,6 +176,12 @@ class Comparisons:
             await self._ledger.settle_quiet(made.task_id, shard, fence, made.name, chunks)
         return frozenset(chunk for chunk in missing if not quiet[chunk])
 
+    def _found(
+        self, manifest: manifest_client.Manifest, made: comparison.Comparison, told: Iterable[warning.Warning]
+    ) -> Found:
+        hashes = records.Hashes(manifest.hash_key)
+        return Found(made, tuple(told), write_ahead.Writer(self._objects, hashes, made) if made.ahead else None)
+
     async def _loaded(
         self, manifest: manifest_client.Manifest, kept: manifest_client.Kept
     ) -> comparison.Comparison | None:
@@ -205,6 +214,9 @@ class Comparisons:
         counted = await trust.counted(self._manifests, manifest, believed=believed, mirrors=opened.mirrors)
         place = store.new_comparison(merging.folder_of(manifest), task_id, stand.fence)
         name = comparing.Run(task_id, stand.fence, manifest.version, rules.version(), place)
+        if old is None and not counted.listing:
+            every, chunks = opened.plan.rows_total, opened.plan.task_chunks
+            return await self._kept(comparing.nothing_known(name, rows_total=every, chunks_total=chunks), counted.look)
         with scratch.folder(self._scratch) as folder:
             listed = None
             if counted.listing:
@@ -239,7 +251,7 @@ class Comparisons:
         await asyncio.to_thread(self._objects.put, made.name, data)
         failpoints.hit("ingest.before_keep")
         kept = await self._manifests.keep(made, store.checksum_of(data), look)
-        log.info("Compared.", action="compared", **dataclasses.asdict(made.counts))
+        log.info("Compared.", action="compared", nothing_known=made.ahead, **dataclasses.asdict(made.counts))
         return made if kept.uri == made.name else None
 
 

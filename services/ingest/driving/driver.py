@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import enum
 import pathlib
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import structlog
@@ -286,29 +287,51 @@ class Driver:
         """Publish every chunk that is neither settled nor in flight, of which anything travels; then seal."""
         made = await self._plans.plan(record.plan_uri)
         opened = self._opened(record, made)
-        known = (await self._comparisons.of(record.task_id, opened, stand)).made
+        found = await self._comparisons.of(record.task_id, opened, stand)
+        known = found.made
         missing = (await outstanding.of(self._inflight, self._ledger, record.task_id, made.task_chunks)).missing
-        if known is not None:
+        if found.ahead is not None:
+            opened = opened.hashed(found.ahead.hashes)
+        elif known is not None:
             opened = opened.compared(known.unchanged, replaced_known=known.knows)
             missing = await self._comparisons.settle_quiet(known, stand.fence, missing)
             if known.changes:
                 await self._comparisons.mark(known, stand.fence)
         if missing:
             chunks = SPLIT.each(opened.chunks(missing))
-            shard, traced = -1, spans.stride(made.task_chunks, TRACED_CHUNKS)
-            async with contextlib.aclosing(self._work.iterate(chunks)) as ready:
-                async for chunk in ready:
-                    if chunk.number // plan.SHARD_CHUNKS != shard:
-                        shard = chunk.number // plan.SHARD_CHUNKS
-                        await self._ledger.open_shard(record.task_id, shard, stand.fence)
-                    parent = record.traceparent if traced(chunk.number) else ""
-                    with spans.under(parent, "publish", spans.Kind.PRODUCER) as span:
-                        span.set("chunk", chunk.number)
-                        await self._publish(record, chunk, lease, stand)
-                    self._got_on.add(record.task_id)
-                    failpoints.hit("ingest.mid_publish")
+            if found.ahead is not None:
+                chunks = found.ahead.ahead(chunks)
+            traced = spans.stride(made.task_chunks, TRACED_CHUNKS)
+            await self._publish_all(record, chunks, known, lease, stand, traced=traced)
             log.info("The chunks that a task lacked were published.", action="published", chunks=len(missing))
         return await self._end(record, opened, known, stand)
+
+    async def _publish_all(
+        self,
+        record: ledger_client.Record,
+        chunks: Iterator[split.Chunk],
+        known: comparison.Comparison | None,
+        lease: splitting.SplitLease,
+        stand: lease_watch.Standing,
+        *,
+        traced: Callable[[int], bool],
+    ) -> None:
+        """Publish chunks; those that were written down begin the run, which is marked before a row of it travels."""
+        shard, marked = -1, False
+        async with contextlib.aclosing(self._work.iterate(chunks)) as ready:
+            async for chunk in ready:
+                if known is not None and not marked and chunk.sent and chunk.sent.ids:
+                    await self._comparisons.mark(known, stand.fence)
+                    marked = True
+                if chunk.number // plan.SHARD_CHUNKS != shard:
+                    shard = chunk.number // plan.SHARD_CHUNKS
+                    await self._ledger.open_shard(record.task_id, shard, stand.fence)
+                parent = record.traceparent if traced(chunk.number) else ""
+                with spans.under(parent, "publish", spans.Kind.PRODUCER) as span:
+                    span.set("chunk", chunk.number)
+                    await self._publish(record, chunk, lease, stand)
+                self._got_on.add(record.task_id)
+                failpoints.hit("ingest.mid_publish")
 
     async def _end(
         self,

@@ -1,6 +1,8 @@
 """Merges what a run wrote into its manifest, once the run is over: by the next that has the turn, or in the rounds."""
 
 import asyncio
+import contextlib
+import pathlib
 from collections import Counter
 
 import numpy as np
@@ -10,8 +12,8 @@ from vectorline.v1 import ledger_pb2
 from services.chunks import splitting
 from services.chunks import store as queue_store
 from services.ingest import ledger_client, manifest_client, threads
-from services.ingest.manifest import comparison, header, merging, store
-from services.ingest.planning import plan
+from services.ingest.manifest import comparison, header, merging, records, store, write_ahead
+from services.ingest.planning import plan, scratch
 from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
@@ -28,6 +30,7 @@ class Merger:
         manifests: Knows which runs are pending.
         objects: Where manifests and comparisons lie.
         queue: So that of several processes one merges a run at a time: it saves work, no more.
+        folder: For temporary files.
         work: Where it is done.
     """
 
@@ -38,8 +41,10 @@ class Merger:
         objects: store.Store,
         *,
         queue: queue_store.Store,
+        folder: pathlib.Path | None,
         work: threads.Pool,
     ) -> None:
+        self._scratch = folder
         self._ledger = ledger
         self._manifests = manifests
         self._objects = objects
@@ -92,7 +97,7 @@ class Merger:
         version = found.version + 1
         folder = store.new_version(folder_of(found), version)
         named = merging.Named(version, folder, found.model, found.dimension, await self._host(found))
-        merged = await self._work.run(merging.merge, self._objects, old, made, outcome, named)
+        merged = await self._merged(found, old, made, outcome, named)
         data, uri = merged.to_json(), f"{folder}header"
         await asyncio.to_thread(self._objects.put, uri, data)
         failpoints.hit("ingest.before_commit")
@@ -106,6 +111,22 @@ class Merger:
             unknown=merged.unknown,
             committed=committed,
         )
+
+    async def _merged(
+        self,
+        found: manifest_client.Manifest,
+        old: header.Header | None,
+        made: comparison.Comparison,
+        outcome: merging.Outcome,
+        named: merging.Named,
+    ) -> header.Header:
+        with contextlib.ExitStack() as stack:
+            written = None
+            if made.ahead:
+                folder = stack.enter_context(scratch.folder(self._scratch))
+                hashes = records.Hashes(found.hash_key)
+                written = await self._work.run(write_ahead.Written, self._objects, hashes, made, folder)
+            return await self._work.run(merging.merge, self._objects, old, made, outcome, named, written=written)
 
     async def _host(self, found: manifest_client.Manifest) -> str:
         _, host = await self._manifests.count(found.namespace)

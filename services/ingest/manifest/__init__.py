@@ -8,6 +8,7 @@ header      what a manifest is made of, and for which rules, model and index it 
 comparing   the rows of a file, joined with a manifest
 known       what a comparison would find, for whoever sends nothing
 comparison  a file's rows against a manifest: what travels, and what of it the merge must know
+write_ahead what of a run's rows its drivers write down where nothing was known
 merging     a manifest, changed by what one run is known to have written
 store       where objects are called what
 """

@@ -19,6 +19,8 @@ from services.ingest.manifest import parts, store
 FORMAT: Final = 1
 # Of one that names what is to be deleted: an older release must not merge it as if it did not.
 FORMAT_GONE: Final = 2
+# Of one whose rows are written down while they travel: an older release would take none for sent.
+FORMAT_AHEAD: Final = 3
 # Ids of one delete: https://docs.pinecone.io/reference/api/database-limits
 DELETED: Final = 1_000
 # What a row is, two bits each; a row that is not usable is none of the last three.
@@ -105,6 +107,8 @@ class Comparison:
         missed_rows: Rows of the file that the manifest has and the index does not list.
         unsure_rows: Rows of the file whose id may be in the index, with whatever content.
         gone: What a mirror deletes; None: it is no mirror.
+        ahead: Nothing was known, so no row was judged and all travel. What the merge must know of them is written down
+            before they do (`write_ahead`); counts, flags and chunks are zero.
     """
 
     task_id: str
@@ -123,6 +127,7 @@ class Comparison:
     told: tuple[parts.Part, ...] = ()
     told_rows: int = 0
     gone: Gone | None = None
+    ahead: bool = False
 
     @property
     def name(self) -> str:
@@ -133,6 +138,8 @@ class Comparison:
     def quiet(self) -> NDArray[np.bool_]:
         """Of each chunk, whether nothing of it travels: every row is unchanged, or left out by the contract."""
         found = self.chunks
+        if self.ahead:
+            return np.zeros(len(found), dtype=bool)
         return np.asarray(found["rows"] == found["skipped"] + found["unchanged"])
 
     @property
@@ -160,7 +167,7 @@ class Comparison:
     def to_bytes(self) -> bytes:
         """The object."""
         fields = {
-            "format": FORMAT if self.gone is None else FORMAT_GONE,
+            "format": FORMAT_AHEAD if self.ahead else FORMAT if self.gone is None else FORMAT_GONE,
             "task_id": self.task_id,
             "fence": self.fence,
             "version": self.version,
@@ -178,6 +185,8 @@ class Comparison:
         }
         if self.gone is not None:
             fields["gone"] = dataclasses.asdict(self.gone)
+        if self.ahead:
+            fields["ahead"] = True
         head = json.dumps(fields).encode()
         packed = [zstandard.ZstdCompressor(level=3).compress(each.tobytes()) for each in (self.flags, self.chunks)]
         lengths = _LENGTHS.pack(_MAGIC, len(head), len(packed[0]), len(packed[1]))
@@ -197,7 +206,7 @@ class Comparison:
             raise store.Broken("the comparison is of another format")
         head, flags, chunks = _cut(data[_LENGTHS.size :], sizes)
         fields: dict[str, Any] = json.loads(head)
-        if fields.pop("format") not in (FORMAT, FORMAT_GONE):
+        if fields.pop("format") not in (FORMAT, FORMAT_GONE, FORMAT_AHEAD):
             raise store.Broken("the comparison is of another format")
         fields.pop("rows")
         fields["counts"] = Counts(**fields["counts"])

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.manifest import comparison, header, leaving, parts, records, runs, store
+from services.ingest.manifest import comparison, header, leaving, parts, records, runs, store, write_ahead
 
 # What a run did with a chunk.
 LEFT: Final = 0  # its shard was not opened in this run: nothing of it was written
@@ -42,7 +42,13 @@ class Named:
 
 
 def merge(
-    objects: store.Store, old: header.Header | None, made: comparison.Comparison, outcome: Outcome, named: Named
+    objects: store.Store,
+    old: header.Header | None,
+    made: comparison.Comparison,
+    outcome: Outcome,
+    named: Named,
+    *,
+    written: write_ahead.Written | None = None,
 ) -> header.Header:
     """Write the segments of the next version; the ledger decides whether it becomes one.
 
@@ -52,12 +58,15 @@ def merge(
         made: The run's comparison.
         outcome: What became of the run.
         named: What the version is called.
+        written: What the run's drivers wrote down, where the comparison judged no row.
 
     Raises:
         store.Broken: Something cannot be read any more.
         errors.Unavailable: S3 does not answer.
     """
-    delta = _Delta(objects, made, outcome)
+    if written is not None:
+        _check_written(old, outcome, written)
+    delta = _Delta(objects, made, outcome, written)
     layers = old.layers if old is not None else ()
     tasks = old.tasks if old is not None else ()
     writer = parts.Writer(objects, f"{named.folder}segment-")
@@ -89,6 +98,15 @@ def merge(
     )
 
 
+def _check_written(old: header.Header | None, outcome: Outcome, written: write_ahead.Written) -> None:
+    """Whoever judged no row knew nothing, and no chunk is settled whose rows were not written down before."""
+    if old is not None:
+        raise store.Broken("a run that was compared with nothing is to be merged into something")
+    missing = (outcome.chunks == SETTLED) & ~written.chunks
+    if missing.any():
+        raise store.Broken(f"chunk {int(np.argmax(missing))} is settled, and its rows are written down nowhere")
+
+
 class _Counts:
     """Counts the entries that pass."""
 
@@ -107,14 +125,23 @@ class _Counts:
 class _Delta:
     """What the run changes, as a run of entries; `known` and `unknown` are by how much, once it was read."""
 
-    def __init__(self, objects: store.Store, made: comparison.Comparison, outcome: Outcome) -> None:
+    def __init__(
+        self,
+        objects: store.Store,
+        made: comparison.Comparison,
+        outcome: Outcome,
+        written: write_ahead.Written | None,
+    ) -> None:
         self._objects = objects
         self._made = made
         self._outcome = outcome
+        self._written = written
         self.known = 0
         self.unknown = 0
 
     def run(self) -> runs.Run:
+        if self._written is not None:
+            return map(self._sent, self._written.run())
         sent = parts.read(self._objects, self._made.sent, records.SENT, ids=True)
         missing = parts.read(self._objects, self._made.missing, records.SENT, ids=True)
         told = parts.read(self._objects, self._made.told, records.SENT, ids=True)

@@ -6,7 +6,8 @@ of the metadata's 8 bytes, and the bucket would betray texts that can be guessed
 
 import dataclasses
 import hashlib
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,21 @@ ABSENT, KNOWN, UNKNOWN = 0, 1, 2
 Entries = NDArray[np.void]
 
 # The id may be in the index, with whatever content: no text hashes to this.
-_UNKNOWN: Final = np.void(bytes(16))
+_ZEROS: Final = bytes(16)
+_UNKNOWN: Final = np.void(_ZEROS)
+# Instead of these a text that hashes to them has others.
+_ONES: Final = b"\x01" * 16
 # Together with it, in a younger part: the id is not in the manifest any more.
 _GONE: Final = np.void(b"\xff" * 8)
 _NOTHING: Final = np.void(bytes(8))
+
+
+class Sent(NamedTuple):
+    """The rows of a chunk that travel: their numbers, ids, and 40 bytes each."""
+
+    row_numbers: Sequence[int]
+    ids: Sequence[bytes]
+    entries: bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,20 +49,51 @@ class Hashes:
 
     def id(self, vector_id: bytes) -> bytes:
         """Of a vector id as it is sent: 16 bytes."""
-        return hashlib.blake2b(vector_id, digest_size=16, key=self.key, person=b"id").digest()
+        return self._of("id", 16, vector_id).digest()
 
     def text(self, text: bytes) -> bytes:
         """Of a text as it is embedded, 16 bytes; never those that mean unknown."""
-        found = hashlib.blake2b(text, digest_size=16, key=self.key, person=b"text").digest()
-        return found if any(found) else b"\x01" * 16
+        found = self._of("text", 16, text).digest()
+        return found if found != _ZEROS else _ONES
 
     def metadata(self, entries: bytes) -> bytes:
         """Of a row's metadata as they are sent, less what changes with every task: 8 bytes."""
-        return hashlib.blake2b(entries, digest_size=8, key=self.key, person=b"metadata").digest()
+        return self._of("metadata", 8, entries).digest()
 
     def entry(self, vector_id: bytes, text: bytes, entries: bytes) -> bytes:
         """The 40 bytes of a row."""
         return self.id(vector_id) + self.text(text) + self.metadata(entries)
+
+    def entries(
+        self, vector_ids: Sequence[bytes], texts: Sequence[str], metadata: Sequence[bytes], shared: bytes
+    ) -> bytes:
+        """The same of many rows, whose metadata begin with `shared`, in two thirds of the time.
+
+        A hash that has its key is copied, which is half of what making it costs.
+        """
+        new_id, new_text = self._of("id", 16).copy, self._of("text", 16).copy
+        new_metadata = self._of("metadata", 8, shared).copy
+        found: list[bytes] = []
+        add = found.append
+        for vector_id, text, own in zip(vector_ids, texts, metadata, strict=True):
+            hashed = new_id()
+            hashed.update(vector_id)
+            add(hashed.digest())
+            hashed = new_text()
+            hashed.update(text.encode())
+            digest = hashed.digest()
+            add(digest if digest != _ZEROS else _ONES)
+            hashed = new_metadata()
+            hashed.update(own)
+            add(hashed.digest())
+        return b"".join(found)
+
+    def seal(self, data: bytes) -> bytes:
+        """What nobody without the key can make: 16 bytes beside an object of which no one else keeps a checksum."""
+        return self._of("seal", 16, data).digest()
+
+    def _of(self, person: str, size: int, data: bytes = b"") -> "hashlib.blake2b":
+        return hashlib.blake2b(data, digest_size=size, key=self.key, person=person.encode())
 
 
 def copied(entries: Entries, dtype: "np.dtype[np.void]" = ENTRY, *more: str) -> Entries:

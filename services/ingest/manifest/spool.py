@@ -2,7 +2,7 @@
 
 import mmap
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,13 @@ class Spool:
         self._at += int(sizes.sum())
         self._sorter.add(stored)
 
-    def sorted(self) -> Iterator[runs.Block]:
-        """All of them by the ids' hashes; of an id that was taken twice the first."""
+    def sorted(self, single: Callable[[NDArray[np.void]], NDArray[np.void]] | None = None) -> Iterator[runs.Block]:
+        """All of them by the ids' hashes; of an id that was taken twice the first, or what `single` makes of those."""
         if not self._at:
             return
         with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             for found in self._sorter.sorted():
-                yield from self._blocks(once(found), view)
+                yield from self._blocks((single or once)(found), view)
 
     def _blocks(self, found: records.Entries, view: Any) -> Iterator[runs.Block]:
         for start in range(0, len(found), runs.BLOCK):

@@ -97,6 +97,14 @@ class Store:
                 found += [each["Prefix"].removeprefix(folder).rstrip("/") for each in page.get("CommonPrefixes", [])]
         return found
 
+    def below(self, prefix: str) -> list[str]:
+        """The names of all objects that begin so. What was stored before is among them (S3 is consistent in that)."""
+        found: list[str] = []
+        with object_store.translated():
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+                found += [each["Key"] for each in page.get("Contents", [])]
+        return found
+
     def places(self) -> list[Place]:
         """The folders of all manifests, but of namespaces that cannot be told from one without a name."""
         found = []
@@ -151,6 +159,11 @@ def new_version(folder: str, version: int) -> str:
 def new_comparison(folder: str, task_id: str, fence: int) -> str:
     """The same for a comparison."""
     return _new(folder, f"{_OF_COMPARISON}{task_id}-{fence}")
+
+
+def new_page(prefix: str, first_chunk: int) -> str:
+    """An object of rows that are about to travel."""
+    return f"{prefix}{first_chunk:08}-{secrets.token_hex(_TOKEN_BYTES)}"
 
 
 def _new(folder: str, name: str) -> str:

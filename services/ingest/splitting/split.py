@@ -11,8 +11,10 @@ from vectorline.v1 import bill_pb2, chunk_pb2
 
 from services.ingest import failures, sources
 from services.ingest.contract import context, contract
+from services.ingest.manifest import records
 from services.ingest.planning import cursor, cutter, duplicates, plan
 from services.ingest.reading import block as blocks
+from services.ingest.splitting import hashed
 from services.runtime import stages
 
 log = structlog.get_logger()
@@ -43,6 +45,8 @@ class Chunk:
     first_cut: int = 0
     # Of the skipped rows, those that a comparison found in the index just so.
     unchanged: int = 0
+    # The usable rows, hashed; None: that was not asked for.
+    sent: records.Sent | None = None
 
 
 # Of some rows of the source (the end excluded), a byte each: 1 where a row is unchanged, 2 where it replaces a record.
@@ -62,6 +66,7 @@ def split(
     first_chunk: int = 0,
     only: Callable[[int], bool] | None = None,
     unchanged: Unchanged | None = None,
+    hashes: records.Hashes | None = None,
 ) -> Iterator[Chunk]:
     """Yield the wanted chunks in order.
 
@@ -75,6 +80,7 @@ def split(
         only: Says which chunks are wanted (None: all); asked once for each chunk, a shard of 256 at a time, when its
             turn comes. Shards without a wanted chunk are not read (but for gz, which is read from its beginning).
         unchanged: Says which rows do not travel; None: all do.
+        hashes: The rows that travel are told hashed, too.
 
     Raises:
         failures.FileFailure: The rows read are not those of the plan's scan.
@@ -82,9 +88,10 @@ def split(
         failures.SourceUnavailable: The bytes cannot be had now.
     """
     judge = made.row_contract(task.options)
+    hashing = hashed.Hashing(hashes, judge, task) if hashes is not None else None
 
     def builder(number: int, first_row: int, firsts: duplicates.Firsts, selected: Collection[int] | None) -> "_Builder":
-        return _Builder(number, first_row, judge, task, firsts, selected=selected, unchanged=unchanged)
+        return _Builder(number, first_row, judge, task, firsts, selected=selected, unchanged=unchanged, hashing=hashing)
 
     yield from chunks_of(Splitter(made, pairs, builder), source, pinned, task, first_chunk=first_chunk, only=only)
 
@@ -179,6 +186,7 @@ class _Builder:
         *,
         selected: Collection[int] | None,
         unchanged: Unchanged | None,
+        hashing: hashed.Hashing | None,
     ) -> None:
         self.number = number
         self.firsts = firsts
@@ -187,6 +195,7 @@ class _Builder:
         self._same = unchanged
         self._unchanged = self._replacing = 0
         self._known = task.replaced_known
+        self._hashed = hashing.chunk() if hashing is not None else None
         self._contract = judge
         self._common = judge.common(task, number)
         self._message = chunk_pb2.ChunkRows(namespace=task.options.namespace, common_metadata=self._common.entries)
@@ -208,6 +217,7 @@ class _Builder:
         flaw_of, usable, common = block.flaws.get, self._message.rows, self._common
         selected = self._selected
         same = self._same(block.first_row + start, block.first_row + end) if self._same and start < end else b""
+        sent, numbers = list[contract.Usable](), list[int]()
         for position in range(start, end):
             row, cells = block.first_row + position, block.rows[position]
             self._position += 1
@@ -222,6 +232,8 @@ class _Builder:
             self._rows += 1
             if type(outcome) is contract.Usable:
                 usable.add(row_number=row, vector_id=outcome.vector_id, text=outcome.text, metadata=outcome.metadata)
+                sent.append(outcome)
+                numbers.append(row)
                 if same and same[position - start] == REPLACES:
                     self._replacing += 1
                 if outcome.text_cut:
@@ -231,6 +243,8 @@ class _Builder:
                 self._reject(row, block.line_of(position), cells, outcome)
             else:
                 self._skipped += 1
+        if self._hashed is not None:
+            self._hashed.add(numbers, sent)
 
     def _reject(self, row: int, line: int, cells: Sequence[str], outcome: contract.Reject) -> None:
         self._message.rejects.add(
@@ -266,6 +280,7 @@ class _Builder:
             texts_cut=self._texts_cut,
             first_cut=self._first_cut,
             unchanged=self._unchanged,
+            sent=self._hashed.sent() if self._hashed is not None else None,
         )
 
 

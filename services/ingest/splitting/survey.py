@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from services.ingest import sources
-from services.ingest.contract import context, contract, metadata
+from services.ingest.contract import context, contract
 from services.ingest.manifest import comparing, records
 from services.ingest.planning import duplicates, plan
 from services.ingest.reading import block as blocks
-from services.ingest.splitting import split
+from services.ingest.splitting import hashed, split
 
 
 def survey(
@@ -26,9 +26,10 @@ def survey(
     With `held` the ids of rows that are not usable are told, too.
     """
     judge = made.row_contract(task.options)
+    hashing = hashed.Hashing(hashes, judge, task)
 
     def builder(number: int, _row: int, firsts: duplicates.Firsts, selected: Collection[int] | None) -> "_Tally":
-        return _Tally(number, judge, task, firsts, hashes, selected=selected, held=held)
+        return _Tally(number, judge, task, firsts, hashing, selected=selected, held=held)
 
     return split.chunks_of(split.Splitter(made, pairs, builder), source, pinned, task, only=only)
 
@@ -42,7 +43,7 @@ class _Tally:
         judge: contract.Contract,
         task: context.Context,
         firsts: duplicates.Firsts,
-        hashes: records.Hashes,
+        hashing: hashed.Hashing,
         *,
         selected: Collection[int] | None,
         held: bool,
@@ -51,21 +52,18 @@ class _Tally:
         self.firsts = firsts
         self._contract = judge
         self._common = judge.common(task, number)
-        self._shared = judge.encoder.lasting_common(self._common)
-        self._hashes = hashes
+        self._hashes, self._hashed = hashing.hashes, hashing.chunk()
         self._selected = selected
         self._position = 0
         self._rows = self._skipped = self._rejected = self._unreadable = 0
         self._held: list[bytes] | None = [] if held else None
-        self._row_numbers: list[int] = []
-        self._ids: list[bytes] = []
-        self._entries: list[bytes] = []
 
     def add(self, block: blocks.Block, start: int, end: int) -> None:
         """See ``split.Builder``."""
-        judge, common, shared, entry = self._contract.judge, self._common, self._shared, self._hashes.entry
+        judge, common = self._contract.judge, self._common
         first_of = self.firsts.between(block.first_row + start, block.first_row + end).get
-        flaw_of, selected, lasting = block.flaws.get, self._selected, metadata.lasting
+        flaw_of, selected = block.flaws.get, self._selected
+        usable, numbers = list[contract.Usable](), list[int]()
         for position in range(start, end):
             row = block.first_row + position
             self._position += 1
@@ -74,10 +72,8 @@ class _Tally:
             outcome = judge(block.rows[position], flaw_of(position, ""), first_of(row, 0), self._position - 1, common)
             self._rows += 1
             if type(outcome) is contract.Usable:
-                vector_id = outcome.vector_id.encode()
-                self._row_numbers.append(row)
-                self._ids.append(vector_id)
-                self._entries.append(entry(vector_id, outcome.text.encode(), shared + lasting(outcome.metadata)))
+                usable.append(outcome)
+                numbers.append(row)
                 continue
             if isinstance(outcome, contract.Reject):
                 self._rejected += 1
@@ -85,6 +81,7 @@ class _Tally:
                 self._skipped += 1
             if self._held is not None:
                 self._hold(self._held, block.rows[position], flaw_of(position, ""))
+        self._hashed.add(numbers, usable)
 
     def _hold(self, held: list[bytes], cells: Sequence[str], flaw: str) -> None:
         """The id of a row that is not usable: the file holds it all the same."""
@@ -101,9 +98,7 @@ class _Tally:
             self._rows,
             self._skipped,
             self._rejected,
-            self._row_numbers,
-            self._ids,
-            b"".join(self._entries),
+            *self._hashed.sent(),
             b"".join(self._held or ()),
             self._unreadable,
         )

@@ -23,6 +23,8 @@ class Opened:
     pairs: duplicates.Slices
     # Says which rows do not travel; None: all do.
     unchanged: split.Unchanged | None = None
+    # The rows that travel are hashed, so that they can be written down.
+    hashes: records.Hashes | None = None
 
     def chunks(self, wanted: Collection[int]) -> Iterator[split.Chunk]:
         """Split these chunks of the task, in order. Blocking."""
@@ -37,6 +39,7 @@ class Opened:
             first_chunk=min(numbers),
             only=numbers.__contains__,
             unchanged=self.unchanged,
+            hashes=self.hashes,
         )
         if chosen is None:
             return found
@@ -69,6 +72,10 @@ class Opened:
         """The same once it is known which rows do not travel, and perhaps what the others replace."""
         task = dataclasses.replace(self.task, replaced_known=replaced_known)
         return dataclasses.replace(self, task=task, unchanged=unchanged)
+
+    def hashed(self, hashes: records.Hashes) -> "Opened":
+        """The same where rows are written down before they travel."""
+        return dataclasses.replace(self, hashes=hashes)
 
     def source_chunk(self, number: int) -> int:
         """The source's number of a chunk of the task."""

@@ -26,6 +26,7 @@ from services.ingest.manifest import (
     spool,
     standing,
     store,
+    write_ahead,
 )
 from services.ingest.splitting import split
 
@@ -48,6 +49,9 @@ class Objects(store.Store):
         if name not in self.kept:
             raise store.Broken(f"{name} is gone")
         yield io.BytesIO(self.kept[name])
+
+    def below(self, prefix: str) -> list[str]:
+        return [name for name in self.kept if name.startswith(prefix)]
 
 
 # What is known of an id: its text and metadata; None: the id may be there with whatever content.
@@ -106,6 +110,7 @@ def merged(
     states: list[int],
     rejected: set[int],
     deletes: list[int] = [],  # noqa: B006
+    written: write_ahead.Written | None = None,
 ) -> header.Header:
     outcome = merging.Outcome(
         np.array(states, dtype=np.uint8),
@@ -113,7 +118,7 @@ def merged(
         np.array(deletes, dtype=np.uint8),
     )
     named = merging.Named(1 if old is None else old.version + 1, f"m{len(objects.kept)}/", "small", 2, "host")
-    found = merging.merge(objects, old, made, outcome, named)
+    found = merging.merge(objects, old, made, outcome, named, written=written)
     data = found.to_json()
     return header.Header.from_json(data, store.checksum_of(data))
 

@@ -1,0 +1,49 @@
+"""The usable rows of a chunk as a manifest knows them, hashed many at a time."""
+
+from collections.abc import Sequence
+
+from services.ingest.contract import context, contract, metadata
+from services.ingest.manifest import records
+
+
+class Hashing:
+    """Hashes the rows of one task.
+
+    Args:
+        hashes: The manifest's.
+        judge: Of the task's rows.
+        task: Whose metadata are a part of each row's.
+    """
+
+    def __init__(self, hashes: records.Hashes, judge: contract.Contract, task: context.Context) -> None:
+        self.hashes = hashes
+        # It is the same for all chunks: what differs between them is no part of it.
+        self.shared = judge.encoder.lasting_common(judge.common(task, 0))
+
+    def chunk(self) -> "Hashed":
+        """For the rows of a chunk."""
+        return Hashed(self)
+
+
+class Hashed:
+    """Takes the usable rows of a chunk."""
+
+    def __init__(self, hashing: Hashing) -> None:
+        self._hashes, self._shared = hashing.hashes, hashing.shared
+        self._row_numbers: list[int] = []
+        self._ids: list[bytes] = []
+        self._entries: list[bytes] = []
+
+    def add(self, row_numbers: Sequence[int], rows: Sequence[contract.Usable]) -> None:
+        """Take some."""
+        if not rows:
+            return
+        ids = [row.vector_id.encode() for row in rows]
+        texts, own = [row.text for row in rows], [metadata.lasting(row.metadata) for row in rows]
+        self._row_numbers += row_numbers
+        self._ids += ids
+        self._entries.append(self._hashes.entries(ids, texts, own, self._shared))
+
+    def sent(self) -> records.Sent:
+        """All of them."""
+        return records.Sent(self._row_numbers, self._ids, b"".join(self._entries))
