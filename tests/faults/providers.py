@@ -76,8 +76,8 @@ def absurd(scene: Scene) -> None:
 def account(body: str, code: int | None) -> Callable[[Scene], None]:
     """The account refuses: blocked within 10 s, then one probe an interval for all replicas.
 
-    It goes on by itself when the account is good again. Each replica calls twice at most: what was under way is not
-    called back, and where a refusal might be about a text a harmless one is tried.
+    It goes on by itself when the account is good again. Each replica calls three times at most: two requests that were
+    under way are not called back, and where a refusal might be about a text a harmless one is tried.
     """
 
     def act(scene: Scene) -> None:
@@ -96,7 +96,7 @@ def account(body: str, code: int | None) -> Callable[[Scene], None]:
         first = [
             each for each in scene.stage.journal(None)["requests"] if each["unix"] > began and each["fault"] == "status"
         ]
-        assert len(first) <= 2 * stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
+        assert len(first) <= 3 * stages.EMBEDDERS, f"{len(first)} calls to an account that refuses"
         scene.hold(3.5 * PROBE_SECONDS)
         probes = [each["monotonic"] for each in scene.stage.journal(None)["requests"]][before:]
         # Looked for four times an interval, so that one probe in 1.25 intervals is the least.
