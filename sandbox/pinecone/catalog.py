@@ -110,13 +110,13 @@ class Index:
             raise errors.ApiError(errors.Code.NOT_FOUND, "Namespace not found")
         return namespace
 
-    def get_or_create(self, name: str, schema: dict[str, Any] | None = None) -> store.Namespace:
-        """Return a namespace, created if absent."""
+    def get_or_create(self, name: str, schema: dict[str, Any] | None = None, lsn: int = 0) -> store.Namespace:
+        """Return a namespace, created if absent; then its log begins after `lsn`."""
         name = canonical(name)
         if name not in self.namespaces:
             stem = hashlib.sha256(name.encode()).hexdigest()[:32]
             path = self.folder / "namespaces" / f"{stem}-000000"
-            self.namespaces[name] = store.Namespace(path, name, self.settings.dimension, schema)
+            self.namespaces[name] = store.Namespace(path, name, self.settings.dimension, schema, lsn)
         return self.namespaces[name]
 
     def drop(self, name: str) -> None:
@@ -126,10 +126,10 @@ class Index:
         _remove(namespace.folder)
 
     def clear(self, name: str) -> None:
-        """Delete all vectors of a namespace and leave it in place."""
-        schema = self.get(name).schema
+        """Delete all vectors of a namespace and leave it in place: its log goes on."""
+        before = self.get(name)
         self.drop(name)
-        self.get_or_create(name, schema)
+        self.get_or_create(name, before.schema, before.lsn + 1)
 
 
 class Catalog:

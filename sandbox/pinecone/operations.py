@@ -20,8 +20,11 @@ Request = dict[str, Any]
 Answer = dict[str, Any]
 Operation = Callable[[catalog.Index, Request], Awaitable[Answer]]
 
-# In an answer: write units, read units, records deleted or changed.
+# In an answer: write units, read units.
 UNITS = "_units"
+# In an answer: headers that it comes with. Writes tell their number in the namespace's log, queries that of the last
+# one that they see; a namespace that is not there has none.
+HEADERS = "_headers"
 
 
 def upsert(index: catalog.Index, batch: wire.Upsert, keep: int | None = None) -> Answer:
@@ -32,7 +35,11 @@ def upsert(index: catalog.Index, batch: wire.Upsert, keep: int | None = None) ->
     written = units.of_upsert(batch, count, index.find(batch.namespace))
     if count:
         index.get_or_create(batch.namespace).upsert(batch.ids[:count], matrix[:count], batch.metadata[:count])
-    return {"upsertedCount": count, UNITS: (written, 0)}
+    return {"upsertedCount": count, UNITS: (written, 0), HEADERS: _written(index.find(batch.namespace))}
+
+
+def _written(namespace: store.Namespace | None) -> dict[str, str]:
+    return {} if namespace is None else {"x-pinecone-request-lsn": str(namespace.lsn)}
 
 
 async def query(index: catalog.Index, request: Request) -> Answer:
@@ -46,6 +53,7 @@ async def query(index: catalog.Index, request: Request) -> Answer:
     if bool(vector) == bool(name):
         raise errors.invalid("Query requires exactly one of 'vector' and 'id'")
     namespace = index.find(request.get("namespace", ""))
+    seen = {} if namespace is None else {"x-pinecone-max-indexed-lsn": str(namespace.lsn)}
     read = units.of_query(namespace)
     if vector:
         target = limits.to_matrix(["query"], [vector], index.settings.dimension)[0]
@@ -63,6 +71,7 @@ async def query(index: catalog.Index, request: Request) -> Answer:
         "namespace": request.get("namespace", ""),
         "usage": {"readUnits": math.ceil(read)},
         UNITS: (0, read),
+        HEADERS: seen,
     }
 
 
@@ -138,7 +147,8 @@ async def update(index: catalog.Index, request: Request) -> Answer:
             return {UNITS: (units.LEAST_WRITE_UNITS, 0)}
         size = namespace.size_of(record.id)
         _rewrite(namespace, record, changes, None if matrix is None else matrix[0])
-        return {UNITS: (units.of_change([size, namespace.size_of(record.id)]), 0)}
+        written = units.of_change([size, namespace.size_of(record.id)])
+        return {UNITS: (written, 0), HEADERS: _written(namespace)}
     predicate = _predicate(request, needed=True)
     if values:
         raise errors.invalid("Values cannot be updated by a filter")
@@ -149,7 +159,7 @@ async def update(index: catalog.Index, request: Request) -> Answer:
             sizes.append(namespace.size_of(record.id))
             _rewrite(namespace, record, changes, None)
             sizes.append(namespace.size_of(record.id))
-    return {"matchedRecords": len(rows), UNITS: (units.of_change(sizes), 0)}
+    return {"matchedRecords": len(rows), UNITS: (units.of_change(sizes), 0), HEADERS: _written(namespace)}
 
 
 def _rewrite(
@@ -171,7 +181,7 @@ async def delete(index: catalog.Index, request: Request) -> Answer:
         raise errors.invalid("Delete requires exactly one of 'ids', 'deleteAll' and 'filter'")
     if everything:
         index.clear(name)
-        return {UNITS: (units.LEAST_WRITE_UNITS, 0)}
+        return {UNITS: (units.LEAST_WRITE_UNITS, 0), HEADERS: _written(index.find(name))}
     namespace = index.find(name)
     if ids:
         limits.check_ids(ids)
@@ -182,7 +192,7 @@ async def delete(index: catalog.Index, request: Request) -> Answer:
         doomed = ids or [namespace.id_of(row) for row in rows]
         written = units.of_change(map(namespace.size_of, set(doomed)))  # an id that stands twice costs once
         namespace.delete(doomed)
-    return {UNITS: (written, 0)}
+    return {UNITS: (written, 0), HEADERS: _written(namespace)}
 
 
 async def list_ids(index: catalog.Index, request: Request) -> Answer:

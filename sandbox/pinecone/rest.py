@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 from aiohttp import web
 
-from sandbox.pinecone import errors, faults, metadata, service, splice, versions, wire
+from sandbox.pinecone import errors, faults, metadata, operations, service, splice, versions, wire
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -159,7 +159,9 @@ def _whole(name: str, value: str) -> int:
 
 
 def _json(answer: dict[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(_readable(answer), option=orjson.OPT_SERIALIZE_NUMPY), content_type=JSON)
+    headers = answer.pop(operations.HEADERS, {})
+    body = orjson.dumps(_readable(answer), option=orjson.OPT_SERIALIZE_NUMPY)
+    return web.Response(body=body, content_type=JSON, headers=headers)
 
 
 JSON = "application/json"

@@ -21,7 +21,8 @@ _OPTIONS = (
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-Answering = Callable[[int, bytes, str], Awaitable[bytes]]
+Headers = dict[str, str]
+Answering = Callable[[int, bytes, str], Awaitable[tuple[bytes, Headers]]]
 
 
 class VectorService(grpc.GenericRpcHandler):
@@ -42,15 +43,17 @@ class VectorService(grpc.GenericRpcHandler):
         """Find the handler of a method; None answers UNIMPLEMENTED."""
         return self._handlers.get(str(handler_call_details.method))
 
-    async def _upsert(self, door: int, body: bytes, version: str) -> bytes:
+    async def _upsert(self, door: int, body: bytes, version: str) -> tuple[bytes, Headers]:
         answer = await self._backend.upsert(door, wire.parse_upsert(body), "grpc", version)
-        return messages.encode(messages.ANSWERS["Upsert"], answer)
+        headers = answer.pop(operations.HEADERS, {})
+        return messages.encode(messages.ANSWERS["Upsert"], answer), headers
 
     def _caller(self, name: str) -> Answering:
-        async def call(door: int, body: bytes, version: str) -> bytes:
+        async def call(door: int, body: bytes, version: str) -> tuple[bytes, Headers]:
             request = messages.decode(messages.REQUESTS[name], body)
             answer = await self._backend.call(door, name, request, "grpc", size_bytes=len(body), version=version)
-            return messages.encode(messages.ANSWERS[name], _as_bytes(answer))
+            headers = answer.pop(operations.HEADERS, {})
+            return messages.encode(messages.ANSWERS[name], _as_bytes(answer)), headers
 
         return call
 
@@ -62,7 +65,7 @@ class VectorService(grpc.GenericRpcHandler):
             door = self.connections.door_of_peer(peer) if self.connections else 0
             try:
                 self._backend.check_key(_header(context, "api-key"))
-                return await method(door, body, versions.served(_header(context, versions.HEADER)))
+                return await _answered(method, door, body, context)
             except errors.ApiError as error:
                 trailing = tuple(error.headers().items())
                 await context.abort(_CODES[int(error.code)], error.message, trailing)
@@ -75,6 +78,12 @@ class VectorService(grpc.GenericRpcHandler):
             raise AssertionError("abort() raises")
 
         return handle
+
+
+async def _answered(method: Answering, door: int, body: bytes, context: Context) -> bytes:
+    answer, headers = await method(door, body, versions.served(_header(context, versions.HEADER)))
+    await context.send_initial_metadata(tuple(headers.items()))
+    return answer
 
 
 def _header(context: Context, name: str) -> str | None:

@@ -51,13 +51,17 @@ class Namespace:
     about 20 bytes a row; vectors and metadata stay in the page cache.
     """
 
-    def __init__(self, folder: Path, name: str, dimension: int, schema: dict[str, Any] | None = None) -> None:
-        """Open the namespace in `folder`, creating it if it is absent."""
+    def __init__(
+        self, folder: Path, name: str, dimension: int, schema: dict[str, Any] | None = None, lsn: int = 0
+    ) -> None:
+        """Open the namespace in `folder`, creating it if it is absent; its log goes on after `lsn`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.name = name
         self.dimension = dimension
         self.schema = schema
+        # The number of the last write to it, as Pinecone counts them.
+        self.lsn = lsn
         self._stride = 4 * dimension
         self._ids: list[str] = []
         self._row_of: dict[str, int] = {}
@@ -111,6 +115,7 @@ class Namespace:
         parts = [_COUNT_AND_ROW.pack(len(ids), first_row), id_bytes.tobytes(), metadata_bytes.tobytes()]
         head = b"".join((*parts, norms.astype("<f4").tobytes(), *raw_ids))
         at = self._log.append(_UPSERT, b"".join((head, *metadata)))
+        self.lsn += 1
         self._index(ids, norms, at + len(head), metadata_bytes)
 
     def _index(
@@ -141,6 +146,7 @@ class Namespace:
             raw = [name.encode() for name in known]
             sizes = np.fromiter(map(len, raw), "<u2", len(raw)).tobytes()
             self._log.append(_DELETE, b"".join((_COUNT.pack(len(raw)), sizes, *raw)))
+            self.lsn += 1
             self._forget(known)
         return len(known)
 
@@ -202,14 +208,17 @@ class Namespace:
         stored_rows = os.fstat(self._rows).st_size // self._stride
         for kind, at, payload in self._log.replay():
             if kind == _OPEN:
-                self.schema = orjson.loads(payload)["schema"]
-            elif kind == _UPSERT:
+                opened = orjson.loads(payload)
+                self.schema, self.lsn = opened["schema"], opened.get("lsn", 0)
+                continue
+            self.lsn += 1
+            if kind == _UPSERT:
                 self._load_upsert(at, payload, stored_rows)
             elif kind == _DELETE:
                 (count,) = _COUNT.unpack_from(payload)
                 self._forget(list(_split(payload, _COUNT.size, count, _COUNT.size + 2 * count)))
         if not self._log.size_bytes:
-            self._log.append(_OPEN, orjson.dumps({"namespace": self.name, "schema": self.schema}))
+            self._log.append(_OPEN, orjson.dumps({"namespace": self.name, "schema": self.schema, "lsn": self.lsn}))
         os.ftruncate(self._rows, len(self._ids) * self._stride)
 
     def _load_upsert(self, at: int, payload: bytes, stored_rows: int) -> None:
@@ -229,7 +238,7 @@ class Namespace:
 
     def copy_to(self, folder: Path) -> None:
         """Write the live vectors to another folder, in their order."""
-        target = Namespace(folder, self.name, self.dimension, self.schema)
+        target = Namespace(folder, self.name, self.dimension, self.schema, self.lsn)
         rows = self.live_rows()
         for start in range(0, len(rows), _COPY_ROWS):
             records = [self.record(row) for row in rows[start : start + _COPY_ROWS]]

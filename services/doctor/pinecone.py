@@ -131,7 +131,7 @@ async def _permissions(knows: told.Told, index: client.Pinecone, dimension: int)
         yield ABOUT.broken("write", f"a vector is refused: {error}", f"{KEY_REMEDY} {AWAY_REMEDY}")
     else:
         by = "gRPC" if chosen is by_grpc else "REST"
-        yield ABOUT.ok("write", f"{written} vector was written over {by}")
+        yield ABOUT.ok("write", f"{written.count} vector was written over {by}")
     finally:
         await by_grpc.close()
     data, _ = await index.data_plane()

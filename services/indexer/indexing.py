@@ -212,6 +212,7 @@ class Chunk:
             spent=self._bill(sum(reject.reason in LATE for reject in found)),
             unchanged=self.header.unchanged,
             fence=self.header.fence,
+            lsn=self._meter.lsn,
         )
         failpoints.hit("indexer.before_settle")
         self._settling = True

@@ -30,6 +30,9 @@ class Index(Protocol):
     async def count(self, namespace: str) -> int:
         """Vectors in a namespace."""
 
+    async def position(self, namespace: str) -> tuple[int | None, spend.Spend]:
+        """How far its log is indexed, and what it cost to ask."""
+
 
 class Reads(Protocol):
     """What is read of its records."""
@@ -93,7 +96,7 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
         if found is None or not _as_read(_message(found, self._manifests.index), read):
             return manifest_pb2.CommitManifestResponse(committed=False)
         made = manifests.Version(
-            request.uri, request.checksum, request.known, request.unknown, read.model, read.dimension
+            request.uri, request.checksum, request.known, request.unknown, read.model, read.dimension, request.lsn
         )
         return manifest_pb2.CommitManifestResponse(committed=await self._manifests.commit(found, made))
 
@@ -148,6 +151,13 @@ class ManifestServicer(manifest_pb2_grpc.ManifestServiceServicer):
     ) -> manifest_pb2.CountVectorsResponse:
         count = await self._index.count(request.namespace)
         return manifest_pb2.CountVectorsResponse(count=count, host=(await self._index.index()).host)
+
+    async def GetLogPosition(
+        self, request: manifest_pb2.GetLogPositionRequest, context: Context
+    ) -> manifest_pb2.GetLogPositionResponse:
+        lsn, spent = await self._index.position(request.namespace)
+        self._pays(request.task_id, spent)
+        return manifest_pb2.GetLogPositionResponse(lsn=lsn)
 
     async def ListVectorIds(
         self, request: manifest_pb2.ListVectorIdsRequest, context: Context
@@ -205,6 +215,7 @@ def _message(found: manifests.State, index: str) -> manifest_pb2.Manifest:
         namespace_pending=max(0, namespace.get("pending", 0)),
         namespace_doubts=namespace.get("doubts", 0),
         namespace_unknown=namespace.get("unknown", 0),
+        lsn=item.get("lsn", 0),
         model=namespace.get("model", ""),
         dimension=namespace.get("dimension", 0),
     )

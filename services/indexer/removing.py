@@ -97,10 +97,10 @@ class Remover:
         begun = removals.of(task)
         if begun is None or chunk.number not in begun or (chunk.ids and ("overtaken" in task or begun.drop)):
             raise errors.Conflict("The task may not remove these now.", reason=removals.REFUSED)
-        spent = spend.NOTHING
+        done = deletes.Deleted(spend.NOTHING)
         if chunk.ids:
-            spent = await self._delete(task["namespace"], chunk)
-        await self._settle(chunk, len(chunk.ids), spent)
+            done = await self._delete(task["namespace"], chunk)
+        await self._settle(chunk, len(chunk.ids), done)
 
     async def drop(self, drop: Drop) -> None:
         """Drop a task's namespace, which is held for it (`ledger.drops`), and settle the chunk; again: no effect.
@@ -120,12 +120,12 @@ class Remover:
             await self._permissions.check(drop.task_id, drop.fence)
             await self._ledger.drops.check(namespace, drop.task_id, drop.fence)
 
-        async def write(check: late.Check) -> spend.Spend:
+        async def write(check: late.Check) -> deletes.Deleted:
             return await self._deletes.drop(namespace, check)
 
-        spent = await self._watched(drop, check, write, dropped=namespace)
+        done = await self._watched(drop, check, write, dropped=namespace)
         log.warning("A namespace was dropped.", action="namespace_dropped", namespace=namespace, ids=drop.removed)
-        await self._settle(drop, drop.removed, spent)
+        await self._settle(drop, drop.removed, done)
 
     async def _admitted(self, chunk: Chunk | Drop) -> table.Item | None:
         """The task of a chunk that may be worked on; None: it is settled."""
@@ -136,22 +136,24 @@ class Remover:
             raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
         return await self._ledger.tasks.get(chunk.task_id)
 
-    async def _delete(self, namespace: str, chunk: Chunk) -> spend.Spend:
+    async def _delete(self, namespace: str, chunk: Chunk) -> deletes.Deleted:
         async def check() -> None:
             await self._permissions.check(chunk.task_id, chunk.fence)
 
-        async def write(check: late.Check) -> spend.Spend:
+        async def write(check: late.Check) -> deletes.Deleted:
             return await self._deletes.delete(namespace, chunk.ids, check)
 
-        return await self._cost(namespace, chunk) + await self._watched(chunk, check, write)
+        cost = await self._cost(namespace, chunk)
+        done = await self._watched(chunk, check, write)
+        return done._replace(spent=cost + done.spent)
 
     async def _watched(
         self,
         chunk: Chunk | Drop,
         check: late.Check,
-        write: Callable[[late.Check], Awaitable[spend.Spend]],
+        write: Callable[[late.Check], Awaitable[deletes.Deleted]],
         dropped: str | None = None,
-    ) -> spend.Spend:
+    ) -> deletes.Deleted:
         """What a delete cost; one that ended late is told, and one that is refused blocks the task."""
         try:
             return await late.watched(self._ledger, chunk.task_id, chunk.fence, check, write, dropped=dropped)
@@ -180,7 +182,8 @@ class Remover:
         most = units.of_upsert(len(names) * largest + sum(names)) if found else least
         return spent + spend.Spend(write_units=least, write_units_doubtful=max(0, most - least))
 
-    async def _settle(self, chunk: Chunk | Drop, removed: int, spent: spend.Spend) -> None:
+    async def _settle(self, chunk: Chunk | Drop, removed: int, done: deletes.Deleted) -> None:
+        spent = done.spent
         outcome = shards.Outcome(
             indexed=0,
             skipped=0,
@@ -189,6 +192,7 @@ class Remover:
             # What was left where it is was not written under any fence.
             fence=chunk.fence if removed else 0,
             spent=spent,
+            lsn=done.lsn,
         )
         failpoints.hit("indexer.before_settle")
         try:

@@ -71,10 +71,10 @@ class Manifests:
             answer = await self._stub.MarkRun(manifest_pb2.MarkRunRequest(task_id=task_id, fence=fence))
         return answer.marked
 
-    async def commit(self, read: Manifest, made: header.Header, uri: str, checksum: str) -> bool:
-        """A pending run was merged; whether its outcome counts."""
+    async def commit(self, read: Manifest, made: header.Header, uri: str, checksum: str, lsn: int) -> bool:
+        """A pending run was merged; whether its outcome counts. `lsn`: where in the namespace's log its writes are."""
         request = manifest_pb2.CommitManifestRequest(
-            read=read, uri=uri, checksum=checksum, known=made.known, unknown=made.unknown
+            read=read, uri=uri, checksum=checksum, known=made.known, unknown=made.unknown, lsn=lsn
         )
         with ledger_client.translated():
             return (await self._stub.CommitManifest(request)).committed
@@ -129,6 +129,13 @@ class Manifests:
         with ledger_client.translated():
             answer = await self._stub.CountVectors(manifest_pb2.CountVectorsRequest(namespace=namespace))
         return answer.count, answer.host
+
+    async def position(self, namespace: str, task_id: str) -> int | None:
+        """Up to where in its log queries see a namespace, on the bill of a task; None: the index does not tell."""
+        request = manifest_pb2.GetLogPositionRequest(namespace=namespace, task_id=task_id)
+        with ledger_client.translated():
+            answer = await self._stub.GetLogPosition(request)
+        return answer.lsn if answer.HasField("lsn") else None
 
     async def ids(self, namespace: str, prefix: str, task_id: str) -> AsyncIterator[Sequence[str]]:
         """The ids that the index lists, some at a time; a list that breaks off goes on where it was.

@@ -100,6 +100,8 @@ class Fate:
                 key = (files.NAMESPACE, f"{prefix}foreign{number}-{self._others.random()}")
                 world.touched[key[1]] = world.loop.now
                 pinecone.write(key, "foreign")
+        if kind == "all":
+            pinecone.lsn.clear()  # it is another index by now
         self._say(f"somebody changes {len(chosen)} records of question {file.question_id}: {kind}")
 
     async def rage(self) -> None:

@@ -233,6 +233,10 @@ class Index:
     async def count(self, namespace: str) -> int:
         return len(await self._pinecone.records(namespace))
 
+    async def position(self, namespace: str) -> tuple[int | None, spend.Spend]:
+        await self._pinecone.records(namespace)
+        return self._pinecone.lsn[namespace] or None, spend.NOTHING
+
 
 class Reads:
     """`pinecone_reading.Reading`."""

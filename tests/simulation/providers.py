@@ -5,7 +5,7 @@ import dataclasses
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
 
 import structlog
@@ -95,6 +95,23 @@ class Upsert:
     values: bytes
 
 
+class Call:
+    """A call under way, as grpc.aio has it; its answer comes with a place in the log, if it is told one."""
+
+    def __init__(self, answer: Coroutine[Any, Any, Any], lsn: Callable[[], int] = int) -> None:
+        self._answer = answer
+        self._lsn = lsn
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._answer.__await__()
+
+    async def initial_metadata(self) -> Any:
+        return (("x-pinecone-request-lsn", str(self._lsn())),)
+
+    async def trailing_metadata(self) -> Any:
+        return ()
+
+
 @dataclasses.dataclass
 class Pinecone:
     """The index."""
@@ -107,6 +124,8 @@ class Pinecone:
     write_units: int = 0
     sizes: dict[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     metadata: dict[tuple[str, str], Any] = dataclasses.field(default_factory=dict)
+    # Of writes, by namespace.
+    lsn: Counter[str] = dataclasses.field(default_factory=Counter)
 
     async def records(self, namespace: str) -> dict[str, struct_pb2.Struct]:
         """What is in a namespace, by id: metadata, as whoever asks is told."""
@@ -114,6 +133,10 @@ class Pinecone:
         if self.down or self.network.happens(self.network.weather.pinecone_fails):
             raise errors.Unavailable("Pinecone does not answer now.")
         return {name: self.metadata[space, name] for space, name in sorted(self.vectors) if space == namespace}
+
+    def last(self) -> int:
+        """The number of the last write; there is one namespace."""
+        return max(self.lsn.values(), default=0)
 
     def call_of(self, process: loops.Process) -> Callable[..., Any]:
         async def upsert(request: Any, timeout: float, metadata: Any) -> Any:
@@ -124,7 +147,7 @@ class Pinecone:
                 request = pinecone_pb2.PineconeUpsertRequest.FromString(request)
             return await asyncio.shield(self.network.loop.fate.start(self._upsert(request)))
 
-        return upsert
+        return lambda request, **sent: Call(upsert(request, **sent), self.last)
 
     def delete_of(self, process: loops.Process) -> Callable[..., Any]:
         async def delete(request: bytes, timeout: float, metadata: Any) -> Any:
@@ -133,7 +156,7 @@ class Pinecone:
             asked = pinecone_pb2.PineconeDeleteRequest.FromString(request)
             return await asyncio.shield(self.network.loop.fate.start(self._delete(asked)))
 
-        return delete
+        return lambda request, **sent: Call(delete(request, **sent), self.last)
 
     def drop_of(self, process: loops.Process) -> Callable[..., Any]:
         async def drop(request: bytes, timeout: float, metadata: Any) -> Any:
@@ -143,7 +166,7 @@ class Pinecone:
             everything = pinecone_pb2.PineconeDeleteRequest(namespace=asked.namespace, delete_all=True)
             return await asyncio.shield(self.network.loop.fate.start(self._delete(everything)))
 
-        return drop
+        return lambda request, **sent: Call(drop(request, **sent))
 
     async def _delete(self, request: Any) -> Any:
         network, weather = self.network, self.network.weather
@@ -178,6 +201,7 @@ class Pinecone:
             keys = {key for key in self.vectors if key[0] == request.namespace}
         size = sum(self.sizes.pop(key, 0) for key in keys)
         self.write_units += max(units.LEAST_WRITE_UNITS, 0 if request.delete_all else units.of_replaced(size))
+        self.lsn[request.namespace] = 0 if request.delete_all else self.lsn[request.namespace] + 1
         for key in keys & set(self.vectors):
             del self.vectors[key], self.metadata[key]
 
@@ -230,6 +254,7 @@ class Pinecone:
             replaced = sum(self.sizes.get(key, 0) for key in sizes)
             self.write_units += units.of_upsert(sum(sizes.values())) + units.of_replaced(replaced)
             self.sizes |= sizes
+        self.lsn[request.namespace] += 1
         for vector in request.vectors[:count]:
             self.vectors[request.namespace, vector.id] = vector.values
             self.metadata[request.namespace, vector.id] = struct_pb2.Struct.FromString(vector.metadata)

@@ -21,6 +21,7 @@ from services.indexer.pinecone import wire as pinecone_wire
 from services.indexer.pinecone import writer as pinecone_writer
 from services.ingest.planning import shelf
 from services.runtime import errors
+from tests.simulation import providers
 from tests.support import chunks
 
 
@@ -72,7 +73,10 @@ async def test_the_word_of_the_ledger_is_asked_for_when_the_upsert_goes(monkeypa
     async def check() -> None:
         told.append("checked")
 
-    wire._calls = pinecone_wire.Calls(upsert=call, delete=call, fetch=call, drop=call)
+    def sent(request: bytes, **about: Any) -> Any:
+        return providers.Call(call(request, **about))
+
+    wire._calls = pinecone_wire.Calls(upsert=sent, delete=sent, fetch=call, drop=sent)
     vector = pinecone_batch.Vector(id="a", values=memoryview(b"12345678"), metadata=b"")
     batch = pinecone_batch.Batch([vector], "v2")
     writing = [asyncio.create_task(upserts.write(batch, check)) for _ in range(2)]

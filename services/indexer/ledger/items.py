@@ -32,7 +32,8 @@ dropped whole, and until somebody wants to write and finds that over.
 turn: holder, fence, waiters, wrote (the newest recency that holders before the present one may have written).
 
 manifest: namespace, question, version (only grows), key (of its hashes), uri and checksum (of its header; absent: there
-is none), known and unknown (its entries), opened_task and opened_fence (the turn whose driver marks what it writes),
+is none), known and unknown (its entries), lsn (a place in the namespace's log that its writes have reached; 0: none is
+known), opened_task and opened_fence (the turn whose driver marks what it writes),
 pending_task, pending_run, pending_uri and pending_checksum (a run that is not merged, and its comparison), look_count,
 look_known and look_doubts (vectors in the namespace when it was last compared, and the namespace's sums then); while a
 run is pending also listing and created.
@@ -42,7 +43,8 @@ types: types (by column), task (that was loaded last).
 spent: sums (by key, namespace and model, of a day and a process), or parts:<process> (of a day); see `days`.
 
 shard: c (outcomes by chunk), exp, settled, indexed, skipped, failed, unchanged, removed, chunks_failed, reasons,
-settled_at, what they cost, and opened (the last fence under which chunks of it were published).
+settled_at, what they cost, lsn (a place in the namespace's log, of the last of its writes that was settled), and opened
+(the last fence under which chunks of it were published).
 """
 
 import datetime

@@ -77,6 +77,7 @@ class Version:
     unknown: int
     model: str
     dimension: int
+    lsn: int = 0
 
 
 class Manifests:
@@ -270,6 +271,7 @@ class Manifests:
             "checksum": made.checksum,
             "known": made.known,
             "unknown": made.unknown,
+            "lsn": made.lsn,
         }
         claimed = (
             (table.Equals("model", made.model), table.Equals("dimension", made.dimension))
@@ -322,7 +324,7 @@ class Manifests:
             table.Update(
                 str(item[table.KEY]),
                 set=changes,
-                remove=("uri", "checksum", *PENDING, *LISTED, *LOOK),
+                remove=("uri", "checksum", "lsn", *PENDING, *LISTED, *LOOK),
                 when=_as_read(item),
             ),
             table.Update(

@@ -71,6 +71,7 @@ def shard(item: table.Item) -> ledger_pb2.GetShardResponse:
         rejecting_chunks=[chunk for chunk, outcome in outcomes.items() if outcome["f"] and not outcome.get("reason")],
         opened=item.get("opened", ANY_FENCE),
         failed_rows=item["failed"],
+        lsn=item.get("lsn", 0),
     )
 
 

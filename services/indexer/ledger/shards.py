@@ -17,7 +17,7 @@ _COUNTS: Final = ("settled", "indexed", "skipped", "failed", "unchanged", "remov
 _AT_ONCE: Final = 64
 _ATTEMPTS: Final = 10
 # A shard but for its outcomes, which are most of its bytes.
-WITHOUT_OUTCOMES: Final = ("kind", "task", "shard", "exp", "reasons", "settled_at", *_COUNTS, *spend.NAMES)
+WITHOUT_OUTCOMES: Final = ("kind", "task", "shard", "exp", "reasons", "settled_at", "lsn", *_COUNTS, *spend.NAMES)
 
 # Chunks that one write settles: an expression of DynamoDB's has 4 KB at most.
 MOST_SETTLED: Final = 25
@@ -39,6 +39,7 @@ class Outcome:
         unchanged: Of the skipped rows, those that are in the index just so.
         fence: Under which the chunk was published; 0: by an older release.
         removed: Of a chunk that deletes, which has no rows: ids that were deleted.
+        lsn: The highest place in the namespace's log of what was written or deleted for it; 0: the index told none.
     """
 
     indexed: int
@@ -52,6 +53,7 @@ class Outcome:
     unchanged: int = 0
     fence: int = 0
     removed: int = 0
+    lsn: int = 0
 
     def __post_init__(self) -> None:
         """Refuse numbers that do not add up: what is settled can never be corrected."""
@@ -271,11 +273,15 @@ def _outcomes(key: tuple[str, int], asked: Sequence[tuple[int, Outcome]], now: d
     adding: collections.Counter[table.Path] = collections.Counter()
     for _, outcome in asked:
         adding.update(outcome.added())
+    # Of the last that were settled, which costs nothing: an outcome with a number of its own would make each settlement
+    # dearer, and the highest is a few writes further at most.
+    lsn = max(outcome.lsn for _, outcome in asked)
     return table.Update(
         items.shard_key(task_id, number),
         set={
             **{("c", str(chunk)): outcome.stored(task_id, chunk) for chunk, outcome in asked},
             "settled_at": clock.text(now),
+            **({"lsn": lsn} if lsn else {}),
         },
         add=adding,
         when=(table.Exists(table.KEY), *(table.Missing(("c", str(chunk))) for chunk, _ in asked)),

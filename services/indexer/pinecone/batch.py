@@ -93,6 +93,14 @@ class Record:
     values: bytes
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Written:
+    """What the index says of an upsert: records that it wrote, and where in the namespace's log; 0: it tells not."""
+
+    count: int
+    lsn: int = 0
+
+
 class IndexRefused(Exception):
     """The index refuses the content of a batch; bisecting finds the record."""
 

@@ -237,6 +237,18 @@ class Pinecone:
         names = {namespace} | (DEFAULT_NAMES if namespace in DEFAULT_NAMES else set())
         return sum(found.vector_count for name, found in stats.namespaces.items() if name in names)
 
+    async def position(self, namespace: str) -> tuple[int | None, spend.Spend]:
+        """Up to where in its log queries see a namespace, and what it cost to ask; None: the index does not tell.
+
+        https://docs.pinecone.io/guides/index-data/check-data-freshness: only a query's answer says it.
+
+        Raises:
+            errors.Unavailable: Pinecone does not answer.
+        """
+        vector = [1.0, *(0.0 for _ in range((await self.index()).dimension - 1))]
+        answer, spent = await self._ask(vector, namespace=namespace, top_k=1, include_metadata=False)
+        return answer.response_info.lsn_reconciled if answer.response_info else None, spent
+
     async def holds(self, namespace: str, question_id: int) -> tuple[bool, spend.Spend]:
         """Whether any vector of a question is in a namespace, and what it cost to ask. It may be behind its writes.
 
@@ -271,21 +283,26 @@ class Pinecone:
             errors.InvalidArgument: Pinecone refuses the question, e.g. its filter.
             errors.Unavailable: Pinecone does not answer.
         """
+        answer, spent = await self._ask(
+            vector, namespace=namespace, top_k=top_k, filter=metadata_filter or None, include_metadata=True
+        )
+        found = [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
+        return found, spent
+
+    async def _ask(self, vector: list[float], *, namespace: str, **asked: Any) -> tuple[Any, spend.Spend]:
+        """A query's answer, and what it cost."""
         data, key = await self.data_plane()
         try:
-            answer = await data.query(
-                vector=vector, namespace=namespace, top_k=top_k, filter=metadata_filter or None, include_metadata=True
-            )
+            answer = await data.query(vector=vector, namespace=namespace, **asked)
         except (pinecone.errors.ValidationError, pinecone.errors.PineconeValueError) as error:
-            raise _refusal(error, metadata_filter) from error
+            raise _refusal(error, asked.get("filter")) from error
         except pinecone.errors.PineconeError as error:
             if getattr(error, "status_code", 0) == 400:
-                raise _refusal(error, metadata_filter) from error
+                raise _refusal(error, asked.get("filter")) from error
             raise await self.unavailable(error, key) from error
         told = (answer.usage.read_units or 0) if answer.usage else 0
         cost = units.of_query(told, await self._sizes.vectors(namespace) * len(vector) * units.BYTES_A_FLOAT)
-        found = [Neighbour(match.id, match.score, dict(match.metadata or {})) for match in answer.matches]
-        return found, spend.Spend(read_thousandths=cost)
+        return answer, spend.Spend(read_thousandths=cost)
 
 
 def _tell(before: Index | None, now: Index) -> None:

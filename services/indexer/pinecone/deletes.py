@@ -7,6 +7,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 import prometheus_client
 import structlog
@@ -33,7 +34,14 @@ for _outcome in ("deleted", "refused", "exhausted", "failed"):
     DELETES.labels(_outcome)  # shown from 0 on
 
 Check = Callable[[], Awaitable[None]]
-Send = Callable[[transport.Way], Awaitable[None]]
+Send = Callable[[transport.Way], Awaitable[int]]
+
+
+class Deleted(NamedTuple):
+    """What a delete cost, as far as that is known here, and where in the namespace's log it is (0: it is not told)."""
+
+    spent: spend.Spend
+    lsn: int = 0
 
 
 class Deletes:
@@ -50,7 +58,7 @@ class Deletes:
         # When the next delete of a namespace may begin.
         self._free_at: dict[str, float] = {}
 
-    async def delete(self, namespace: str, ids: Sequence[str], check: Check) -> spend.Spend:
+    async def delete(self, namespace: str, ids: Sequence[str], check: Check) -> Deleted:
         """Delete some ids; `check` is asked before each try and may raise to stop.
 
         Returns:
@@ -62,34 +70,34 @@ class Deletes:
             batches.IndexUnavailable: Not deleted, or not known to be: to be sent again later.
         """
         send = functools.partial(self._delete, namespace, ids)
-        unanswered = await self._patiently(namespace, len(ids), check, send)
+        lost, lsn = await self._patiently(namespace, len(ids), check, send)
         DELETED.inc(len(ids))
-        return spend.Spend(write_units_doubtful=units.LEAST_WRITE_UNITS * unanswered)
+        return Deleted(spend.Spend(write_units_doubtful=units.LEAST_WRITE_UNITS * lost), lsn)
 
-    async def drop(self, namespace: str, check: Check) -> spend.Spend:
+    async def drop(self, namespace: str, check: Check) -> Deleted:
         """Drop a namespace with all that is in it; one that is not there does no harm.
 
         Returns:
             What it cost. Raises what `delete` does.
         """
 
-        async def send(way: transport.Way) -> None:
+        async def send(way: transport.Way) -> int:
             with spans.span("Pinecone DeleteNamespace", spans.Kind.CLIENT):
                 await way.drop(namespace)
+            return 0  # its log is gone with it
 
-        unanswered = await self._patiently(namespace, 1, check, send)
-        return spend.Spend(
-            write_units=units.LEAST_WRITE_UNITS, write_units_doubtful=units.LEAST_WRITE_UNITS * unanswered
-        )
+        lost, _ = await self._patiently(namespace, 1, check, send)
+        units_once = units.LEAST_WRITE_UNITS
+        return Deleted(spend.Spend(write_units=units_once, write_units_doubtful=units_once * lost))
 
-    async def _delete(self, namespace: str, ids: Sequence[str], way: transport.Way) -> None:
+    async def _delete(self, namespace: str, ids: Sequence[str], way: transport.Way) -> int:
         with spans.span("Pinecone Delete", spans.Kind.CLIENT) as span:
             span.set("ids", len(ids))
-            await way.delete(namespace, ids)
+            return await way.delete(namespace, ids)
 
-    async def _patiently(self, namespace: str, records: int, check: Check, send: Send) -> int:
-        """Send until it is answered; how many tries may have done their work without an answer."""
-        lost = 0
+    async def _patiently(self, namespace: str, records: int, check: Check, send: Send) -> tuple[int, int]:
+        """Send until it is answered; how many tries may have done their work without an answer, and the answer."""
+        lost = answer = 0
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(batches.IndexUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),
@@ -102,11 +110,11 @@ class Deletes:
                 await self._pace(namespace, records)
                 await check()  # after the wait: what it says must not be old when the delete goes
                 try:
-                    await self._send(way, send)
+                    answer = await self._send(way, send)
                 except batches.IndexUnavailable as error:
                     lost += error.unanswered
                     raise
-        return lost
+        return lost, answer
 
     async def _pace(self, namespace: str, count: int) -> None:
         now = time.monotonic()
@@ -116,9 +124,9 @@ class Deletes:
         if begin > now:
             await asyncio.sleep(begin - now)
 
-    async def _send(self, way: transport.Way, send: Send) -> None:
+    async def _send(self, way: transport.Way, send: Send) -> int:
         try:
-            await send(way)
+            answer = await send(way)
         except batches.IndexRefused:
             self._told("refused", works=True)
             raise
@@ -131,6 +139,7 @@ class Deletes:
             log.warning("Pinecone did not take a delete.", action="delete_failed", error=str(error))
             raise
         self._told("deleted", works=True)
+        return answer
 
     def _told(self, outcome: str, *, works: bool) -> None:
         DELETES.labels(outcome).inc()

@@ -5,7 +5,7 @@ came nobody knows: it may be billed, and what it wrote be replaced, at a price, 
 """
 
 from services.billing import spend, units
-from services.indexer.pinecone.batch import Batch
+from services.indexer.pinecone.batch import Batch, Written
 
 
 class Meter:
@@ -13,6 +13,8 @@ class Meter:
 
     def __init__(self) -> None:
         self.spent = spend.NOTHING
+        # The highest place in the namespace's log of what was confirmed; 0: none was told.
+        self.lsn = 0
         # Of the records that are known to be written.
         self.records = 0
         self.record_bytes = 0
@@ -49,8 +51,10 @@ class Upsert:
         self._batch = batch
         self._doubted = False
 
-    def wrote(self, records: int) -> None:
+    def wrote(self, written: Written) -> None:
         """Pinecone says that it wrote so many records. Of fewer than all nobody knows which, and all are sent again."""
+        records = written.count
+        self._meter.lsn = max(self._meter.lsn, written.lsn)
         if not records:
             return
         whole = records == len(self._batch)

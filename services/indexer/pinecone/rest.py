@@ -36,17 +36,19 @@ class Rest:
         self._index = index
         self._deadline_seconds = deadline_seconds
 
-    async def upsert(self, batch: batches.Batch) -> int:
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
         """See `transport.Way`."""
         records = [_record(vector) for vector in batch.vectors]
         answer = await self._sent("upsert", vectors=records, namespace=batch.namespace)
-        return int(answer.upserted_count)
+        told = answer.response_info
+        return batches.Written(int(answer.upserted_count), (told.lsn_committed or 0) if told else 0)
 
-    async def delete(self, namespace: str, ids: Sequence[str]) -> None:
+    async def delete(self, namespace: str, ids: Sequence[str]) -> int:
         """See `transport.Way`."""
         failpoints.hit("indexer.before_delete")
         await self._sent("delete", absent=MISSING, ids=list(ids), namespace=namespace)
         failpoints.hit("indexer.after_delete")
+        return 0  # the SDK does not hand out what a delete is answered with
 
     async def drop(self, namespace: str) -> None:
         """See `transport.Way`."""

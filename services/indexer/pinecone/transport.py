@@ -19,8 +19,8 @@ Choice = Literal["auto", "wire", "sdk"]
 class Way(Protocol):
     """A way into the index; its failures mean the same whatever it speaks."""
 
-    async def upsert(self, batch: batches.Batch) -> int:
-        """Write a batch; answers how many the index says it wrote.
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
+        """Write a batch; answers how many the index says it wrote, and where in its log.
 
         Raises:
             batches.IndexRefused: The content is refused.
@@ -28,8 +28,12 @@ class Way(Protocol):
             batches.IndexUnavailable: Anything else.
         """
 
-    async def delete(self, namespace: str, ids: Sequence[str]) -> None:
-        """Delete at most 1,000 ids; those that are not there do no harm. Raises what `upsert` does."""
+    async def delete(self, namespace: str, ids: Sequence[str]) -> int:
+        """Delete at most 1,000 ids; those that are not there do no harm. Raises what `upsert` does.
+
+        Returns:
+            Where in the namespace's log that is; 0: the index does not tell.
+        """
 
     async def drop(self, namespace: str) -> None:
         """Drop a namespace with all that is in it; no effect on one that is not there. Raises what `upsert` does."""

@@ -5,8 +5,8 @@ wire.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import grpc
 import pydantic
@@ -20,6 +20,9 @@ from services.runtime import channels, failpoints, secrets
 UPSERT, DELETE, FETCH = "/VectorService/Upsert", "/VectorService/Delete", "/VectorService/Fetch"
 DROP = "/VectorService/DeleteNamespace"
 FETCH_SECONDS = 30.0
+# By either name; https://docs.pinecone.io/guides/index-data/check-data-freshness: each write to a namespace has a
+# number in its log, which only grows, and queries tell up to which they see.
+WRITTEN_AT = ("x-pinecone-request-lsn", "x-pinecone-lsn-committed")
 API_VERSION = "2026-07"  # as the SDK's; https://docs.pinecone.io/reference/api/versioning: served for a year at least
 
 REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE})
@@ -50,14 +53,27 @@ QUOTAS = frozenset(
 )
 
 
+class Call(Protocol):
+    """A call under way, as grpc.aio has it."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Its answer."""
+
+    async def initial_metadata(self) -> Any:
+        """What came before it."""
+
+    async def trailing_metadata(self) -> Any:
+        """What came after it."""
+
+
 class Calls(NamedTuple):
     """The methods of one channel; their requests are bytes."""
 
-    upsert: Callable[..., Awaitable[pinecone_pb2.PineconeUpsertResponse]]
-    delete: Callable[..., Awaitable[pinecone_pb2.PineconeDeleteResponse]]
+    upsert: Callable[..., Call]
+    delete: Callable[..., Call]
     # Its request is a message.
     fetch: Callable[..., Awaitable[pinecone_pb2.PineconeFetchResponse]]
-    drop: Callable[..., Awaitable[pinecone_pb2.PineconeDeleteResponse]]
+    drop: Callable[..., Call]
 
 
 class Wire:
@@ -99,30 +115,32 @@ class Wire:
             return False
         return state is grpc.ChannelConnectivity.READY and not self._unserved
 
-    async def upsert(self, batch: batches.Batch) -> int:
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
         """See `transport.Way`."""
         calls = await self._opened()
         failpoints.hit("indexer.before_upsert")
-        answer = await self._sent(calls.upsert, batch.request)
+        answer, lsn = await self._written(calls.upsert, batch.request)
         failpoints.hit("indexer.after_upsert")
-        return int(answer.upserted_count)
+        return batches.Written(int(answer.upserted_count), lsn)
 
-    async def delete(self, namespace: str, ids: Sequence[str]) -> None:
+    async def delete(self, namespace: str, ids: Sequence[str]) -> int:
         """See `transport.Way`."""
         calls = await self._opened()
         request = pinecone_pb2.PineconeDeleteRequest(ids=ids, namespace=namespace)
         failpoints.hit("indexer.before_delete")
-        await self._sent(calls.delete, request.SerializeToString(), absent=MISSING)
+        _, lsn = await self._written(calls.delete, request.SerializeToString(), absent=MISSING)
         failpoints.hit("indexer.after_delete")
+        return lsn
 
     async def drop(self, namespace: str) -> None:
         """See `transport.Way`."""
         calls = await self._opened()
         request = pinecone_pb2.PineconeDeleteNamespaceRequest(namespace=namespace or client.DEFAULT_NAME)
         failpoints.hit("indexer.before_drop")
-        if await self._sent(calls.drop, request.SerializeToString(), absent=UNDROPPED) is None:
+        answer, _ = await self._written(calls.drop, request.SerializeToString(), absent=UNDROPPED)
+        if answer is None:
             everything = pinecone_pb2.PineconeDeleteRequest(delete_all=True, namespace=namespace)
-            await self._sent(calls.delete, everything.SerializeToString(), absent=MISSING)
+            await self._written(calls.delete, everything.SerializeToString(), absent=MISSING)
         failpoints.hit("indexer.after_drop")
 
     async def _opened(self) -> Calls:
@@ -130,21 +148,22 @@ class Wire:
             return self._calls
         return await self._open()
 
-    async def _sent(
-        self, call: Callable[..., Awaitable[Any]], request: bytes, *, absent: frozenset[grpc.StatusCode] = frozenset()
-    ) -> Any:
-        """The answer of a method; None: what it is about is not there, which these codes say."""
+    async def _written(
+        self, method: Callable[..., Call], request: bytes, *, absent: frozenset[grpc.StatusCode] = frozenset()
+    ) -> tuple[Any, int]:
+        """The answer of a write, and where in the log it is; None: what it is about is not there, by these codes."""
         key, metadata = self._with_key()
+        call = method(request, timeout=self._deadline_seconds, metadata=metadata)
         try:
-            answer = await call(request, timeout=self._deadline_seconds, metadata=metadata)
+            answer = await call
         except grpc.aio.AioRpcError as error:
             if error.code() in KEY_REFUSED:
                 await secrets.renewed(self._key, key)  # the retry sends the new one, if there is one
             if error.code() in absent:
-                return None
+                return None, 0
             self._sort(error)
         self.proved = True
-        return answer
+        return answer, position((*await call.initial_metadata(), *await call.trailing_metadata()))
 
     async def fetch(self, namespace: str, ids: Sequence[str]) -> dict[str, batches.Record]:
         """See `transport.Way`."""
@@ -224,6 +243,12 @@ class Wire:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
         self._unserved = self.proved = False
+
+
+def position(metadata: Iterable[tuple[str, Any]]) -> int:
+    """Where in its namespace's log a write is, by what came with its answer; 0: that does not tell."""
+    told = dict(metadata)
+    return next((int(told[name]) for name in WRITTEN_AT if str(told.get(name, "")).isdecimal()), 0)
 
 
 def _channel(url: str) -> grpc.aio.Channel:

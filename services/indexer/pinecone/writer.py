@@ -183,11 +183,11 @@ class Upserts:
             raise
         paid.wrote(written)
         UPSERTS.labels("written").inc()
-        VECTORS.inc(written)
+        VECTORS.inc(written.count)
         UNITS.inc(units.of_upsert(batch.record_bytes))
         slot.succeed()
         self.circuit.succeed()
-        return written
+        return written.count
 
 
 def quota_used(words: str) -> errors.Conflict:

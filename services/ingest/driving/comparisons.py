@@ -209,6 +209,8 @@ class Comparisons:
         """Compare anew, and store it; None: another comparison was stored first."""
         hashes = records.Hashes(manifest.hash_key)
         old = await trust.read(self._manifests, self._objects, manifest)
+        if old is not None:
+            await trust.placed(self._manifests, manifest, old, task_id)
         force = opened.task.options.mode == "force"
         believed = old is not None and not force
         counted = await trust.counted(self._manifests, manifest, believed=believed, mirrors=opened.mirrors)

@@ -18,6 +18,8 @@ from services.runtime import errors, failpoints
 
 log = structlog.get_logger()
 
+States = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
 # What cannot be merged in so many tries never will.
 TRIES = 5
 
@@ -91,7 +93,7 @@ class Merger:
     async def _merge(self, found: manifest_client.Manifest) -> None:
         pending = found.pending
         made = await asyncio.to_thread(loaded, self._objects, pending.uri, pending.checksum)
-        outcome = await self._outcome(made)
+        outcome, lsn = await self._outcome(made, found)
         old = await asyncio.to_thread(header_of, self._objects, found)
         failpoints.hit("ingest.mid_merge")
         version = found.version + 1
@@ -101,7 +103,7 @@ class Merger:
         data, uri = merged.to_json(), f"{folder}header"
         await asyncio.to_thread(self._objects.put, uri, data)
         failpoints.hit("ingest.before_commit")
-        committed = await self._manifests.commit(found, merged, uri, store.checksum_of(data))
+        committed = await self._manifests.commit(found, merged, uri, store.checksum_of(data), lsn)
         failpoints.hit("ingest.after_commit")
         log.info(
             "A run was merged, unless another process was faster.",
@@ -132,14 +134,19 @@ class Merger:
         _, host = await self._manifests.count(found.namespace)
         return host
 
-    async def _outcome(self, made: comparison.Comparison) -> merging.Outcome:
-        """What became of the chunks, by what the ledger says now."""
+    async def _outcome(
+        self, made: comparison.Comparison, found: manifest_client.Manifest
+    ) -> tuple[merging.Outcome, int]:
+        """What became of the chunks, by what the ledger says now; and a place in the log that writes have reached."""
+        # The log of a namespace may begin anew when others drop it, which they do where nothing of this is in it.
+        lsn = found.lsn if found.known or found.unknown else 0
         chunks = np.full(len(made.chunks), merging.LEFT, dtype=np.uint8)
         rejecting = False
         for first in range(0, len(chunks), plan.SHARD_CHUNKS):
             shard = await self._ledger.shard(made.task_id, first // plan.SHARD_CHUNKS)
             if not shard.exists:
                 continue
+            lsn = max(lsn, shard.lsn)
             if shard.opened >= made.fence:
                 chunks[first : first + plan.SHARD_CHUNKS] = merging.UNSURE
             unread = set(shard.unread_chunks)
@@ -149,34 +156,35 @@ class Merger:
                     chunks[chunk] = merging.SETTLED
             rejecting = rejecting or bool(shard.rejecting_chunks)
         rejected = await self._rejected(made.task_id) if rejecting else np.empty(0, np.uint64)
-        return merging.Outcome(chunks, rejected, await self._deletes(made))
+        deletes, reached = await self._deletes(made)
+        return merging.Outcome(chunks, rejected, deletes), 0 if reached is None else max(lsn, reached)
 
-    async def _deletes(self, made: comparison.Comparison) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-        """What became of its deletes; empty: none of them has begun."""
+    async def _deletes(self, made: comparison.Comparison) -> tuple[States, int | None]:
+        """What became of its deletes (empty: none of them has begun), and where in the log; None: that began anew."""
         nothing = np.empty(0, dtype=np.uint8)
         if made.gone is None:
-            return nothing
+            return nothing, 0
         record = await self._ledger.get(made.task_id)
         begun = record.removal
         if not record.HasField("removal") or begun.comparison != made.name:
-            return nothing
+            return nothing, 0
+        states, lsn = await self._states(made, begun)
         if begun.drop:  # one chunk, which was about all of them
-            (state,) = await self._states(made, begun)
-            return np.full(made.gone.deletes, state, dtype=np.uint8)
-        return await self._states(made, begun)
+            return np.full(made.gone.deletes, states[0], dtype=np.uint8), None
+        return states, lsn
 
-    async def _states(
-        self, made: comparison.Comparison, begun: ledger_pb2.Removal
-    ) -> "np.ndarray[tuple[int], np.dtype[np.uint8]]":
-        """SETTLED or UNSURE, of each chunk that deletes."""
+    async def _states(self, made: comparison.Comparison, begun: ledger_pb2.Removal) -> tuple[States, int]:
+        """SETTLED or UNSURE, of each chunk that deletes; and a place in the log that they have reached."""
+        lsn = 0
         deletes = np.full(begun.chunks, merging.UNSURE, dtype=np.uint8)
         last = begun.first_chunk + begun.chunks - 1
         for number in range(begun.first_chunk // plan.SHARD_CHUNKS, last // plan.SHARD_CHUNKS + 1):
             shard = await self._ledger.shard(made.task_id, number)
+            lsn = max(lsn, shard.lsn)
             for chunk, fence in zip(shard.settled_chunks, shard.fences, strict=True):
                 if fence >= made.fence and begun.first_chunk <= chunk <= last:
                     deletes[chunk - begun.first_chunk] = merging.SETTLED
-        return deletes
+        return deletes, lsn
 
     async def _rejected(self, task_id: str) -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
         rows: list[int] = []

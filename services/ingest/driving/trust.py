@@ -21,6 +21,8 @@ log = structlog.get_logger()
 # is, or has stood still for so long.
 COUNT_EVERY_SECONDS = 2.0
 COUNT_STILL_SECONDS = 10.0
+# A log that is behind is waited for longer: what follows from it is dear.
+POSITION_STILL_SECONDS = 60.0
 # A record that is not as it should be is looked at once more after so long.
 AGAIN_SECONDS = 60.0
 
@@ -75,6 +77,39 @@ async def read(
     if later > found.version:
         raise Distrusted(f"there are segments of version {later}: the ledger was restored", past=later)
     return made
+
+
+async def placed(
+    manifests: manifest_client.Manifests, found: manifest_client.Manifest, made: header.Header, task_id: str
+) -> None:
+    """Hold the position of the namespace's log against what writes of this manifest were answered with.
+
+    An index that is made anew keeps its name and may keep its host, and nothing tells when it was made; but its log
+    begins anew. A position that is too low is asked for again while it moves: queries see writes late.
+
+    Args:
+        manifests: Asks the index.
+        found: The manifest.
+        made: Its header.
+        task_id: Whose bill the question is on.
+
+    Raises:
+        Distrusted: The log is not as far as it was.
+    """
+    if not found.lsn or not made.known:
+        return
+    still = 0.0
+    position = await manifests.position(found.namespace, task_id)
+    while position is not None and position < found.lsn and still < POSITION_STILL_SECONDS:
+        await asyncio.sleep(COUNT_EVERY_SECONDS)
+        before, position = position, await manifests.position(found.namespace, task_id)
+        still = still + COUNT_EVERY_SECONDS if position == before else 0.0
+    if position is None:
+        log.info("The index does not tell the position of its log, which is not looked at.", action="position_untold")
+    elif position < found.lsn:
+        raise Distrusted(
+            f"the log of the namespace stands at {position:,} and was at {found.lsn:,}: the index was made anew"
+        )
 
 
 async def foreseen(

@@ -38,9 +38,15 @@ def spend_of(found: estimate.Estimate, *, dimension: int, vectors: int | None) -
         texts_reused=found.usable - found.texts,
         write_units=max(units.LEAST_WRITE_UNITS * upserts, units.of_replaced(size + upserts * HALF_KB)) + surely,
         write_units_doubtful=replacing - surely,
-        # A question, and the sample of what would be skipped.
-        read_thousandths=(0 if vectors == 0 else units.WHOLE) + _sampled(min(found.unchanged, SAMPLE_ROWS)),
+        # A question, and what a comparison asks for that skips something.
+        read_thousandths=(0 if vectors == 0 else units.WHOLE)
+        + (_looks(found.unchanged, (vectors or 0) * dimension * units.BYTES_A_FLOAT) if found.unchanged else 0),
     )
+
+
+def _looks(unchanged: int, size: int) -> int:
+    """Read units of a query for the position of the log of a namespace of so many bytes, and of the sample."""
+    return units.of_query(0, size) + _sampled(min(unchanged, SAMPLE_ROWS))
 
 
 def _sampled(rows: int) -> int:

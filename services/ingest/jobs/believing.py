@@ -57,6 +57,8 @@ class Believing:
         manifest = await self.item(task_id, stand)
         try:
             made = await trust.read(self._manifests, self._objects, manifest)
+            if made is not None:
+                await stand.during(trust.placed(self._manifests, manifest, made, task_id))
         except trust.Distrusted as why:
             raise distrusted(str(why)) from why
         if made is None:

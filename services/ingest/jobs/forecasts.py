@@ -33,14 +33,20 @@ class Forecasts:
         self._terms = terms
 
     async def of(
-        self, namespace: str, question_id: int, *, ids: int, fetched: int, sampled: int
+        self, namespace: str, question_id: int, *, ids: int, fetched: int, sampled: int, believes: bool
     ) -> job_pb2.JobForecast:
-        """What it comes to, to list so many ids, fetch so many records, and buy so many vectors again."""
+        """What it comes to, to list so many ids, fetch so many records, and buy so many vectors again.
+
+        `believes`: what is known is held against the position of the namespace's log before, which is a query.
+        """
         mean = await self._tokens_a_text(namespace, question_id) if sampled else 0.0
         spent = spend.Spend(
             tokens=round(mean * sampled),
             texts_bought=sampled,
-            read_thousandths=units.of_list(ids) + units.of_fetch(fetched) + (units.of_fetch(sampled) if sampled else 0),
+            read_thousandths=units.of_list(ids)
+            + units.of_fetch(fetched)
+            + (units.of_fetch(sampled) if sampled else 0)
+            + (_position(ids, self._terms.dimension) if believes else 0),
         )
         cost = bill.message(spent, self._terms.model, forecast.today(), self._terms.prices)
         return job_pb2.JobForecast(ids=ids, fetched=fetched, sampled=sampled, bill=cost)
@@ -63,7 +69,8 @@ class Forecasts:
         plain = bool(manifest.uri) and not manifest.HasField("pending")
         count = manifest.known + (0 if load else manifest.unknown) if plain else there
         lists = not load and (not plain or trust.lists(manifest, there))
-        listed = spend.Spend(read_thousandths=units.of_list(count) if lists and count else 0)
+        asked = _position(there, manifest.dimension) if manifest.lsn and manifest.known else 0
+        listed = spend.Spend(read_thousandths=asked + (units.of_list(count) if lists and count else 0))
         why = _why_not_dropped(manifest, there, load=load) if plain else NOT_LISTED
         if count and not why:
             told = job_pb2.JobForecast(drops_namespace=True)
@@ -103,6 +110,11 @@ class Forecasts:
                 with contextlib.suppress(ValueError):  # tiktoken gives up on a million blanks in a row
                     lengths.append(len(tokens.encoding().encode(text, disallowed_special=())))
         return sum(lengths) / len(lengths) if lengths else 0.0
+
+
+def _position(vectors: int, dimension: int) -> int:
+    """Thousandths of a read unit of a query of a namespace."""
+    return units.of_query(0, vectors * dimension * units.BYTES_A_FLOAT)
 
 
 def _why_not_dropped(manifest: manifest_client.Manifest, there: int, *, load: bool) -> str:

@@ -122,6 +122,8 @@ class Remove:
             listing = False
         else:
             old = await trust.read(made_of.manifests, made_of.objects, manifest)
+            if old is not None:
+                await stand.during(trust.placed(made_of.manifests, manifest, old, record.task_id))
             counted = trust.counted(made_of.manifests, manifest, believed=old is not None, mirrors=True)
             listing = (await stand.during(counted)).listing
         name = objects_store.new_comparison(merging.folder_of(manifest), record.task_id, stand.fence)

@@ -140,7 +140,8 @@ class Requests:
             fetched = min(max(request.fetch, request.sample), known)
             at = asked.namespace, asked.question_id
             with _asking():
-                return Answer(forecast=await self._prices.of(*at, ids=known, fetched=fetched, sampled=sampled))
+                price = self._prices.of(*at, ids=known, fetched=fetched, sampled=sampled, believes=True)
+                return Answer(forecast=await price)
         return await self._stored(asked, job)
 
     async def adopt(self, request: job_pb2.AdoptRequest, key: str) -> Answer:
@@ -169,7 +170,8 @@ class Requests:
             with _asking():
                 there, _ = await self._manifests.count(asked.namespace)
                 at, sampled = (asked.namespace, asked.question_id), min(request.sample, there)
-                return Answer(forecast=await self._prices.of(*at, ids=there, fetched=there, sampled=sampled))
+                price = self._prices.of(*at, ids=there, fetched=there, sampled=sampled, believes=False)
+                return Answer(forecast=await price)
         return await self._stored(asked, job_pb2.Job(adopt=request))
 
     async def remove(self, request: job_pb2.RemoveRequest, key: str) -> Answer:

@@ -41,11 +41,11 @@ class Way:
     def find_anew(self) -> None:
         """It is where it was."""
 
-    async def upsert(self, batch: batches.Batch) -> int:
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
         answer = self.script.pop(0) if self.script else len(batch)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return batches.Written(answer)
 
 
 class Store:

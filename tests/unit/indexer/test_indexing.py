@@ -8,7 +8,7 @@ import pytest
 from vectorline.v1 import indexer_pb2
 
 from services.indexer import agreement, indexing, servicer, settings
-from services.indexer.ledger import namespaces
+from services.indexer.ledger import namespaces, records
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import writer
 from services.indexer.tasks import servicer as task_servicer
@@ -36,13 +36,13 @@ class Way:
     def find_anew(self) -> None:
         """It is where it was."""
 
-    async def upsert(self, batch: batches.Batch) -> int:
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
         self.upserts += 1
         for vector in batch.vectors:
             if (refusal := self.refuses(vector.id)) is not None:
                 raise refusal
         self.written += [vector.id for vector in batch.vectors]
-        return len(batch)
+        return batches.Written(len(batch), self.upserts)
 
 
 class Store:
@@ -116,6 +116,15 @@ async def blocked(made: Scene, chunk: int, rows: int = 4) -> Any:
         await made.index(chunk, rows)
     assert stopped.value.reason == "BLOCKED"
     return await made.task()
+
+
+async def test_where_in_the_log_a_chunk_was_written_is_kept_with_its_shard(line: Line) -> None:
+    made = await scene(line, lambda _: None)
+    for chunk in range(3):
+        await made.index(chunk)
+    shard = await line.book.shards.get(made.task_id, 0)
+    assert shard is not None
+    assert records.shard(shard).lsn == made.way.upserts == 3
 
 
 async def test_an_index_that_refuses_every_record_of_the_first_batch_blocks_the_task(line: Line) -> None:

@@ -41,12 +41,13 @@ class Index:
         found = {name: batches.Record(struct_pb2.Struct(), bytes(400)) for name in ids if name in self.vectors}
         return found, spend.Spend(read_thousandths=1_000)
 
-    async def delete(self, _namespace: str, ids: Sequence[str]) -> None:
+    async def delete(self, _namespace: str, ids: Sequence[str]) -> int:
         self.asked.append(list(ids))
         if self.failures:
             raise self.failures.pop()
         for name in ids:
             self.vectors.pop(name, None)
+        return 100 + len(self.asked)
 
     async def drop(self, namespace: str) -> None:
         if self.failures:
@@ -115,6 +116,9 @@ async def test_what_is_gone_is_deleted_counted_and_billed(scene: Scene) -> None:
     await scene.remove(1, ["7.1", "7.2", "7.3"], known=2)
     await scene.remove(2, ["7.99"])
     assert sorted(scene.index.vectors) == sorted({f"7.{number}" for number in range(20)} - {"7.1", "7.2", "7.3"})
+    shard = await scene.line.book.shards.get(scene.task_id, 0)
+    assert shard is not None
+    assert shard["lsn"] == 102, "where in the namespace's log the last of them was"
     task = await scene.seal(3)
     assert (task["status"], task["removed"], task["indexed"], task["rows_total"]) == ("completed", 4, 1, 1)
     # Two requests, 5 write units each at least, and a look at records before each.

@@ -35,6 +35,27 @@ def test_a_reopened_namespace_is_the_same(tmp_path: Path) -> None:
     assert again.schema == first.schema
 
 
+def test_its_log_only_grows_also_when_it_is_reopened_or_rewritten(tmp_path: Path) -> None:
+    first = store.Namespace(tmp_path / "n", "v2", DIMENSION)
+    for seed in range(5):
+        upsert(first, "a", "b", seed=seed)
+    first.delete(["a"])
+    assert first.lsn == 6
+    assert store.Namespace(tmp_path / "n", "v2", DIMENSION).lsn == 6
+    first.copy_to(tmp_path / "m")
+    assert store.Namespace(tmp_path / "m", "v2", DIMENSION).lsn >= 6
+
+
+def test_a_namespace_that_is_dropped_begins_anew_and_one_that_is_emptied_goes_on(tmp_path: Path) -> None:
+    index = catalog.Index(tmp_path, catalog.Settings("i", DIMENSION, "cosine"))
+    upsert(index.get_or_create("v2"), "a")
+    index.clear("v2")
+    assert index.get("v2").lsn == 2
+    assert catalog.Index(tmp_path, index.settings).get("v2").lsn == 2
+    index.drop("v2")
+    assert index.get_or_create("v2").lsn == 0
+
+
 @pytest.mark.parametrize("cut", [1, 5, 11, 12, 13, 40])
 def test_a_torn_last_frame_is_cut_off_and_what_follows_is_kept(tmp_path: Path, cut: int) -> None:
     first = store.Namespace(tmp_path / "n", "v2", DIMENSION)

@@ -136,11 +136,31 @@ async def test_a_namespace_is_dropped_by_both_ways_for_five_units_and_again_does
     drops = pinecone_deletes.Deletes(way, upserts.circuit)
 
     for _ in range(2):
-        assert await drops.drop("dropped", may_write) == spend.Spend(write_units=5)
+        assert (await drops.drop("dropped", may_write)).spent == spend.Spend(write_units=5)
 
     assert (await index.count("dropped"), await index.count("stays")) == (0, 300)
     done = [each for each in server.requests()["requests"] if each["status"] == "OK" and each["write_units"]]
     assert [(each["op"], each["write_units"]) for each in done] == [("delete_namespace", 5)]
+    await wire.close()
+    await index.close()
+
+
+@pytest.mark.parametrize("choice", ["wire", "sdk"])
+async def test_writes_tell_where_they_are_in_the_log_and_queries_how_far_it_is_seen(
+    server: testing.Process, choice: pinecone_transport.Choice
+) -> None:
+    index = pinecone_client.Pinecone(settings_for(server.url))
+    wire = pinecone_wire.Wire(index, pydantic.SecretStr("test"), 5.0)
+    way = await pinecone_transport.Transport(index, wire, pinecone_rest.Rest(index, 5.0), choice).way()
+    namespace = f"log-{choice}"
+    assert await index.position(namespace) == (None, spend.Spend(read_thousandths=250)), "there is none yet"
+
+    written = [await way.upsert(pinecone_batch.Batch(vectors(2), namespace)) for _ in range(2)]
+    deleted = await way.delete(namespace, ["1.0"])
+
+    assert [(each.count, each.lsn) for each in written] == [(2, 1), (2, 2)]
+    assert deleted == (3 if choice == "wire" else 0), "the SDK does not hand out what a delete is answered with"
+    assert (await index.position(namespace))[0] == 3
     await wire.close()
     await index.close()
 

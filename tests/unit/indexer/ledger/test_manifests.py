@@ -88,6 +88,25 @@ async def test_a_run_is_marked_merged_and_counted(line: Line) -> None:
     assert await line.book.manifests.pending() == ([], "")
 
 
+async def test_where_the_writes_of_a_manifest_are_in_the_log_is_kept_until_it_is_void(line: Line) -> None:
+    task_id, _ = await marked(line)
+    await over(line, task_id)
+    assert await line.book.manifests.commit(await state(line), dataclasses.replace(version(10), lsn=42))
+    item = (await state(line)).item
+    assert item["lsn"] == 42
+    await line.book.manifests.void(KEY, item["version"], "a test")
+    assert "lsn" not in (await state(line)).item
+
+
+async def test_unknown_entries_are_summed_as_known_ones_are(line: Line) -> None:
+    task_id, _ = await marked(line)
+    await over(line, task_id)
+    await merged(line, known=10, unknown=3)
+    assert line.storage.items[SPACE]["unknown"] == 3
+    await line.book.manifests.void(KEY, (await state(line)).item["version"], "a test")
+    assert line.storage.items[SPACE]["unknown"] == 0
+
+
 async def test_a_mark_is_made_once_and_again_harmless(line: Line) -> None:
     task_id, fence = await marked(line)
     assert await line.book.manifests.mark(task_id, fence)

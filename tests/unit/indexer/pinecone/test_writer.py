@@ -77,12 +77,12 @@ class Picky:
     def find_anew(self) -> None:
         """It is where it was."""
 
-    async def upsert(self, batch: batches.Batch) -> int:
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
         self.upserts += 1
         if not all(each.metadata for each in batch.vectors):
             raise batches.IndexRefused("no metadata")
         self.written += [each.id for each in batch.vectors]
-        return len(batch)
+        return batches.Written(len(batch))
 
 
 async def may_write() -> None:
@@ -144,7 +144,7 @@ async def test_records_that_follow_one_that_is_taken_are_bisected() -> None:
 class Full(Picky):
     """A way into an index whose plan is used up."""
 
-    async def upsert(self, batch: batches.Batch) -> int:
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
         self.upserts += 1
         raise batches.IndexExhausted("You've reached your write unit limit for the current month.")
 

@@ -26,6 +26,7 @@ class Index:
         self.records: dict[str, dict[str, Any]] = {}
         self.host = HOST
         self.asked = 0
+        self.positions: list[int | None] = []
 
     async def count(self, _namespace: str) -> tuple[int, str]:
         self.asked += 1
@@ -34,6 +35,10 @@ class Index:
     async def fetch(self, _namespace: str, ids: Sequence[str], task_id: str) -> dict[str, dict[str, Any]]:
         assert task_id == TASK
         return {name: self.records[name] for name in ids if name in self.records}
+
+    async def position(self, _namespace: str, task_id: str) -> int | None:
+        assert task_id == TASK
+        return self.positions.pop(0) if len(self.positions) > 1 else self.positions[0]
 
 
 class Objects(store.Store):
@@ -140,6 +145,52 @@ async def test_a_later_version_beside_it_tells_that_the_ledger_was_restored() ->
     with pytest.raises(trust.Distrusted) as why:
         await read(found, objects)
     assert why.value.past == 12
+
+
+async def placed(index: Index, *, lsn: int = 900, known: int = 10) -> None:
+    objects = Objects()
+    found = stored(objects, known=known)
+    found.lsn = lsn
+    made = await read(found, objects)
+    assert made is not None
+    asked: Any = index
+    await trust.placed(asked, found, made, TASK)
+
+
+async def test_an_index_whose_log_begins_anew_was_made_anew(naps: list[float]) -> None:
+    index = Index(10)
+    index.positions = [3]
+    with pytest.raises(trust.Distrusted, match="stands at 3 and was at 900"):
+        await placed(index)
+    assert sum(naps) >= trust.POSITION_STILL_SECONDS, "what follows is dear: all is bought"
+
+
+async def test_a_log_that_is_seen_late_is_waited_for_while_it_moves(naps: list[float]) -> None:
+    index = Index(10)
+    index.positions = [*range(800, 900), 900]
+    await placed(index)
+    assert len(naps) == 100
+
+
+@pytest.mark.parametrize("position", [900, 901])
+async def test_a_log_that_is_as_far_as_it_was_is_believed_at_once(naps: list[float], position: int) -> None:
+    index = Index(10)
+    index.positions = [position]
+    await placed(index)
+    assert not naps
+
+
+async def test_an_index_that_tells_no_position_is_not_held_to_it(naps: list[float]) -> None:
+    index = Index(10)
+    index.positions = [None]
+    await placed(index)
+    assert not naps
+
+
+@pytest.mark.parametrize("fields", [{"lsn": 0}, {"known": 0}], ids=str)
+async def test_where_nothing_is_known_the_index_is_not_asked(fields: dict[str, int]) -> None:
+    """Where nothing is in it others may have dropped the namespace, and its log began anew."""
+    await placed(Index(10), **fields)
 
 
 class Foreseeing(Index):

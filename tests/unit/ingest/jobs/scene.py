@@ -56,6 +56,10 @@ class Index:
     async def count(self, _namespace: str) -> tuple[int, str]:
         return (self.counts.pop(0) if self.counts else len(self.records)), "http://index"
 
+    async def position(self, _namespace: str, task_id: str) -> int | None:
+        assert task_id == TASK
+        return None
+
     async def ids(self, _namespace: str, prefix: str, task_id: str) -> AsyncIterator[Sequence[str]]:
         assert task_id == TASK
         names = [name for name in self.records if name.startswith(prefix)]

@@ -84,6 +84,11 @@ async def test_where_nothing_is_known_it_may_be_all_of_the_namespace_by_ids_or_w
     assert told.bill.at_most.write_units >= 500 * VALUES // 1_000
 
 
+async def test_what_is_known_is_held_against_the_log_first_where_its_place_in_it_is_known() -> None:
+    told = await asked(manifest(lsn=900))
+    assert (told.bill.write_units, told.bill.read_units) == (5, 0.25)
+
+
 async def test_of_an_empty_namespace_nothing_is_said_to_go() -> None:
     told = await asked(manifest_client.Manifest(), 0)
     assert (told.removed, told.bill.write_units, told.why_not_dropped) == (0, 0, "")

@@ -1,11 +1,12 @@
 """What is taken away when a question or a load is taken back, and what stays; afterwards nothing of it is known."""
 
 import pathlib
+import types
 from typing import Any
 
 import numpy as np
 import pytest
-from vectorline.v1 import job_pb2
+from vectorline.v1 import job_pb2, ledger_pb2
 
 from services.ingest import failures
 from services.ingest.contract import rules
@@ -139,6 +140,31 @@ async def test_a_drop_that_others_overtook_in_mid_turn_goes_on_by_ids(tmp_path: 
     assert set(made.index.records) == {"70.0"}
     assert [made.index.settled[chunk][0] for chunk in range(3)] == [3, 3, 2]
     assert not made.index.record.removal.drop
+
+
+@pytest.mark.parametrize(("others", "kept"), [(0, 0), (1, 950)])
+async def test_a_dropped_namespace_has_a_log_that_begins_anew(tmp_path: pathlib.Path, others: int, kept: int) -> None:
+    """Held to its old position, the next load would not be believed."""
+    made = scene(tmp_path, others=others)
+    made.index.found.lsn = 900
+    assert await driven(made)
+    made.index.found.pending.checksum = made.index.found.comparison.checksum
+    committed: list[int] = []
+
+    async def commit(*merged: Any) -> bool:
+        committed.append(merged[-1])
+        return True
+
+    async def shard(*_: Any) -> ledger_pb2.GetShardResponse:
+        return ledger_pb2.GetShardResponse(exists=True, opened=4, settled_chunks=[0, 1, 2], fences=[4] * 3, lsn=950)
+
+    made.ledger.others[scenes.TASK] = made.ledger.record
+    parts: Any = types.SimpleNamespace(get=made.ledger.get, shard=shard)
+    index: Any = types.SimpleNamespace(count=made.index.count, commit=commit)
+    queue: Any = None
+    merger = driving_merging.Merger(parts, index, made.objects, queue=queue, work=made.tools.work)
+    await merger.merge(made.index.found)
+    assert committed == [kept]
 
 
 async def dies(*_: Any) -> None:
