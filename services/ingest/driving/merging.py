@@ -138,8 +138,7 @@ class Merger:
         self, made: comparison.Comparison, found: manifest_client.Manifest
     ) -> tuple[merging.Outcome, int]:
         """What became of the chunks, by what the ledger says now; and a place in the log that writes have reached."""
-        # The log of a namespace may begin anew when others drop it, which they do where nothing of this is in it.
-        lsn = found.lsn if found.known or found.unknown else 0
+        lsn = 0
         chunks = np.full(len(made.chunks), merging.LEFT, dtype=np.uint8)
         rejecting = False
         for first in range(0, len(chunks), plan.SHARD_CHUNKS):
@@ -157,7 +156,9 @@ class Merger:
             rejecting = rejecting or bool(shard.rejecting_chunks)
         rejected = await self._rejected(made.task_id) if rejecting else np.empty(0, np.uint64)
         deletes, reached = await self._deletes(made)
-        return merging.Outcome(chunks, rejected, deletes), 0 if reached is None else max(lsn, reached)
+        # What the run was told counts, also where that is less: a log that began anew goes on from there.
+        lsn = 0 if reached is None else max(lsn, reached) or found.lsn
+        return merging.Outcome(chunks, rejected, deletes), lsn
 
     async def _deletes(self, made: comparison.Comparison) -> tuple[States, int | None]:
         """What became of its deletes (empty: none of them has begun), and where in the log; None: that began anew."""

@@ -142,9 +142,11 @@ async def test_a_drop_that_others_overtook_in_mid_turn_goes_on_by_ids(tmp_path: 
     assert not made.index.record.removal.drop
 
 
-@pytest.mark.parametrize(("others", "kept"), [(0, 0), (1, 950)])
-async def test_a_dropped_namespace_has_a_log_that_begins_anew(tmp_path: pathlib.Path, others: int, kept: int) -> None:
-    """Held to its old position, the next load would not be believed."""
+@pytest.mark.parametrize(("others", "reached", "kept"), [(0, 950, 0), (1, 950, 950), (1, 3, 3), (1, 0, 900)])
+async def test_a_dropped_namespace_has_a_log_that_begins_anew(
+    tmp_path: pathlib.Path, others: int, reached: int, kept: int
+) -> None:
+    """Held to its old position, the next load would not be believed, and all be bought again."""
     made = scene(tmp_path, others=others)
     made.index.found.lsn = 900
     assert await driven(made)
@@ -156,13 +158,13 @@ async def test_a_dropped_namespace_has_a_log_that_begins_anew(tmp_path: pathlib.
         return True
 
     async def shard(*_: Any) -> ledger_pb2.GetShardResponse:
-        return ledger_pb2.GetShardResponse(exists=True, opened=4, settled_chunks=[0, 1, 2], fences=[4] * 3, lsn=950)
+        return ledger_pb2.GetShardResponse(exists=True, opened=4, settled_chunks=[0, 1, 2], fences=[4] * 3, lsn=reached)
 
     made.ledger.others[scenes.TASK] = made.ledger.record
     parts: Any = types.SimpleNamespace(get=made.ledger.get, shard=shard)
     index: Any = types.SimpleNamespace(count=made.index.count, commit=commit)
     queue: Any = None
-    merger = driving_merging.Merger(parts, index, made.objects, queue=queue, work=made.tools.work)
+    merger = driving_merging.Merger(parts, index, made.objects, queue=queue, work=made.tools.work, folder=None)
     await merger.merge(made.index.found)
     assert committed == [kept]
 
