@@ -23,6 +23,8 @@ def card(found: messages.EstimateResponse) -> console.RenderableType:
         grid.add_row("", f"{group.rows:,} {screen.printable(group.reason)}")
         for sample in group.samples[:_SAMPLES]:
             grid.add_row("", text.Text(f"  row {sample.row_number:,}: {screen.printable(sample.message)}", "dim"))
+    if found.removed is not None:
+        grid.add_row("Removes", text.Text(f"{found.removed:,} vectors", "yellow" if found.removed else ""))
     grid.add_row("Tokens", _tokens(found))
     profile = found.tokens_per_text
     grid.add_row(

@@ -62,6 +62,13 @@ class Load:
         typer.Option(help="Order of day, month and year. Default: auto, from the whole column."),
     ] = None
     time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Of days without one. Default: UTC.")] = ""
+    mode: Annotated[
+        Literal["upsert", "mirror", "force"] | None,
+        typer.Option(
+            help="mirror: what left the file leaves the namespace, too; force: unchanged rows are bought again. "
+            "Default: upsert."
+        ),
+    ] = None
     on_duplicate: Annotated[
         Literal["first", "fail"] | None,
         typer.Option(help="Skip later rows of an id, or fail the task. Default: first."),

@@ -32,6 +32,7 @@ class Estimate extends Part {
       `${plural(estimate.billed_tokens, "token")} to buy${estimate.billed_tokens < estimate.tokens ? ` of ${count(estimate.tokens)}` : ""}`,
       openai !== undefined ? `${dollars(openai)} OpenAI` : "no price of the model is configured",
       pinecone !== undefined && `${dollars(pinecone)}${most > pinecone ? ` to ${dollars(most)}` : ""} Pinecone`,
+      estimate.removed > 0 && `${plural(estimate.removed, "vector")} to remove`,
       estimate.duration_seconds !== undefined && `about ${duration(estimate.duration_seconds)} at the present limits`,
     ];
     return told.filter(Boolean).join(" · ");

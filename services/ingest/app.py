@@ -156,6 +156,7 @@ async def application(
         await stack.enter_async_context(background.running("sweeping", sweeper.run))
         tasks.start()
         stack.push_async_callback(tasks.drain)
+        priced = forecasts.Forecasts(manifests, estimates.terms)
         estimating = estimator.Estimator(
             find,
             asked,
@@ -165,6 +166,7 @@ async def application(
             scratch=allowed.scratch_folder,
             work=work,
             foreseen=functools.partial(trust.foreseen, manifests, kept) if splits.skip_unchanged else estimator.nothing,
+            deletes=priced.of_deletes,
         )
         known_tokens = tokens.ValkeyTokens(client)
         asked_jobs = requests_of_jobs.Requests(
@@ -172,7 +174,7 @@ async def application(
             manifests,
             objects=kept,
             find=find,
-            prices=forecasts.Forecasts(manifests, estimates.terms),
+            prices=priced,
             defaults=requests.defaults,
             skips=splits.skip_unchanged,
             tokens=known_tokens,

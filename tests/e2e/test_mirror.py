@@ -14,12 +14,35 @@ def numbers(line: Line) -> set[str]:
     return {name.removeprefix("232.") for name in line.index(SPACE)}
 
 
+def billed(line: Line, namespace: str, unit: str = "write_units") -> float:
+    """Units that the stand-in for Pinecone has billed for a namespace."""
+    url = f"{line.endpoints['PINECONE_CONTROLLER_HOST']}/_sandbox/requests"
+    calls = httpx.get(url, params={"limit": 100_000}, timeout=60).json()["requests"]
+    return float(sum(call[unit] for call in calls if call["namespace"] == namespace))
+
+
+def holds(bill: dict[str, Any], truth: float) -> bool:
+    """Whether write units are within 2 % of a bill's, or of its range: Pinecone does not tell what a delete cost."""
+    most = bill.get("at_most", bill)["write_units"]
+    return bool(bill["write_units"] * 0.98 <= truth <= most * 1.02)
+
+
 def test_what_left_the_file_leaves_the_index(line: Line) -> None:
     rows = csvs.rows(1_200)
     line.finished(line.upload(csvs.of(rows), namespace=SPACE))
 
     # Most of it is gone, and one row has lost its text: a person is asked, and what the index has of that row stays.
     shorter = [(rows[0][0], "", *rows[0][2:]), *rows[1:100]]
+    asked = {"question_id": 232, "namespace": SPACE, "mode": "mirror", "estimate": True}
+
+    def estimated() -> dict[str, Any] | None:
+        """Once the load is merged into what is known."""
+        found = line.rest.post("/api/v1/upload/a.csv", params=asked, content=csvs.of(shorter)).json()["estimate"]
+        return found if "removed" in found else None
+
+    estimate = wait_for("a merge", estimated)
+    assert (estimate["removed"], estimate["unchanged"], estimate["usable"]) == (1_100, 99, 0)
+    written, read = billed(line, SPACE), billed(line, SPACE, "read_units")
     task_id = line.upload(csvs.of(shorter), namespace=SPACE, mode="mirror")
     told: dict[str, Any] = wait_for("a held mirror", lambda: line.task(task_id).get("held"), 90)
     assert (told["gone"], told["entries"]) == (1_100, 1_200)
@@ -36,6 +59,11 @@ def test_what_left_the_file_leaves_the_index(line: Line) -> None:
     assert [each["code"] for each in done["warnings"]] == ["mirror_kept"]
     assert "MIRROR_NOT_HELD" in line.rest.post(confirm, json={"checksum": "old"}).text
     assert numbers(line) == {row[0] for row in rows[:100]}
+    written, read = billed(line, SPACE) - written, billed(line, SPACE, "read_units") - read
+    assert holds(done["bill"], written), (done["bill"], written)
+    assert holds(estimate["bill"], written), (estimate["bill"], written)
+    assert done["bill"]["at_most"]["write_units"] < 1.3 * done["bill"]["write_units"], "the range is no excuse"
+    assert done["bill"]["read_units"] == estimate["bill"]["read_units"] == read
 
     # What was removed is known to be gone: it is bought again, and the rest is not.
     again = line.finished(line.upload(csvs.of(rows[:150]), namespace=SPACE))["progress"]
@@ -62,12 +90,13 @@ def test_a_load_is_taken_back_and_the_next_one_buys_all_of_it_again(line: Line) 
 
         return wait_for("a merged load", forecast, 60)
 
-    forecast = merged(1_200, namespace=space, question_id=232)
+    priced = forecast = merged(1_200, namespace=space, question_id=232)
     assert forecast["bill"]["write_units"] >= 1_200 * 4
     assert (forecast["drops_namespace"], "20 vectors" in forecast["why_not_dropped"]) == (False, True)
     # A namespace that one load wrote, and nobody else: that is taken back by its id, and the namespace with it.
     forecast = merged(300, task_id=alone)
     assert (forecast["drops_namespace"], forecast["bill"]["write_units"]) == (True, 5)
+    before = {name: billed(line, name) for name in (space, "alone")}
     assert len(line.index(space)) == 1_220, "a dry run, which is the default, does nothing"
 
     request = {"task_id": alone, "dry_run": False, "request_id": "back"}
@@ -78,7 +107,9 @@ def test_a_load_is_taken_back_and_the_next_one_buys_all_of_it_again(line: Line) 
     assert (done["status"], done["metadata"]["task_type"]) == ("completed", "remove")
     assert (done["progress"]["removed_records"], done["result"]["removed"]) == (1_200, 1_200)
     assert (done["result"]["namespace_dropped"], "20 vectors" in done["result"]["why_not_dropped"]) == (False, True)
-    assert done["bill"]["at_most"]["write_units"] >= done["bill"]["write_units"] > 0
+    written = billed(line, space) - before[space]
+    assert holds(done["bill"], written), (done["bill"], written)
+    assert holds(priced["bill"], written), (priced["bill"], written)
     assert {name.partition(".")[0] for name in line.index(space)} == {"23"}, "another question's vectors stay"
     gone = line.rest.get(f"/api/v1/status/{done['task_id']}/rejects", params={"include": "gone"}).text.split()
     assert len(gone) == 1_201
@@ -90,6 +121,7 @@ def test_a_load_is_taken_back_and_the_next_one_buys_all_of_it_again(line: Line) 
     assert (done["status"], done["progress"]["removed_records"]) == ("completed", 300), done
     assert (done["result"]["namespace_dropped"], done["bill"]["write_units"]) == (True, 5)
     assert "at_most" not in done["bill"]
+    assert billed(line, "alone") - before["alone"] == 5
     assert not line.index("alone")
 
     # Whoever writes there next waits until nothing of the drop can arrive any more, and is not lost.

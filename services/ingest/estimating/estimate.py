@@ -34,6 +34,15 @@ class Compared(NamedTuple):
     unchanged: split.Unchanged
     # It says of every other row whether it replaces a record.
     knows: bool
+    # Of a mirror.
+    removed: "Removed | None" = None
+
+
+class Removed(NamedTuple):
+    """Ids that a mirror would remove, and how many of them are in the index for certain."""
+
+    ids: int
+    known: int
 
 
 # Compares what was scanned with what is known to be in the index, given a folder; None: nothing is.
@@ -102,6 +111,8 @@ class Estimate:
     written_chunks: int
     # Usable rows that replace a record; None: that is not known.
     replacing: int | None
+    # Of a mirror; None: what is there is not known.
+    removed: Removed | None = None
     # Those of the plan, and what only judging the rows shows.
     warnings: tuple[warning.Warning, ...] = ()
     first_rows: tuple[console_pb2.SampleRow, ...] = ()
@@ -142,12 +153,12 @@ def estimate(
             return sidecar.read(count)
 
         compared = compare(scanned, task, pairs, folder) if compare else None
-        same, knows = compared or (None, False)
+        same, knows, removed = compared or (None, False, None)
         task = dataclasses.replace(task, replaced_known=knows)
         tally = _Tally(terms, check, knows=knows)
         for chunk in split.split(source, scanned.pinned, scanned.plan, task, pairs, unchanged=same):
             tally.add(chunk)
-    return tally.result(scanned)
+    return dataclasses.replace(tally.result(scanned), removed=removed)
 
 
 class _Tally:

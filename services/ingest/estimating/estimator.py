@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import structlog
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
-from services.billing import bill
+from services.billing import bill, spend, units
 from services.ingest import ledger_client, refusals, sources, threads
 from services.ingest.contract import context
 from services.ingest.estimating import estimate, forecast
@@ -36,6 +36,15 @@ BUSY_RETRY_SECONDS = 15.0
 Foreseen = Callable[[str, int | None], Awaitable[known.Known | None]]
 
 
+# What it costs to delete so many ids of a question, so many of which are known to be there, with so many values each.
+Deletes = Callable[[str, int, estimate.Removed, int], Awaitable[spend.Spend]]
+
+
+async def free(*_: object) -> spend.Spend:
+    """The price of deletes where nothing is ever deleted."""
+    return spend.NOTHING
+
+
 async def nothing(_namespace: str, _question_id: int | None) -> None:
     """What a line knows that skips nothing."""
 
@@ -51,6 +60,7 @@ class Estimator:
         seconds: An estimate that takes longer is refused.
         scratch: For the scan's temporary files.
         foreseen: What a task would skip rows by.
+        deletes: Prices what a mirror would remove.
     """
 
     def __init__(
@@ -64,8 +74,10 @@ class Estimator:
         scratch: pathlib.Path | None,
         work: threads.Pool | None = None,
         foreseen: Foreseen = nothing,
+        deletes: Deletes = free,
     ) -> None:
         self._foreseen = foreseen
+        self._deletes = deletes
         self._sources = find
         self._questions = asked
         self._ledger = ledger
@@ -115,6 +127,10 @@ class Estimator:
         vectors = held.vectors if held.HasField("vectors") else None
         dimension = answer.namespace_check.dimension
         spent = forecast.spend_of(found, dimension=dimension, vectors=vectors)
+        if chosen.mode == "mirror":
+            spent += await self._removal(chosen, found, dimension, vectors or 0)
+            if found.removed is not None:
+                answer.removed = found.removed.ids
         answer.bill.CopyFrom(bill.message(spent, self._terms.model, forecast.today(), self._terms.prices))
         if answer.bill.HasField("openai_dollars"):
             answer.price_usd = answer.bill.openai_dollars
@@ -122,6 +138,16 @@ class Estimator:
             answer.upload_id = upload_id
         log.info("A source was estimated.", action="estimated", rows=answer.rows, tokens=answer.tokens)
         return answer
+
+    async def _removal(
+        self, chosen: options.Options, found: estimate.Estimate, dimension: int, vectors: int
+    ) -> spend.Spend:
+        """What a mirror spends besides: on its deletes; or, where what is there is not known, to list it."""
+        if found.removed is None:
+            return spend.Spend(read_thousandths=units.of_list(vectors) if vectors else 0)
+        if not found.removed.ids or chosen.question_id is None:
+            return spend.NOTHING
+        return await self._deletes(chosen.namespace, chosen.question_id, found.removed, dimension)
 
     @contextlib.asynccontextmanager
     async def _turn(self, owner: str, upload_id: str) -> AsyncIterator[None]:
@@ -204,15 +230,22 @@ class _Comparing:
         self, scanned: scan.Scan, task: context.Context, pairs: duplicates.Slices, folder: pathlib.Path
     ) -> estimate.Compared | None:
         """The rows of a scanned source against what is known."""
-        made = scanned.plan
+        made, mirror = scanned.plan, task.options.mode == "mirror"
 
         def rows(hashes: records.Hashes) -> Iterator[comparing.Surveyed]:
-            for chunk in survey.survey(self.source, scanned.pinned, made, task, pairs, hashes=hashes):
+            for chunk in survey.survey(self.source, scanned.pinned, made, task, pairs, hashes=hashes, held=mirror):
                 self.check(chunk)
                 yield chunk
 
-        found = self.in_index.compared(rows, folder, rows_total=made.rows_total, chunks_total=made.chunks_total)
-        return None if found is None else estimate.Compared(found.unchanged, found.knows)
+        size = {"rows_total": made.rows_total, "chunks_total": made.chunks_total}
+        found = self.in_index.compared(rows, folder, **size, mirror=mirror)
+        if found is None:
+            return None
+        removed = None
+        if found.gone is not None:
+            ids = found.gone.rows
+            removed = estimate.Removed(ids, max(0, ids - self.in_index.header.unknown))
+        return estimate.Compared(found.unchanged, found.knows, removed)
 
 
 class _GivenUp(Exception):

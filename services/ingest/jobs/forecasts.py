@@ -1,6 +1,7 @@
 """What a job would cost, before anybody asks for it in earnest. It asks for a hundred records: 11 read units."""
 
 import contextlib
+import dataclasses
 import json
 from typing import Final
 
@@ -77,28 +78,40 @@ class Forecasts:
             spent = spend.Spend(write_units=units.LEAST_WRITE_UNITS)
         else:
             told = job_pb2.JobForecast(why_not_dropped=why if count else "")
-            told.fetched, spent = await self._by_ids(manifest, namespace, question_id, count, plain=plain)
+            known = min(manifest.known, count) if plain else 0
+            spent = await self.of_deletes(namespace, question_id, estimate.Removed(count, known), manifest.dimension)
+            told.fetched = min(count, -(-count // comparison.DELETED) * LOOKED_AT)
+            if not plain:  # or it is dropped after all
+                most = spent.write_units + spent.write_units_doubtful
+                least = min(spent.write_units, units.LEAST_WRITE_UNITS)
+                spent = dataclasses.replace(spent, write_units=least, write_units_doubtful=most - least)
         told.ids, told.removed = 0 if plain else count, count
         told.bill.CopyFrom(bill.message(listed + spent, self._terms.model, forecast.today(), self._terms.prices))
         return told
 
-    async def _by_ids(
-        self, manifest: manifest_client.Manifest, namespace: str, question_id: int, count: int, *, plain: bool
-    ) -> tuple[int, spend.Spend]:
-        """Records that are looked at to delete so many ids, and what it comes to."""
-        deletes = -(-count // comparison.DELETED)
-        values = manifest.dimension * units.BYTES_A_FLOAT
+    async def of_deletes(
+        self, namespace: str, question_id: int, removed: estimate.Removed, dimension: int
+    ) -> spend.Spend:
+        """What it comes to, to delete ids of a question one by one.
+
+        At least the values of what is known to be there, at most as if all were as large as the largest of the first
+        hundred records, which are looked at.
+
+        Args:
+            namespace: Where they are.
+            question_id: The question.
+            removed: How many, and how many of these are known to be there.
+            dimension: Values a vector.
+        """
+        deletes = -(-removed.ids // comparison.DELETED)
+        values = dimension * units.BYTES_A_FLOAT
         found = await self._manifests.fetch(namespace, await self._manifests.some_ids(namespace, f"{question_id}."))
         largest = max((len(json.dumps(record)) + len(name) for name, record in found.items()), default=0)
-        known = min(manifest.known, count) if plain else 0
-        least = max(known * values // units.KB, deletes * units.LEAST_WRITE_UNITS)
-        most = max(count * (values + largest) // units.KB + deletes, least)
-        if not plain:  # or it is dropped after all
-            least = min(least, units.LEAST_WRITE_UNITS)
-        spent = spend.Spend(
+        least = max(removed.known * values // units.KB, deletes * units.LEAST_WRITE_UNITS)
+        most = max(removed.ids * (values + largest) // units.KB + deletes, least)
+        return spend.Spend(
             read_thousandths=deletes * units.of_fetch(LOOKED_AT), write_units=least, write_units_doubtful=most - least
         )
-        return min(count, deletes * LOOKED_AT), spent
 
     async def _tokens_a_text(self, namespace: str, question_id: int) -> float:
         """Of the first records of the question whose metadata hold all of their text."""

@@ -25,7 +25,7 @@ class Known:
     header: header.Header
 
     def compared(
-        self, survey: Survey, folder: pathlib.Path, *, rows_total: int, chunks_total: int
+        self, survey: Survey, folder: pathlib.Path, *, rows_total: int, chunks_total: int, mirror: bool
     ) -> comparison.Comparison | None:
         """A file's rows against it; nothing is stored. None: it cannot be read any more.
 
@@ -34,6 +34,7 @@ class Known:
             folder: For temporary files.
             rows_total: Of the source.
             chunks_total: Of the source.
+            mirror: What the file has not is counted.
 
         Raises:
             errors.Unavailable: S3 does not answer.
@@ -43,7 +44,8 @@ class Known:
             rows.add(chunk)
         run = comparing.Run("", 0, self.header.version, self.header.contract, "")
         try:
-            made, _ = comparing.compare(rows, self.header.entries(self.objects), None, _Nowhere(), run, force=False)
+            entries = self.header.entries(self.objects, ids=mirror)
+            made, _ = comparing.compare(rows, entries, None, _Nowhere(), run, force=False, mirror=mirror)
         except store.Broken:
             return None
         return made

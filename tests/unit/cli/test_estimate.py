@@ -80,6 +80,13 @@ def test_rows_that_would_cost_nothing_are_told(run, line):
     assert "1,000 read: 90 usable, 904 skipped (900 unchanged)" in result.stdout
 
 
+def test_what_a_mirror_would_remove_is_told(run, line):
+    line.answers["Estimate"] = answer(removed=1_234)
+    done = run("estimate", "s3://exports/items.csv", "--question-id", "232", "--mode", "mirror")
+    assert "1,234 vectors" in done.output
+    assert line.requests[-1].mode == "mirror"
+
+
 def test_a_namespace_that_refuses_is_said_and_is_no_success(run, line):
     check = ingest_pb2.NamespaceCheck(problem="Namespace 'v2' holds vectors of ada.")
     line.answers["Estimate"] = answer(namespace_check=check)

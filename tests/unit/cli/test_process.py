@@ -49,6 +49,7 @@ def test_the_first_message_of_an_upload_carries_every_option(run, line, big_file
         "--start-date": "2025-01-01",
         "--end-date": "2025-12-31",
         "--date-column": "made",
+        "--mode": "mirror",
         "--on-duplicate": "fail",
         "--on-long-text": "truncate",
         "--metadata-columns": "a, b",
@@ -74,6 +75,7 @@ def test_the_first_message_of_an_upload_carries_every_option(run, line, big_file
     assert (first.delimiter, first.encoding) == ("\t", "cp1252")
     assert (first.start_date, first.end_date, first.date_column) == ("2025-01-01", "2025-12-31", "made")
     assert (first.on_duplicate, first.on_long_text, first.request_id) == ("fail", "truncate", "once")
+    assert first.mode == "mirror"
     assert (list(first.metadata_columns), list(first.exclude_columns)) == (["a", "b"], ["c"])
     assert (first.quoting, first.on_ragged, first.header, first.date_order) == ("backslash", "pad", "none", "dmy")
     assert (first.HasField("skip_lines"), first.skip_lines) == (True, 0)

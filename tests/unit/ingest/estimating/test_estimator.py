@@ -1,6 +1,8 @@
 """An estimate waits for its turn, and is not called too big for that."""
 
 import asyncio
+import dataclasses
+import pathlib
 import threading
 import uuid
 from typing import Any
@@ -9,14 +11,16 @@ from unittest import mock
 import pytest
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
-from services.billing import prices
+from services.billing import prices, spend
 from services.ingest import failures, sources, threads
-from services.ingest.contract import context
+from services.ingest.contract import context, rules
 from services.ingest.estimating import estimate, estimator
+from services.ingest.manifest import header, known, parts
 from services.ingest.request import options
 from services.ingest.sources import memory
 from services.ingest.splitting import task_source
 from services.runtime import errors
+from tests.unit.ingest.jobs import bucket
 
 TERMS = estimate.Terms("small", 3, prices.Prices(), requests_per_second=2.0, tokens_per_minute=0.0)
 SMALL = b"id,formatted_text\n1,a\n"
@@ -47,8 +51,11 @@ class Found:
 
 
 class Ledger:
+    def __init__(self, vectors: int = 0) -> None:
+        self.vectors = vectors
+
     async def check_namespace(self, *_: Any) -> ledger_pb2.CheckNamespaceResponse:
-        return ledger_pb2.CheckNamespaceResponse()
+        return ledger_pb2.CheckNamespaceResponse(vectors=self.vectors)
 
 
 def of(sources: dict[str, Source], seconds: float = 10.0) -> estimator.Estimator:
@@ -132,3 +139,53 @@ def test_a_rows_metadata_is_as_long_as_a_tasks(created: str) -> None:
     known = context.of_any_task(task.options, sources.Pinned.from_proto(record.source))
     assert (len(task.task_id), len(task.processed_at)) == (len(known.task_id), len(known.processed_at))
     assert (task.source, task.s3_key) == (known.source, known.s3_key)
+
+
+def known_of(folder: pathlib.Path, *ids: str) -> known.Known:
+    """A manifest of these ids, each with whatever text but the last, of which nothing is known."""
+    objects = bucket.Objects()
+    writer = parts.Writer(objects, "segment-")
+    entries = {f"7.{name}": None if name == ids[-1] else ("before", "m") for name in ids}
+    for block in bucket.sorted_entries(folder, entries):
+        writer.add(block)
+    head = header.Header(3, rules.version(), "small", 3, "host", len(ids) - 1, 1, (writer.finish(),))
+    return known.Known(objects, bucket.HASHES, head)
+
+
+@pytest.mark.parametrize(("mode", "removed"), [("mirror", (3, 2)), ("upsert", None)])
+async def test_a_mirror_says_what_it_would_remove_and_prices_that(
+    tmp_path: pathlib.Path, mode: str, removed: tuple[int, int] | None
+) -> None:
+    """Not what the file has, also in a row that is rejected."""
+    data = b"id,formatted_text\n1,a\n2,\n3,c\n"
+    made = of({"a": Source(data)})
+    asked: list[Any] = []
+    in_index = known_of(tmp_path, "1", "2", "8", "9", "10")
+
+    async def foreseen(*_: object) -> known.Known:
+        return in_index
+
+    async def deletes(namespace: str, question_id: int, found: estimate.Removed, _dimension: int) -> spend.Spend:
+        asked.append((namespace, question_id, tuple(found)))
+        return spend.Spend(write_units=50, write_units_doubtful=7)
+
+    made._foreseen, made._deletes = foreseen, deletes
+    plain = await made.of(dataclasses.replace(asking("a"), mode="upsert"), None, "ann")
+    asked.clear()
+    told = await made.of(dataclasses.replace(asking("a"), mode=mode), None, "ann")
+
+    assert asked == ([("v2", 7, removed)] if removed else [])
+    assert told.HasField("removed") == bool(removed)
+    if removed:
+        assert told.removed == removed[0]
+        assert told.bill.write_units == plain.bill.write_units + 50
+        assert told.bill.at_most.write_units == plain.bill.write_units + 57
+
+
+async def test_a_mirror_of_what_is_not_known_lists_it_and_says_no_count() -> None:
+    made = of({"a": Source(SMALL)})
+    made._ledger = Ledger(vectors=2_500)
+    told = await made.of(dataclasses.replace(asking("a"), mode="mirror"), None, "ann")
+    plain = await made.of(asking("a"), None, "ann")
+    assert not told.HasField("removed")
+    assert told.bill.read_units == plain.bill.read_units + 25
