@@ -57,6 +57,7 @@ class Needs extends Part {
 
   row(each) {
     const state = this.state.get(each.task_id) || {};
+    const deed = state.held ? removal(state.held) : remedyName(each.remedy, each.kind, state.every);
     return h("li", {key: each.task_id, class: each.kind},
       h("p", {class: "what"}, h("strong", {}, KINDS[each.kind] || each.kind), " ",
         h("a", {href: to("task", each.task_id), class: "clipped"}, said(each.source || each.task_id)), " ",
@@ -65,8 +66,8 @@ class Needs extends Part {
       state.problem && h("p", {class: "problem", role: "alert"}, state.problem),
       each.remedy && may("ingest") && h("button", {
         type: "button", key: "mend", class: "mend", disabled: Boolean(state.asked), onclick: () => this.mend(each),
-        "aria-label": `${remedyName(each.remedy, each.kind, state.every)}: ${each.source || each.task_id}`,
-      }, state.asked ? "Asked …" : state.held ? removal(state.held) : remedyName(each.remedy, each.kind, state.every)));
+        "aria-label": `${deed}: ${each.source || each.task_id}`,
+      }, state.asked ? "Asked …" : deed));
   }
 
   async mend(each) {

@@ -138,6 +138,36 @@ def test_what_failed_waits_for_a_person_until_it_is_mended(page: Page, line: Lin
     expect(row).to_have_count(1)
 
 
+def test_a_held_mirror_is_looked_at_and_what_was_seen_is_confirmed(page: Page, line: Line) -> None:
+    space, file = "mirrored", "catalogue.csv"
+    line.finished(line.upload(csv_of(10), name=file, question_id=81, namespace=space))
+    task = line.upload(csv_of(2), name=file, question_id=81, namespace=space, mode="mirror")
+    needs = page.locator("vl-needs li", has_text=file)
+    expect(needs).to_contain_text("8 of 10 ids are not in the file")
+    shot(page, "held")
+    # The first press shows what goes, on the task's own page the ids of it are told; nothing is deleted yet.
+    needs.get_by_role("button", name=f"Look and confirm: {file}").click()
+    expect(needs.get_by_role("button", name=f"Remove 8 vectors of 10: {file}")).to_be_visible()
+    needs.get_by_role("link", name=file).click()
+    expect(page.locator(".status.big")).to_have_text("Blocked")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download the ids of 8 vectors").click()
+    with open(saved.value.path(), encoding="utf-8", newline="") as gone:
+        assert {row["vector_id"] for row in csv.DictReader(gone)} == {f"81.{number}" for number in range(2, 10)}
+    assert len(line.index(space)) == 10
+    checksum = line.task(task)["held"]["checksum"]
+
+    with page.expect_request(f"**/api/v1/task/{task}/confirm") as sent:
+        page.get_by_role("button", name="Remove 8 vectors of 10").click()
+    assert sent.value.post_data_json == {"checksum": checksum}
+    expect(page.locator(".status.big")).to_have_text("Completed", timeout=60_000)
+    expect(page.locator(".counts")).to_contain_text("8 vectors removed")
+    shot(page, "removed")
+    assert line.index(space).keys() == {"81.0", "81.1"}
+    page.get_by_role("link", name="Tasks", exact=True).first.click()
+    expect(page.locator("vl-needs li", has_text=file)).to_have_count(0)
+
+
 def test_filters_and_page_are_in_the_address_and_counts_are_of_the_filter(page: Page, line: Line) -> None:
     for number in range(3):
         line.finished(line.upload(csv_of(2), name=f"filter-{number}.csv", question_id=20 + number, namespace="filters"))

@@ -34,7 +34,7 @@ def manifest(scene: Scene) -> dict[str, Any]:
     found = [
         item
         for item in scene.stage.ledger().values()
-        if item.get("kind") == "manifest" and item["namespace"] == scene.namespace
+        if item.get("kind") == "manifest" and item["namespace"] == scene.namespace and item["question"] == str(QUESTION)
     ]
     return found[0] if found else {}
 

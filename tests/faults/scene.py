@@ -38,7 +38,7 @@ def rows_with_flaws(count: int, first: int = 1) -> list[tuple[str, ...]]:
     return rows
 
 
-def expected_of(rows: Sequence[tuple[str, ...]], refused: dict[int, str]) -> oracle.Expected:
+def expected_of(rows: Sequence[tuple[str, ...]], refused: dict[int, str], question: int = QUESTION) -> oracle.Expected:
     """What must come of these rows; `refused`: those that a fault makes fail, with the reason."""
     failed, texts, skipped = dict(refused), dict[str, str](), 0
     for number, (id_, text, *_) in enumerate(rows, 1):
@@ -48,10 +48,10 @@ def expected_of(rows: Sequence[tuple[str, ...]], refused: dict[int, str]) -> ora
             failed[number] = "missing_id"
         elif not text.strip():
             failed[number] = "empty_text"
-        elif f"{QUESTION}.{id_}" in texts:
+        elif f"{question}.{id_}" in texts:
             skipped += 1
         else:
-            texts[f"{QUESTION}.{id_}"] = text
+            texts[f"{question}.{id_}"] = text
     vectors = dict(zip(texts, oracle.vector_hashes(list(texts.values())), strict=True))
     return oracle.Expected(vectors, failed, skipped)
 
@@ -65,6 +65,9 @@ class Job:
         self.rows = rows
         self.refused: dict[int, str] = {}  # rows that the fault makes fail, by number
         self.unchanged = 0  # rows that the index holds just so
+        self.question = QUESTION
+        self.removes = False  # of its question it leaves nothing but its own rows
+        self.removed = 0  # vectors that it removes
         self.seen: list[tuple[float, dict[str, Any]]] = []
         self.unanswered: list[tuple[float, str]] = []
         self.finished = False
@@ -173,7 +176,9 @@ class Scene:
             assert answer.status_code in (202, 503, 504), answer.text
             return str(answer.json()["task_id"]) if answer.status_code == 202 else ""
 
-        return self.watch(lines.wait_for("the upload is taken", taken, 60), rows, namespace)
+        job = self.watch(lines.wait_for("the upload is taken", taken, 60), rows, namespace)
+        job.question = options["question_id"]
+        return job
 
     def watch(self, task_id: str, rows: Sequence[tuple[str, ...]], namespace: str = "") -> Job:
         """Watch a task that was submitted in another way."""
@@ -238,7 +243,7 @@ class Scene:
         except AssertionError as error:
             raise AssertionError(f"{error}: {job.seen[-1:]} {job.unanswered[-1:]}") from None
         task: dict[str, Any] = self.line.task(job.task_id)
-        expected = expected_of(job.rows, job.refused)
+        expected = expected_of(job.rows, job.refused, job.question)
         status = status or ("partially_completed" if expected.failed else "completed")
         assert task["status"] == status, task
         progress = task["progress"]
@@ -248,7 +253,7 @@ class Scene:
         if whole:
             same = job.unchanged
             assert told == [len(expected.vectors) - same, expected.skipped + same, len(expected.failed), 0], progress
-            assert progress["unchanged_records"] == same
+            assert (progress["unchanged_records"], progress["removed_records"]) == (same, job.removed), progress
             rejects = lines.wait_for("the rejects", lambda: self._rejects(job.task_id), 60)
             assert {each["row_number"]: each["reason"] for each in rejects[0]} == expected.failed
         job.finished = True
@@ -266,7 +271,10 @@ class Scene:
         expected: dict[str, str] = {}
         found = self.line.index(namespace)
         for job in jobs:
-            vectors = expected_of(job.rows, job.refused).vectors
+            if job.removes:
+                prefix = f"{job.question}."
+                expected = {id_: sha for id_, sha in expected.items() if not id_.startswith(prefix)}
+            vectors = expected_of(job.rows, job.refused, job.question).vectors
             for id_, sha in vectors.items():
                 if not self.either or id_ not in expected or _has(found, id_, sha):
                     expected[id_] = sha

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from tests.simulation import files
+from tests.simulation import files, providers
 from tests.simulation import loop as loops
 from tests.simulation.network import CALM, Weather
 
 if TYPE_CHECKING:
+    from tests.simulation.jobs import Job
     from tests.simulation.world import World
 
 log = structlog.get_logger()
@@ -58,6 +59,13 @@ class Fate:
         self._events = sorted(
             ((choice.random() * RAGE_SECONDS, choice.choice(allowed)) for _ in range(count)), key=lambda pair: pair[0]
         )
+        plan = random.Random(f"quota of {world.seed}")
+        # The plan's quota is used up in mid write; a person resumes what was blocked, once there is more.
+        self.quota_ends = plan.random() < 0.15
+        self.stalls = random.Random(f"stalls of {world.seed}").choice((0.0,) * 9 + (0.1,))
+        if self.quota_ends:
+            self._events.append((plan.random() * RAGE_SECONDS, self.quota))
+            self._events.sort(key=lambda pair: pair[0])
 
     def _draw_weather(self) -> Weather:
         choice = self._choice
@@ -79,6 +87,11 @@ class Fate:
 
     def older(self, kind: str) -> bool:
         return kind == "ingest" and not self.calm and self._others.random() < self._older
+
+    @property
+    def releases(self) -> bool:
+        """Whether an older release may drive anything."""
+        return self._older > 0
 
     def interfere(self, file: Any) -> None:
         """Somebody else deletes or overwrites records of a file's question, or makes the namespace anew."""
@@ -104,17 +117,40 @@ class Fate:
             pinecone.lsn.clear()  # it is another index by now
         self._say(f"somebody changes {len(chosen)} records of question {file.question_id}: {kind}")
 
+    def harm(self, job: "Job") -> None:
+        """Somebody else changes records of a job's question."""
+        pinecone, world = self._world.shared.pinecone, self._world
+        choice = random.Random(f"harm of {world.seed} by {job.number}")
+        mine = sorted(key for key in pinecone.vectors if key[1].startswith(f"{job.question_id}."))
+        chosen = mine if job.harm == "model" else choice.sample(mine, min(len(mine), choice.randint(1, 3)))
+        if job.harm == "strange":
+            chosen = [(files.NAMESPACE, f"{job.question_id}.foreign{job.number}-{each}") for each in range(2)]
+        for key in chosen:
+            world.touched[key[1]] = world.loop.now
+            if job.harm == "delete":
+                del pinecone.vectors[key], pinecone.metadata[key]
+            elif job.harm in ("values", "model"):
+                pinecone.vectors[key] = providers.vector_of(f"another model {choice.random()}")
+                world.vague.add(key[1])
+            elif job.harm == "cut":
+                pinecone.cut(key)
+            else:
+                pinecone.write(key, f"foreign {choice.random()}")
+        self._say(f"somebody changes {len(chosen)} records before {job.name}: {job.harm}")
+
     async def rage(self) -> None:
         """Let it all happen; afterwards nothing goes wrong any more."""
         world = self._world
         began = world.loop.now
         world.network.weather = self._weather
+        world.shared.pinecone.stalls = self.stalls
         lasting = []
         for at, event in self._events:
             await asyncio.sleep(max(0.0, began + at - world.loop.now))
             lasting.append(world.loop.fate.start(event()))
         await asyncio.sleep(max(0.0, began + RAGE_SECONDS - world.loop.now))
         world.network.weather = CALM
+        world.shared.pinecone.stalls = 0.0
         for each in lasting:
             await each
         for kind in world.running.values():
@@ -231,3 +267,13 @@ class Fate:
         self._world.shared.pinecone.down = True
         await asyncio.sleep(self._choice.choice((5.0, 40.0)))
         self._world.shared.pinecone.down = False
+
+    async def quota(self) -> None:
+        world = self._world
+        self._say("Pinecone's quota is used up")
+        world.excuse_all()
+        world.shared.pinecone.exhausted = True
+        await asyncio.sleep(self._choice.choice((5.0, 30.0)))
+        world.excuse_all()
+        world.shared.pinecone.exhausted = False
+        self._say("Pinecone's quota is raised")

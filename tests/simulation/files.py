@@ -2,9 +2,13 @@
 
 import dataclasses
 import random
+from typing import TYPE_CHECKING
 
 from services.indexer.ledger.items import Status
 from tests.simulation import providers
+
+if TYPE_CHECKING:
+    from tests.simulation.jobs import Job
 
 NAMESPACE = "v2"
 POISON_EMBEDDER = "poisonembedder"
@@ -46,6 +50,10 @@ class File:
     before: "File | None" = None
     waits: bool = False
     mode: str = "upsert"
+    # A job that is to be over, too.
+    behind: "Job | None" = None
+    # The verify that had it loaded once more.
+    repairs: "Job | None" = None
     # When its task was first asked for.
     submitted_at: float = float("inf")
 
@@ -104,6 +112,13 @@ def draw(choice: random.Random, *, poison: bool, cancels: float, contended: bool
         _later(related, after, before, waits=related.random() < 0.7)
         made.append(after)
     return made
+
+
+def later_of(choice: random.Random, number: int, before: File, *, cancels: float, waits: bool) -> File:
+    """A later state of a file."""
+    file = _file(choice, number, before.question_id, poison=False, cancels=cancels)
+    _later(choice, file, before, waits=waits)
+    return file
 
 
 def _later(choice: random.Random, file: File, before: File, *, waits: bool) -> None:

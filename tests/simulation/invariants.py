@@ -1,9 +1,11 @@
 """What must hold at the end of every seed."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf import json_format
 from vectorline.v1 import warning_pb2
 
 from services.billing import spend
@@ -11,9 +13,10 @@ from services.embedder.limiter import promise
 from services.indexer.ledger import items
 from services.indexer.ledger import records as task_records
 from services.indexer.storage import table
+from services.ingest.contract import metadata
 from services.ingest.manifest import comparison, header, records, store
 from services.ingest.splitting import split
-from tests.simulation import files, providers
+from tests.simulation import files, providers, verdicts
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -33,6 +36,7 @@ def unfinished(world: "World") -> list[str]:
     found += [f"in flight of {task}: {list(chunks)}" for task, chunks in queue._inflight.items() if chunks]
     if any(ingest.merges for ingest in world.running["ingest"]):  # an older release alone merges nothing
         found += [f"{key} has a run that is not merged" for key, item in _manifests(world) if "pending_task" in item]
+    found += verdicts.unfinished(world)
     for file in world.files:
         if len(file.heard) < file.watchers or any(heard != world.status(file) for heard in file.heard):
             found.append(f"{file.watchers} watch {file.name}, which is {world.status(file)!r}, and heard {file.heard}")
@@ -58,18 +62,22 @@ def violated(world: "World") -> list[str]:
         *_billed(world),
         *_limited(world),
         *_strikes(world),
+        *verdicts.violated(world),
     ]
 
 
 def tasks_of(world: "World", file: files.File) -> list[str]:
-    """The tasks that were stored over a file."""
+    """The tasks that were stored over a file, as somebody submitted it."""
+    if file.repairs is not None:
+        return [file.task_id]
     stored = [item for item in world.shared.table.items.values() if items.is_task(item)]
-    return [str(item[table.KEY]) for item in stored if task_records.request(item).s3_key == file.name]
+    asked = [(item[table.KEY], task_records.request(item)) for item in stored]
+    return [str(key) for key, each in asked if each.s3_key == file.name and not each.request_id.startswith("repair:")]
 
 
 def _submitted(world: "World", file: files.File) -> Iterator[str]:
     made = tasks_of(world, file)
-    if len(made) > (1 if file.key else file.submissions):
+    if file.repairs is None and len(made) > (1 if file.key else file.submissions):
         yield f"{file.name} was submitted {file.submissions} times and is {made}"
 
 
@@ -99,6 +107,8 @@ def _accounted(world: "World", file: files.File) -> Iterator[str]:
         if file.cancelled_after is None:
             yield f"{file.name} was cancelled by nobody"
         return
+    if file.repairs is not None and task.get("error_reason") == "SUPERSEDED":
+        return  # somebody wrote since the load that it repeats, and bought what it was to buy
     if status != file.expected_status():
         yield f"{file.name} is {status}, not {file.expected_status()}: {task}"
     expected = dict(zip(("indexed", "skipped", "failed"), file.counts(), strict=True))
@@ -139,7 +149,9 @@ def skipped_wrongly(world: "World", file: files.File, task_id: str, chunk: int) 
     rows = file.rows[first : first + file.chunk_size]
     for row, same in zip(rows, made.unchanged(first + 1, first + 1 + len(rows)), strict=True):
         found = world.shared.pinecone.vectors.get((files.NAMESPACE, row.vector_id))
-        if same == split.UNCHANGED and found != providers.vector_of(row.text) and row.vector_id not in world.touched:
+        excused = world.touched.get(row.vector_id, -math.inf) > verdicts.seen_at(world, row.vector_id)
+        excused = excused or row.vector_id in world.shared.pinecone.late
+        if same == split.UNCHANGED and found != providers.vector_of(row.text) and not excused:
             text = world.shared.openai.text_of.get(found or b"")
             yield f"{file.name} skips {row.text!r}, and {row.vector_id} holds {text!r}"
 
@@ -175,20 +187,22 @@ def _index(world: "World") -> Iterator[str]:
                 written.setdefault(row.vector_id, []).append((fence, values))
             elif stored[file.task_id]["status"] == items.Status.CANCELLED:
                 written.setdefault(row.vector_id, []).append((-last, values))  # perhaps it was
-    removing = [(file, *_removed(world, file)) for file in world.files if file.mode == "mirror"]
+    mirrors = [file for file in world.files if file.mode == "mirror"]
+    removing = [verdicts.Removing(file.clears, *_removed(world, file)) for file in mirrors]
+    removing += verdicts.removing(world)
     for vector_id, writers in written.items():
-        if _foreign(world, vector_id):
+        if _foreign(world, vector_id) or vector_id in world.shared.pinecone.late:
             vectors.pop(vector_id, None)
             continue
         fence, values = max(writers)
         found = vectors.pop(vector_id, None)
-        mirrors = [each for each in removing if each[0].clears(vector_id)]
-        last = max((each[1] for each in mirrors), default=0)
+        clearing = [each for each in removing if each.clears(vector_id)]
+        last = max((each.fence for each in clearing), default=0)
         if last > max(abs(under) for under, _ in writers):
             if found is not None:
-                yield f"{vector_id} holds {known.get(found)!r}, and a mirror without it came later"
+                yield f"{vector_id} holds {known.get(found)!r}, and what removes it came later"
             continue
-        if found is None and (any(each[2] for each in mirrors) or 0 < fence < last):
+        if found is None and (any(each.partly for each in clearing) or 0 < fence < last):
             continue  # a removal that was broken off, or one that came before a task of which nothing is known
         perhaps = [each for under, each in writers if under <= 0 and -under > fence] + [values] * (fence > 0)
         perhaps += [None] * (fence <= 0) + [each for under, each in writers if fence <= 0]
@@ -197,7 +211,7 @@ def _index(world: "World") -> Iterator[str]:
     for vector_id, values in vectors.items():
         # Of a poison chunk some rows may have been written before it killed anybody.
         rows = [row for file in world.files for row in file.rows if row.outcome in ("indexed", "poison")]
-        if vector_id in world.touched:
+        if vector_id in world.touched or vector_id in world.shared.pinecone.late:
             continue
         if not any(row.vector_id == vector_id and providers.vector_of(row.text) == values for row in rows):
             yield f"{vector_id} is in the index with {known.get(values)!r}, which no file put there"
@@ -230,7 +244,9 @@ def _foreign(world: "World", vector_id: str) -> bool:
     if not holding:
         return True
     last = max(holding, key=lambda file: stored[file.task_id].get("fence", 0))
-    return last.submitted_at <= touched or stored[last.task_id]["status"] == items.Status.CANCELLED
+    if vector_id in world.vague and not (last.repairs is not None and verdicts.finds_all(last.repairs, vague=True)):
+        return True  # only who looks at vectors finds it
+    return last.submitted_at < touched or stored[last.task_id]["status"] == items.Status.CANCELLED
 
 
 def _manifests(world: "World") -> list[tuple[str, table.Item]]:
@@ -241,7 +257,8 @@ def _known(world: "World") -> Iterator[str]:
     """What a manifest says to be in the index is there, just so; the namespace's sums are those of its manifests."""
     client = world.shared.bucket.client(world.loop.fate)
     objects = store.Store(client, "")
-    pinecone, text_of = world.shared.pinecone, world.shared.openai.text_of
+    pinecone = world.shared.pinecone
+    text_of = world.shared.openai.text_of | pinecone.foreign
     sums = {"known": 0, "pending": 0}
     for key, item in _manifests(world):
         sums["known"] += item["known"]
@@ -259,14 +276,15 @@ def _known(world: "World") -> Iterator[str]:
             for entry in block.entries[standing == records.KNOWN]:
                 name, values = held.get(entry.tobytes()[:16], ("", b""))
                 text = text_of.get(values)
-                if not name and world.touched:
-                    continue
-                if name in world.touched and _foreign(world, name):
+                if _excused(world, name):
                     continue
                 if text is None or hashes.text(text.encode()) != entry.tobytes()[16:32]:
                     yield f"{key} knows {name or 'an id that is not there'} otherwise than as {text!r}"
+                elif hashes.metadata(_lasting(world, name)) != entry.tobytes()[32:]:
+                    yield f"{key} knows {name} otherwise than with {pinecone.metadata[files.NAMESPACE, name]}"
         strange = [held[hashed][0] for hashed in held.keys() - told]
-        mine = [name for name in strange if name.startswith(f"{item['question']}.") and name not in world.touched]
+        others = world.touched.keys() | pinecone.late.keys()
+        mine = [name for name in strange if name.startswith(f"{item['question']}.") and name not in others]
         if mine and key not in world.shared.table.voided:
             yield f"{key} knows nothing of {mine[:3]}, which are there"
         if known != item["known"]:
@@ -274,6 +292,26 @@ def _known(world: "World") -> Iterator[str]:
     namespace = world.shared.table.items.get(items.namespace_key("idx", files.NAMESPACE), {})
     if any(namespace.get(name, 0) != total for name, total in sums.items()):
         yield f"the namespace's sums are {namespace}, not {sums}"
+
+
+def _excused(world: "World", vector_id: str) -> bool:
+    """Whether nobody could know what became of a record (empty: of one that is not there).
+
+    Somebody else changed it, and nobody looked since; or whoever wrote it late died before the ledger heard of it.
+    """
+    late, touched = world.shared.pinecone.late, world.touched
+    if not vector_id:
+        return bool(touched) or not all(process.alive for process in late.values())
+    if vector_id in late and not late[vector_id].alive:
+        return True
+    known_since = verdicts.seen_at(world, vector_id)
+    return vector_id in touched and known_since < touched[vector_id] and _foreign(world, vector_id)
+
+
+def _lasting(world: "World", vector_id: str) -> bytes:
+    """What a manifest hashes of a record's metadata."""
+    told = json_format.MessageToDict(world.shared.pinecone.metadata[files.NAMESPACE, vector_id])
+    return metadata.lasting_of(told) or b""
 
 
 def _bought(world: "World") -> Iterator[str]:
@@ -284,6 +322,11 @@ def _bought(world: "World") -> Iterator[str]:
     for file in world.files:
         for position, row in enumerate(file.rows):
             allowed[row.text] += 1 + world.excused[file.task_id, file.chunk_of(position)]
+    for job in world.jobs:
+        if job.buys:
+            again = 1 + max((world.excused[at] for at in world.excused if at[0] == job.task_id), default=0)
+            texts = {row.text for file in world.files if file.question_id == job.question_id for row in file.rows}
+            allowed.update(dict.fromkeys(texts, again))
     for text in allowed:
         excused = allowed[text] + world.excused_texts[text]
         if text not in poison and openai.bought[text] > excused:

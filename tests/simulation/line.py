@@ -2,11 +2,12 @@
 
 import asyncio
 import dataclasses
+import datetime
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pydantic
-from vectorline.v1 import ingest_pb2, ledger_pb2
+from vectorline.v1 import ingest_pb2, job_pb2, ledger_pb2
 
 from services.billing import spend
 from services.chunks import consumer, entry, inflight, presence
@@ -27,13 +28,13 @@ from services.indexer.storage import clock, rejects
 from services.indexer.tasks import servicer as task_servicer
 from services.ingest import ledger_client, manifest_client, threads
 from services.ingest.driving import comparisons, driver, merging, mirroring, removing, resubmitter
-from services.ingest.jobs import adopt, believing, kinds, remove, repair, sampling, tools, verify
+from services.ingest.jobs import adopt, believing, kinds, remove, repair, requests, sampling, tools, verify
 from services.ingest.manifest import store as manifest_store
 from services.ingest.planning import shelf
 from services.ingest.request import options
 from services.runtime import background, errors, identity
+from tests.simulation import files, jobs, providers, storage, valkey, wire
 from tests.simulation import loop as loops
-from tests.simulation import providers, storage, valkey, wire
 from tests.simulation.network import Network
 
 BUCKET = "vectorline"
@@ -122,11 +123,28 @@ class Ingest:
         if older:
             compares = merger = Older()  # type: ignore[assignment]
         no_metabase: Any = None
+        nobody: Any = None
+        self._requests = requests.Requests(
+            self.ledger,
+            manifests,
+            objects=objects,
+            find=shared.files,
+            prices=nobody,
+            defaults=options.Defaults(),
+            skips=True,
+            tokens=nobody,
+            work=work,
+        )
         remover = removing.Remover(self.ledger, manifests, objects, work=work)
         buying = sampling.Buying(self.ledger, queue, objects)
         believed = believing.Believing(manifests, objects, merger)
         with_tools = tools.Tools(self.ledger, manifests, objects, believed, buying, None, work)
         repairs = repair.Repair(self.ledger, manifests, objects, folder=None, work=work)
+        known: dict[str, kinds.Kind] = {
+            "verify": verify.Verify(with_tools, repairs),
+            "adopt": adopt.Adopt(with_tools, lambda: datetime.datetime.fromtimestamp(shared.loop.now, datetime.UTC)),
+            "remove": remove.Remove(with_tools, remover),
+        }
         drive = driver.Driver(
             self.ledger,
             queue,
@@ -137,13 +155,7 @@ class Ingest:
             compares=compares,
             mirrors=mirroring.Mirrors(self.ledger, compares, remover, guard_percent=shared.guard_percent),
             asked=no_metabase,
-            jobs=kinds.Kinds(
-                {
-                    "verify": verify.Verify(with_tools, repairs),
-                    "adopt": adopt.Adopt(with_tools),
-                    "remove": remove.Remove(with_tools, remover),
-                }
-            ),
+            jobs=kinds.Kinds({} if older else known),
         )
         self.tasks = resubmitter.Resubmitter(
             drive,
@@ -165,6 +177,22 @@ class Ingest:
         record = await self.ledger.create("ann", request, None)
         self.tasks.begin(record.task_id)
         return str(record.task_id)
+
+    async def ask(self, job: jobs.Job) -> str:
+        """As Verify, Adopt and Remove: store the task, begin to drive it."""
+        identity.bind(identity.Caller("ann", frozenset({"ingest"})))
+        at = {"namespace": files.NAMESPACE, "question_id": job.question_id}
+        if job.kind == "verify":
+            looked = job_pb2.VerifyRequest(**at, fetch=job.fetch, sample=job.sample, repair=job.repair)
+            answer = await self._requests.verify(looked, job.key)
+        elif job.kind == "adopt":
+            answer = await self._requests.adopt(job_pb2.AdoptRequest(**at, sample=job.sample), job.key)
+        else:
+            named = {"task_id": job.after.task_id} if job.of_load else at
+            answer = await self._requests.remove(job_pb2.RemoveRequest(**named, dry_run=False), job.key)
+        assert answer.record is not None
+        self.tasks.begin(answer.record.task_id)
+        return str(answer.record.task_id)
 
 
 class Embedder:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.simulation import fate, files, journal, world
+from services.indexer.storage import table
+from tests.simulation import fate, files, jobs, journal, people, world
 from tests.simulation import loop as loops
 
 # Every defect must be noticed within so many seeds.
@@ -71,14 +72,47 @@ def leaning(
         """Of each seed that has none, a later state of a file, and one of that."""
         found = draw(choice, **drawn)
         while len(found) < states and found[0].rows:
-            after = files._file(choice, len(found), found[0].question_id, poison=False, cancels=drawn["cancels"])
-            files._later(choice, after, found[-1] if found[-1].before else found[0], waits=not drawn["contended"])
-            found.append(after)
+            before = found[-1] if found[-1].before else found[0]
+            waits = not drawn["contended"]
+            found.append(files.later_of(choice, len(found), before, cancels=drawn["cancels"], waits=waits))
         for file in found:
             file.mode = "mirror" if mirrors and file.before is not None else file.mode
         return found
 
     monkeypatch.setattr(files, "draw", longer)
+
+
+def asking(monkeypatch: pytest.MonkeyPatch, kind: str, **fields: Any) -> None:
+    """In each seed jobs of this kind are asked for, with these fields of `jobs.Job`."""
+    draw = jobs.draw
+
+    def drawn(seed: int, made: list[files.File], *, cancels: float) -> list[jobs.Job]:
+        found = draw(seed, made, cancels=cancels, part=1.1)
+        for job in found:
+            plain: dict[str, Any] = {"fetch": 0, "sample": 0, "repair": False, "of_load": False, "voided": False}
+            for name, value in (plain | {"harm": ""} | fields | {"kind": kind}).items():
+                setattr(job, name, value)
+        return found
+
+    monkeypatch.setattr(jobs, "draw", drawn)
+
+
+class Careless:
+    """A module, of which some names mean something else."""
+
+    def __init__(self, module: Any, **names: Any) -> None:
+        self._module = module
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        return self._names[name] if name in self._names else getattr(self._module, name)
+
+
+class Unchecked(table.Check):
+    """A condition of a transaction that is not looked at."""
+
+    def __init__(self, key: str, when: Any) -> None:
+        super().__init__(key, ())
 
 
 def striking(
@@ -109,7 +143,7 @@ def striking(
             file = here._file_of(task_id)
             if cancels and file is not None and file.task_id:
                 file.cancelled_after = file.cancelled_after or 0.0  # it may be: somebody asks for it now
-                here.loop.fate.start(here._cancel(file))
+                here.loop.fate.start(people.cancel(here, file))
             if freezes is None:
                 process.kill()
                 await loops.for_ever()

@@ -2,8 +2,9 @@
 
 import asyncio
 import dataclasses
+import functools
+import hashlib
 import struct
-import zlib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any
@@ -23,14 +24,20 @@ from tests.simulation.network import Network
 
 log = structlog.get_logger()
 
-DIMENSION = 2
+DIMENSION = 8
 REFUSED_WORD = "refuseme"
 UPSERT_DEADLINE_SECONDS = 30.0
 
 
+# Pinecone's words, where no write is taken before a person acts.
+QUOTA_USED = "You've reached your write unit limit for the current month."
+
+
+@functools.lru_cache(1 << 14)
 def vector_of(text: str) -> bytes:
-    data = text.encode()
-    return struct.pack("<2I", zlib.crc32(data), zlib.adler32(data))
+    """Of two texts the vectors are as good as never alike."""
+    drawn = struct.unpack(f"<{DIMENSION}i", hashlib.blake2b(text.encode(), digest_size=4 * DIMENSION).digest())
+    return struct.pack(f"<{DIMENSION}f", *(each / 2**31 for each in drawn))
 
 
 @dataclasses.dataclass
@@ -118,6 +125,12 @@ class Pinecone:
 
     network: Network
     down: bool = False
+    # The plan's quota of writes is used up.
+    exhausted: bool = False
+    # How often a process stands still with the ledger's word in hand, and writes when that is old; and what was written
+    # or deleted so, and by whom.
+    stalls: float = 0.0
+    late: dict[str, loops.Process] = dataclasses.field(default_factory=dict)
     vectors: dict[tuple[str, str], bytes] = dataclasses.field(default_factory=dict)
     log: list[Upsert] = dataclasses.field(default_factory=list)
     # On its bill.
@@ -126,6 +139,8 @@ class Pinecone:
     metadata: dict[tuple[str, str], Any] = dataclasses.field(default_factory=dict)
     # Of writes, by namespace.
     lsn: Counter[str] = dataclasses.field(default_factory=Counter)
+    # Of which texts the vectors are that others wrote.
+    foreign: dict[bytes, str] = dataclasses.field(default_factory=dict)
 
     async def records(self, namespace: str) -> dict[str, struct_pb2.Struct]:
         """What is in a namespace, by id: metadata, as whoever asks is told."""
@@ -145,7 +160,8 @@ class Pinecone:
             # Once it is sent, it is Pinecone's: what becomes of the sender changes nothing.
             if isinstance(request, bytes):
                 request = pinecone_pb2.PineconeUpsertRequest.FromString(request)
-            return await asyncio.shield(self.network.loop.fate.start(self._upsert(request)))
+            late = self._stall(process, [each.id for each in request.vectors])
+            return await asyncio.shield(self.network.loop.fate.start(self._sent(late, process, self._upsert(request))))
 
         return lambda request, **sent: Call(upsert(request, **sent), self.last)
 
@@ -154,7 +170,8 @@ class Pinecone:
             if not process.alive:
                 await loops.for_ever()
             asked = pinecone_pb2.PineconeDeleteRequest.FromString(request)
-            return await asyncio.shield(self.network.loop.fate.start(self._delete(asked)))
+            late = self._stall(process, asked.ids)
+            return await asyncio.shield(self.network.loop.fate.start(self._sent(late, process, self._delete(asked))))
 
         return lambda request, **sent: Call(delete(request, **sent), self.last)
 
@@ -164,15 +181,40 @@ class Pinecone:
                 await loops.for_ever()
             asked = pinecone_pb2.PineconeDeleteNamespaceRequest.FromString(request)
             everything = pinecone_pb2.PineconeDeleteRequest(namespace=asked.namespace, delete_all=True)
-            return await asyncio.shield(self.network.loop.fate.start(self._delete(everything)))
+            late = self._stall(process, [name for space, name in self.vectors if space == asked.namespace])
+            sending = self._sent(late, process, self._delete(everything))
+            return await asyncio.shield(self.network.loop.fate.start(sending))
 
         return lambda request, **sent: Call(drop(request, **sent))
+
+    def _stall(self, process: loops.Process, ids: Sequence[str]) -> float:
+        """For how long a process stands still before it sends."""
+        if not self.network.happens(self.stalls):
+            return 0.0
+        log.info(f"**** {process.name} stands still before it writes {list(ids)}")
+        self.late.update(dict.fromkeys(ids, process))
+        process.freeze()
+        return self.network.choice.uniform(35.0, 75.0)
+
+    async def _sent(self, late: float, process: loops.Process, work: Coroutine[Any, Any, Any]) -> Any:
+        if late:
+            await asyncio.sleep(late)
+            if not process.alive:
+                work.close()
+                await loops.for_ever()
+            process.thaw()  # what it was about to do is the first that it does
+        return await work
+
+    def _refuse(self) -> None:
+        if self.down:
+            raise wire.failure("UNAVAILABLE", "Pinecone is down")
+        if self.exhausted:
+            raise wire.failure("RESOURCE_EXHAUSTED", QUOTA_USED)
 
     async def _delete(self, request: Any) -> Any:
         network, weather = self.network, self.network.weather
         await network.pause()
-        if self.down:
-            raise wire.failure("UNAVAILABLE", "Pinecone is down")
+        self._refuse()
         if network.happens(weather.pinecone_fails):
             if network.happens(0.5):
                 self._remove(request)
@@ -207,9 +249,9 @@ class Pinecone:
 
     async def _upsert(self, request: Any) -> Any:
         network, weather = self.network, self.network.weather
-        if self.down:
+        if self.down or self.exhausted:
             await network.pause()
-            raise wire.failure("UNAVAILABLE", "Pinecone is down")
+        self._refuse()
         if network.happens(weather.pinecone_fails):
             await network.pause()
             if network.happens(0.5):
@@ -240,10 +282,16 @@ class Pinecone:
         self._write(request, len(request.vectors))
 
     def write(self, key: tuple[str, str], text: str) -> None:
-        """Somebody else writes a record."""
+        """Somebody else writes a record, by the same model."""
         self.vectors[key] = vector_of(text)
+        self.foreign[self.vectors[key]] = text
         self.metadata[key] = struct_pb2.Struct()
         self.metadata[key].update({"text": text})
+
+    def cut(self, key: tuple[str, str]) -> None:
+        """Of a record's text the metadata hold the beginning only, and say so."""
+        text = self.metadata[key]["text"]
+        self.metadata[key].update({"text": text[: len(text) // 2], "text_truncated": True})
 
     def _write(self, request: Any, count: int) -> None:
         sizes = {

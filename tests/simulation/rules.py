@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.indexer.ledger import closing, manifests, shards, turns
+from services.indexer.ledger import closing, lifecycle, manifests, removals, shards, turns
 from services.indexer.storage import table
-from services.ingest.driving import comparisons, mirroring, trust
+from services.ingest.contract import metadata
+from services.ingest.driving import comparisons, mirroring, removing, trust
+from services.ingest.jobs import adopt, looking, remove, repair, requests, telling
 from services.ingest.manifest import comparing, comparison, merging, records, standing, write_ahead
-from tests.simulation import noticing
+from tests.simulation import files, jobs, noticing
 
 
 def test_1_a_turn_that_is_opened_over_a_gap(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
@@ -68,17 +70,9 @@ def test_3_a_count_without_a_look_at_records(monkeypatch: pytest.MonkeyPatch, co
 def test_5_a_skip_that_a_driver_settles_in_anothers_turn(
     monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
 ) -> None:
-    class Unchecked(table.Check):
-        def __init__(self, key: str, when: Any) -> None:
-            super().__init__(key, ())
-
-    class Careless:
-        def __getattr__(self, name: str) -> Any:
-            return Unchecked if name == "Check" else getattr(table, name)
-
     noticing.leaning(monkeypatch, line={"ingest": 1, "embedder": 2, "indexer": 3}, altered=0.4)
     noticing.striking(monkeypatch, shards.Shards, "settle_quiet", part=0.5, freezes=100.0, cancels=True)
-    monkeypatch.setattr(shards, "table", Careless())
+    monkeypatch.setattr(shards, "table", noticing.Careless(table, Check=noticing.Unchecked))
     assert noticing.noticed(collect)
 
 
@@ -186,3 +180,98 @@ def test_7_a_mirror_that_deletes_although_rows_failed(
     noticing.leaning(monkeypatch, mirrors=True)
     monkeypatch.setattr(mirroring.Mirrors, "_failed", none_failed)
     assert noticing.noticed(collect, "sent rows failed")
+
+
+async def _nothing(*_: Any, **__: Any) -> None: ...
+
+
+def test_8_a_removal_of_a_load_after_which_another_had_the_turn(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """The other's rows were all as they were: it wrote nothing, and goes by what is removed."""
+
+    async def whoever_came(self: remove.Remove, record: Any, stand: Any) -> Any:
+        return (await self._tools.believed.of(record.task_id, stand))[1]
+
+    for part in ("GONE", "EMPTIED"):
+        monkeypatch.setattr(files, part, 0.0)
+    noticing.leaning(monkeypatch, altered=0.0, cancels=0.0)
+    noticing.asking(monkeypatch, "remove", of_load=True, asked_after=60.0)
+    monkeypatch.setattr(requests.Requests, "_check_alone", _nothing)
+    monkeypatch.setattr(remove.Remove, "_of_load", whoever_came)
+    assert noticing.noticed(collect, "another had the turn")
+
+
+def test_8_a_removal_without_a_mark(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    async def by_ids(*_: Any) -> str:
+        return "a drop asks for the mark, too"
+
+    noticing.leaning(monkeypatch)
+    noticing.asking(monkeypatch, "remove")
+    monkeypatch.setattr(removing.Remover, "_dropped", by_ids)
+    monkeypatch.setattr(telling, "mark", _nothing)
+    monkeypatch.setattr(removals, "table", noticing.Careless(table, Check=noticing.Unchecked))
+    assert noticing.noticed(collect)
+
+
+def test_8_an_adoption_without_a_sample(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    """Another model filled the index."""
+    noticing.leaning(monkeypatch)
+    noticing.asking(monkeypatch, "adopt", sample=jobs.WHOLE, voided=True, harm="model", asked_after=40.0)
+    monkeypatch.setattr(adopt, "_check_sample", lambda *_: None)
+    assert noticing.noticed(collect)
+
+
+def test_8_an_adoption_of_texts_that_are_not_whole(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    noticing.leaning(monkeypatch)
+    noticing.asking(monkeypatch, "adopt", sample=1, voided=True, harm="cut", asked_after=40.0)
+    careless = noticing.Careless(metadata, whole_text=lambda record: record.get("text"))
+    monkeypatch.setattr(adopt, "metadata", careless)
+    assert noticing.noticed(collect)
+
+
+def test_8_a_verify_that_looks_at_no_record(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    looked = looking.Looking._looked
+
+    def fine(self: looking.Looking, vector_id: str, entry: bytes, record: Any) -> looking.Looked:
+        found = looked(self, vector_id, entry, record)
+        return found if record is None else dataclasses.replace(found, finding=None)
+
+    noticing.leaning(monkeypatch)
+    noticing.asking(monkeypatch, "verify", fetch=jobs.WHOLE, harm="overwrite")
+    monkeypatch.setattr(looking.Looking, "_looked", fine)
+    assert noticing.noticed(collect, "that differ")
+
+
+def test_8_a_repair_that_makes_nothing_unknown(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
+    """The load that follows goes by the manifest, and looks at one record in all."""
+    noticing.leaning(monkeypatch)
+    noticing.asking(monkeypatch, "verify", fetch=jobs.WHOLE, repair=True, harm="overwrite")
+    monkeypatch.setattr(repair.Repair, "_doubt", _nothing)
+    assert noticing.noticed(collect)
+
+
+def test_8_vectors_that_are_bought_again_and_written(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """A verify writes nothing."""
+
+    async def every(*_: Any) -> bool:
+        return True
+
+    noticing.leaning(monkeypatch)
+    noticing.asking(monkeypatch, "verify", sample=jobs.WHOLE)
+    monkeypatch.setattr(lifecycle.Lifecycle, "is_load", every)
+    assert noticing.noticed(collect)
+
+
+def test_8_a_verify_that_tells_of_what_it_saw_before_another_wrote(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """It was blocked while its sample was bought."""
+    noticing.leaning(monkeypatch, refusals=4, contended=True, cancels=0.0, altered=0.5)
+    noticing.asking(monkeypatch, "verify", sample=jobs.WHOLE, asked_after=0.0)
+    monkeypatch.setattr(telling, "marked", lambda *_: False)
+    assert noticing.noticed(collect, "another had the turn")

@@ -35,6 +35,8 @@ class Watched(memory.MemoryTable):
         self.settled_under: dict[tuple[str, int], int] = {}
         # Manifests that were made void at some time.
         self.voided: set[str] = set()
+        # Of each turn, who had it under which fence.
+        self.holders: dict[str, list[tuple[int, str]]] = {}
 
     def _apply(self, write: table.Put | table.Update) -> None:
         old = self.items.get(write.key, {})
@@ -50,6 +52,8 @@ class Watched(memory.MemoryTable):
         for chunk in new.get("c", {}).keys() - outcomes.keys():
             self.settled_under[new["task"], int(chunk)] = self.items[new["task"]].get("fence", 0)
             self._on_settled(new["task"], int(chunk), new["c"][chunk])
+        if new.get("kind") == "turn" and new["fence"] != old.get("fence"):
+            self.holders.setdefault(write.key, []).append((new["fence"], new["holder"]))
         changed = [chunk for chunk, outcome in outcomes.items() if new["c"].get(chunk) != outcome]
         if changed:
             self._broken.append(f"{write.key}: the outcomes of {changed} changed")
@@ -183,6 +187,9 @@ class Files:
     def __init__(self, files: dict[str, bytes], network: Network) -> None:
         self._files = files
         self._network = network
+
+    def require(self, request: Any) -> None:
+        """Anybody may use any."""
 
     def of_request(self, chosen: Any) -> Source:
         return Source(chosen.s3_key, self._files[chosen.s3_key], self._network)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 import gc
 import inspect
 import logging
@@ -16,22 +17,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import grpc
 import structlog
-from vectorline.v1 import indexer_pb2
 
 from services.chunks import entry, presence
 from services.chunks import settings as queue_settings
 from services.embedder.limiter import promise
 from services.embedder.working import decoding
-from services.indexer import servicer
-from services.indexer.ledger import items, removals
+from services.indexer import late, servicer
+from services.indexer.ledger import items
+from services.indexer.ledger import records as task_records
 from services.indexer.pinecone import concurrency
-from services.ingest.manifest import comparing
+from services.ingest.jobs import adopt
+from services.ingest.manifest import comparing, comparison
 from services.ingest.planning import plan
 from services.ingest.request import options
-from services.runtime import errors, identity
-from tests.simulation import files, invariants, line, providers, storage, valkey, wire
+from tests.simulation import files, invariants, jobs, line, people, providers, storage, valkey, verdicts, wire
 from tests.simulation import loop as loops
 from tests.simulation.fate import Fate
 from tests.simulation.journal import Journal
@@ -39,8 +39,12 @@ from tests.simulation.network import Network
 
 # Production's times, but for a longer wait for work: an idle line costs steps.
 TIMING = queue_settings.Timing(block_seconds=5.0)
-# After the last fault everything must be over within this much virtual time.
-BOUND_SECONDS = 900.0
+
+
+# Nothing may have been written for so long before an adoption; in production an hour.
+QUIET = datetime.timedelta(seconds=20)
+# Of a job whose task is blocked; there are fewer.
+MOST_CHUNKS = 20
 
 
 class Broken(Exception):
@@ -78,9 +82,12 @@ class World:
         for file in self.files:
             file.key = f"request-{file.number}" if keyed.random() < 0.6 else ""
             file.watchers = keyed.choice((0, 0, 0, 3))
+        self.jobs = [] if self.fate.poison else jobs.draw(seed, self.files, cancels=self.fate.cancels)
         self.of_task: dict[str, files.File] = {}
-        # Records that somebody else changed in the index, and when.
+        # Records that somebody else changed in the index, and when; and of these, those of which the metadata say
+        # nothing of it.
         self.touched: dict[str, float] = {}
+        self.vague: set[str] = set()
         # How often each chunk may be bought once more, for what was done to those who held it.
         self.excused: Counter[tuple[str, int]] = Counter()
         self.excused_texts: Counter[str] = Counter()
@@ -139,9 +146,37 @@ class World:
             self.excused[header.task_id, header.chunk] += 1
 
     def _on_status(self, key: str, status: str) -> None:
-        if status == items.Status.BLOCKED and (file := self._file_of(key)) is not None:
-            for chunk in range(file.chunks):
+        if (job := self.job_of(key)) is not None:
+            self.broken += verdicts.on_status(self, job, key, status)
+        elif status == items.Status.PENDING:
+            self._on_repair(key)
+        if status == items.Status.BLOCKED:
+            file = self._file_of(key)
+            for chunk in range(MOST_CHUNKS if file is None else file.chunks):
                 self.excused[key, chunk] += 1
+
+    def _on_repair(self, key: str) -> None:
+        """A load of a file that a verify has stored, not its submitter, is a task over that file like any other."""
+        item = self.shared.table.items[key]
+        verify = self.job_of(task_records.request(item).request_id.partition(":")[2])
+        if verify is None:
+            return
+        name = task_records.source(item).uri.removeprefix("memory:")
+        (file,) = [each for each in self.files if each.name == name and each.repairs is None]
+        again = dataclasses.replace(
+            file, task_id=key, mode="upsert", cancelled_after=None, watchers=0, heard=[], repairs=verify
+        )
+        again.submitted_at = verify.submitted_at if verdicts.finds_all(verify) else self.loop.now
+        self.files.append(again)
+        self.of_task[key] = again
+
+    def job_of(self, task_id: str) -> jobs.Job | None:
+        """The job that a task is."""
+        item = self.shared.table.items.get(task_id, {})
+        if "job" not in item:
+            return None
+        key = task_records.request(item).request_id
+        return next((job for job in self.jobs if job.key == key), None)
 
     def _file_of(self, task_id: str) -> files.File | None:
         asked = (each for each in self.files if task_id in invariants.tasks_of(self, each))
@@ -185,125 +220,8 @@ class World:
         await asyncio.sleep(self.choice.uniform(0.2, 10.0))
         self.start(kind)
 
-    async def submit(self, file: files.File) -> None:
-        """A client: submits, and repeats until it has an answer: with the same key, or after a look what came of it."""
-        while file.waits and file.before is not None and self.status(file.before) not in items.TERMINAL:
-            if self.broken or self.loop.now > loops.START + BOUND_SECONDS:
-                return
-            await asyncio.sleep(1.0)
-        await asyncio.sleep(file.submitted_after)
-        if file.waits:
-            self.fate.interfere(file)
-        file.submitted_at = self.loop.now
-        request = options.Options(
-            data_source="s3_csv",
-            s3_key=file.name,
-            question_id=file.question_id,
-            chunk_size=file.chunk_size,
-            priority=file.priority,
-            mode=file.mode,
-            request_id=file.key,
-        ).to_request()
-        while not file.task_id:
-            if self.loop.now > loops.START + BOUND_SECONDS:
-                self.broken.append(f"{file.name} could not be submitted")
-                return
-            if self.broken:
-                return
-            if not file.key and file.submissions:
-                await self._look_for(file)
-            if not file.task_id and (living := self.running["ingest"]):
-                ingest = self.choice.choice(living)
-                file.submissions += 1
-                told = ingest.process.start(self._tell(ingest, request, file))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(15.0):
-                        await asyncio.shield(told)
-            await asyncio.sleep(1.0)
-        for _ in range(file.watchers):
-            self.loop.fate.start(self._watch(file))
-        if file.mode == "mirror":
-            self.loop.fate.start(self._confirm(file))
-        if file.cancelled_after is not None:
-            await asyncio.sleep(file.cancelled_after)
-            await self._cancel(file)
-
-    async def _confirm(self, file: files.File) -> None:
-        """A person who looks at held mirrors now and then, and confirms what is told."""
-        chance = random.Random(f"{self.seed} confirms {file.number}")
-        while not self.broken and self.status(file) not in items.TERMINAL:
-            await asyncio.sleep(chance.choice((1.0, 5.0, 45.0)))
-            held = removals.shown(self.shared.table.items[file.task_id])
-            living = [room for room in self.running["indexer"] if room.process in self.shared.indexers.live]
-            if held is None or not living:
-                continue
-            indexer = self.choice.choice(living)
-            told = indexer.process.start(indexer.book.confirm(file.task_id, held["checksum"]))
-            with contextlib.suppress(TimeoutError, errors.Unavailable, errors.Conflict):
-                async with asyncio.timeout(10.0):
-                    await asyncio.shield(told)
-
-    async def _look_for(self, file: files.File) -> None:
-        """Without a key nobody can ask again: when nothing is under way any more, see whether the task is there."""
-        while not self.fate.calm:
-            await asyncio.sleep(1.0)
-        await asyncio.sleep(60.0)
-        if not file.task_id and (made := invariants.tasks_of(self, file)):
-            file.task_id = made[0]
-            self.of_task[made[0]] = file
-
-    async def _tell(self, ingest: line.Ingest, request: Any, file: files.File) -> None:
-        try:
-            task_id = await ingest.submit(request)
-        except grpc.aio.AioRpcError as error:
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                self.broken.append(f"{file.name} is refused: {error.code()} {error.details()}")
-            return
-        if file.task_id and file.task_id != task_id:
-            self.broken.append(f"one key made two tasks: {file.task_id}, {task_id}")
-        file.task_id = task_id
-        self.of_task[task_id] = file
-
-    async def _cancel(self, file: files.File) -> None:
-        while True:
-            if living := [room for room in self.running["indexer"] if room.process in self.shared.indexers.live]:
-                indexer = self.choice.choice(living)
-                told = indexer.process.start(indexer.book.tasks.cancel(file.task_id))
-                with contextlib.suppress(Exception):
-                    async with asyncio.timeout(10.0):
-                        await asyncio.shield(told)
-            if self.status(file) in items.TERMINAL:
-                return
-            await asyncio.sleep(1.0)
-
-    async def _watch(self, file: files.File) -> None:
-        """A caller that watches, and follows when its watch breaks, until it hears how the task ended."""
-        while not self.broken:
-            if living := [room for room in self.running["indexer"] if room.process in self.shared.indexers.live]:
-                indexer = self.choice.choice(living)
-                hearing = indexer.process.start(self._hear(indexer, file))
-                with contextlib.suppress(TimeoutError, asyncio.CancelledError, errors.Unavailable):
-                    async with asyncio.timeout(120.0):
-                        file.heard.append(await asyncio.shield(hearing))
-                        return
-            await asyncio.sleep(1.0)
-
-    async def _hear(self, indexer: line.Indexer, file: files.File) -> str:
-        identity.bind(identity.Caller("ann", frozenset({"read"})))
-        context: Any = None
-        counts, status = [0, 0, 0], ""
-        async for task in indexer.watched.WatchTask(indexer_pb2.WatchTaskRequest(task_id=file.task_id), context):
-            told = task.progress
-            now = [told.processed_records, told.failed_records, told.skipped_records]
-            if any(after < before for before, after in zip(counts, now, strict=True)):
-                self.broken.append(f"a watcher of {file.name} heard {counts} and then {now}")
-            if status in items.TERMINAL:
-                self.broken.append(f"a watcher of {file.name} heard {task.status} after {status}")
-            counts, status = now, task.status
-        return status
-
-    def status(self, file: files.File) -> str:
-        return str(self.shared.table.items.get(file.task_id, {}).get("status", ""))
+    def status(self, task: files.File | jobs.Job) -> str:
+        return str(self.shared.table.items.get(task.task_id, {}).get("status", ""))
 
     # ---- the whole
 
@@ -311,11 +229,14 @@ class World:
         for kind, count in self.fate.line.items():
             for _ in range(count):
                 self.start(kind)
-        clients = [self.loop.fate.start(self.submit(file)) for file in self.files]
+        clients = [self.loop.fate.start(people.submit(self, file)) for file in self.files]
+        clients += [self.loop.fate.start(people.ask(self, job)) for job in self.jobs]
+        if self.fate.quota_ends:
+            self.loop.fate.start(people.resume(self))
         await self.fate.rage()
         for client in clients:
             await client
-        deadline = self.loop.now + BOUND_SECONDS
+        deadline = self.loop.now + people.BOUND_SECONDS
         await asyncio.sleep(2 * providers.UPSERT_DEADLINE_SECONDS)  # what is on its way to the index has come
         problems = ["nothing ran"]
         while problems:
@@ -364,6 +285,9 @@ def _nature(world: World) -> Iterator[None]:
             (options, "CHUNK_SIZE"),
             (concurrency, "FIRST"),
             (comparing, "SAMPLE_ROWS"),
+            (comparison, "DELETED"),
+            (adopt, "QUIET"),
+            (late, "_clock"),
             (servicer, "_decode"),
         )
     ]
@@ -392,6 +316,9 @@ def _nature(world: World) -> Iterator[None]:
     plan.SHARD_CHUNKS = items.CHUNKS_PER_SHARD = world.shards  # type: ignore[misc]
     options.CHUNK_SIZE = range(1, 100)
     comparing.SAMPLE_ROWS = world.fate.sample  # type: ignore[misc]
+    comparison.DELETED = random.Random(f"deletes of {world.seed}").choice((1, 2, 1_000))  # type: ignore[misc]
+    late._clock = world.loop.time
+    adopt.QUIET = QUIET  # type: ignore[misc]
     if world.fate.contended:
         concurrency.FIRST = concurrency.LEAST  # as after much push-back: upserts wait for each other
     servicer._decode = decode_or_die

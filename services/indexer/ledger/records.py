@@ -106,11 +106,16 @@ def new_task(message: ledger_pb2.CreateTaskRequest) -> creation.NewTask:
         # Every upload has an id of its own: a repeated one is known by its content.
         body.upload_id = message.source.sha256
     job = message.job.SerializeToString(deterministic=True) if message.HasField("job") else b""
+    asked_job = job_pb2.Job()
+    asked_job.CopyFrom(message.job)
+    asked_job.ClearField("last_load")  # found for it by this call, and perhaps another by the next
     return creation.NewTask(
         client=message.client,
         request_id=asked.request_id,
         request=asked.SerializeToString(deterministic=True),
-        body=body.SerializeToString(deterministic=True) + message.parent_task_id.encode() + job,
+        body=body.SerializeToString(deterministic=True)
+        + message.parent_task_id.encode()
+        + asked_job.SerializeToString(deterministic=True),
         task_type=asked.data_source,
         namespace=asked.namespace,
         question_id=asked.question_id if asked.HasField("question_id") else None,

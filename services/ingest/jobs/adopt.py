@@ -62,6 +62,7 @@ class Adopt:
                 return True
         made_of = self._tools
         found = await folder.fields_of(made_of.objects, record.plan_uri)
+        telling.marked(await made_of.manifests.of_task(record.task_id), record.task_id, found["version"])
         if not await made_of.buying.done(record, found["chunks"], lease, stand):
             return False
         result = task_pb2.TaskResult(**found["result"])
@@ -70,9 +71,7 @@ class Adopt:
         _check_sample(unlike, result.sampled)
         await made_of.manifests.claim(record.task_id, stand.fence)
         manifest = await made_of.manifests.of_task(record.task_id)
-        if not manifest.HasField("pending"):
-            if manifest.version != found["version"]:
-                raise telling.changed()
+        if not telling.marked(manifest, record.task_id, found["version"]):
             told = tuple(map(parts.Part.from_json, found["told"]))
             name = objects_store.new_comparison(merging.folder_of(manifest), record.task_id, stand.fence)
             made = telling.comparison_of(record.task_id, stand.fence, manifest.version, name, told)

@@ -68,9 +68,7 @@ class Repair:
         manifest = await self._manifests.of_task(record.task_id)
         named = record.job.verify.repair_task_id
         load = await self._ledger.get(named or record.job.last_load)
-        if not manifest.HasField("pending"):
-            if manifest.version != found["version"]:
-                raise telling.changed()
+        if not telling.marked(manifest, record.task_id, found["version"]):
             await self._doubt(record, manifest, found, differing, stand)
         failpoints.hit("ingest.before_repair")
         asked = ingest_pb2.ProcessRequest()

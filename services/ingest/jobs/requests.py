@@ -117,10 +117,12 @@ class Requests:
             errors.ServiceError: Bad fields, all at once; what the key may not use; nothing is known; no source repairs.
         """
         asked = self._checked(request, key, "verify", _sample_problems(request.sample, least=0))
-        if not request.dry_run and (request.sample or request.repair):
-            await key_tokens.check(self._tokens)
         if not request.HasField("fetch"):
             request.fetch = FETCHED
+        if (before := await self._repeated(asked, request)) is not None:
+            return before
+        if not request.dry_run and (request.sample or request.repair):
+            await key_tokens.check(self._tokens)
         with _asking():
             manifest = await self._manifests.about(asked.namespace, asked.question_id)
         if not manifest.uri and not manifest.HasField("pending"):
@@ -157,6 +159,8 @@ class Requests:
         if not request.HasField("sample"):
             request.sample = ADOPT_SAMPLED
         asked = self._checked(request, key, "adopt", _sample_problems(request.sample, least=1))
+        if (before := await self._repeated(asked, request)) is not None:
+            return before
         if not request.dry_run:
             await key_tokens.check(self._tokens)
         with _asking():
@@ -193,10 +197,8 @@ class Requests:
             record = await self._own_load(load)
             request.namespace, request.question_id = record.request.namespace, record.request.question_id
         asked = self._checked(request, key, "remove", iter(()))
-        if load and not request.dry_run:  # by itself it is a later task, once it had its turn
-            before = await self._stored(asked, job_pb2.Job(remove=request), validate_only=True)
-            if before.record is not None and before.record.task_id:
-                return before
+        if (before := await self._repeated(asked, request)) is not None:
+            return before
         with _asking():
             manifest = await self._manifests.about(asked.namespace, asked.question_id)
         if load:
@@ -268,6 +270,15 @@ class Requests:
                 reason="SKIP_UNCHANGED_OFF",
             )
         return Asked(request.namespace, request.question_id, request.request_id, word)
+
+    async def _repeated(self, asked: Asked, request: Request) -> Answer | None:
+        """The task that the same call has stored before: what its own turn has changed since would refuse it now."""
+        if not asked.request_id or request.dry_run:
+            return None
+        job = job_pb2.Job()
+        getattr(job, asked.word).CopyFrom(request)
+        found = await self._stored(asked, job, validate_only=True)
+        return found if found.record is not None and found.record.task_id else None
 
     async def _stored(self, asked: Asked, job: job_pb2.Job, *, validate_only: bool = False) -> Answer:
         """Store a task; with `validate_only` find the one that the same idempotency key has stored."""

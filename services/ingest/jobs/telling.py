@@ -69,6 +69,23 @@ async def mark(manifests: manifest_client.Manifests, task_id: str, fence: int) -
     failpoints.hit("ingest.after_mark")
 
 
+def marked(manifest: manifest_client.Manifest, task_id: str, version: int) -> bool:
+    """Whether a task has marked its run; if not, what it looked at still is what counts.
+
+    Args:
+        manifest: As it is now, in the task's turn.
+        task_id: The task.
+        version: That it looked at: it may have been blocked since, and another have had the turn.
+
+    Raises:
+        failures.Failure: MANIFEST_CHANGED.
+    """
+    own = manifest.HasField("pending") and manifest.pending.task_id == task_id
+    if not own and (manifest.HasField("pending") or manifest.version != version):
+        raise changed()
+    return own
+
+
 def changed() -> failures.Failure:
     """The failure of a task whose turn was another's since it looked."""
     return failures.Failure(

@@ -14,7 +14,7 @@ from vectorline.v1 import job_pb2, task_pb2
 from services.chunks import splitting
 from services.ingest import ledger_client
 from services.ingest.driving import lease_watch
-from services.ingest.jobs import believing, findings, folder, listed, looking, repair, sampling, tools
+from services.ingest.jobs import believing, findings, folder, listed, looking, repair, sampling, telling, tools
 from services.ingest.manifest import header, records
 from services.ingest.manifest import store as objects_store
 from services.ingest.planning import scratch
@@ -54,8 +54,10 @@ class Verify:
             if ledger_client.over(record):
                 return True
         found = await folder.fields_of(self._tools.objects, record.plan_uri)
-        if found["chunks"] and not await self._tools.buying.done(record, found["chunks"], lease, stand):
-            return False
+        if found["chunks"]:
+            telling.marked(await self._tools.manifests.of_task(record.task_id), record.task_id, found["version"])
+            if not await self._tools.buying.done(record, found["chunks"], lease, stand):
+                return False
         result = task_pb2.TaskResult(**found["result"])
         unlike = [each async for each in self._tools.buying.differing(record, found["chunks"])]
         rows = sum(rows for _, _, rows in found["chunks"])

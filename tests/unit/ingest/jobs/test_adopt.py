@@ -164,11 +164,17 @@ async def test_without_a_whole_text_there_is_nothing_to_adopt() -> None:
     assert await refused(made) == "NOTHING_TO_ADOPT"
 
 
-async def test_a_version_that_another_task_made_meanwhile_is_not_changed() -> None:
+@pytest.mark.parametrize("merged", [True, False])
+async def test_what_another_task_wrote_meanwhile_is_not_changed(*, merged: bool) -> None:
+    """It was blocked while its sample was bought."""
     made = scene()
     made.buying.settled = False
     await driven(made)
-    made.buying.settled, made.index.found.version = True, 5
+    made.buying.settled = True
+    if merged:
+        made.index.found.version = 5
+    else:
+        made.index.found.pending.task_id = "a load"
     with pytest.raises(failures.Failure) as failure:
         await driven(made)
     assert failure.value.reason == "MANIFEST_CHANGED"

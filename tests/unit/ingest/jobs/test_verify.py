@@ -135,6 +135,28 @@ async def test_a_vector_that_is_another_differs_and_a_text_that_could_not_be_bou
     assert (made.ledger.result.differing, made.ledger.result.sampled) == (1, 5)
 
 
+@pytest.mark.parametrize("repairs", [True, False])
+@pytest.mark.parametrize("merged", [True, False])
+async def test_what_it_saw_before_another_task_wrote_is_told_by_nobody(
+    tmp_path: pathlib.Path, *, merged: bool, repairs: bool
+) -> None:
+    """It was blocked while its sample was bought: the vectors that it would be held against are another load's."""
+    made = scene(tmp_path, sample=6, repair=repairs)
+    made.buying.unlike = [findings.Finding("7.4", findings.DIFFERING, "It is another.")]
+    made.buying.settled = False
+    assert not await made.drive(kind(made))
+    made.buying.settled = True
+    if merged:
+        made.index.found.version += 1
+    else:
+        made.index.found.pending.task_id = "a load"
+    with pytest.raises(failures.Failure) as failure:
+        await made.drive(kind(made))
+    assert failure.value.reason == "MANIFEST_CHANGED"
+    assert made.ledger.result is None
+    assert not made.ledger.repeated
+
+
 async def test_a_repair_makes_unknown_what_is_missing_or_differs_and_does_the_last_load_once_more(
     tmp_path: pathlib.Path,
 ) -> None:
