@@ -43,7 +43,7 @@ def removed(rule: str, *, rows: int = ROWS, untold: bool = False, alone: bool = 
     def act(scene: Scene) -> None:
         _loaded(scene, rows)
         if not alone:
-            scene.finish(scene.submit(csvs.rows(OTHERS), question_id=OTHER))
+            scene.finish(scene.submit(csvs.rows(OTHERS, MANY + 1), question_id=OTHER))  # with texts of their own
         scene.arm(rule)
         body = {"namespace": scene.namespace, "question_id": QUESTION, "dry_run": False, "request_id": scene.namespace}
 

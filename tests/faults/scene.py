@@ -132,6 +132,12 @@ def _has(found: Mapping[str, Mapping[str, Any]], id_: str, sha256: str) -> bool:
     return id_ in found and found[id_]["sha256"] == sha256
 
 
+def _poisoned(job: Job) -> dict[str, str]:
+    """The vectors, by id, of the rows that failed with their chunk and are bad in nothing else."""
+    rows = [job.rows[number - 1] for number, reason in job.refused.items() if reason == "poison"]
+    return dict(expected_of(rows, {}, job.question).vectors)
+
+
 @dataclasses.dataclass
 class Result:
     """A line of the table."""
@@ -267,7 +273,10 @@ class Scene:
         return [[json.loads(line) for line in answer.text.splitlines()]] if answer.status_code == 200 else []
 
     def check_index(self, namespace: str, *jobs: Job, subset: bool = False) -> None:
-        """The namespace holds what these jobs leave there; of two with one id the later one's vector."""
+        """The namespace holds what these jobs leave there; of two with one id the later one's vector.
+
+        Rows of a poisonous chunk may be there, too: those that were handed over before the one that kills.
+        """
         expected: dict[str, str] = {}
         found = self.line.index(namespace)
         for job in jobs:
@@ -277,6 +286,10 @@ class Scene:
             vectors = expected_of(job.rows, job.refused, job.question).vectors
             for id_, sha in vectors.items():
                 if not self.either or id_ not in expected or _has(found, id_, sha):
+                    expected[id_] = sha
+        for job in jobs:
+            for id_, sha in _poisoned(job).items():
+                if id_ not in expected and _has(found, id_, sha):
                     expected[id_] = sha
         oracle.index_holds(found, expected, subset=subset)
 
