@@ -105,11 +105,13 @@ class Drops:
     async def check(self, namespace: str, task_id: str, fence: int) -> None:
         """Before the drop is sent: the namespace is still held for it.
 
+        An indexer of an older release marks runs whoever holds it; that of a moment ago is seen here.
+
         Raises:
             errors.Conflict: It is not (REMOVAL_REFUSED).
         """
         found = await self._table.get(self._key(namespace)) or {}
-        if not _of(found.get("dropping"), task_id, fence):
+        if not _of(found.get("dropping"), task_id, fence) or found.get("pending", 0) > 1:
             raise errors.Conflict("The namespace is not held for this task any more.", reason=REFUSED)
 
     async def late(self, namespace: str) -> None:

@@ -23,8 +23,9 @@ UNANSWERED_STATUSES = frozenset({500, 502, 504})
 PAYMENT_REQUIRED = 402
 QUOTA_STATUSES = frozenset({403, 412, 429})
 NOT_FOUND, TOO_MANY = 404, 429
-# The namespace is not there; or it is not, or the index has no call for that but the one that deletes all.
-MISSING, UNDROPPED = frozenset({NOT_FOUND}), frozenset({NOT_FOUND, 405, 501})
+# The namespace is not there; or it is not, or the index has no call for that, or no right of this key to more than
+# deleting what is in it.
+MISSING, UNDROPPED = frozenset({NOT_FOUND}), frozenset({NOT_FOUND, 403, 405, 501})
 # Of the ids of one fetch: they stand in its URL, and a server takes some KB of that.
 FETCH_URL_BYTES = 6_000
 

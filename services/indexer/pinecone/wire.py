@@ -40,9 +40,10 @@ UNANSWERED = frozenset(
 # What gRPC says where it had no connection to send by.
 NOT_SENT = ("failed to connect", "Connection refused", "DNS resolution failed")
 BUSY = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
-# The namespace is not there; or it is not, or the index has no call for that but the one that deletes all.
+# The namespace is not there; or it is not, or the index has no call for that, or no right of this key to more than
+# deleting what is in it.
 MISSING = frozenset({grpc.StatusCode.NOT_FOUND})
-UNDROPPED = frozenset({grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED})
+UNDROPPED = MISSING | {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED}
 # Which may be a plan's quota: HTTP's 402, 403, 412 and 429.
 QUOTAS = frozenset(
     {

@@ -165,17 +165,18 @@ async def test_writes_tell_where_they_are_in_the_log_and_queries_how_far_it_is_s
     await index.close()
 
 
+@pytest.mark.parametrize("status", [501, 403])
 @pytest.mark.parametrize("choice", ["wire", "sdk"])
 async def test_an_index_that_drops_no_namespaces_is_told_to_delete_all(
-    server: testing.Process, choice: pinecone_transport.Choice
+    server: testing.Process, choice: pinecone_transport.Choice, status: int
 ) -> None:
-    """What is like Pinecone may know the older call only."""
+    """What is like Pinecone may know the older call only, and a key may have no right to more."""
     index = pinecone_client.Pinecone(settings_for(server.url))
     wire = pinecone_wire.Wire(index, pydantic.SecretStr("test"), 5.0)
     way = pinecone_transport.Transport(index, wire, pinecone_rest.Rest(index, 5.0), choice)
     upserts = pinecone_writer.Upserts(way)
     await upserts.write(pinecone_batch.Batch(vectors(3), "emptied"), may_write)
-    server.set_faults({"op": "delete_namespace", "kind": "status", "status": 501})
+    server.set_faults({"op": "delete_namespace", "kind": "status", "status": status})
     try:
         await pinecone_deletes.Deletes(way, upserts.circuit).drop("emptied", may_write)
     finally:

@@ -181,6 +181,13 @@ async def test_what_was_held_in_another_turn_is_held_anew(line: Line) -> None:
     await line.book.drops.check("v2", task.task_id, turn.fence)
 
 
+async def test_a_mark_of_an_older_release_stops_a_drop_that_was_not_sent_yet(line: Line) -> None:
+    task = await held(line)
+    line.storage.items[SPACE]["pending"] += 1
+    with pytest.raises(errors.Conflict, match="not held"):
+        await line.book.drops.check("v2", task.task_id, task.fence)
+
+
 async def test_what_a_removal_left_behind_is_taken_over_by_the_next(line: Line) -> None:
     task = await held(line)
     await line.book.tasks.cancel(task.task_id)
