@@ -61,7 +61,7 @@ class Header:
 
     def to_fields(self) -> dict[str, str]:
         """The header as stream fields."""
-        return {name: str(value) for name, value in dataclasses.asdict(self).items()}
+        return {name: str(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> "Header":

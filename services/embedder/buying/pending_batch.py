@@ -236,9 +236,9 @@ class PendingBatch:
 
     def _settle_one(self, index: int) -> None:
         self._open -= 1
-        if self.finished:
+        if self.finished:  # progress is told with each request, not with each of its texts
             self._finished_at = asyncio.get_running_loop().time()
-        self.on_progress()
+            self.on_progress()
         self._changed.set()
         self.on_text(self, index)
 
