@@ -1,20 +1,26 @@
 """Rules about manifests, taken away: the simulation would notice, within minutes. Run by `make simulate`."""
 
+import asyncio
 import collections
 import dataclasses
+import random
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from services.indexer.ledger import closing, lifecycle, manifests, removals, shards, turns
+from services.indexer.ledger import closing, drops, items, lifecycle, manifests, removals, shards, turns
 from services.indexer.storage import table
+from services.ingest import manifest_client
 from services.ingest.contract import metadata
 from services.ingest.driving import comparisons, mirroring, removing, trust
 from services.ingest.jobs import adopt, looking, remove, repair, requests, telling
 from services.ingest.manifest import comparing, comparison, merging, records, standing, write_ahead
-from tests.simulation import files, jobs, noticing
+from tests.simulation import files, jobs, journal, noticing, people
+
+# A question of which nothing is there.
+OTHER = 2
 
 
 def test_1_a_turn_that_is_opened_over_a_gap(monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
@@ -275,3 +281,47 @@ def test_8_a_verify_that_tells_of_what_it_saw_before_another_wrote(
     noticing.asking(monkeypatch, "verify", sample=jobs.WHOLE, asked_after=0.0)
     monkeypatch.setattr(telling, "marked", lambda *_: False)
     assert noticing.noticed(collect, "another had the turn")
+
+
+def test_8_a_namespace_that_is_dropped_although_others_may_write(
+    monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
+) -> None:
+    """What is held for a drop keeps nobody out: another question is loaded between the count and the drop."""
+    noticing.leaning(monkeypatch, cancels=0.0, line={"ingest": 3, "embedder": 2, "indexer": 2})
+    noticing.asking(monkeypatch, "remove", asked_after=0.0)
+    draw, follows, drop = jobs.draw, people._may_follow, manifest_client.Manifests.drop
+
+    def beside(seed: int, made: list[files.File], *, cancels: float) -> list[jobs.Job]:
+        found = draw(seed, made, cancels=cancels)
+        made.append(files.later_of(random.Random(seed), len(made), made[0], cancels=cancels, waits=True))
+        made[-1].question_id, made[-1].before = OTHER, None
+        for row in made[-1].rows:
+            row.vector_id = f"{OTHER}.{row.vector_id.partition('.')[2]}"
+        return found
+
+    def others(here: Any) -> list[str]:
+        return [here.status(file) for file in here.files if file.question_id == OTHER]
+
+    def once_it_is_to_be(here: Any, file: files.File) -> bool:
+        begun = any(item["removal"]["drop"] for item in here.shared.table.items.values() if "removal" in item)
+        over = all(job.refused or here.status(job) in items.TERMINAL for job in here.jobs)
+        return follows(here, file) and (file.question_id != OTHER or begun or over)
+
+    async def late(self: manifest_client.Manifests, *arguments: Any) -> Any:
+        for _ in range(20):
+            if set(items.TERMINAL) & set(others(journal.Journal.world)):
+                break
+            await asyncio.sleep(1.0)
+        return await drop(self, *arguments)
+
+    monkeypatch.setattr(jobs, "draw", beside)
+    monkeypatch.setattr(people, "_may_follow", once_it_is_to_be)
+    monkeypatch.setattr(manifest_client.Manifests, "drop", late)
+    for keeps in ("keep_out", "keep_out_of"):
+        monkeypatch.setattr(drops.Drops, keeps, _nothing)
+
+    def missing(name: str) -> table.Missing:
+        return table.Missing("nobody has this" if name == "dropping" else name)
+
+    monkeypatch.setattr(manifests, "table", noticing.Careless(table, Missing=missing))
+    assert noticing.noticed(collect)
