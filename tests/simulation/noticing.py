@@ -19,6 +19,8 @@ RELEASE_SECONDS = 40.0
 # What is not as a manifest says, in the index or by the ledger's counts.
 WRONG = (" holds ", " knows ", "sums are", " skips ")
 
+DRAW = jobs.draw
+
 
 def leaning(
     monkeypatch: pytest.MonkeyPatch,
@@ -47,7 +49,7 @@ def leaning(
 
     def lean(self: Any, *arguments: Any) -> None:
         made(self, *arguments)
-        self._older, self._interferes, self.poison = 0.0, interferes, False
+        self._older, self._interferes, self.poison, self.stalls = 0.0, interferes, False, 0.0
         if older:
             self.line["ingest"] = 1
             releases = itertools.chain((False, True) * (states // 2), itertools.repeat(False))
@@ -66,6 +68,7 @@ def leaning(
 
     monkeypatch.setattr(fate.Fate, "__init__", lean)
     monkeypatch.setattr(files, "ALTERED", altered)
+    monkeypatch.setattr(jobs, "draw", lambda *_, **__: [])  # but where `asking` says otherwise
     draw = files.draw
 
     def longer(choice: Any, **drawn: Any) -> list[files.File]:
@@ -84,10 +87,9 @@ def leaning(
 
 def asking(monkeypatch: pytest.MonkeyPatch, kind: str, **fields: Any) -> None:
     """In each seed jobs of this kind are asked for, with these fields of `jobs.Job`."""
-    draw = jobs.draw
 
     def drawn(seed: int, made: list[files.File], *, cancels: float) -> list[jobs.Job]:
-        found = draw(seed, made, cancels=cancels, part=1.1)
+        found = DRAW(seed, made, cancels=cancels, part=1.1)
         for job in found:
             plain: dict[str, Any] = {"fetch": 0, "sample": 0, "repair": False, "of_load": False, "voided": False}
             for name, value in (plain | {"harm": ""} | fields | {"kind": kind}).items():

@@ -165,7 +165,7 @@ async def _tell_job(world: "World", ingest: line.Ingest, job: jobs.Job, refusals
 async def _give_up(world: "World", job: jobs.Job) -> None:
     """What the runbook says after a restore of the ledger: nothing of a manifest is believed any more."""
     key = items.manifest_key("idx", files.NAMESPACE, job.question_id)
-    while living := _indexers(world):
+    while (living := _indexers(world)) and not given_up(world):
         item = world.shared.table.items.get(key)
         if item is None or ("uri" not in item and "pending_task" not in item):
             return
