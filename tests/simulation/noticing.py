@@ -1,14 +1,16 @@
 """Seeds in which happens more often what a rule is about, until an invariant does not hold."""
 
 import asyncio
+import contextlib
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from services.indexer.storage import table
+from services.runtime import errors
 from tests.simulation import fate, files, jobs, journal, people, world
 from tests.simulation import loop as loops
 
@@ -20,6 +22,8 @@ RELEASE_SECONDS = 40.0
 WRONG = (" holds ", " knows ", "sums are", " skips ")
 
 DRAW = jobs.draw
+# Calls that are still to be done.
+LATE: set[asyncio.Task[None]] = set()
 
 
 def leaning(
@@ -123,7 +127,7 @@ def striking(
     method: str,
     *,
     part: float,
-    freezes: float | None = None,
+    late: float | None = None,
     cancels: bool = False,
 ) -> None:
     """Strike a process where it hurts: as it enters a method whose first argument is a task's id.
@@ -133,7 +137,7 @@ def striking(
         owner: Of the method.
         method: Its name; a coroutine.
         part: Of the calls.
-        freezes: For so many seconds it stands still there; None: it dies.
+        late: The call is done so many seconds later, and its caller hears nothing; None: the process dies.
         cancels: The task is cancelled at that moment.
     """
     original = getattr(owner, method)
@@ -141,25 +145,25 @@ def striking(
     async def struck(self: Any, task_id: str, *arguments: Any, **named: Any) -> Any:
         here: Any = journal.Journal.world
         process = loops.CURRENT.get()
-        if not here.fate.calm and process.alive and not process.frozen and random.random() < part:
+        if not here.fate.calm and process.alive and random.random() < part:
             file = here._file_of(task_id)
             if cancels and file is not None and file.task_id:
                 file.cancelled_after = file.cancelled_after or 0.0  # it may be: somebody asks for it now
                 here.loop.fate.start(people.cancel(here, file))
-            if freezes is None:
+            if late is None:
                 process.kill()
-                await loops.for_ever()
-            process.freeze()
-            here.loop.fate.start(_thaw(process, freezes))
-            await asyncio.sleep(0)
+            else:
+                LATE.add(asyncio.create_task(_later(late, original(self, task_id, *arguments, **named))))
+            await loops.for_ever()
         return await original(self, task_id, *arguments, **named)
 
     monkeypatch.setattr(owner, method, struck)
 
 
-async def _thaw(process: loops.Process, seconds: float) -> None:
+async def _later(seconds: float, call: Awaitable[Any]) -> None:
     await asyncio.sleep(seconds)
-    process.thaw()
+    with contextlib.suppress(errors.ServiceError):
+        await call
 
 
 def noticed(collect: Callable[[], None], *words: str) -> bool:

@@ -17,7 +17,7 @@ from services.ingest.contract import metadata
 from services.ingest.driving import comparisons, mirroring, removing, trust
 from services.ingest.jobs import adopt, looking, remove, repair, requests, telling
 from services.ingest.manifest import comparing, comparison, merging, records, standing, write_ahead
-from tests.simulation import files, jobs, journal, noticing, people
+from tests.simulation import fate, files, jobs, journal, noticing, people
 
 # A question of which nothing is there.
 OTHER = 2
@@ -76,8 +76,9 @@ def test_3_a_count_without_a_look_at_records(monkeypatch: pytest.MonkeyPatch, co
 def test_5_a_skip_that_a_driver_settles_in_anothers_turn(
     monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]
 ) -> None:
-    noticing.leaning(monkeypatch, line={"ingest": 1, "embedder": 2, "indexer": 3}, altered=0.4)
-    noticing.striking(monkeypatch, shards.Shards, "settle_quiet", part=0.5, freezes=100.0, cancels=True)
+    monkeypatch.setattr(fate, "RAGE_SECONDS", 300.0)
+    noticing.leaning(monkeypatch, line={"ingest": 1, "embedder": 2, "indexer": 3}, altered=0.3)
+    noticing.striking(monkeypatch, shards.Shards, "settle_quiet", part=0.4, late=100.0, cancels=True)
     monkeypatch.setattr(shards, "table", noticing.Careless(table, Check=noticing.Unchecked))
     assert noticing.noticed(collect)
 
