@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tests.faults import stage as stages
 from tests.faults.cells import Cell
 from tests.faults.scene import Scene, rows_with_flaws
 from tests.support import csvs, proxy
@@ -30,7 +31,7 @@ def amid(kind: proxy.Kind, seconds: float, **details: Any) -> Callable[[Scene], 
 
     def act(scene: Scene) -> None:
         scene.slow(200)
-        job = scene.upload(2_500)
+        job = scene.upload(stages.MID_WORK)
         job.wait_chunks(3)
         with scene.fault(), scene.stage.aws_proxy.toxic(kind, **details):
             scene.hold(seconds)

@@ -70,7 +70,7 @@ def submitting(rule: str) -> Callable[[Scene], None]:
 
 def during_openai(scene: Scene) -> None:
     scene.slow(600)
-    job = scene.upload(2_000)
+    job = scene.upload(stages.MID_WORK)
     job.wait_chunks(2)
     wait_for("a call under way", lambda: scene.stage.journal()["summary"]["in_flight"])
     scene.kill("embedder-1")
@@ -79,7 +79,7 @@ def during_openai(scene: Scene) -> None:
 
 def everything_at_once(scene: Scene) -> None:
     scene.slow(300)
-    job = scene.upload(3_000)
+    job = scene.upload(stages.MID_WORK)
     job.wait_chunks(3)
     for process in ("indexer-1", "ingest-1", "embedder-1", "embedder-2"):
         scene.kill(process)

@@ -38,7 +38,7 @@ def openai(*rules: dict[str, Any], rows: int = 1_000, within: float = 60) -> Cal
 def storm(scene: Scene) -> None:
     """429 with retry-after 3 for every call: nobody calls before the end of any, and no delivery is burnt."""
     scene.slow(100)
-    job = scene.upload(3_000)
+    job = scene.upload(2 * stages.MID_WORK)  # more than four calls are left when the first are under way
     job.wait_chunks(4)
     with scene.fault():
         scene.stage.openai_faults({"kind": "status", "body": "rate_limit", "times": 4, "retry_after_seconds": 3}, SLOW)
@@ -82,7 +82,7 @@ def account(body: str, code: int | None) -> Callable[[Scene], None]:
 
     def act(scene: Scene) -> None:
         scene.slow(250)
-        job = scene.upload(8_000)  # more than all of them hold
+        job = scene.upload(stages.MID_WORK)  # more than all of them hold
         job.wait_chunks(3)
         refusal: dict[str, Any] = {"kind": "status", "body": body}
         if code:
@@ -138,7 +138,7 @@ def lasting(rule: dict[str, Any], seconds: float) -> Callable[[Scene], None]:
 
     def act(scene: Scene) -> None:
         scene.slow(150)
-        job = scene.upload(8_000)  # more than all of them hold
+        job = scene.upload(stages.MID_WORK)  # more than all of them hold
         job.wait_chunks(3)
         with scene.fault():
             scene.stage.pinecone_faults(rule)
@@ -153,7 +153,7 @@ def lasting(rule: dict[str, Any], seconds: float) -> Callable[[Scene], None]:
 def outage(scene: Scene) -> None:
     """Pinecone is away: nothing is bought but what the embedders have in hand already."""
     scene.slow(150)
-    job = scene.upload(4_000)
+    job = scene.upload(stages.MID_WORK)
     job.wait_chunks(3)
     with scene.fault():
         scene.stage.pinecone_faults({"kind": "outage"})
@@ -200,7 +200,7 @@ def moved(scene: Scene) -> None:
     """The index is on another host from now on."""
     name = scene.line.endpoints["PINECONE_INDEX_NAME"]
     scene.slow(150)
-    job = scene.upload(4_000)
+    job = scene.upload(stages.MID_WORK)
     job.wait_chunks(3)
     with scene.fault():
         scene.stage.http.post(f"{scene.stage.pinecone_url}/_sandbox/move", params={"index": name}).raise_for_status()
@@ -220,7 +220,7 @@ def storage_full(scene: Scene) -> None:
 def _quota_used(scene: Scene, kind: str, words: str) -> None:
     """The task is blocked in Pinecone's words, and a person lets it go on."""
     scene.slow(150)
-    job = scene.upload(8_000)  # more than all of them hold
+    job = scene.upload(stages.MID_WORK)  # more than all of them hold
     job.wait_chunks(3)
     with scene.fault():
         scene.stage.pinecone_faults({"kind": kind, "op": "upsert"})

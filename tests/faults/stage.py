@@ -22,6 +22,8 @@ EMBEDDERS = 2
 CHUNK_ROWS = 100
 # What one embedder has in hand at most, since rows fill a slot and not a chunk; two at once are EMBEDDERS times that.
 IN_HAND = MAX_WORKERS * 1_000
+# Rows of a task that is at work still when its first chunks are settled: three times what all have in hand.
+MID_WORK = 3 * EMBEDDERS * IN_HAND
 RATE = 40.0
 BASE = {
     "EMBEDDERS": str(EMBEDDERS),

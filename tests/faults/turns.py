@@ -16,7 +16,7 @@ from tests.faults.scene import Scene, rows_with_flaws
 from tests.support import csvs, proxy
 from tests.support.line import wait_for
 
-SAME_TEXT_COUNT = 1_500
+SAME_TEXT_COUNT = stages.MID_WORK
 
 
 def _others(count: int) -> list[tuple[str, ...]]:
@@ -88,7 +88,7 @@ def late_writer(scene: Scene) -> None:
     The word is old by then, so nothing of the first task may overwrite what the second one wrote.
     """
     scene.slow(1_000)
-    first = scene.submit(csvs.rows(4_000))
+    first = scene.submit(csvs.rows(stages.MID_WORK))
     first.wait_chunks(1)
     second = scene.submit(_others(SAME_TEXT_COUNT))
     second.wait_status("queued")

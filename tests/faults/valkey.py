@@ -15,7 +15,7 @@ LANES = [f"{{vectorline}}:chunks:{lane}" for lane in ("first", "high", "normal",
 GROUP = "embedders"
 
 
-def amid(harm: Callable[[Scene], None], rows: int = 3_000) -> Callable[[Scene], None]:
+def amid(harm: Callable[[Scene], None], rows: int = stages.MID_WORK) -> Callable[[Scene], None]:
     """A task that is harmed when a few of its chunks are settled; its status is answered all the while."""
 
     def act(scene: Scene) -> None:
@@ -183,7 +183,7 @@ def failover(scene: Scene) -> None:
     with valkey_server.running() as second:
         _follow(second, first)
         scene.slow(250)
-        job = scene.upload(6_000)
+        job = scene.upload(stages.MID_WORK)
         job.wait_chunks(4)
         try:
             _promote(scene, second, first)
