@@ -1,5 +1,6 @@
 """What a job's request meets: the same call again answers the same task, whatever that task has changed since."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -54,8 +55,10 @@ def made(manifests: Manifests) -> requests.Requests:
 
 
 @pytest.fixture(autouse=True)
-def caller() -> None:
-    identity.bind(identity.Caller("ann", frozenset({"ingest"})))
+def caller() -> Iterator[None]:
+    token = identity.bind(identity.Caller("ann", frozenset({"ingest"})))
+    yield
+    identity.unbind(token)  # or each later test of this process would be called by ann
 
 
 async def test_an_adoption_that_is_asked_for_again_is_the_one_that_made_the_question_known() -> None:
