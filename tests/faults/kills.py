@@ -56,7 +56,7 @@ def submitting(rule: str) -> Callable[[Scene], None]:
 
         task_id = wait_for("the task is taken", accepted, 60)
         scene.fired()
-        assert accepted() == task_id
+        assert wait_for("the same task", accepted, 60) == task_id
         stored = [
             item
             for item in scene.stage.ledger().values()
