@@ -82,7 +82,7 @@ def account(body: str, code: int | None) -> Callable[[Scene], None]:
 
     def act(scene: Scene) -> None:
         scene.slow(250)
-        job = scene.upload(stages.MID_WORK)  # more than all of them hold
+        job = scene.upload(stages.MID_WORK)
         job.wait_chunks(3)
         refusal: dict[str, Any] = {"kind": "status", "body": body}
         if code:
@@ -138,7 +138,7 @@ def lasting(rule: dict[str, Any], seconds: float) -> Callable[[Scene], None]:
 
     def act(scene: Scene) -> None:
         scene.slow(150)
-        job = scene.upload(stages.MID_WORK)  # more than all of them hold
+        job = scene.upload(stages.MID_WORK)
         job.wait_chunks(3)
         with scene.fault():
             scene.stage.pinecone_faults(rule)
@@ -220,7 +220,7 @@ def storage_full(scene: Scene) -> None:
 def _quota_used(scene: Scene, kind: str, words: str) -> None:
     """The task is blocked in Pinecone's words, and a person lets it go on."""
     scene.slow(150)
-    job = scene.upload(stages.MID_WORK)  # more than all of them hold
+    job = scene.upload(stages.MID_WORK)
     job.wait_chunks(3)
     with scene.fault():
         scene.stage.pinecone_faults({"kind": kind, "op": "upsert"})

@@ -16,8 +16,6 @@ from tests.faults.scene import Scene, rows_with_flaws
 from tests.support import csvs, proxy
 from tests.support.line import wait_for
 
-SAME_TEXT_COUNT = stages.MID_WORK
-
 
 def _others(count: int) -> list[tuple[str, ...]]:
     """Rows with the ids of the first task's, and other texts."""
@@ -29,9 +27,9 @@ def taking_turns(harm: Callable[[Scene], None]) -> Callable[[Scene], None]:
 
     def act(scene: Scene) -> None:
         scene.slow(250)
-        first = scene.submit(csvs.rows(SAME_TEXT_COUNT))
+        first = scene.submit(csvs.rows(stages.MID_WORK))
         first.wait_chunks(2)
-        second = scene.submit(_others(SAME_TEXT_COUNT))
+        second = scene.submit(_others(stages.MID_WORK))
         second.wait_status("queued")
         harm(scene)
         if first.status == "cancelled":
@@ -64,9 +62,9 @@ def blocked_and_resumed(scene: Scene) -> None:
     """The first task is blocked, the second has its turn; the first goes on with the chunks that it had not settled."""
     scene.either = True
     scene.slow(250)
-    first = scene.submit(csvs.rows(SAME_TEXT_COUNT))
+    first = scene.submit(csvs.rows(stages.MID_WORK))
     first.wait_chunks(2)
-    second = scene.submit(_others(SAME_TEXT_COUNT))
+    second = scene.submit(_others(stages.MID_WORK))
     second.wait_status("queued")
     endpoints = scene.line.endpoints
     with grpc.insecure_channel(endpoints["INDEXER_ADDR"]) as channel:
@@ -90,7 +88,7 @@ def late_writer(scene: Scene) -> None:
     scene.slow(1_000)
     first = scene.submit(csvs.rows(stages.MID_WORK))
     first.wait_chunks(1)
-    second = scene.submit(_others(SAME_TEXT_COUNT))
+    second = scene.submit(_others(stages.MID_WORK))
     second.wait_status("queued")
     pids = {name: scene.line.pid(name) for name in scene.stage.processes}
     scene.arm("indexer.after_check:stop")

@@ -22,8 +22,6 @@ RELEASE_SECONDS = 40.0
 WRONG = (" holds ", " knows ", "sums are", " skips ")
 
 DRAW = jobs.draw
-# Calls that are still to be done.
-LATE: set[asyncio.Task[None]] = set()
 
 
 def leaning(
@@ -153,7 +151,7 @@ def striking(
             if late is None:
                 process.kill()
             else:
-                LATE.add(asyncio.create_task(_later(late, original(self, task_id, *arguments, **named))))
+                process.start(_later(late, original(self, task_id, *arguments, **named)))
             await loops.for_ever()
         return await original(self, task_id, *arguments, **named)
 
