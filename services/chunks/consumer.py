@@ -40,7 +40,7 @@ class Consumer:
     def __init__(self, queue: store.Store, *, slots: int, name: str = "") -> None:
         self.name = name or presence.unique_name()
         self.slots = slots
-        self.strikes = strikes.Strikes(queue)
+        self.strikes = strikes.Strikes(queue, self.name)
         self._store = queue
         self._held: dict[entry.Ref, Delivery] = {}
         self._keeper = Keeper(queue, self.name, slots, self._held, self.strikes)
@@ -196,20 +196,21 @@ class Consumer:
 
     # ---- ending a delivery
 
-    async def ack(self, delivery: Delivery, *, settled: bool = True) -> bool:
+    async def ack(self, delivery: Delivery, *, over: bool = True) -> bool:
         """As ``ack_all``, of one chunk."""
-        (acked,) = await self.ack_all([delivery], settled=settled)
+        (acked,) = await self.ack_all([delivery], over=over)
         return acked
 
-    async def ack_all(self, deliveries: Sequence[Delivery], *, settled: bool) -> list[bool]:
+    async def ack_all(self, deliveries: Sequence[Delivery], *, over: bool) -> list[bool]:
         """Take chunks off the queue that are settled, or with which there is nothing to do. False: no longer the owner.
 
-        Those that are not settled keep their strikes: they may be split again.
+        Those that are not over keep their strikes, for they may be split again; over is what is settled, and every
+        chunk of a task that has ended.
 
         Raises:
             errors.QueueUnavailable: Not known; still held: repeat, or ``drop``.
         """
-        answers = await self._store.ack(self.name, [(each.claim, each.header) for each in deliveries], settled=settled)
+        answers = await self._store.ack(self.name, [(each.claim, each.header) for each in deliveries], over=over)
         for delivery, acked in zip(deliveries, answers, strict=True):
             metrics.ACKED.labels(str(acked).lower()).inc()
             if not acked:

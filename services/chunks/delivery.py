@@ -2,8 +2,13 @@
 
 import asyncio
 import time
+from typing import Final
 
-from services.chunks import entry, settings, store, strikes
+import structlog
+
+from services.chunks import entry, metrics, settings, store, strikes
+
+_log = structlog.get_logger(__name__)
 
 
 class Delivery:
@@ -18,6 +23,9 @@ class Delivery:
         lost_because: ``not_owner`` or ``no_progress``, once lost.
         taken_at: Loop time at which it was handed out.
     """
+
+    NOT_OWNER: Final = "not_owner"
+    NO_PROGRESS: Final = "no_progress"
 
     def __init__(self, row: store.Row, limits: settings.QueueLimits, *, reclaimed: bool = False) -> None:
         self.header = row.header
@@ -75,9 +83,20 @@ class Delivery:
         self.strikes = row.strikes
 
     def lose(self, because: str) -> None:
-        """Mark it lost."""
+        """Mark it lost: ``NOT_OWNER`` or ``NO_PROGRESS``."""
+        if self.lost.is_set():
+            return
         self.lost_because = because
         self.lost.set()
+        metrics.LEASES_LOST.labels(because).inc()
+        _log.warning(
+            "A chunk in work was lost.",
+            action="lease_lost",
+            because=because,
+            task_id=self.header.task_id,
+            chunk=self.header.chunk,
+            delivery_count=self.delivery_count,
+        )
 
     def __repr__(self) -> str:
         """Who and where, for logs."""

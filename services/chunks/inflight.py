@@ -38,7 +38,7 @@ class InFlight:
         return len(await self._store.in_flight(task_id))
 
     async def clear(self, task_id: str) -> int:
-        """Take what a terminal task left off the queue; returns how many chunks.
+        """Take what a terminal task left off the queue, strikes and defects too; returns how many chunks.
 
         Chunks that an embedder works on stay until its ack (a cancelled task's counts still take them in), or until
         the next call.
@@ -46,5 +46,5 @@ class InFlight:
         return await self._store.clear(task_id)
 
     async def tasks(self) -> set[str]:
-        """Tasks with anything in flight; walks the key space, so once a round at most."""
-        return await self._store.tasks_in_flight()
+        """Tasks of which anything is left in the queue; walks the key space, so once a round at most."""
+        return await self._store.tasks()

@@ -5,13 +5,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import structlog
 
-from services.chunks import entry, errors, metrics, presence, store, strikes
+from services.chunks import entry, errors, presence, store, strikes
 from services.chunks.delivery import Delivery
 
 _log = structlog.get_logger(__name__)
 
-NOT_OWNER = "not_owner"
-NO_PROGRESS = "no_progress"
 _RETRY_SECONDS = 1.0
 
 
@@ -92,23 +90,11 @@ class Keeper:
             if delivery.lost.is_set():
                 continue
             if delivery.progressed_at < oldest:
-                self._lose(delivery, NO_PROGRESS)
+                delivery.lose(Delivery.NO_PROGRESS)
             else:
                 asked.append((delivery, delivery.claim))
         answers = await self._store.heartbeat(self._name, [claim for _, claim in asked])
         for (delivery, claim), owned in zip(asked, answers, strict=True):
             # In the meantime it may have ended, or been handed to this very process again.
             if not owned and delivery.claim == claim and self._held.get(delivery.ref) is delivery:
-                self._lose(delivery, NOT_OWNER)
-
-    def _lose(self, delivery: Delivery, because: str) -> None:
-        delivery.lose(because)
-        metrics.LEASES_LOST.labels(because).inc()
-        _log.warning(
-            "A chunk in work was lost.",
-            action="lease_lost",
-            because=because,
-            task_id=delivery.header.task_id,
-            chunk=delivery.header.chunk,
-            delivery_count=delivery.delivery_count,
-        )
+                delivery.lose(Delivery.NOT_OWNER)

@@ -52,10 +52,26 @@ class Keys:
         """Set: a token for each strike."""
         return f"{self.strikes_prefix}{task_id}:{chunk}"
 
+    def strikes_of(self, task_id: str) -> str:
+        """A pattern that matches the strikes of a task's chunks."""
+        return f"{self.strikes_prefix}{task_id}:*"
+
     @property
     def strikes_prefix(self) -> str:
         """What scripts put before ``task:chunk``."""
         return self._key("strikes", "")
+
+    def task_of(self, key: str) -> str:
+        """The task of a key that is kept for one: its chunks in flight, its strikes, its defects; else empty."""
+        if key.startswith(self.strikes_prefix):
+            return key.removeprefix(self.strikes_prefix).rpartition(":")[0]
+        kinds = (self.inflight(""), self.defects(""))
+        return next((key.removeprefix(kind) for kind in kinds if key.startswith(kind)), "")
+
+    @property
+    def all(self) -> str:
+        """A pattern that matches every key."""
+        return self._key("*")
 
     def presence(self, kind: str) -> str:
         """Hash: process → expiry (ms of Valkey's clock) and slots."""

@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 
 from services.chunks import entry, errors, keys, settings, store, strikes, turns
 from services.chunks.memory_lane import Handout, MemoryLane, Stored
+from services.chunks.memory_strikes import DRIVES, MemoryStrikes
 
 RETURNED, SUSPECT = "~returned", "~suspect"
-# Beside the numbers of chunks: what is counted for the drives of the whole task.
-_DRIVES = -1
 
 
 def _loop_time() -> float:
@@ -55,8 +54,7 @@ class MemoryStore:
         self._inflight: dict[str, dict[int, entry.Ref]] = {}
         self._splits: dict[str, tuple[str, float]] = {}
         self._presence: dict[str, dict[str, tuple[float, int]]] = {}
-        self._strikes: dict[tuple[str, int], set[str]] = {}
-        self._strikes_end: dict[tuple[str, int], float] = {}
+        self.struck = MemoryStrikes(self._clock, self.timing.strike_seconds)
         self._alone: tuple[str, float] | None = None
 
     def delete(self, ref: entry.Ref) -> None:
@@ -148,14 +146,15 @@ class MemoryStore:
         del self._splits[task_id]
         return True
 
-    async def defect(self, task_id: str, token: str) -> int:
+    async def defect(self, task_id: str, lease: str, token: str) -> int:
         """See ``store.Store.defect``."""
-        return (await self.strike([(task_id, _DRIVES)], token, add=True))[0]
+        await self._served()
+        return self.struck.add((task_id, DRIVES), token) if self._holder(task_id) == lease else 0
 
     async def forgive(self, task_id: str) -> None:
         """See ``store.Store.forgive``."""
         await self._served()
-        self._strikes.pop((task_id, _DRIVES), None)
+        self.struck.forget((task_id, DRIVES))
 
     async def in_flight(self, task_id: str) -> dict[int, entry.Ref]:
         """See ``store.Store.in_flight``."""
@@ -188,12 +187,14 @@ class MemoryStore:
             else:
                 lane.acknowledge(ref.entry_id)
         self._inflight[task_id] = kept
+        self.struck.clear(task_id, kept)
         return len(inflight) - len(kept)
 
-    async def tasks_in_flight(self) -> set[str]:
-        """See ``store.Store.tasks_in_flight``."""
+    async def tasks(self) -> set[str]:
+        """See ``store.Store.tasks``."""
         await self._served()
-        return {task_id for task_id, inflight in self._inflight.items() if inflight}
+        flying = {task_id for task_id, inflight in self._inflight.items() if inflight}
+        return flying | {task_id for task_id, _ in self.struck.standing()}
 
     # ---- presence
 
@@ -285,7 +286,7 @@ class MemoryStore:
     def _admit(self, handout: Handout, ref: entry.Ref) -> None:
         ask, lane = handout.ask, self.lanes[ref.lane]
         stored, pending = lane.entries[ref.entry_id], lane.pending[ref.entry_id]
-        struck = len(self._standing(stored.header.task_id, stored.header.chunk))
+        struck = self.struck.of((stored.header.task_id, stored.header.chunk))
         if ref in ask.forbidden or handout.alone:
             lane.park(ref.entry_id, RETURNED, self._clock() - self.timing.lease_seconds)
             return
@@ -328,20 +329,20 @@ class MemoryStore:
     def _owns(self, consumer: str, claim: store.Claim) -> bool:
         return self.lanes[claim.ref.lane].owns(claim.ref.entry_id, consumer, claim.delivery_count)
 
-    async def ack(self, consumer: str, held: Sequence[store.Held], *, settled: bool = True) -> list[bool]:
+    async def ack(self, consumer: str, held: Sequence[store.Held], *, over: bool = True) -> list[bool]:
         """See ``store.Store.ack``."""
         await self._served()
-        return [self._ack(consumer, *each, settled=settled) for each in held]
+        return [self._ack(consumer, *each, over=over) for each in held]
 
-    def _ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, settled: bool) -> bool:
+    def _ack(self, consumer: str, claim: store.Claim, header: entry.Header, *, over: bool) -> bool:
         if not self._owns(consumer, claim):
             return False
         self.lanes[claim.ref.lane].acknowledge(claim.ref.entry_id)
         inflight = self._inflight.get(header.task_id, {})
         if inflight.get(header.chunk) == claim.ref:
             del inflight[header.chunk]
-        if settled:
-            self._strikes.pop((header.task_id, header.chunk), None)
+        if over:
+            self.struck.forget((header.task_id, header.chunk))
         return True
 
     async def hand_back(self, consumer: str, claim: store.Claim, header: entry.Header) -> bool:
@@ -350,34 +351,33 @@ class MemoryStore:
         if not self._owns(consumer, claim):
             return False
         lane, entry_id = self.lanes[claim.ref.lane], claim.ref.entry_id
-        if strikes.is_suspect(len(self._standing(header.task_id, header.chunk)), self.limits):
+        if strikes.is_suspect(self.struck.of((header.task_id, header.chunk)), self.limits):
             lane.park(entry_id, SUSPECT, self._clock())
         else:
             lane.park(entry_id, RETURNED, self._clock() - self.timing.lease_seconds)
         self._wake()
         return True
 
-    def _standing(self, task_id: str, chunk: int) -> set[str]:
-        if self._strikes_end.get((task_id, chunk), 0.0) <= self._clock():
-            self._strikes.pop((task_id, chunk), None)
-        return self._strikes.get((task_id, chunk), set())
-
-    async def strike(self, chunks: Sequence[store.Struck], token: str, *, add: bool) -> list[int]:
+    async def strike(self, consumer: str, held: Sequence[store.Held], token: str) -> list[int]:
         """See ``store.Store.strike``."""
         await self._served()
-        return [self._strike(each, token, add=add) for each in chunks]
+        return [self._strike(consumer, *each, token) for each in held]
 
-    def _strike(self, struck: store.Struck, token: str, *, add: bool) -> int:
-        standing = self._standing(*struck)
-        if add:
-            self._strikes_end[struck] = self._clock() + self.timing.strike_seconds
-        self._strikes[struck] = standing | {token} if add else standing - {token}
-        return len(self._strikes[struck])
+    def _strike(self, consumer: str, claim: store.Claim, header: entry.Header, token: str) -> int:
+        if claim.ref.entry_id not in self.lanes[claim.ref.lane].entries or not self._owns(consumer, claim):
+            return 0
+        return self.struck.add((header.task_id, header.chunk), token)
+
+    async def take_back(self, chunks: Sequence[store.Struck], token: str) -> None:
+        """See ``store.Store.take_back``."""
+        await self._served()
+        for each in chunks:
+            self.struck.remove(each, token)
 
     async def strikes(self, task_id: str, chunk: int) -> int:
         """See ``store.Store.strikes``."""
         await self._served()
-        return len(self._standing(task_id, chunk))
+        return self.struck.of((task_id, chunk))
 
     async def reap(self, name: str = "") -> list[str]:
         """See ``store.Store.reap``: here consumers are no things of their own, there is nothing to remove."""

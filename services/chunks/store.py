@@ -140,10 +140,11 @@ class Store(Protocol):
         """Give it up; False: it was not held."""
         ...
 
-    async def defect(self, task_id: str, token: str) -> int:
+    async def defect(self, task_id: str, lease: str, token: str) -> int:
         """Count a drive of the task that failed inside; a token counts once. Returns how many there are.
 
-        They are forgotten after ``timing.strike_seconds`` without another one.
+        They are forgotten after ``timing.strike_seconds`` without another one, and when the task is over. 0: the drive
+        has lost its splitting lease, so it is of no account.
         """
         ...
 
@@ -160,11 +161,17 @@ class Store(Protocol):
         ...
 
     async def clear(self, task_id: str) -> int:
-        """Take a terminal task's chunks off the queue except those that an embedder works on."""
+        """Take a terminal task's chunks off the queue except those that an embedder works on; returns how many.
+
+        Its defects and the strikes of all other chunks are forgotten. Walks the key space.
+        """
         ...
 
-    async def tasks_in_flight(self) -> set[str]:
-        """Tasks with anything in flight. Walks the key space: for the resubmitter's rounds, not for a hot path."""
+    async def tasks(self) -> set[str]:
+        """Tasks with chunks in flight, strikes or defects.
+
+        Walks the key space: for the resubmitter's rounds, not for a hot path.
+        """
         ...
 
     async def announce(self, kind: str, name: str, slots: int) -> None:
@@ -195,16 +202,26 @@ class Store(Protocol):
         """Renew leases; False for each that the consumer does not own (any more)."""
         ...
 
-    async def ack(self, consumer: str, held: Sequence[Held], *, settled: bool = True) -> list[bool]:
-        """Take chunks off the queue; False: not the owner, nothing done. What is not settled keeps its strikes."""
+    async def ack(self, consumer: str, held: Sequence[Held], *, over: bool = True) -> list[bool]:
+        """Take chunks off the queue; False: not the owner, nothing done.
+
+        Those that are not over (not settled, and their task goes on) keep their strikes.
+        """
         ...
 
     async def hand_back(self, consumer: str, claim: Claim, header: entry.Header) -> bool:
         """Let the next one have it at once, its count as before; False: not the owner, nothing done."""
         ...
 
-    async def strike(self, chunks: Sequence[Struck], token: str, *, add: bool) -> list[int]:
-        """Add or remove one strike of each of the chunks; a token counts once. Returns how many each has."""
+    async def strike(self, consumer: str, held: Sequence[Held], token: str) -> list[int]:
+        """Add one strike to each of the chunks; a token counts once. Returns how many each has.
+
+        0: not the owner, nothing done. Whoever lost a chunk may be the last that ever looks at it.
+        """
+        ...
+
+    async def take_back(self, chunks: Sequence[Struck], token: str) -> None:
+        """Remove one strike of each of the chunks, whoever has them by now."""
         ...
 
     async def strikes(self, task_id: str, chunk: int) -> int:

@@ -9,8 +9,12 @@ import contextlib
 import enum
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
 
 from services.chunks import entry, errors, settings, store
+
+if TYPE_CHECKING:
+    from services.chunks.delivery import Delivery
 
 
 class Verdict(enum.StrEnum):
@@ -36,25 +40,33 @@ def judge(strikes: int, limits: settings.QueueLimits, *, alone: bool) -> Verdict
 class Strikes:
     """Strikes of chunks, kept in Valkey for ``timing.strike_seconds``, dropped with the chunk's ack.
 
+    Only who has a chunk in hand may strike it: the queue looks in the same call, and a delivery that it refuses is
+    lost. One that was lost in the depths of a long stall would else leave a strike of a task that is over.
+
     A strike is a token, so that a repeated call counts once. A removal that Valkey did not take is remembered and sent
     again with the next heartbeat (``settle_debts``): an outage leaves no false strike.
+
+    Args:
+        queue: The store.
+        consumer: The name under which this process takes chunks.
     """
 
-    def __init__(self, queue: store.Store) -> None:
+    def __init__(self, queue: store.Store, consumer: str) -> None:
         self._store = queue
+        self._consumer = consumer
         self._one_at_a_time = asyncio.Lock()
         # Tokens to take back, and from which chunks.
         self._owed: dict[str, tuple[store.Struck, ...]] = {}
 
     @contextlib.asynccontextmanager
-    async def guard(self, *headers: entry.Header) -> AsyncIterator[int]:
+    async def guard(self, *deliveries: "Delivery") -> AsyncIterator[Sequence["Delivery"]]:
         """Do CPU work on a chunk's own bytes, one after the other in this process; never wait in it.
 
         A strike stands while the body runs. It goes when the body ends, also by an exception or a cancel; it stays
-        when the process dies. Yields the most strikes that a chunk has with this one.
+        when the process dies. Yields those that are struck: the others are lost, and not to be worked.
 
         Args:
-            headers: One chunk; or several without any strike, of which a crash then strikes each: whoever has one
+            deliveries: One chunk; or several without any strike, of which a crash then strikes each: whoever has one
                 already is to be worked by itself, so that no neighbour's crash ever makes a suspect.
 
         Raises:
@@ -63,31 +75,44 @@ class Strikes:
         async with self._one_at_a_time:
             token = secrets.token_hex(8)
             try:
-                yield max(await self._add(headers, token))
+                await self._add(deliveries, token)
+                yield [each for each in deliveries if not each.lost.is_set()]
             finally:
-                await asyncio.shield(self.remove(token, *headers))
+                await asyncio.shield(self.remove(token, *deliveries))
 
-    async def add(self, header: entry.Header) -> str:
+    async def add(self, delivery: "Delivery") -> str:
         """Count a strike for work done elsewhere (a call to indexer broke while that decoded); returns its token.
+
+        Empty: the chunk is another's, nothing is counted.
 
         Raises:
             errors.QueueUnavailable: Not known whether it counts; it will be taken back.
         """
         token = secrets.token_hex(8)
-        await self._add((header,), token)
-        return token
+        await self._add((delivery,), token)
+        return "" if delivery.lost.is_set() else token
 
-    async def _add(self, headers: Sequence[entry.Header], token: str) -> list[int]:
-        struck = _of(headers)
+    async def _add(self, deliveries: Sequence["Delivery"], token: str) -> None:
+        """Strike those that this process owns; the others are lost from now on."""
+        asked: Sequence[Delivery] = deliveries
         try:
-            return await self._store.strike(struck, token, add=True)
+            while asked:
+                held = [(each.claim, each.header) for each in asked]
+                counts = await self._store.strike(self._consumer, held, token)
+                again = []
+                for each, (claim, _), count in zip(asked, held, counts, strict=True):
+                    if not count and each.claim == claim:
+                        each.lose(each.NOT_OWNER)
+                    elif not count:  # meanwhile it was handed to this very process anew
+                        again.append(each)
+                asked = again
         except (errors.QueueUnavailable, asyncio.CancelledError):
-            self._owed[token] = struck
+            self._owed[token] = _of(deliveries)
             raise
 
-    async def remove(self, token: str, *headers: entry.Header) -> None:
+    async def remove(self, token: str, *deliveries: "Delivery") -> None:
         """Take a strike back. Never raises for an outage: it is then owed."""
-        self._owed[token] = _of(headers)
+        self._owed[token] = _of(deliveries)
         with contextlib.suppress(errors.QueueUnavailable):
             await self._pay(token)
 
@@ -113,9 +138,9 @@ class Strikes:
 
     async def _pay(self, token: str) -> None:
         if struck := self._owed.get(token):
-            await self._store.strike(struck, token, add=False)
+            await self._store.take_back(struck, token)
             self._owed.pop(token, None)
 
 
-def _of(headers: Sequence[entry.Header]) -> tuple[store.Struck, ...]:
-    return tuple((header.task_id, header.chunk) for header in headers)
+def _of(deliveries: Sequence["Delivery"]) -> tuple[store.Struck, ...]:
+    return tuple((each.header.task_id, each.header.chunk) for each in deliveries)

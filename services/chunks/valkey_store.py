@@ -129,11 +129,10 @@ class ValkeyStore:
         args: list[str | bytes | int] = [token, _ms(self.timing.split_seconds)]
         return bool(await self._run(script, [self.keys.split(task_id)], args))
 
-    async def defect(self, task_id: str, token: str) -> int:
+    async def defect(self, task_id: str, lease: str, token: str) -> int:
         """See ``store.Store.defect``."""
-        args: list[str | bytes | int] = [token, 1, _ms(self.timing.strike_seconds)]
-        (defects,) = await self._run("strike", [self.keys.defects(task_id)], args)
-        return int(defects)
+        touched = [self.keys.split(task_id), self.keys.defects(task_id)]
+        return int(await self._run("defect", touched, [lease, token, _ms(self.timing.strike_seconds)]))
 
     async def forgive(self, task_id: str) -> None:
         """See ``store.Store.forgive``."""
@@ -154,17 +153,18 @@ class ValkeyStore:
 
     async def clear(self, task_id: str) -> int:
         """See ``store.Store.clear``."""
-        touched = [self.keys.inflight(task_id), self.keys.bytes, *self.keys.lanes]
-        return int(await self._run("clear", touched, [keys.GROUP]))
+        struck = sorted(await self._names(self.keys.strikes_of(task_id)))
+        touched = [self.keys.inflight(task_id), self.keys.bytes, *self.keys.lanes, self.keys.defects(task_id), *struck]
+        chunks = [name.rpartition(":")[2] for name in struck]
+        return int(await self._run("clear", touched, [keys.GROUP, *chunks]))
 
-    async def tasks_in_flight(self) -> set[str]:
-        """See ``store.Store.tasks_in_flight``."""
-        start = self.keys.inflight("")
+    async def tasks(self) -> set[str]:
+        """See ``store.Store.tasks``."""
+        return {task_id for name in await self._names(self.keys.all) if (task_id := self.keys.task_of(name))}
+
+    async def _names(self, pattern: str) -> set[str]:
         with errors.translated():
-            return {
-                name.decode().removeprefix(start)
-                async for name in self._client.scan_iter(match=f"{start}*", count=1000)
-            }
+            return {name.decode() async for name in self._client.scan_iter(match=pattern, count=1000)}
 
     # ---- presence
 
@@ -247,10 +247,10 @@ class ValkeyStore:
             args += [keys.LANES.index(claim.ref.lane) + 1, claim.ref.entry_id, claim.delivery_count]
         return [bool(answer) for answer in await self._run("heartbeat", self.keys.lanes, args)]
 
-    async def ack(self, consumer: str, held: Sequence[store.Held], *, settled: bool = True) -> list[bool]:
+    async def ack(self, consumer: str, held: Sequence[store.Held], *, over: bool = True) -> list[bool]:
         """See ``store.Store.ack``."""
         touched = [self.keys.bytes]
-        args: list[str | bytes | int] = [keys.GROUP, consumer, int(settled)]
+        args: list[str | bytes | int] = [keys.GROUP, consumer, int(over)]
         for claim, header in held:
             ref, task_id = claim.ref, header.task_id
             touched += [self.keys.lane(ref.lane), self.keys.inflight(task_id)]
@@ -266,10 +266,18 @@ class ValkeyStore:
         lane = self.keys.lane(claim.ref.lane)
         return bool(await self._run("hand_back", [lane, self.keys.wakeup, strikes], args))
 
-    async def strike(self, chunks: Sequence[store.Struck], token: str, *, add: bool) -> list[int]:
+    async def strike(self, consumer: str, held: Sequence[store.Held], token: str) -> list[int]:
         """See ``store.Store.strike``."""
-        args: list[str | bytes | int] = [token, int(add), _ms(self.timing.strike_seconds)]
-        return list(await self._run("strike", [self.keys.strikes(*each) for each in chunks], args))
+        touched = []
+        args: list[str | bytes | int] = [keys.GROUP, consumer, token, _ms(self.timing.strike_seconds)]
+        for claim, header in held:
+            touched += [self.keys.lane(claim.ref.lane), self.keys.strikes(header.task_id, header.chunk)]
+            args += [claim.ref.entry_id, claim.delivery_count]
+        return list(await self._run("strike", touched, args))
+
+    async def take_back(self, chunks: Sequence[store.Struck], token: str) -> None:
+        """See ``store.Store.take_back``."""
+        await self._run("take_back", [self.keys.strikes(*each) for each in chunks], [token])
 
     async def strikes(self, task_id: str, chunk: int) -> int:
         """See ``store.Store.strikes``."""

@@ -14,6 +14,7 @@ from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, ledger_pb
 from services.billing import spend
 from services.chunks import entry, strikes
 from services.chunks import errors as queue_errors
+from services.chunks.delivery import Delivery
 from services.runtime.tracing import callers
 
 INDEX_CHUNK = "/vectorline.v1.IndexerService/IndexChunk"
@@ -62,11 +63,12 @@ class _Decoding:
     """The indexer's decoding, as its marks tell of it: the strike of a chunk that it dies of.
 
     It is written while decoding lasts, and when the call breaks in the middle of it. Nearly all of it is over within a
-    millisecond, and a strike that is taken back at once need not be written.
+    millisecond, and a strike that is taken back at once need not be written. Who was given up for dead meanwhile, and
+    finds its calls broken when it wakes, has lost the chunk and writes none.
     """
 
-    def __init__(self, header: entry.Header, counter: strikes.Strikes) -> None:
-        self._header = header
+    def __init__(self, delivery: Delivery, counter: strikes.Strikes) -> None:
+        self._delivery = delivery
         self._strikes = counter
         self._timer: asyncio.TimerHandle | None = None  # while it is under way
         self._writing: asyncio.Task[str] | None = None
@@ -80,7 +82,7 @@ class _Decoding:
 
     async def _add(self) -> str:
         try:
-            return await self._strikes.add(self._header)
+            return await self._strikes.add(self._delivery)
         except queue_errors.QueueUnavailable:
             return ""  # without Valkey nothing is handed out either; the chunk itself goes on
 
@@ -91,7 +93,7 @@ class _Decoding:
             token = await asyncio.shield(self._writing)
             self._writing = None
             if token:
-                await self._strikes.remove(token, self._header)
+                await self._strikes.remove(token, self._delivery)
 
     async def broke(self) -> None:
         """The call has ended; the strike of what was under way stays."""
@@ -111,9 +113,9 @@ class _Decoding:
 class ChunkCall:
     """One IndexChunk call: send what is bought, then ask for the settlement."""
 
-    def __init__(self, call: Any, header: entry.Header, counter: strikes.Strikes) -> None:
+    def __init__(self, call: Any, delivery: Delivery, counter: strikes.Strikes) -> None:
         self._call = call
-        self._decoding = _Decoding(header, counter)
+        self._decoding = _Decoding(delivery, counter)
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, **part: Any) -> None:
@@ -266,14 +268,14 @@ class Indexer:
             await self._index.RecordSpend(request, timeout=ANSWER_SECONDS)
 
     @contextlib.asynccontextmanager
-    async def index_chunk(self, header: entry.Header, counter: strikes.Strikes) -> AsyncIterator[ChunkCall]:
+    async def index_chunk(self, delivery: Delivery, counter: strikes.Strikes) -> AsyncIterator[ChunkCall]:
         """Open an IndexChunk call.
 
         Raises:
             ChunkRefused, IndexerUnavailable: From the call's methods.
         """
         with callers.calling(INDEX_CHUNK):
-            call = ChunkCall(self._index_chunk(metadata=(*self._metadata(), *callers.header())), header, counter)
+            call = ChunkCall(self._index_chunk(metadata=(*self._metadata(), *callers.header())), delivery, counter)
             try:
                 yield call
             finally:

@@ -34,6 +34,11 @@ def unfinished(world: "World") -> list[str]:
     found += [f"lane {name} holds {list(lane.entries)}" for name, lane in queue.lanes.items() if lane.entries]
     found += [f"lane {name} has pending {lane.pending}" for name, lane in queue.lanes.items() if lane.pending]
     found += [f"in flight of {task}: {list(chunks)}" for task, chunks in queue._inflight.items() if chunks]
+    found += [
+        f"strikes or defects are left of {struck}, which is over"
+        for struck in queue.struck.standing()
+        if world.shared.table.items[struck[0]]["status"] in items.TERMINAL
+    ]
     if any(ingest.merges for ingest in world.running["ingest"]):  # an older release alone merges nothing
         found += [f"{key} has a run that is not merged" for key, item in _manifests(world) if "pending_task" in item]
     found += verdicts.unfinished(world)
@@ -61,7 +66,6 @@ def violated(world: "World") -> list[str]:
         *_bought(world),
         *_billed(world),
         *_limited(world),
-        *_strikes(world),
         *verdicts.violated(world),
     ]
 
@@ -368,11 +372,3 @@ def _limited(world: "World") -> Iterator[str]:
         if any(since < at < until for at in grants):
             yield f"a grant within the pause of {until - since:.1f} s"
             return
-
-
-def _strikes(world: "World") -> Iterator[str]:
-    """A settled chunk's ack takes its strikes along. What is left where nobody could ack, or came later, expires."""
-    queue = world.shared.queue
-    for (task, chunk), tokens in queue._strikes.items():
-        if tokens and (task, chunk) in queue.acked:
-            yield f"strikes are left of chunk {chunk} of {task}: {len(tokens)}"

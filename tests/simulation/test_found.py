@@ -11,7 +11,7 @@ from vectorline.v1 import pinecone_pb2
 
 from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
-from services.chunks import memory_store, strikes
+from services.chunks import memory_store
 from services.embedder.buying import pending_batch, tokens
 from services.embedder.working import worker
 from services.indexer.pinecone import batch as pinecone_batch
@@ -27,8 +27,9 @@ from tests.support import chunks
 
 async def test_strikes_that_are_owed_back_are_not_counted() -> None:
     queue = memory_store.MemoryStore()
-    book = strikes.Strikes(queue)
-    header = chunks.header("task", 0)
+    await chunks.publish(queue, 1)
+    consumer = consumers.Consumer(queue, slots=1)
+    (delivery,) = await consumer.take(1)
     apply = queue.strike
 
     async def lose_the_answer(*arguments: Any, **named: Any) -> list[int]:
@@ -37,9 +38,9 @@ async def test_strikes_that_are_owed_back_are_not_counted() -> None:
 
     queue.strike = lose_the_answer  # type: ignore[method-assign]
     with pytest.raises(queue_errors.QueueUnavailable):
-        await book.add(header)
+        await consumer.strikes.add(delivery)
     queue.strike = apply  # type: ignore[method-assign]
-    assert await book.count(header) == 0
+    assert await consumer.strikes.count(delivery.header) == 0
 
 
 class Away:

@@ -16,7 +16,18 @@ log = structlog.get_logger()
 
 SERVICE = "valkey"
 TOLD = frozenset(
-    {"publish", "ack", "hand_back", "prune", "clear", "acquire_split", "release_split", "reclaim", "strike"}
+    {
+        "publish",
+        "ack",
+        "hand_back",
+        "prune",
+        "clear",
+        "acquire_split",
+        "release_split",
+        "reclaim",
+        "strike",
+        "take_back",
+    }
 )
 
 
@@ -25,7 +36,6 @@ class Owned(memory_store.MemoryStore):
 
     def __init__(self, broken: list[str], *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.acked: set[tuple[str, int]] = set()
         self._broken = broken
         self._owners: dict[entry.Ref, tuple[str, int]] = {}
 
@@ -45,18 +55,16 @@ class Owned(memory_store.MemoryStore):
             self._check("heartbeat", consumer, claim, owned=owned)
         return answers
 
-    async def ack(self, consumer: str, held: Sequence[store.Held], *, settled: bool = True) -> list[bool]:
-        answers = await super().ack(consumer, held, settled=settled)
-        for (claim, header), acked in zip(held, answers, strict=True):
+    async def ack(self, consumer: str, held: Sequence[store.Held], *, over: bool = True) -> list[bool]:
+        answers = await super().ack(consumer, held, over=over)
+        for (claim, _), acked in zip(held, answers, strict=True):
             self._check("ack", consumer, claim, owned=acked)
-            if acked and settled:
-                self.acked.add((header.task_id, header.chunk))
         return answers
 
-    async def strike(self, chunks: Sequence[store.Struck], token: str, *, add: bool) -> list[int]:
-        counts = await super().strike(chunks, token, add=add)
-        if add:  # by one who does not know yet that it lost the chunk: what stays then, expires
-            self.acked.difference_update(chunks)
+    async def strike(self, consumer: str, held: Sequence[store.Held], token: str) -> list[int]:
+        counts = await super().strike(consumer, held, token)
+        for (claim, _), count in zip(held, counts, strict=True):
+            self._check("strike", consumer, claim, owned=bool(count))
         return counts
 
     def _check(self, what: str, consumer: str, claim: store.Claim, *, owned: bool) -> None:

@@ -139,10 +139,8 @@ class World:
 
     def _on_hand_back(self, header: entry.Header) -> None:
         """A suspect chunk goes to an embedder that is alone with it, though it may have been bought."""
-        if (
-            len(self.shared.queue._strikes.get((header.task_id, header.chunk), ()))
-            >= self.shared.queue.limits.suspect_strikes
-        ):
+        queue = self.shared.queue
+        if queue.struck.of((header.task_id, header.chunk)) >= queue.limits.suspect_strikes:
             self.excused[header.task_id, header.chunk] += 1
 
     def _on_status(self, key: str, status: str) -> None:

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.chunks import entry, keys, settings, splitting, store
+from services.chunks import entry, keys, memory_store, settings, splitting, store, valkey_store
 
 QUICK = settings.Timing(
     lease_seconds=0.4,
@@ -23,6 +23,7 @@ CALM = settings.Timing()
 
 T = TypeVar("T")
 _tasks = itertools.count(1)
+_crashes = itertools.count(1)
 
 
 async def until(condition: Callable[[], Awaitable[T]], seconds: float = 10) -> T:
@@ -46,6 +47,26 @@ async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None
 def header(task_id: str, chunk: int, priority: keys.Lane = keys.Lane.NORMAL) -> entry.Header:
     """A header of a thousand rows: the chunk fills a slot."""
     return entry.Header(task_id, chunk, first_row=1 + chunk * 1000, rows=1000, priority=priority)
+
+
+async def crashed(queue: store.Store, task_id: str, chunk: int, times: int = 1) -> None:
+    """So many processes died while they decoded this chunk: a strike of each stands."""
+    tokens = [f"of a crash {next(_crashes)}" for _ in range(times)]
+    if isinstance(queue, memory_store.MemoryStore):
+        for token in tokens:
+            queue.struck.add((task_id, chunk), token)
+    else:
+        assert isinstance(queue, valkey_store.ValkeyStore)
+        await queue._client.sadd(queue.keys.strikes(task_id, chunk), *tokens)
+
+
+async def defects(queue: store.Store, task_id: str, times: int) -> None:
+    """So many drives of the task failed inside, and none before."""
+    lease = await splitting.Splitting(queue).acquire(task_id)
+    assert lease is not None
+    for number in range(times):
+        assert await queue.defect(task_id, lease.token, f"drive {number}") == number + 1
+    await lease.release()
 
 
 async def publish(

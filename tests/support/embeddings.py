@@ -10,6 +10,7 @@ from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.billing import spend
 from services.chunks import entry
+from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
 from services.embedder.buying import tokens
 from services.embedder.openai import answers
@@ -162,7 +163,7 @@ class FakeIndexer:
         self.resumed.append(task_id)
 
     @contextlib.asynccontextmanager
-    async def index_chunk(self, header: entry.Header, counter: Any) -> AsyncIterator[FakeCall]:
+    async def index_chunk(self, delivery: Delivery, counter: Any) -> AsyncIterator[FakeCall]:
         yield FakeCall(self)
 
 

@@ -27,8 +27,10 @@ class Refusal:
 class Reason(enum.Enum):
     """Why a batch was dropped before all of it was bought and settled; it decides how its chunk ends."""
 
-    # Its task is cancelled, blocked or no longer holds its turn, the chunk is settled, or its entry cannot be read.
+    # Its task is blocked or no longer holds its turn, or its entry cannot be read: it may be split again.
     VOID = enum.auto()
+    # The chunk is settled, or its task has ended: nobody will work it again.
+    OVER = enum.auto()
     ACCOUNT_REFUSED = enum.auto()
     # Another embedder may have the chunk.
     LEASE_LOST = enum.auto()

@@ -53,8 +53,10 @@ class Decoding:
         return decoded
 
     async def _together(self, _key: None, deliveries: Sequence[Delivery]) -> Sequence[rows.Rows | Exception]:
-        async with self._consumer.strikes.guard(*(each.header for each in deliveries)):
-            return await PACK.during(stages.to_thread(decode_each, [each.payload for each in deliveries]))
+        async with self._consumer.strikes.guard(*deliveries) as ours:
+            work = stages.to_thread(decode_each, [each.payload for each in ours])
+            decoded = dict(zip(ours, await PACK.during(work), strict=True))
+        return [decoded.get(each) or Dropped(Reason.LEASE_LOST) for each in deliveries]
 
 
 def decode_each(payloads: Sequence[bytes]) -> list[rows.Rows | Exception]:

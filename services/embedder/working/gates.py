@@ -90,12 +90,18 @@ class Gates:
         elif gate is indexer_client.Gate.WAIT:
             delivery.progress()  # an open circuit is waited for, not worked at
         else:
-            batch.drop(Reason.VOID, gate.name)
+            batch.drop(reason(gate), gate.name)
 
     async def _together(self, kind: _Kind, headers: Sequence[entry.Header]) -> Sequence[indexer_client.Gate]:
         return await self._ledger.begin_chunks(
             headers, kind.model, kind.dimension, answer_seconds=pending_batch.GATE_SECONDS
         )
+
+
+def reason(gate: indexer_client.Gate) -> Reason:
+    """Why nothing more is to be done for a chunk, by the gate's word: may it be split again, or never?"""
+    over = gate in (indexer_client.Gate.SETTLED, indexer_client.Gate.CANCELLED)
+    return Reason.OVER if over else Reason.VOID
 
 
 def _now() -> float:

@@ -135,18 +135,18 @@ class Worker:
                 await self._block(delivery, str(given_up))
             case Reason.DEFECT:
                 raise given_up
-            case Reason.VOID:
+            case Reason.VOID | Reason.OVER:
                 pass
         why = str(given_up) or given_up.reason.name
         log.info("The chunk is void and leaves the queue unsettled.", action="chunk_void", why=why)
-        await self._report(delivery, functools.partial(self._acks.call, False))
+        await self._report(delivery, functools.partial(self._acks.call, given_up.reason is Reason.OVER))
         return End.VOID
 
     async def _strike(self, delivery: Delivery, why: str) -> None:
         """What the indexer refuses for good is not sent for ever: with the fifth strike it fails by its header."""
         try:
             first = not await self._consumer.strikes.count(delivery.header)
-            await self._consumer.strikes.add(delivery.header)
+            await self._consumer.strikes.add(delivery)
         except queue_errors.QueueUnavailable:
             return
         if first:
@@ -169,7 +169,7 @@ class Worker:
             with attempt:
                 gate = await self._indexer.fail_chunk(delivery.header, "poison")
                 if gate not in (indexer_client.Gate.GO, indexer_client.Gate.SETTLED):
-                    raise Dropped(Reason.VOID, gate.name)
+                    raise Dropped(gates.reason(gate), gate.name)
 
     async def _process(self, delivery: Delivery) -> None:
         """Decode, buy and index; returns when the chunk is settled."""
@@ -255,7 +255,7 @@ class Worker:
                     await self._gates.ask(delivery, batch, self._model, self.dimension)
                     batch.check()
                     await self._judge(delivery)
-                async with self._indexer.index_chunk(delivery.header, self._consumer.strikes) as call:
+                async with self._indexer.index_chunk(delivery, self._consumer.strikes) as call:
                     await sending.send(call, head, content, batch, delivery.progress)
                     sent_at = _now()
                     settled = await call.settle()
@@ -299,8 +299,8 @@ class Worker:
             delivery.progress()
             yield attempt
 
-    async def _ack_all(self, settled: bool, deliveries: Sequence[Delivery]) -> Sequence[bool]:
-        return await self._consumer.ack_all(deliveries, settled=settled)
+    async def _ack_all(self, over: bool, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        return await self._consumer.ack_all(deliveries, over=over)
 
     async def _report(self, delivery: Delivery, end: Callable[[Delivery], Awaitable[bool]]) -> None:
         """Ack or hand back: a few tries, then let go. A chunk that nobody works must not be held on to.

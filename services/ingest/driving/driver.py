@@ -112,9 +112,11 @@ class Driver:
 
     async def drive(self, task_id: str) -> End:  # noqa: PLR0911 (one line a cause)
         """Drive a task as far as it goes now. Never raises but for a cancel."""
+        lease: splitting.SplitLease | None = None
         with structlog.contextvars.bound_contextvars(task_id=task_id):
             try:
-                return await self._leased(task_id)
+                lease = await self._splitting.acquire(task_id)
+                return End.ELSEWHERE if lease is None else await self._advance(task_id, lease)
             except failures.Failure as failure:
                 return await self._fail(task_id, failure)
             except WAITS as error:
@@ -133,9 +135,10 @@ class Driver:
                 log.info("The task needs no driving here.", action="drive_over", why=str(why))
                 return End.OVER
             except Exception:
-                return await self._defect(task_id)
+                return await self._defect(task_id, lease)
             finally:
                 self._got_on.discard(task_id)
+                await _release(lease)
 
     async def _refused(self, task_id: str, defect: ledger_client.LedgerDefect) -> End:
         """Count what the ledger should never answer; after a while it ends the task by name."""
@@ -143,20 +146,10 @@ class Driver:
         failure = self._refusals.count(task_id, defect)
         return End.LATER if failure is None else await self._fail(task_id, failure)
 
-    async def _leased(self, task_id: str) -> End:
-        lease = await self._splitting.acquire(task_id)
-        if lease is None:
-            return End.ELSEWHERE
-        try:
-            return await self._advance(task_id, lease)
-        finally:
-            with contextlib.suppress(queue_errors.QueueUnavailable):
-                await lease.release()
-
-    async def _defect(self, task_id: str) -> End:
+    async def _defect(self, task_id: str, lease: splitting.SplitLease | None) -> End:
         """Count what nobody foresaw; the fifth time in a row it ends the task by name."""
         try:
-            failure = await self._defects.count(task_id, got_on=task_id in self._got_on)
+            failure = await self._defects.count(task_id, lease, got_on=task_id in self._got_on)
         except queue_errors.QueueUnavailable:
             return End.DEFECT
         return End.DEFECT if failure is None else await self._fail(task_id, failure)
@@ -383,3 +376,9 @@ class Driver:
         outcome = await stand.during(publishing)
         if outcome is store.Outcome.LEASE_LOST:
             raise lease_watch.Stopped("another splitter has the task")
+
+
+async def _release(lease: splitting.SplitLease | None) -> None:
+    if lease is not None:
+        with contextlib.suppress(queue_errors.QueueUnavailable):
+            await lease.release()

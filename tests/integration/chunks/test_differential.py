@@ -201,13 +201,13 @@ class Queues(RuleBasedStateMachine):
         claims = [picked[1] for pick in some if (picked := self._pick(pick))]
         self.both(lambda queue, tr: queue.heartbeat(name, [self._claim(claim, tr) for claim in claims]))
 
-    @rule(name=consumers, some=st.lists(picks, min_size=1, max_size=4), settled=st.booleans())
-    def ack(self, name: str, some: list[int], settled: bool) -> None:
+    @rule(name=consumers, some=st.lists(picks, min_size=1, max_size=4), over=st.booleans())
+    def ack(self, name: str, some: list[int], over: bool) -> None:
         picked = [found for pick in some if (found := self._pick(pick))]
         name = picked[0][0] if picked else name  # of the others some are not its own
         self.both(
             lambda queue, tr: queue.ack(
-                name, [(self._claim(claim, tr), header) for _, claim, header in picked], settled=settled
+                name, [(self._claim(claim, tr), header) for _, claim, header in picked], over=over
             )
         )
 
@@ -217,19 +217,28 @@ class Queues(RuleBasedStateMachine):
             name, claim, header = picked
             self.both(lambda queue, tr: queue.hand_back(name, self._claim(claim, tr), header))
 
-    @rule(task=tasks, chunk=chunks, tokens=st.sampled_from(["1", "12", "12", "123"]), add=st.sampled_from([1, 1, 0]))
-    def strike(self, task: str, chunk: int, tokens: str, add: int) -> None:
-        for token in tokens:
-            self.both(lambda queue, _, token=token: queue.strike([(task, chunk), (task, 7)], token, add=bool(add)))
-
     @rule(pick=picks, tokens=st.sampled_from(["1", "12", "12", "123"]))
     def a_chunk_in_hand_is_struck(self, pick: int, tokens: str) -> None:
-        if picked := self._pick(pick):
-            self.strike(picked[2].task_id, picked[2].chunk, tokens, 1)
+        self.strike([pick], tokens)
 
-    @rule(task=tasks, token=tokens)
-    def a_drive_fails_inside(self, task: str, token: str) -> None:
-        self.both(lambda queue, _: queue.defect(task, token))
+    @rule(some=st.lists(picks, min_size=1, max_size=3), tokens=st.sampled_from(["1", "12", "12", "123"]))
+    def strike(self, some: list[int], tokens: str) -> None:
+        """By one of those who were handed them: of the others some are not its own, and most are over."""
+        if picked := [found for pick in some if (found := self._pick(pick))]:
+            for token in tokens:
+                self.both(
+                    lambda queue, tr, token=token: queue.strike(
+                        picked[0][0], [(self._claim(claim, tr), header) for _, claim, header in picked], token
+                    )
+                )
+
+    @rule(task=tasks, chunk=chunks, token=st.sampled_from("123"))
+    def take_back(self, task: str, chunk: int, token: str) -> None:
+        self.both(lambda queue, _: queue.take_back([(task, chunk), (task, 7)], token))
+
+    @rule(task=tasks, lease=tokens, token=tokens)
+    def a_drive_fails_inside(self, task: str, lease: str, token: str) -> None:
+        self.both(lambda queue, _: queue.defect(task, lease, token))
 
     @rule(task=tasks)
     def forgive(self, task: str) -> None:
@@ -298,7 +307,7 @@ class Queues(RuleBasedStateMachine):
         for task in ("t", "u"):
             self.both(lambda queue, _, task=task: queue.in_flight(task))
             self.both(lambda queue, _, task=task: queue.strikes(task, 0))
-        self.both(lambda queue, _: queue.tasks_in_flight())
+        self.both(lambda queue, _: queue.tasks())
         self.both(lambda queue, _: queue.live(keys.GROUP))
         fake, real = self.run_async(self.fake.look()), self.run_async(self.real.look())
         assert fake.bytes == real.bytes
@@ -332,6 +341,7 @@ BUSY = {
     "heartbeat": 6,
     "a_chunk_in_hand_is_struck": 8,
     "strike": 3,
+    "take_back": 2,
     "a_drive_fails_inside": 3,
     "forgive": 1,
     "time_passes": 8,
@@ -358,8 +368,9 @@ def _arguments(step: str, rng: random.Random) -> dict[str, Any]:
         "size": rng.choice([1, 1, 200, 3000]),
         "rows": rng.choice([1, 33, 33, 100, 7000]),
         "unpacked": rng.choice([0, 0, 17_001, 4_000_000]),
-        "settled": rng.choice([True, False]),
+        "over": rng.choice([True, False]),
         "token": rng.choice("xxxxxxxy"),
+        "lease": rng.choice("xxxxxxxy"),
         "name": rng.choice("abc"),
         "slots": rng.randrange(4),
         "want": rng.randint(1, 4),
@@ -367,7 +378,6 @@ def _arguments(step: str, rng: random.Random) -> dict[str, Any]:
         "pick": rng.randrange(12),
         "some": [rng.randrange(6) for _ in range(3)],
         "tokens": rng.choice(["1", "12", "123"]),
-        "add": rng.choice([1, 1, 0]),
         "seconds": rng.choice([5, 31, 31, 400]),
         "sure": rng.randrange(4),
     }

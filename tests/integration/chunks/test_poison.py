@@ -4,32 +4,26 @@ import asyncio
 
 import pytest
 
-from services.chunks import keys, settings, store, strikes
+from services.chunks import inflight, keys, settings, store, strikes
 from tests.support import chunks
 
 SHORT = settings.Timing(lease_seconds=3, heartbeat_seconds=0.3, reclaim_seconds=5, block_seconds=0.05)
 """A reservation ends while a test watches; a loaded machine still renews in time."""
 
 
-async def strike(consumer, header, times: int) -> None:
-    """So many processes died while they decoded this chunk."""
-    for _ in range(times):
-        await consumer.strikes.add(header)
-
-
 async def test_a_strike_stands_only_while_the_work_does(queue, embedder) -> None:
     await chunks.publish(queue, 1)
     consumer = embedder(queue)
     (delivery,) = await consumer.take(1)
-    async with consumer.strikes.guard(delivery.header) as count:
-        assert count == 1
+    async with consumer.strikes.guard(delivery) as ours:
+        assert ours == [delivery]
         assert await queue.strikes(delivery.header.task_id, 0) == 1
     with pytest.raises(ValueError, match="bad rows"):
-        async with consumer.strikes.guard(delivery.header):
+        async with consumer.strikes.guard(delivery):
             raise ValueError("bad rows")
 
     async def hang() -> None:
-        async with consumer.strikes.guard(delivery.header):
+        async with consumer.strikes.guard(delivery):
             await asyncio.Event().wait()
 
     hanging = asyncio.create_task(hang())
@@ -43,8 +37,8 @@ async def test_several_chunks_without_a_strike_are_guarded_at_once(queue, embedd
     await chunks.publish(queue, 3)
     consumer = embedder(queue)
     held = await consumer.take(3)
-    async with consumer.strikes.guard(*(each.header for each in held)) as most:
-        assert most == 1
+    async with consumer.strikes.guard(*held) as ours:
+        assert ours == held
         assert [await queue.strikes(each.header.task_id, each.header.chunk) for each in held] == [1, 1, 1]
     assert [await queue.strikes(each.header.task_id, each.header.chunk) for each in held] == [0, 0, 0]
 
@@ -53,7 +47,7 @@ async def test_a_suspect_goes_only_to_who_holds_nothing_else(queue, embedder) ->
     await chunks.publish(queue, 3)
     busy, idle = embedder(queue), embedder(queue)
     first, suspect = await busy.take(2)
-    await strike(busy, suspect.header, 2)
+    await chunks.crashed(queue, suspect.header.task_id, suspect.header.chunk, 2)
     assert await busy.verdict(suspect) is strikes.Verdict.YIELD
     assert await busy.verdict(first) is strikes.Verdict.WORK
     await busy.hand_back(suspect)
@@ -90,7 +84,7 @@ async def test_a_suspect_finds_somebody_alone_under_any_load(queue, embedder) ->
             while len(done) < 150:
                 for delivery in await worker.take(4 - len(worker.held)):
                     if delivery.header.chunk in (5, 40, 41) and not await worker.strikes.count(delivery.header):
-                        await strike(worker, delivery.header, 2)
+                        await chunks.crashed(queue, delivery.header.task_id, delivery.header.chunk, 2)
                     group.create_task(finish(delivery))
 
     await asyncio.wait_for(asyncio.gather(*(work(worker) for worker in workers)), 60)
@@ -101,8 +95,7 @@ async def test_a_suspect_finds_somebody_alone_under_any_load(queue, embedder) ->
 async def test_one_embedder_alone_works_a_suspect_between_the_others(queue, embedder) -> None:
     task_id = await chunks.publish(queue, 6)
     consumer = embedder(queue, slots=3)
-    for _ in range(2):
-        await consumer.strikes.add(chunks.header(task_id, 1))
+    await chunks.crashed(queue, task_id, 1, 2)
     order = []
     async with asyncio.timeout(20):
         while len(order) < 6:
@@ -119,7 +112,7 @@ async def test_a_dead_embedders_suspect_is_reclaimed_alone(quick, embedder) -> N
     await chunks.publish(quick, 3)
     dead, heir = embedder(quick), embedder(quick)
     held = await dead.take(3)
-    await strike(dead, next(delivery.header for delivery in held if delivery.header.chunk == 1), 2)
+    await chunks.crashed(quick, held[0].header.task_id, 1, 2)
     seen = []
     async with asyncio.timeout(20):
         while len(seen) < 3:
@@ -134,7 +127,7 @@ async def test_a_dead_embedders_suspect_is_reclaimed_alone(quick, embedder) -> N
 async def test_at_five_strikes_a_chunk_is_poison_and_anyone_may_fail_it(queue, embedder) -> None:
     task_id = await chunks.publish(queue, 2)
     consumer = embedder(queue)
-    await strike(consumer, chunks.header(task_id, 1), 5)
+    await chunks.crashed(queue, task_id, 1, 5)
     good, poison = await consumer.take(4)
     assert (good.poison, poison.poison, poison.suspect) == (False, True, False)
     assert await consumer.verdict(poison) is strikes.Verdict.POISON
@@ -157,8 +150,7 @@ async def test_kills_without_poison_strike_nobody(quick, embedder) -> None:
 async def test_a_crash_of_the_one_that_empties_itself_holds_nobody_up(quick, embedder) -> None:
     task_id = await chunks.publish(quick, 2)
     dying, other = embedder(quick), embedder(quick)
-    await other.strikes.add(chunks.header(task_id, 1))
-    await other.strikes.add(chunks.header(task_id, 1))
+    await chunks.crashed(quick, task_id, 1, 2)
     (held,) = await dying.take(1)
     assert await dying.take(1) == []
     assert (await quick.look()).lanes[keys.Lane.FIRST].waiting == 1
@@ -180,7 +172,7 @@ async def test_one_that_never_gets_empty_gives_the_reservation_up_and_takes_agai
     await consumer.start()
     (stuck,) = await consumer.take(1)
     suspect = 1 if stuck.header.chunk != 1 else 0
-    await strike(consumer, chunks.header(task_id, suspect), 2)
+    await chunks.crashed(queue, task_id, suspect, 2)
     done, waited = [], 0
     async with asyncio.timeout(20):
         while len(done) < 38:
@@ -203,7 +195,7 @@ async def test_while_one_cannot_get_empty_another_may(make_store, embedder) -> N
     (stuck,) = await first.take(1)
     (held,) = await second.take(1)
     (left,) = {0, 1, 2} - {stuck.header.chunk, held.header.chunk}
-    await strike(first, chunks.header(task_id, left), 2)
+    await chunks.crashed(queue, task_id, left, 2)
     assert await first.take(1) == []  # it has the reservation, and never gets empty
     async with asyncio.timeout(20):
         while not (await queue.take(store.Ask(second.name, 1, 1), 0)).draining:
@@ -213,15 +205,15 @@ async def test_while_one_cannot_get_empty_another_may(make_store, embedder) -> N
     assert suspect.suspect
 
 
-async def test_an_ack_without_a_settlement_keeps_the_strikes(queue, embedder) -> None:
+async def test_an_ack_of_what_is_not_over_keeps_the_strikes(queue, embedder) -> None:
     """A blocked task's chunk is split again when it is resumed, and killed five more processes."""
     task_id = await chunks.publish(queue, 2)
     consumer = embedder(queue)
     void, settled = await consumer.take(2)
     for delivery in (void, settled):
-        await strike(consumer, delivery.header, 3)
+        await chunks.crashed(queue, task_id, delivery.header.chunk, 3)
 
-    assert await consumer.ack(void, settled=False)
+    assert await consumer.ack(void, over=False)
     assert await consumer.ack(settled)
 
     assert await queue.strikes(task_id, void.header.chunk) == 3
@@ -239,10 +231,92 @@ async def test_chunks_are_acknowledged_together_each_by_its_own_owner_check(queu
     (elsewhere,) = await thief.take(1)
     assert elsewhere.header == stolen.header
 
-    answers = await consumer.ack_all(held, settled=True)
+    answers = await consumer.ack_all(held, over=True)
 
     assert answers == [each is not stolen for each in held]
     assert set(await queue.in_flight(task_id)) | set(await queue.in_flight(other)) == {stolen.header.chunk}
     assert await thief.ack(elsewhere)
     assert (await queue.look()).bytes == 0
     assert consumer.held == []
+
+
+async def test_a_zombie_strikes_nothing_whatever_became_of_its_chunk(quick, embedder) -> None:
+    """It stood still while another settled, returned, or has the chunk; and what it was to decode is lost to it."""
+    task_id = await chunks.publish(quick, 4)
+    zombie, heir = embedder(quick), embedder(quick)
+    held = sorted(await zombie.take(4), key=lambda delivery: delivery.header.chunk)
+    taken: list = []
+    async with asyncio.timeout(20):
+        while len(taken) < 4:
+            taken += await heir.take(4 - len(taken))
+    settled, void, returned, _ = sorted(taken, key=lambda delivery: delivery.header.chunk)
+    assert await heir.ack(settled)
+    assert await heir.ack(void, over=False)
+    assert await heir.hand_back(returned)
+
+    for delivery in held:
+        assert await zombie.strikes.add(delivery) == ""
+        assert delivery.lost_because == "not_owner"
+        async with zombie.strikes.guard(delivery) as ours:
+            assert ours == []
+
+    assert [await quick.strikes(task_id, chunk) for chunk in range(4)] == [0] * 4
+
+
+async def test_a_strike_that_arrives_after_the_chunks_end_is_not_written(queue, client, embedder) -> None:
+    """Sent by its owner in time, and late on its way: its connection stood still, or it was sent twice."""
+    task_id = await chunks.publish(queue, 1)
+    consumer = embedder(queue)
+    (delivery,) = await consumer.take(1)
+    sent = (consumer.name, [(delivery.claim, delivery.header)], "token")
+    assert await queue.strike(*sent) == [1]
+    assert await queue.strike(*sent) == [1]  # again: a token counts once
+    assert await consumer.ack(delivery)
+    assert await queue.strike(*sent) == [0]
+    assert [key async for key in client.scan_iter(f"*{task_id}*")] == []
+
+
+async def test_whose_entry_was_deleted_strikes_nothing(queue, client, embedder) -> None:
+    """It is pending still, but the chunk is published again, and will be settled by another."""
+    task_id = await chunks.publish(queue, 1)
+    consumer = embedder(queue)
+    (delivery,) = await consumer.take(1)
+    await client.xdel(queue.keys.lane(delivery.ref.lane), delivery.ref.entry_id)
+    assert await consumer.strikes.add(delivery) == ""
+    assert await queue.strikes(task_id, 0) == 0
+
+
+async def test_strikes_are_taken_back_by_whoever_wrote_them_also_when_the_chunk_is_anothers(quick, embedder) -> None:
+    """A zombie in mid decoding wakes: it did not die of the chunk."""
+    task_id = await chunks.publish(quick, 1)
+    zombie, heir = embedder(quick), embedder(quick)
+    (delivery,) = await zombie.take(1)
+    async with zombie.strikes.guard(delivery), asyncio.timeout(20):
+        while not (taken := await heir.take(1)):
+            pass
+        assert taken[0].strikes == 1
+    assert await quick.strikes(task_id, 0) == 0
+
+
+async def test_nothing_of_a_task_that_is_over_stays(queue, client, embedder) -> None:
+    """It was blocked, then cancelled: strikes of what left the queue unsettled, and defects of its drives."""
+    task_id = await chunks.publish(queue, 4)
+    other = await chunks.publish(queue, 1)
+    consumer = embedder(queue)
+    void, worked = await consumer.take(2)
+    for chunk in range(4):
+        await chunks.crashed(queue, task_id, chunk)
+    await chunks.crashed(queue, other, 0)
+    await chunks.defects(queue, task_id, 2)
+    assert await consumer.ack(void, over=False)
+    book = inflight.InFlight(queue)
+    assert await book.tasks() == {task_id, other}
+
+    assert await book.clear(task_id) == 2
+    left = {key.decode() async for key in client.scan_iter(f"*{task_id}*")}
+    assert left == {queue.keys.inflight(task_id), queue.keys.strikes(task_id, worked.header.chunk)}
+    assert await consumer.ack(worked, over=False)
+    assert await book.tasks() == {task_id, other}  # for that strike alone
+    assert await book.clear(task_id) == 0
+    assert await book.tasks() == {other}
+    assert await queue.strikes(other, 0) == 1

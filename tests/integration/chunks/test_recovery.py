@@ -175,7 +175,7 @@ async def test_an_outage_is_one_error_and_marks_no_chunk_as_lost(own_server, own
     assert await worker.take(1) == []
     assert not worker.available
     with pytest.raises(errors.QueueUnavailable):
-        async with worker.strikes.guard(one.header):
+        async with worker.strikes.guard(one):
             raise AssertionError("decoded without a strike")
     assert not one.lost.is_set()
     await asyncio.to_thread(own_server.start)

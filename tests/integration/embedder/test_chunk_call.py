@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,8 @@ import grpc
 import pytest
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
-from services.chunks import memory_store, strikes
+from services.chunks import consumer as consumers
+from services.chunks import memory_store, store
 from services.embedder import indexer_client
 from tests.support import chunks
 
@@ -28,14 +30,22 @@ Behaviour = Callable[[Any, Any], AsyncIterator[Any]]
 class Line:
     """An indexer that behaves as told, and the embedder's side of it."""
 
-    def __init__(self, server: grpc.aio.Server, client: indexer_client.Indexer) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        client: indexer_client.Indexer,
+        queue: memory_store.MemoryStore,
+        consumer: consumers.Consumer,
+    ) -> None:
         self.server = server
-        self.queue = memory_store.MemoryStore()
-        self.book = strikes.Strikes(self.queue)
+        self.queue = queue
+        self.consumer = consumer
+        self.book = consumer.strikes
         self._client = client
 
     def call(self) -> contextlib.AbstractAsyncContextManager[indexer_client.ChunkCall]:
-        return self._client.index_chunk(HEADER, self.book)
+        (delivery,) = self.consumer.held
+        return self._client.index_chunk(delivery, self.book)
 
     async def strikes(self) -> int:
         return await self.queue.strikes(HEADER.task_id, HEADER.chunk)
@@ -55,7 +65,11 @@ async def line(behaviour: Behaviour) -> AsyncIterator[Line]:
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Line(server, indexer_client.Indexer(channel, lambda: ()))
+            queue = memory_store.MemoryStore()
+            await chunks.publish(queue, 1, task_id=HEADER.task_id)
+            consumer = consumers.Consumer(queue, slots=1)
+            assert len(await consumer.take(1)) == 1
+            yield Line(server, indexer_client.Indexer(channel, lambda: ()), queue, consumer)
     finally:
         await server.stop(None)
 
@@ -150,6 +164,27 @@ async def test_one_that_dies_at_once_leaves_its_strike_too() -> None:
                 async with subject.call() as call:
                     await send_all(call)
             assert await subject.strikes() == death
+
+
+async def test_who_lost_the_chunk_in_the_meantime_leaves_no_strike() -> None:
+    """An embedder stood still; another settled the chunk, and the task is over when it finds its call broken."""
+
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        await anext(aiter(request))
+        yield DECODING
+        other = consumers.Consumer(subject.queue, slots=1)
+        (row,) = (await subject.queue.reclaim(store.Ask(other.name, 1, 0))).rows
+        assert await subject.queue.ack(other.name, [(row.claim, row.header)]) == [True]
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+    async with line(behaviour) as subject:
+        subject.queue.timing = dataclasses.replace(subject.queue.timing, lease_seconds=0.0)
+        (delivery,) = subject.consumer.held
+        with pytest.raises(indexer_client.IndexerUnavailable):
+            async with subject.call() as call:
+                await send_all(call)
+        assert await subject.strikes() == 0
+        assert delivery.lost_because == "not_owner"
 
 
 async def test_decoding_that_is_over_at_once_is_not_worth_a_strike() -> None:

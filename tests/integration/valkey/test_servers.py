@@ -40,14 +40,15 @@ async def everything_works(client: redis.asyncio.Redis) -> None:
     await consumer.start()
     held = await consumer.take(3)
     assert await consumer.renew(held[0])
-    async with consumer.strikes.guard(held[0].header):
+    async with consumer.strikes.guard(held[0]):
         pass
     assert await consumer.hand_back(held[1])
     assert await consumer.ack(held[0])
-    assert task_id in await queue.tasks_in_flight()
+    assert task_id in await queue.tasks()
     assert len((await queue.prune(task_id)).kept) == 2
     assert (await views.Views(queue).overview()).queued == 1
-    await queue.defect(task_id, "x")
+    assert await queue.acquire_split(task_id, "x")
+    assert await queue.defect(task_id, "x", "y") == 1
     await queue.forgive(task_id)
     await consumer.close()
     await queue.clear(task_id)

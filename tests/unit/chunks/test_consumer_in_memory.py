@@ -1,12 +1,15 @@
 """Consumer, publisher and strikes on the queue in memory: what an outage does to them."""
 
 import asyncio
+import dataclasses
+from typing import Any
 
 import pytest
 
 from services.chunks import consumer as consumers
 from services.chunks import errors, keeper, keys, memory_store, publisher, settings, splitting, store, strikes
 from services.chunks.consumer import Consumer
+from services.chunks.delivery import Delivery
 from tests.support import chunks, virtual_time
 
 TIMING = settings.Timing(lease_seconds=0.3, heartbeat_seconds=0.05, reclaim_seconds=0.05, block_seconds=0.05)
@@ -35,10 +38,46 @@ async def test_the_line_in_memory(queue) -> None:
     assert await queue.live(keys.GROUP) == {}
 
 
+async def held(queue: memory_store.MemoryStore) -> tuple[Consumer, Delivery]:
+    """An embedder with a chunk in hand."""
+    await chunks.publish(queue, 1, task_id="t")
+    consumer = Consumer(queue, slots=1)
+    (delivery,) = await consumer.take(1)
+    return consumer, delivery
+
+
+async def test_who_is_handed_its_chunk_anew_while_it_asks_strikes_as_that(queue, monkeypatch) -> None:
+    """While the question was under way it looked for leases that ran out, and took its own."""
+    consumer, delivery = await held(queue)
+    asked = queue.strike
+
+    async def late(*given: Any) -> list[int]:
+        monkeypatch.undo()
+        queue.timing = dataclasses.replace(queue.timing, lease_seconds=0.0)
+        (row,) = (await queue.reclaim(store.Ask(consumer.name, 1, 1))).rows
+        delivery.adopt(row)
+        return await asked(*given)
+
+    monkeypatch.setattr(queue, "strike", late)
+    async with consumer.strikes.guard(delivery) as ours:
+        assert (ours, delivery.delivery_count) == ([delivery], 2)
+        assert await queue.strikes("t", 0) == 1
+
+
+async def test_what_is_lost_is_not_decoded_and_its_neighbours_are(queue) -> None:
+    await chunks.publish(queue, 2)
+    consumer = Consumer(queue, slots=2)
+    lost, kept = await consumer.take(2)
+    assert await queue.hand_back(consumer.name, lost.claim, lost.header)
+    async with consumer.strikes.guard(lost, kept) as ours:
+        assert ours == [kept]
+    assert (lost.lost_because, kept.lost_because) == ("not_owner", "")
+
+
 async def test_a_strike_that_could_not_be_taken_back_is_taken_back_later(queue) -> None:
-    book = strikes.Strikes(queue)
-    header = chunks.header("t", 0)
-    async with book.guard(header):
+    consumer, delivery = await held(queue)
+    book = consumer.strikes
+    async with book.guard(delivery):
         queue.down = True
     with pytest.raises(errors.QueueUnavailable):
         await book.settle_debts()
@@ -49,28 +88,28 @@ async def test_a_strike_that_could_not_be_taken_back_is_taken_back_later(queue) 
 
 
 async def test_a_strike_that_is_owed_back_is_never_counted(queue) -> None:
-    book = strikes.Strikes(queue)
-    header = chunks.header("t", 0)
-    async with book.guard(header):
+    consumer, delivery = await held(queue)
+    async with consumer.strikes.guard(delivery):
         queue.down = True
     queue.down = False
 
-    assert await book.count(header) == 0
+    assert await consumer.strikes.count(delivery.header) == 0
 
 
 async def test_chunks_are_decoded_one_at_a_time(queue) -> None:
-    book = strikes.Strikes(queue)
+    await chunks.publish(queue, 10)
+    consumer = Consumer(queue, slots=10)
     inside = 0
 
-    async def decode(chunk: int) -> None:
+    async def decode(delivery: Delivery) -> None:
         nonlocal inside
-        async with book.guard(chunks.header("t", chunk)):
+        async with consumer.strikes.guard(delivery):
             inside += 1
             assert inside == 1
             await asyncio.sleep(0)
             inside -= 1
 
-    await asyncio.gather(*(decode(chunk) for chunk in range(10)))
+    await asyncio.gather(*(decode(delivery) for delivery in await consumer.take(10)))
 
 
 async def test_an_outage_makes_take_wait_and_the_consumer_says_so(queue) -> None:

@@ -20,12 +20,11 @@ class Told(memory_store.MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.struck: list[list[int]] = []
+        self.told: list[list[int]] = []
 
-    async def strike(self, chunks: Sequence[store.Struck], token: str, *, add: bool) -> list[int]:
-        counts = await super().strike(chunks, token, add=add)
-        if add:
-            self.struck.append([chunk for _, chunk in chunks])
+    async def strike(self, consumer: str, held: Sequence[store.Held], token: str) -> list[int]:
+        counts = await super().strike(consumer, held, token)
+        self.told.append([header.chunk for _, header in held])
         await asyncio.sleep(0)
         return counts
 
@@ -65,7 +64,7 @@ async def test_small_chunks_that_come_at_once_are_decoded_under_one_strike_each(
     decoded = await decode(decoding.Decoding(consumer), deliveries)
 
     assert [each.texts for each in decoded if isinstance(each, rows.Rows)] == [[str(chunk)] for chunk in range(5)]
-    assert queue.struck == [[0, 1, 2, 3, 4]]
+    assert queue.told == [[0, 1, 2, 3, 4]]
     assert [await queue.strikes("t", chunk) for chunk in range(5)] == [0] * 5
 
 
@@ -74,7 +73,7 @@ async def test_large_chunks_are_decoded_each_by_itself(queue: Told) -> None:
 
     await decode(decoding.Decoding(consumer), deliveries)
 
-    assert queue.struck == [[0], [1]]
+    assert queue.told == [[0], [1]]
 
 
 async def test_one_that_holds_no_rows_takes_no_neighbour_along(queue: Told) -> None:
@@ -106,20 +105,20 @@ async def test_a_neighbours_crash_strikes_a_chunk_once_and_then_it_is_decoded_by
     monkeypatch.setattr(decoding.stages, "to_thread", never)
     monkeypatch.setattr(consumer.strikes, "remove", nothing)
     dying = asyncio.create_task(decode(decoding.Decoding(consumer), deliveries))
-    while not queue.struck:
+    while not queue.told:
         await asyncio.sleep(0)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     monkeypatch.undo()
-    assert queue.struck == [[0, 1, 2]]
+    assert queue.told == [[0, 1, 2]]
     assert [await queue.strikes("t", chunk) for chunk in range(3)] == [1, 1, 1]
 
     for each in deliveries:
         each.strikes = 1  # as they are handed out again
-    queue.struck.clear()
+    queue.told.clear()
     await decode(decoding.Decoding(consumer), deliveries)
 
-    assert queue.struck == [[0], [1], [2]]
+    assert queue.told == [[0], [1], [2]]
     assert [await queue.strikes("t", chunk) for chunk in range(3)] == [1, 1, 1]
 
 

@@ -200,8 +200,7 @@ def test_a_poison_chunk_fails_by_its_header_and_is_never_decoded() -> None:
         async with running() as embedder:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(decoding.rows, "decode", lambda _payload: pytest.fail("decoded"))
-                for strike in range(5):
-                    await embedder.queue.strike([("task-poison", 0)], str(strike), add=True)
+                await chunks.crashed(embedder.queue, "task-poison", 0, 5)
                 await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
                 await embedder.empty()
             assert embedder.indexer.failed == [("task-poison", 0, "poison")]
@@ -214,6 +213,7 @@ def test_a_poison_chunk_fails_by_its_header_and_is_never_decoded() -> None:
     [
         (indexer_client.Gate.GO, 0),
         (indexer_client.Gate.SETTLED, 0),
+        (indexer_client.Gate.CANCELLED, 0),
         (indexer_client.Gate.BLOCKED, 5),
         (indexer_client.Gate.STALE, 5),
     ],
@@ -224,8 +224,7 @@ def test_a_poison_chunk_that_is_not_settled_keeps_its_strikes(gate: indexer_clie
     async def work() -> None:
         async with running() as embedder:
             embedder.indexer.failing_gate = gate
-            for strike in range(5):
-                await embedder.queue.strike([("task-poison", 0)], str(strike), add=True)
+            await chunks.crashed(embedder.queue, "task-poison", 0, 5)
             await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
             await embedder.empty()
             assert await embedder.queue.strikes("task-poison", 0) == left
@@ -233,14 +232,25 @@ def test_a_poison_chunk_that_is_not_settled_keeps_its_strikes(gate: indexer_clie
     scenario(work())
 
 
-def test_a_void_chunk_keeps_its_strikes() -> None:
+@pytest.mark.parametrize(
+    ("gate", "left"),
+    [
+        (indexer_client.Gate.BLOCKED, 1),
+        (indexer_client.Gate.STALE, 1),
+        (indexer_client.Gate.CANCELLED, 0),
+        (indexer_client.Gate.SETTLED, 0),
+    ],
+)
+def test_a_void_chunk_keeps_its_strikes_while_it_may_be_split_again(gate: indexer_client.Gate, left: int) -> None:
+    """What another settled, or its task left behind when it ended, is worked by nobody again."""
+
     async def work() -> None:
         async with running() as embedder:
-            embedder.indexer.gate = indexer_client.Gate.BLOCKED
+            embedder.indexer.gate = gate
             task_id = await embedder.publish()
-            await embedder.queue.strike([(task_id, 0)], "of a crash", add=True)
+            await chunks.crashed(embedder.queue, task_id, 0)
             await embedder.empty()
-            assert await embedder.queue.strikes(task_id, 0) == 1
+            assert await embedder.queue.strikes(task_id, 0) == left
 
     scenario(work())
 

@@ -17,6 +17,7 @@ from services.ingest.planning import scan
 from services.ingest.sources import memory, object_store
 from services.ingest.splitting import split
 from services.runtime import errors
+from tests.support import chunks
 from tests.unit.ingest import driven
 
 End = driver.End
@@ -91,8 +92,7 @@ async def test_defects_are_counted_over_all_processes_and_forgotten_when_the_tas
 ) -> None:
     line = breaking(rows(450), chunk=3, patch=monkeypatch)
     task = line.task()
-    for number in range(4):  # of another process, before
-        assert await line.queue.defect(driven.TASK, f"before-{number}") == number + 1
+    await chunks.defects(line.queue, driven.TASK, 4)  # of another process, before
     assert await line.driver.drive(driven.TASK) is End.DEFECT
     assert await line.published() == [0, 1, 2]
     assert [await line.driver.drive(driven.TASK) for _ in range(4)] == [End.DEFECT] * 3 + [End.OVER]
@@ -102,16 +102,30 @@ async def test_defects_are_counted_over_all_processes_and_forgotten_when_the_tas
 async def test_a_task_that_is_published_forgets_its_defects() -> None:
     line = driven.scene(rows(3))
     line.task()
-    await line.queue.defect(driven.TASK, "one")
+    await chunks.defects(line.queue, driven.TASK, 1)
     assert await line.driver.drive(driven.TASK) is End.DONE
-    assert await line.queue.defect(driven.TASK, "two") == 1
+    await chunks.defects(line.queue, driven.TASK, 1)
+
+
+async def test_a_drive_that_has_lost_its_lease_counts_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stood still, another finished the task, and it fell over what it found when it woke."""
+    line = driven.scene(rows(3))
+    line.task()
+
+    def fail(*_: Any, **__: Any) -> None:
+        line.queue.flush()  # the lease is gone
+        raise LookupError("nobody foresaw this")
+
+    monkeypatch.setattr(scan, "scan", fail)
+    assert [await line.driver.drive(driven.TASK) for _ in range(defects.MOST)] == [End.DEFECT] * defects.MOST
+    assert await line.queue.tasks() == set()
 
 
 async def test_a_defect_that_cannot_be_counted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     line = breaking(rows(3), chunk=0, patch=monkeypatch)
     task = line.task()
 
-    async def away(*_: Any) -> int:
+    async def away(*_: Any, **__: Any) -> int:
         raise queue_errors.QueueUnavailable("away")
 
     monkeypatch.setattr(line.queue, "defect", away)
