@@ -38,6 +38,7 @@ def record(
         after_task_id=item.get("after", ""),
         confirmed=item.get("confirmed", ""),
         overtaken=item.get("overtaken", False),
+        wait=item.get("wait", ""),
     )
     if "job" in item:
         message.job.CopyFrom(job(item))

@@ -120,13 +120,7 @@ class Driver:
             except failures.Failure as failure:
                 return await self._fail(task_id, failure)
             except WAITS as error:
-                log.warning(
-                    "Something that the task needs does not answer; it is driven again soon.",
-                    action="drive_later",
-                    error=str(error),
-                )
-                await self._notes.tell(task_id, str(error))
-                return End.LATER
+                return await self._later(task_id, lease, str(error))
             except ledger_client.LedgerDefect as defect:
                 return await self._refused(task_id, defect)
             except errors.ServiceError as refusal:  # a request that this version does not take any more
@@ -139,6 +133,15 @@ class Driver:
             finally:
                 self._got_on.discard(task_id)
                 await _release(lease)
+
+    async def _later(self, task_id: str, lease: splitting.SplitLease | None, why: str) -> End:
+        """Say what does not answer, unless another drives the task by now: one that stood still knows no better."""
+        log.warning(
+            "Something that the task needs does not answer; it is driven again soon.", action="drive_later", error=why
+        )
+        if await _ours(lease):
+            await self._notes.tell(task_id, why)
+        return End.LATER
 
     async def _refused(self, task_id: str, defect: ledger_client.LedgerDefect) -> End:
         """Count what the ledger should never answer; after a while it ends the task by name."""
@@ -168,6 +171,7 @@ class Driver:
         record = await self._ledger.get(task_id)
         if ledger_client.over(record):
             return End.OVER
+        self._notes.known(task_id, record.wait)
         fence = await self._ledger.acquire_turn(task_id)
         if not fence:
             return End.WAITING
@@ -382,3 +386,11 @@ async def _release(lease: splitting.SplitLease | None) -> None:
     if lease is not None:
         with contextlib.suppress(queue_errors.QueueUnavailable):
             await lease.release()
+
+
+async def _ours(lease: splitting.SplitLease | None) -> bool:
+    """Is the task still this drive's? Without Valkey nobody else can have begun."""
+    try:
+        return lease is None or await lease.renew()
+    except queue_errors.QueueUnavailable:
+        return True

@@ -73,6 +73,12 @@ class Notes:
         self._ledger = ledger
         self._told: dict[str, str] = {}
 
+    def known(self, task_id: str, why: str) -> None:
+        """What the ledger holds: perhaps of a process that drove the task before, and is gone."""
+        self._told[task_id] = why
+        if not why:
+            del self._told[task_id]
+
     async def tell(self, task_id: str, why: str) -> None:
         """What it waits for; empty: for nothing any more. What cannot be told now is told with the next change."""
         if self._told.get(task_id, "") == why:

@@ -56,8 +56,9 @@ class Ledger:
     looks: int = 0
     scans: list[str] = dataclasses.field(default_factory=list)
 
-    async def note_wait(self, _task_id: str, why: str) -> bool:
+    async def note_wait(self, task_id: str, why: str) -> bool:
         self.waits.append(why)
+        self.tasks[task_id].wait = why
         return True
 
     async def note_scan(self, task_id: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from structlog import testing
 
 from services.chunks import errors as queue_errors
+from services.chunks import splitting
 from services.ingest import threads
 from services.ingest.driving import defects, driver
 from services.ingest.planning import scan
@@ -119,6 +120,32 @@ async def test_a_drive_that_has_lost_its_lease_counts_no_defect(monkeypatch: pyt
     monkeypatch.setattr(scan, "scan", fail)
     assert [await line.driver.drive(driven.TASK) for _ in range(defects.MOST)] == [End.DEFECT] * defects.MOST
     assert await line.queue.tasks() == set()
+
+
+@pytest.mark.parametrize(("lost", "told"), [(True, []), (False, ["S3 is away."])])
+async def test_only_who_drives_the_task_says_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, lost: bool, told: list[str]
+) -> None:
+    """It stood still in mid call and finds that broken, while another reads the source without a stop."""
+    line = driven.scene(rows(3))
+    line.task()
+
+    async def wait(*_: Any) -> None:
+        if lost:
+            line.queue.flush()
+            assert await splitting.Splitting(line.queue).acquire(driven.TASK) is not None
+        raise errors.Unavailable("S3 is away.")
+
+    monkeypatch.setattr(driven.Everything, "merge_before", wait)
+    assert await line.driver.drive(driven.TASK) is End.LATER
+    assert line.ledger.waits == told
+
+
+async def test_what_another_process_waited_for_is_taken_back_when_the_task_gets_on() -> None:
+    line = driven.scene(rows(3))
+    line.task(wait="S3 is away.")  # and then it died
+    assert await line.driver.drive(driven.TASK) is End.DONE
+    assert line.ledger.waits == [""]
 
 
 async def test_a_defect_that_cannot_be_counted_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,9 @@ class Stub:
 class Lease:
     async def release(self) -> None: ...
 
+    async def renew(self) -> bool:
+        return True
+
 
 class Splitting:
     async def acquire(self, task_id: str) -> Lease:
