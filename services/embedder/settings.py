@@ -1,17 +1,24 @@
 """What the embedder is told."""
 
-from typing import Self
+import urllib.parse
+from typing import Annotated, Self
 
 import pydantic
 
 from services.runtime import settings
 
 
+def _without_user(url: str) -> str:
+    if "@" in urllib.parse.urlsplit(url).netloc:
+        raise ValueError("must not name a user or a password: the key is sent, which is OPENAI_API_KEY")
+    return url
+
+
 class EmbeddingSettings(settings.Section):
     """The account, the model and its quota."""
 
     openai_api_key: settings.HeaderSecret = pydantic.Field(description="Key of the account that pays.")
-    openai_base_url: settings.HttpUrl | None = pydantic.Field(
+    openai_base_url: Annotated[settings.HttpUrl, pydantic.AfterValidator(_without_user)] | None = pydantic.Field(
         None, description="Any server with OpenAI's API (docs/providers.md); default OpenAI's."
     )
     openai_model: settings.Word = pydantic.Field("text-embedding-3-small", description="Embedding model.")

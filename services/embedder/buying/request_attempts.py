@@ -140,8 +140,8 @@ class RequestAttempts:
                 log.warning("A request is asked again in another form.", action="openai_adapted", why=str(adapted))
                 seconds = 0.0
             except openai_errors.Partial as partial:
-                trial.pieces = [p for p, vector in zip(wanted, partial.vectors, strict=True) if vector is None]
-                return await self._one_by_one(trial, partial)
+                await self._rest(trial, wanted, partial)
+                return False
             except (openai_errors.Refused, openai_errors.Throttled, openai_errors.Failed) as error:
                 wait = await self._learn(trial, wanted, began, error)
                 if wait is None:
@@ -188,7 +188,8 @@ class RequestAttempts:
         if not await self._is_ours(trial, began, own=throttled or not smaller):
             trial.doubts = 0.0
         elif smaller:
-            await self._split(trial, wanted, suspect=True)
+            came = error.came if isinstance(error, openai_errors.TooFew) else 0
+            await self._split(trial, wanted, suspect=True, most=came)
             return True
         elif trial.doubts >= TRIES_ALONE or _is_too_large(error):
             _refuse(wanted, f"It was tried {trial.failures:g} times: {error}", pending_batch.UNUSABLE)
@@ -226,10 +227,20 @@ class RequestAttempts:
         self._breaker.succeed()
         return True
 
-    async def _split(self, trial: _Trial, wanted: list[Piece], *, suspect: bool = False) -> None:
-        """Buy them in smaller requests; if all of these go through, that is the size from now on."""
+    async def _split(
+        self, trial: _Trial, wanted: list[Piece], *, suspect: bool = False, most: int = 0, failures: float = 0.0
+    ) -> None:
+        """Buy them in smaller requests; if all of these go through, that is the size from now on.
+
+        Args:
+            trial: Whose slot it is.
+            wanted: What it is about.
+            suspect: They failed while others did not.
+            most: So many went through of a request with these; 0: not known.
+            failures: Of each of them so far.
+        """
         suspect = suspect or trial.suspect
-        left = self._sizes.parts(wanted, self._permits.tokens_per_second)
+        left = self._sizes.parts(wanted, self._permits.tokens_per_second, most)
         tried: list[int] = []
         whole = True
         while left:
@@ -237,7 +248,7 @@ class RequestAttempts:
             if self._sizes.exceeds(len(part)):  # learned meanwhile, by a part before it
                 left[:0] = self._sizes.parts(part, self._permits.tokens_per_second)
                 continue
-            again = _Trial(part, trial.slot, suspect)
+            again = _Trial(part, trial.slot, suspect, failures, failures)
             tried.append(len(part))
             try:
                 await self._again(again, 0.0)
@@ -247,19 +258,17 @@ class RequestAttempts:
             if len(tried) == 2 and whole:  # one that goes through alone may just be without the text that does not
                 self._sizes.proved(len(wanted), max(tried), sure=not suspect)
 
-    async def _one_by_one(self, trial: _Trial, partial: openai_errors.Partial) -> bool:
-        """These brought nothing that can be used, their neighbours did: each is tried alone."""
-        log.warning(
-            "Some embeddings cannot be used.", action="openai_partial", texts=len(trial.pieces), why=str(partial)
-        )
-        for piece in trial.pieces:
-            alone = _Trial([piece], trial.slot, failures=1.0, doubts=1.0)
-            try:
-                await self._again(alone, _backoff(1.0))
-            except _NothingWanted:
-                continue
-            await self._buy(alone)
-        return False
+    async def _rest(self, trial: _Trial, wanted: list[Piece], partial: openai_errors.Partial) -> None:
+        """Some brought nothing that can be used, their neighbours did: those are tried in smaller requests.
+
+        Of one text that is bad it is alone; a server that gives nothing for what is over its limit finds that limit.
+        """
+        left = [piece for piece, vector in zip(wanted, partial.vectors, strict=True) if vector is None]
+        log.warning("Some embeddings cannot be used.", action="openai_partial", texts=len(left), why=str(partial))
+        trial.pieces = left
+        trial.slot.release()
+        await asyncio.sleep(_backoff(1.0))
+        await self._split(trial, left, suspect=True, most=len(wanted) - len(left), failures=1.0)
 
     async def _again(self, trial: _Trial, seconds: float) -> None:
         """Wait without a slot; then take one and a permit, when the gates of all that are still wanted are fresh.
@@ -354,9 +363,9 @@ def _refuse(pieces: list[Piece], why: str, reason: str) -> None:
 
 
 def _is_due(trial: _Trial, error: Exception) -> bool:
-    """Whether to find out now why it does not go through."""
-    slow = len(trial.pieces) > 1 and isinstance(error, openai_errors.TimedOut)
-    return slow or _is_too_large(error) or trial.doubts >= trial.patience
+    """Whether to find out now why it does not go through. A 200 without embeddings may have been paid for."""
+    costly = len(trial.pieces) > 1 and isinstance(error, openai_errors.TimedOut | openai_errors.Invalid)
+    return costly or _is_too_large(error) or trial.doubts >= trial.patience
 
 
 def _is_too_large(error: Exception) -> bool:

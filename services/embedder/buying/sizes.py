@@ -112,9 +112,19 @@ class Sizes:
         """Whether the server is known to take fewer."""
         return inputs > self._learned[Kind.INPUTS].now(asyncio.get_running_loop().time())
 
-    def parts(self, pieces: Sequence[PieceT], tokens_per_second: float) -> list[list[PieceT]]:
-        """In requests of the size that is known to go through, or two halves where that tells nothing."""
+    def parts(self, pieces: Sequence[PieceT], tokens_per_second: float, most: int = 0) -> list[list[PieceT]]:
+        """In requests of the size that is known to go through, or two halves where that tells nothing.
+
+        Args:
+            pieces: What is in them, in their order.
+            tokens_per_second: The token rate in force; 0: there is none.
+            most: A server took so many of a request with these; more than half of them tells nothing; 0: not known.
+        """
+        if len(pieces) == 1:
+            return [list(pieces)]
         size = self.size(tokens_per_second)
+        if 0 < most <= len(pieces) // 2:
+            size = dataclasses.replace(size, inputs=min(size.inputs, most))
         parts: list[list[PieceT]] = []
         cost = 0
         for piece in pieces:

@@ -3,8 +3,9 @@
 Source of the form: https://platform.openai.com/docs/api-reference/embeddings/object
 """
 
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,13 @@ _EMBEDDING = b'"embedding":'
 CHECKED_AT_ONCE = 128
 # A longer string is no embedding of any width, even if JSON writes each character of its base64 by its number.
 LONGEST_BYTES = 640_000
+# Of what is no JSON, to be told to people.
+SAID_BYTES = 4_000
 # So much white space there may be before a value; no server writes more than one byte of it.
 SPACE_BYTES = 64
 NO_EMBEDDING = "An embedding is neither base64 nor a list of numbers."
+# Where an object tells what is wrong that is no embeddings response and calls nothing an error.
+TELLING = ("message", "detail", "msg")
 
 
 class ErrorInside(Exception):
@@ -29,6 +34,14 @@ class ErrorInside(Exception):
 
     def __init__(self, body: Any) -> None:
         super().__init__("An error came with status 200.")
+        self.body = body
+
+
+class NoAnswer(Invalid):
+    """The body is no embeddings response at all; `body` is its JSON or its text, which may say what it is."""
+
+    def __init__(self, body: Any) -> None:
+        super().__init__("The answer is not an embeddings response.")
         self.body = body
 
 
@@ -44,7 +57,8 @@ class Decoder:
     """Decodes a response while it comes: of base64 as servers write it, no more than a piece is in memory.
 
     Checked are that there is one embedding an input, that each is of the width asked for, finite and not all zero. Of
-    an answer in which only some are bad the others can be used: they were paid for.
+    an answer in which only some are bad the others can be used: they were paid for. Where none is of that width, it is
+    the model's.
 
     The base64 is taken out of the JSON, which then is small; in its place stands where its vector is in a list. A
     parser would copy and validate megabytes of text that is no text: 1.5 ms instead of 8.6 per 1,000 embeddings.
@@ -62,8 +76,9 @@ class Decoder:
         self._tail = b""
         self._vectors: list[bytes | None] = []
         self._checked = 0
-        # Why the last bad one is bad.
+        # Why the last bad one is bad, and the first that is of another width.
         self._why = ""
+        self._wrong: openai_errors.WrongWidth | None = None
         self._tokens: int | None = None
 
     @property
@@ -85,13 +100,14 @@ class Decoder:
         if len(self._vectors) - self._checked >= CHECKED_AT_ONCE:
             self._check()
             if not any(self._vectors):  # none of so many: it is not for one text
-                raise Invalid(self._why)
+                raise self._useless()
 
     def finish(self) -> Bought:
         """The embeddings, ordered by `index`: float32 little-endian, `dimension` values each.
 
         Raises:
             openai_errors.Partial: Some of them cannot be used.
+            openai_errors.TooFew: There are fewer than inputs.
             openai_errors.Invalid: The body is no such answer.
             ErrorInside: It is an error.
         """
@@ -104,28 +120,29 @@ class Decoder:
         good = [vector for vector in vectors if vector is not None]
         if len(good) == len(vectors):
             return Bought(good, self._tokens)
-        raise openai_errors.Partial(self._why, vectors, self._tokens) if good else Invalid(self._why)
+        raise openai_errors.Partial(self._why, vectors, self._tokens) if good else self._useless()
+
+    def _useless(self) -> Invalid:
+        """None of them can be used."""
+        return self._wrong or Invalid(self._why)
 
     def _by_index(self) -> dict[int, Any]:
-        """What is in the JSON for each input. One without an index is in its place: Google leaves out a 0."""
+        """What is in the JSON for each input."""
         self._skeleton += self._tail
         answer = _parsed(self._skeleton)
-        if isinstance(answer, list) and answer and isinstance(answer[0], dict) and "error" in answer[0]:
-            raise ErrorInside(answer)
-        if isinstance(answer, dict) and (answer.get("error") or answer.get("object") == "error"):
-            raise ErrorInside(answer)
+        _refuse_errors(answer)
         try:
             data = answer["data"]
-            found = {
-                place if item.get("index") is None else item["index"]: item.get("embedding")
-                for place, item in enumerate(data)
-            }
+            numbers = [item.get("index") for item in data]
+            embeddings = [item.get("embedding") for item in data]
         except (KeyError, TypeError, AttributeError) as error:
-            raise Invalid("The answer is not an embeddings response.") from error
-        if len(data) != self._count or any(index not in found for index in range(self._count)):
+            raise NoAnswer(answer) from error
+        if len(data) < self._count:
+            raise openai_errors.TooFew(len(data), self._count)
+        if len(data) > self._count:
             raise Invalid(f"{len(data)} embeddings came for {self._count} inputs.")
         self._tokens = _billed(answer.get("usage"))
-        return found
+        return dict(zip(_places(numbers), embeddings, strict=True))
 
     def _cut(self, text: bytes) -> bytes:
         """Take what is whole; answers the rest, to be looked at again when more has come."""
@@ -164,11 +181,11 @@ class Decoder:
         return checked
 
     def _of_width(self, vector: bytes | None) -> bytes | None:
-        if vector is not None and len(vector) != 4 * self._dimension:
-            raise openai_errors.WrongWidth(
-                f"Embeddings of {len(vector) / 4:g} values came where {self._dimension} were asked for."
-            )
-        return vector
+        if vector is None or len(vector) == 4 * self._dimension:
+            return vector
+        self._why = f"Embeddings of {len(vector) / 4:g} values came where {self._dimension} were asked for."
+        self._wrong = self._wrong or openai_errors.WrongWidth(self._why)
+        return None
 
     def _check(self) -> None:
         """Look at those that came since the last look."""
@@ -222,7 +239,47 @@ def _parsed(text: bytearray) -> Any:
     try:
         return json.loads(text)  # knows NaN, which Python's servers write
     except (ValueError, RecursionError) as error:
-        raise Invalid("The answer is not an embeddings response.") from error
+        raise NoAnswer(bytes(text[:SAID_BYTES]).decode(errors="replace")) from error
+
+
+def _refuse_errors(answer: Any) -> None:
+    """Raises ErrorInside where the JSON is an error, by what it says or by what it is."""
+    first = answer[0] if isinstance(answer, list) and answer else answer
+    if not isinstance(first, dict):
+        return
+    told = first is answer and "data" not in first and any(first.get(name) for name in TELLING)
+    if told or first.get("error") or (first is answer and first.get("object") == "error"):
+        raise ErrorInside(answer)
+
+
+def _places(indexes: list[Any]) -> Sequence[int]:
+    """Of which input each embedding is, in their order in the list.
+
+    One without an index is in its place: Google leaves out a 0. Where the numbers are not those of the inputs, but go
+    up by one, begin anew (batches behind a proxy) or are all the same, they say nothing, and all are in their places.
+
+    Raises:
+        openai_errors.Invalid: They name an input twice, or one that there is not.
+    """
+    known = [_number(index) for index in indexes]
+    numbers = [place if number is None else number for place, number in enumerate(known)]
+    if sorted(numbers) == list(range(len(numbers))):
+        return numbers
+    silent = (later in (earlier + 1, numbers[0]) for earlier, later in itertools.pairwise(numbers))
+    if None not in known and all(silent):
+        return range(len(numbers))
+    raise Invalid("The embeddings have indexes that are not those of the inputs.")
+
+
+def _number(index: Any) -> int | None:
+    """An index; some servers write it as a float or a string."""
+    if index is None or type(index) is int:
+        return index
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    if isinstance(index, str) and index.isascii() and index.isdigit() and len(index) < 10:
+        return int(index)
+    raise Invalid("An index is no number.")
 
 
 def _billed(usage: Any) -> int | None:

@@ -10,12 +10,13 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import aiohttp
 import httpx2
 import openai
 import orjson
 
 from services.embedder import settings
-from services.embedder.openai import answers, sorting
+from services.embedder.openai import answers, connections, sorting
 from services.embedder.openai import errors as openai_errors
 from services.embedder.openai import parameters as optional
 from services.embedder.openai.errors import AccountRefused, Adapted, Failed
@@ -55,11 +56,15 @@ class OpenAI:
             self.model, embedding.openai_send_dimensions, chosen=embedding.embedding_dimensions is not None
         )
         self._parsing = asyncio.Lock()
-        # Where embeddings are made; a redirect may move it.
+        # Where embeddings are made; a redirect may move it. What the base URL has behind a ? goes with each request.
         self._path = "/embeddings"
+        base = embedding.openai_base_url and urllib.parse.urlsplit(embedding.openai_base_url)
+        self._query = dict(urllib.parse.parse_qsl(base.query)) if base else {}
+        if self._version:
+            self._query["api-version"] = self._version
         self._client = openai.AsyncOpenAI(
             api_key="sent with each request",  # since it may be rotated
-            base_url=embedding.openai_base_url,
+            base_url=base._replace(query="", fragment="").geturl() if base else None,
             max_retries=0,
             timeout=httpx2.Timeout(self._deadline_seconds, connect=min(5.0, self._deadline_seconds)),
             # aiohttp's parser is C: a response of 8 MB costs 5 ms in place of 23.
@@ -98,8 +103,12 @@ class OpenAI:
             self._parameters.prove()
             raise
         except openai_errors.Invalid as invalid:  # some servers answer nothing where base64 is asked for
-            if self._parameters.simplify(sent, self.dimension):
+            if isinstance(invalid, openai_errors.TooFew) and invalid.came:
+                self._parameters.prove()
+            elif self._parameters.simplify(sent, self.dimension):
                 raise Adapted(f"{invalid} It is asked for with fewer parameters.") from invalid
+            if isinstance(invalid, answers.NoAnswer):
+                raise self._told(invalid, texts) from None
             raise
         self._parameters.prove()
         return vectors
@@ -128,24 +137,16 @@ class OpenAI:
                 return decoder
         except openai.APIStatusError as error:
             raise await self._verdict(error, texts, sent, key) from None  # its words may quote the input
-        except (TimeoutError, openai.APITimeoutError, httpx2.TimeoutException) as error:
-            connecting = isinstance(error.__cause__ or error, httpx2.ConnectTimeout)
-            kind = Failed if connecting else openai_errors.TimedOut
-            raise kind(f"No answer within {self._deadline_seconds:g} s.") from None
-        except (openai.APIError, httpx2.HTTPError) as error:
-            cause = error.__cause__ or error
-            kind = Failed if isinstance(cause, httpx2.ConnectError) else openai_errors.Unanswered
-            raise kind(f"{type(cause).__name__}: {sorting.without(str(cause), texts, key)}") from None
+        except (TimeoutError, openai.APIError, httpx2.HTTPError, aiohttp.ClientError) as error:
+            kind, words = connections.sort(error, self._deadline_seconds)
+            raise kind(sorting.without(words, texts, key)) from None
 
     def _options(self, key: str) -> Any:
         """Headers and query: Azure's where a version of its API is configured."""
-        headers = {"Content-Type": "application/json"}
-        if not self._version:
-            headers["Authorization"] = f"Bearer {key}"
-            return {"headers": headers, "follow_redirects": False}
-        # The SDK's own header would carry a second, wrong key.
-        headers |= {"api-key": key, "Authorization": openai.Omit()}  # type: ignore[dict-item]
-        return {"headers": headers, "params": {"api-version": self._version}, "follow_redirects": False}
+        headers: dict[str, Any] = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        if self._version:  # the SDK's own header would carry a second, wrong key
+            headers |= {"api-key": key, "Authorization": openai.Omit()}
+        return {"headers": headers, "params": self._query, "follow_redirects": False}
 
     async def _verdict(
         self, error: openai.APIStatusError, texts: Sequence[str], sent: dict[str, Any], key: str
@@ -157,10 +158,16 @@ class OpenAI:
         told = sorting.read(error.status_code, error.body, error.response.headers, self._where())
         return self._sorted(told, texts, sent)
 
+    def _told(self, answer: answers.NoAnswer, texts: Sequence[str]) -> openai_errors.Invalid:
+        """What came instead, in its own words: a login page has a title."""
+        words = sorting.read(200, answer.body, {}).said
+        safe = sorting.without(words, texts, self._key.get_secret_value())
+        return openai_errors.Invalid(f'{answer} It says "{safe}".' if safe else str(answer))
+
     def _sorted(self, told: sorting.Told, texts: Sequence[str], sent: dict[str, Any]) -> Exception:
         """The verdict; a parameter that can be left out is, and the request is to be asked again."""
         verdict = sorting.sort(told, texts, self._key.get_secret_value())
-        if told.status not in sorting.CONTENT or isinstance(verdict, openai_errors.TooLarge):
+        if told.status not in sorting.SIMPLER or isinstance(verdict, openai_errors.TooLarge):
             return verdict
         for name in sorting.OPTIONAL:
             if told.about(name) and self._parameters.drop(name, sent):

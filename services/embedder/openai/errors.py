@@ -74,7 +74,15 @@ class Invalid(Failed):
 
 
 class WrongWidth(Invalid):
-    """An embedding has another dimension than asked for; the others were not looked at."""
+    """All embeddings have another dimension than asked for, as far as they were looked at."""
+
+
+class TooFew(Invalid):
+    """Fewer embeddings than inputs: `came`. Some servers leave out what is over their limit, without a word."""
+
+    def __init__(self, came: int, asked: int) -> None:
+        super().__init__(f"{came} embeddings came for {asked} inputs.")
+        self.came = came
 
 
 class Partial(Invalid):

@@ -1,4 +1,4 @@
-"""What OpenAI's headers say about the quota. Absurd values are bounded: a header never stops the line for good."""
+"""What OpenAI's headers and words say about the quota. Absurd values are bounded: none stops the line for good."""
 
 import datetime
 import email.utils
@@ -10,6 +10,9 @@ LONGEST_PAUSE_SECONDS = 120.0
 # Of the time that one request takes of a minute's limit. A true one is named with the next 429, if not with this.
 EARLY = 0.25
 
+# "Please try again in 6m0s", "Please retry after 30 seconds", "Wait 1.5 minutes".
+_WORDS = re.compile(r"\b(?:again|retry|wait)\b\D{0,20}((?:\d+(?:\.\d+)? ?(?:ms|[smhd][a-z]*) ?)+)", re.I)
+_WORDS_PART = re.compile(r"(\d+(?:\.\d+)?) ?(ms|[smhd])", re.I)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -65,8 +68,16 @@ def limit_per_minute(headers: Mapping[str, str], kind: str) -> float:
     return 0.0 if kind == "requests" and pause_seconds(headers) < EARLY * 60 / value else value
 
 
-def pause_seconds(headers: Mapping[str, str]) -> float:
-    """How long everybody pauses after a 429: retry-after, else the reset of what is used up, else a second."""
+def words_seconds(words: str) -> float | None:
+    """How long to wait, where a sentence says it; None: it does not."""
+    found = _WORDS.search(words)
+    if not found:
+        return None
+    return sum(float(number) * _UNIT_SECONDS[unit.lower()] for number, unit in _WORDS_PART.findall(found[1]))
+
+
+def pause_seconds(headers: Mapping[str, str], words: str = "") -> float:
+    """How long everybody pauses after a 429: retry-after, else the reset of what is used up, its words, or a second."""
     told = retry_after_seconds(headers)
     if told is not None:
         return told
@@ -75,4 +86,5 @@ def pause_seconds(headers: Mapping[str, str]) -> float:
             reset = duration_seconds(headers.get(f"x-ratelimit-reset-{kind}", ""))
             if reset is not None:
                 return min(reset, LONGEST_PAUSE_SECONDS)
-    return DEFAULT_PAUSE_SECONDS
+    said = words_seconds(words)
+    return DEFAULT_PAUSE_SECONDS if said is None else min(said, LONGEST_PAUSE_SECONDS)

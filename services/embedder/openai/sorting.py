@@ -29,6 +29,10 @@ ACCOUNT_CODES = frozenset(
 )
 # Refusals that may be about the content: 403 is a web firewall's, 451 a filter's.
 CONTENT = frozenset({400, 403, 413, 414, 422, 451})
+# A request without its parameters may be taken after one of these; 0: an error in a 200. The others are never for them.
+SIMPLER = frozenset({0, 400, 422})
+# The server cannot do it at all: llama.cpp that was started without --embeddings.
+UNABLE = frozenset({501, 505})
 # 4xx that pass by themselves. 424 is a failing model of TEI, 499 a proxy that lost patience.
 PASSING = frozenset({408, 409, 423, 424, 425, 499})
 OPTIONAL = ("dimensions", "encoding_format")
@@ -56,7 +60,8 @@ _TOKENS_OF_ALL = re.compile(
 )
 _INPUTS = re.compile(
     r"batch|array (length|is too long|too long)|in one request|too many (inputs|texts|items|documents|strings)"
-    r"|number of (inputs|texts|items|documents|strings)|input.{0,20}(list|array)",
+    r"|number of (inputs|texts|items|documents|strings)|input.{0,20}(list|array)"
+    r"|\d (inputs|texts|items|documents|strings|elements|entries)\b",
     re.I,
 )
 _BYTES = re.compile(r"(payload|body|entity|request|content|message).{0,40}(too (large|big|long)|exceeds)", re.I)
@@ -81,6 +86,7 @@ class Told:
         codes: Its codes and types, in lower case.
         param: The parameter that it names; "" if none.
         where: The URL asked, without what may be secret in it.
+        said: The same sentence; "" where it has none.
     """
 
     status: int
@@ -89,6 +95,7 @@ class Told:
     param: str
     headers: Mapping[str, str]
     where: str = ""
+    said: str = ""
 
     def about(self, optional: str) -> bool:
         """It is about this optional parameter of ours, by its field or by its words."""
@@ -114,6 +121,7 @@ def read(status: int, body: Any, given: Mapping[str, str], where: str = "") -> T
         param if isinstance(param, str) else "",
         given,
         where,
+        words,
     )
 
 
@@ -121,7 +129,7 @@ def sort(told: Told, texts: Sequence[str], key: str) -> Exception:
     """The verdict on an error answer; its words quote neither the texts nor the key."""
     status, safe = told.status, without(told.words, texts, key)
     mine = AccountRefused(f"HTTP {status or 200} from {told.where or 'the server'}: {safe}")
-    if status == 401 or ACCOUNT_CODES & told.codes or told.param in OURS:
+    if status == 401 or status in UNABLE or ACCOUNT_CODES & told.codes or told.param in OURS:
         return mine
     if status == 429 or (not status and _RATE.search(safe)):
         return mine if _BUDGET.search(safe) else _throttled(told)
@@ -171,9 +179,8 @@ def _throttled(told: Told) -> Throttled:
     named = headers.limit_per_minute(told.headers, "tokens" if by_tokens else "requests")
     if not named and excess and not _OTHER_TIMES.search(told.words):
         named = float(limit)
-    return Throttled(
-        headers.pause_seconds(told.headers), tokens_exceeded=by_tokens, limit_per_minute=named, excess=excess
-    )
+    pause = headers.pause_seconds(told.headers, told.words)
+    return Throttled(pause, tokens_exceeded=by_tokens, limit_per_minute=named, excess=excess)
 
 
 def _named_tokens(words: str) -> bool:
@@ -219,6 +226,6 @@ def _codes(inner: dict[str, Any]) -> Iterator[str]:
 def _title(page: str) -> str:
     """What a page of HTML or a plain sentence says."""
     if "<" not in page:
-        return page.strip()[:WORDS]
+        return "" if page.lstrip()[:1] in {"{", "["} else page.strip()[:WORDS]  # what is left of JSON says nothing
     found = _TITLE.search(page)
     return found[1] if found else ""

@@ -212,6 +212,46 @@ async def test_every_row_is_bought(handler: Handler) -> None:
             assert_right(batch)
 
 
+async def leaves_out_what_is_over_its_limit(
+    self: Stranger, request: web.Request, question: dict[str, Any]
+) -> web.StreamResponse:
+    return self.good({"input": question["input"][:10]})
+
+
+async def gives_null_for_what_is_over_its_limit(
+    self: Stranger, request: web.Request, question: dict[str, Any]
+) -> web.StreamResponse:
+    data = [{"index": n, "embedding": vector(text) if n < 10 else None} for n, text in enumerate(question["input"])]
+    return web.json_response({"data": data})
+
+
+@pytest.mark.parametrize("handler", [leaves_out_what_is_over_its_limit, gives_null_for_what_is_over_its_limit])
+async def test_a_limit_that_is_kept_to_in_silence_is_paid_for_once_or_twice(handler: Handler) -> None:
+    async with buying_from(handler) as (buying, stranger):
+        batches = [buying.batch(rows(200, str(number))) for number in range(3)]
+        await complete(*batches, seconds=120)
+        for batch in batches:
+            assert_right(batch)
+        sent = [len(question["input"]) for question in stranger.questions]
+        assert sum(sent) <= 3 * 600
+        assert len(sent) <= 100
+
+
+async def test_what_is_no_answer_is_not_asked_for_again_and_again() -> None:
+    """Each of them may have been paid for."""
+
+    async def logs_in(self: Stranger, request: web.Request, question: dict[str, Any]) -> web.StreamResponse:
+        return web.Response(text="<html><title>Sign in to the proxy</title></html>", content_type="text/html")
+
+    async with buying_from(logs_in) as (buying, stranger):
+        batch = buying.batch(rows(500))
+        await complete(batch, seconds=60)
+        assert batch.dropped is not None
+        assert batch.dropped.reason is Reason.ACCOUNT_REFUSED
+        assert 'It says "Sign in to the proxy"' in await buying.limiter.blocked()
+        assert sum(len(question["input"]) for question in stranger.questions) <= 3 * 500
+
+
 async def test_a_limit_named_in_words_alone_is_kept_to() -> None:
     async with buying_from(names_a_limit) as (buying, stranger):
         buying.limiter._clock = lambda: 1_000 * asyncio.get_running_loop().time()  # a minute's limit in 60 ms
@@ -287,6 +327,7 @@ async def always(self: Stranger, request: web.Request, question: dict[str, Any])
         (404, "Not Found", "/v1/embeddings: Not Found"),
         (405, "Method Not Allowed", "HTTP 405"),
         (410, "Gone", "HTTP 410"),
+        (501, "This server does not support embeddings. Start it with `--embeddings`", "Start it with"),
         (200, "<html>Please log in</html>", "No answer holds embeddings"),
     ],
 )

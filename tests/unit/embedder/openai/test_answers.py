@@ -129,10 +129,10 @@ def test_shuffled_embeddings_are_put_in_order() -> None:
 BAD_BODIES = {
     "one too few": body(GOOD),
     "one too many": body(GOOD, GOOD, GOOD),
-    "one twice": orjson.dumps({"data": [{"index": 0, "embedding": GOOD}, {"index": 0, "embedding": GOOD}]}),
+    "one that there is not": orjson.dumps({"data": [{"index": 0, "embedding": GOOD}, {"index": 2, "embedding": GOOD}]}),
     "one twice, by its place": orjson.dumps({"data": [{"index": 1, "embedding": GOOD}, {"embedding": GOOD}]}),
-    "too narrow": body(GOOD, packed(1, 2)),
-    "not whole floats": body(GOOD, base64.b64encode(b"12345").decode()),
+    "too narrow": body(packed(1, 2), packed(3, 4)),
+    "not whole floats": body(*[base64.b64encode(b"12345").decode()] * 2),
     "the place of another": body(GOOD, 0),
     "a place that is none": body(GOOD, 1),
     "nothing but zeros": body(packed(0, 0, 0), [0, 0, 0]),
@@ -169,6 +169,9 @@ USELESS = {
     "a list with null": [1, None, 3],
     "words": ["a", "b", "c"],
     "nested": [[1], [2], [3, 4]],
+    "too narrow": packed(1, 2),
+    "too wide": [1.0, 2.0, 3.0, 4.0],
+    "not whole floats": base64.b64encode(b"12345").decode(),
 }
 
 
@@ -201,8 +204,35 @@ def test_a_missing_index_is_the_place_in_the_list(indexes: tuple[int | None, ...
 
 
 @pytest.mark.parametrize(
+    "indexes",
+    [[0, 0, 0, 0], [7, 7, 7, 7], [1, 2, 3, 4], [0, 1, 0, 1], [0, 1, 2, 0], ["0", "1", "2", "3"], [0.0, 1.0, 2.0, 3.0]],
+)
+def test_indexes_that_say_nothing_leave_each_in_its_place(indexes: list[Any]) -> None:
+    data = [{"embedding": packed(n + 1, 1, 1), "index": index} for n, index in enumerate(indexes)]
+    vectors = decode(orjson.dumps({"data": data}), 4, WIDTH)
+    assert [struct.unpack("<3f", each)[0] for each in vectors] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "indexes", [[0, 1, 1, 3], [0, 1, 2, 4], [0, 2, 1, 1], [3, 1, 0, 4], [True, 0, 2, 3], ["a", 1, 2, 3]]
+)
+def test_indexes_that_name_one_twice_or_none_are_trusted_in_nothing(indexes: list[Any]) -> None:
+    data = [{"embedding": GOOD, "index": index} for index in indexes]
+    with pytest.raises(openai_errors.Invalid, match="index"):
+        decode(orjson.dumps({"data": data}), 4, WIDTH)
+
+
+def test_fewer_than_inputs_are_counted() -> None:
+    with pytest.raises(openai_errors.TooFew) as caught:
+        decode(body(GOOD, GOOD), 5, WIDTH)
+    assert caught.value.came == 2
+
+
+@pytest.mark.parametrize(
     "error",
     [
+        {"code": 1113, "msg": "No credit.", "success": False},
+        {"detail": "No credit."},
         {"error": {"message": "No.", "code": 500}},
         {"error": "no", "data": None},
         [{"error": {"code": 400, "message": "API key not valid."}}],
@@ -264,3 +294,21 @@ def test_durations_are_bounded_or_unknown(text: str) -> None:
 )
 def test_pauses_come_from_the_headers(given: dict[str, str], seconds: float) -> None:
     assert headers.pause_seconds(given) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Rate limit reached (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s.", 20),
+        ("Please try again in 1m2.5s. Visit our page.", 62.5),
+        ("Please try again in 6m0s.", headers.LONGEST_PAUSE_SECONDS),
+        ("try again in 86ms", 0.086),
+        ("Please retry after 30 seconds.", 30),
+        ("Wait 1.5 minutes", 90),
+        ("retry 3 times", headers.DEFAULT_PAUSE_SECONDS),
+        ("Try again later.", headers.DEFAULT_PAUSE_SECONDS),
+    ],
+)
+def test_pauses_come_from_the_words_where_no_header_tells(words: str, seconds: float) -> None:
+    assert headers.pause_seconds({}, words) == pytest.approx(seconds)
+    assert headers.pause_seconds({"retry-after": "3"}, words) == 3

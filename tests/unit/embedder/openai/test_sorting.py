@@ -73,6 +73,8 @@ def refusal(
         ),  # Google
         (451, {}, openai_errors.Refused),
         (500, {}, openai_errors.Failed),
+        (501, {"message": "This server does not support embeddings."}, openai_errors.AccountRefused),
+        (505, {}, openai_errors.AccountRefused),
         (502, {"html": True}, openai_errors.Failed),
         (503, {}, openai_errors.Failed),
     ],
@@ -107,6 +109,8 @@ def test_what_is_configuration_is_told_with_status_url_and_the_providers_words()
         (400, {"error": {"message": "Invalid 'input': array length must be 128 or less."}}, 128),
         (400, {"error": {"message": "Too many inputs. The max number of inputs is 1."}}, 1),
         (422, {"detail": [{"loc": ["body", "input"], "msg": "List should have at most 10 items: too many items"}]}, 10),
+        (400, {"error": {"message": "max 96 inputs"}}, 96),
+        (422, {"detail": [{"msg": "List should have at most 50 items after validation, not 2048"}]}, 50),
         (413, "<html><title>413 Request Entity Too Large</title></html>", 0),
         (400, {"error": {"message": "Request payload size exceeds the limit: 4194304 bytes."}}, 0),
     ],
