@@ -5,7 +5,7 @@ Source of the form: https://platform.openai.com/docs/api-reference/embeddings/ob
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -252,7 +252,7 @@ def _refuse_errors(answer: Any) -> None:
         raise ErrorInside(answer)
 
 
-def _places(indexes: list[Any]) -> Sequence[int]:
+def _places(indexes: list[Any]) -> list[int]:
     """Of which input each embedding is, in their order in the list.
 
     One without an index is in its place: Google leaves out a 0. Where the numbers are not those of the inputs, but go
@@ -261,13 +261,16 @@ def _places(indexes: list[Any]) -> Sequence[int]:
     Raises:
         openai_errors.Invalid: They name an input twice, or one that there is not.
     """
+    places = list(range(len(indexes)))
+    if indexes == places:
+        return places
     known = [_number(index) for index in indexes]
     numbers = [place if number is None else number for place, number in enumerate(known)]
-    if sorted(numbers) == list(range(len(numbers))):
+    if sorted(numbers) == places:
         return numbers
     silent = (later in (earlier + 1, numbers[0]) for earlier, later in itertools.pairwise(numbers))
     if None not in known and all(silent):
-        return range(len(numbers))
+        return places
     raise Invalid("The embeddings have indexes that are not those of the inputs.")
 
 
