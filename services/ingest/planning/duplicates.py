@@ -1,4 +1,6 @@
-"""Rows whose id an earlier row has, found in flat memory: 128-bit hashes, partitioned on disk, sorted one by one.
+"""Rows whose id an earlier row has, found in flat memory: 128 bits an id, partitioned on disk, sorted one by one.
+
+A short id of ASCII is its own 128 bits, of others they are a hash.
 
 Ids that repeat much fall into one partition, so that is taken in slices: memory holds its different ids and one slice.
 The outcome is a sidecar file of pairs (row, first row of the same id), ascending by row: numpy uint64, little-endian,
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PAIR_BYTES = 16
-_PARTITIONS = 64
+_PARTITIONS = 1 << 6
 # Ids held in memory before they go to disk: 24 bytes each.
 _HELD_IDS = 1 << 18
 # Rows whose pairs are sorted at a time: at most 16 bytes each.
@@ -25,6 +27,11 @@ _SLICE_RECORDS = 1 << 17
 # Pairs of the sidecar that the split holds at a time.
 _PIECE_PAIRS = 1 << 14
 PAIR = np.dtype([("row", "<u8"), ("first", "<u8")])
+# An id of so many bytes or fewer is not hashed; behind it stands how many they are.
+_SHORT_BYTES = 15
+# 2^64 over the golden ratio: the upper bits of what is multiplied by it depend on all bits (Knuth, TAOCP 6.4).
+_SPREADING = np.uint64(0x9E3779B97F4A7C15)
+_PARTITION_SHIFT = np.uint64(64 - 6)
 _RECORD = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<u8")])
 
 # Reads a slice of a sidecar: first byte, how many bytes.
@@ -49,9 +56,7 @@ class Finder:
 
     def add(self, ids: Sequence[str], rows: Sequence[int] | range) -> None:
         """Take ids and the numbers of their rows; row numbers only grow."""
-        blake2b = hashlib.blake2b
-        digests = b"".join([blake2b(value.encode(), digest_size=16).digest() for value in ids])
-        halves = np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
+        halves = _told_apart(ids).view("<u8").reshape(-1, 2)
         records = np.empty(len(ids), dtype=_RECORD)
         records["high"], records["low"], records["row"] = halves[:, 0], halves[:, 1], rows
         self._held.append(records)
@@ -74,7 +79,7 @@ class Finder:
             return
         records = np.concatenate(self._held)
         self._held, self._held_count = [], 0
-        partition = (records["high"] % np.uint64(_PARTITIONS)).astype(np.int64)
+        partition = ((records["high"] ^ records["low"]) * _SPREADING >> _PARTITION_SHIFT).astype(np.int64)
         order = np.argsort(partition, kind="stable")
         limits = np.searchsorted(partition[order], np.arange(_PARTITIONS + 1))
         for number, (start, end) in enumerate(itertools.pairwise(limits)):
@@ -174,6 +179,22 @@ def slices(sidecar: pathlib.Path, first_rows: Sequence[int]) -> list[tuple[int, 
     rows = np.memmap(sidecar, dtype=PAIR, mode="r")["row"]
     limits = [*np.searchsorted(rows, np.array(first_rows, dtype="<u8")).tolist(), len(rows)]
     return [(start, end - start) for start, end in itertools.pairwise(limits)]
+
+
+def _told_apart(ids: Sequence[str]) -> NDArray[np.bytes_]:
+    """Sixteen bytes of each id that no other id has."""
+    if "".join(ids).isascii() and max(map(len, ids)) <= _SHORT_BYTES:
+        found = np.array(ids, dtype=f"S{_SHORT_BYTES + 1}")
+        found.view(np.uint8).reshape(-1, _SHORT_BYTES + 1)[:, _SHORT_BYTES] = list(map(len, ids))
+        return found
+    return np.frombuffer(b"".join(map(_told_apart_alone, ids)), dtype=f"S{_SHORT_BYTES + 1}")
+
+
+def _told_apart_alone(row_id: str) -> bytes:
+    data = row_id.encode()
+    if row_id.isascii() and len(data) <= _SHORT_BYTES:
+        return data.ljust(_SHORT_BYTES, b"\0") + bytes([len(data)])
+    return hashlib.blake2b(data, digest_size=_SHORT_BYTES + 1).digest()
 
 
 def _repeats_of(path: pathlib.Path) -> Iterator[Pairs]:

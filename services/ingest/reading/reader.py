@@ -6,10 +6,11 @@ field without end never fills the memory.
 """
 
 import bisect
+import contextlib
 import csv
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from services.ingest import failures, sources
@@ -34,6 +35,8 @@ _UNFINISHED = "unexpected end of data"
 # A character takes so many bytes in UTF-8, which limits are about, for each byte in the source at most (Thai, €).
 _UTF8_GROWTH = 3
 _MARK = "\ufeff".encode()
+# As many are lost where one of them is no line of its own.
+_ROWS_AT_ONCE = 256
 
 
 class Reader:
@@ -128,16 +131,19 @@ class Reader:
         fresh, lines, self._pending = lines, self._pending + lines, []
         texts, bad_lines = self._decode(lines, fresh)
         parsed = records.Parsed(texts, [], [], [], {})
-        parser = self._rules.parser(self._rules.readable(texts))
+        readable = self._rules.readable(texts)
+        taken = 0 if nothing else self._take_lines(readable, parsed)
+        parser = self._rules.parser(readable[taken:])
         rows, ends, blanks = parsed.rows, parsed.ends, parsed.blanks
         while True:
             try:
                 for row in parser:
-                    if row and not (nothing and padding.is_blank(lines[parser.line_num - 1])):
+                    line = taken + parser.line_num
+                    if row and not (nothing and padding.is_blank(lines[line - 1])):
                         rows.append(row)
-                        ends.append(parser.line_num)
+                        ends.append(line)
                     else:
-                        blanks.append(parser.line_num - 1)
+                        blanks.append(line - 1)
                 break
             except csv.Error as error:
                 begun = ends[-1] if ends else 0
@@ -146,7 +152,7 @@ class Reader:
                 unfinished = str(error) == _UNFINISHED
                 if unfinished and not at_end:
                     break
-                if unfinished or parser.line_num - begun > 1:
+                if unfinished or taken + parser.line_num - begun > 1:
                     raise self._unbalanced(len(rows), begun, to_the_end=unfinished) from error
                 self.records.broken(parsed, begun)
         if marks.order:
@@ -158,6 +164,18 @@ class Reader:
             if position < len(rows):
                 parsed.flaws[position] = BAD_ENCODING
         return self._block(lines, parsed)
+
+    def _take_lines(self, lines: Sequence[str], parsed: records.Parsed) -> int:
+        """Parse lines that are a row each, many at a time, up to where there are others; returns how many these are."""
+        parser, taken = self._rules.parser(lines), 0
+        with contextlib.suppress(csv.Error):
+            while rows := list(itertools.islice(parser, _ROWS_AT_ONCE)):
+                if parser.line_num != taken + len(rows) or not all(rows):
+                    break
+                parsed.rows.extend(rows)
+                taken = parser.line_num
+        parsed.ends.extend(range(1, taken + 1))
+        return taken
 
     def _marks(self) -> "_Marks":
         """Tell which rare bytes the lines in hand hold: what is not there need not be looked for in each row."""
@@ -173,9 +191,12 @@ class Reader:
         """Count bytes, find fields that are too long, keep the lines that no row used."""
         ends = parsed.ends
         used = ends[-1] if ends else 0
-        bytes_until = list(itertools.accumulate(map(self._size, lines[:used]), initial=self._blank_bytes))
-        marks = [0, *[bytes_until[end] for end in ends]]
-        sizes = [end - start for start, end in itertools.pairwise(marks)]
+        sizes = list(map(self._size, lines[:used]))
+        if used > len(ends):  # not each row is a line
+            bytes_until = list(itertools.accumulate(sizes, initial=0))
+            sizes = [bytes_until[end] - bytes_until[start] for start, end in itertools.pairwise((0, *ends))]
+        if sizes:
+            sizes[0] += self._blank_bytes
         lead = self._blank_lines
         block = row_blocks.Block(
             self._row,
@@ -195,7 +216,7 @@ class Reader:
                 if sizes[position] > suspect:
                     self._measure(block, position, lines[start:end])
         self._row += len(parsed.rows)
-        self._offset += marks[-1]
+        self._offset += sum(sizes)
         self._line += used + lead if used else 0
         return block
 
