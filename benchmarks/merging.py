@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
@@ -30,14 +30,18 @@ class Folder(store.Store):
 
     def put(self, name: str, data: bytes) -> None:
         """Store an object."""
-        path = self._folder / name.replace("/", "_")
-        path.write_bytes(data)
+        with self._open(name, "wb") as file:
+            file.write(data)
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
         """Read an object."""
-        with (self._folder / name.replace("/", "_")).open("rb") as file:
+        with self._open(name, "rb") as file:
             yield file
+
+    def _open(self, name: str, mode: Literal["rb", "wb"]) -> IO[bytes]:
+        # By a plain name: Python keeps every part of a Path for good, which would be in the peak.
+        return open(f"{self._folder}/{name.replace('/', '_')}", mode)
 
 
 def main(rows: int) -> None:
@@ -81,7 +85,9 @@ def _chunk(number: int, rows: int, run: int) -> comparing.Surveyed:
         hashes.entry(each, b"%d %d" % (row, run if (row - 1) % CHANGED_EACH == 0 else 0), b"metadata")
         for row, each in zip(numbers, ids, strict=True)
     ]
-    return comparing.Surveyed(number, len(numbers), 0, 0, numbers, ids, b"".join(entries))
+    return comparing.Surveyed(
+        number, len(numbers), 0, 0, numbers, list(map(len, ids)), b"".join(entries), b"".join(ids)
+    )
 
 
 if __name__ == "__main__":

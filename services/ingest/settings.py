@@ -30,7 +30,7 @@ class SourceSettings(settings.Section):
     use_local_files: bool = pydantic.Field(False, description="Allow data_source local_csv.")
     local_csv_folder: pathlib.Path = pydantic.Field(pathlib.Path("data"), description="Below it local_csv files lie.")
     scratch_folder: pathlib.Path | None = pydantic.Field(
-        None, description="For the scan's temporary files, about 100 bytes a row; default the system's."
+        None, description="For the scan's temporary files, about 200 bytes a row; default the system's."
     )
 
     @pydantic.model_validator(mode="after")

@@ -5,12 +5,20 @@ Pinecone takes ASCII without NUL, up to 512 bytes
 that nobody can read or type is a mistake.
 """
 
+from collections.abc import Collection
+
 LIMIT_BYTES = 512
 
 
 def is_good(name: str) -> bool:
     """Tell whether the index takes a name that is not empty."""
     return name.isascii() and name.isprintable() and len(name) <= LIMIT_BYTES
+
+
+def all_good(names: Collection[str]) -> bool:
+    """Tell whether the index takes each of these names."""
+    joined = "".join(names)
+    return joined.isascii() and joined.isprintable() and max(map(len, names), default=0) <= LIMIT_BYTES
 
 
 def refused(name: str) -> str:

@@ -94,6 +94,9 @@ class Merger(merging.Merger):
 class Older:
     """Compares nothing, merges nothing."""
 
+    async def witness(self, *_: Any) -> None:
+        return None
+
     async def of(self, *_: Any) -> comparisons.Found:
         return comparisons.Found(None)
 

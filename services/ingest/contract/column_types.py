@@ -94,6 +94,10 @@ class Types:
         """Return string, number or boolean for each column."""
         return tuple(column.type for column in self._columns)
 
+    def seen(self) -> tuple[str, ...]:
+        """Return the same so far, "" for a column without any value yet: whatever it becomes, no row's is concerned."""
+        return tuple(column.type if column.forms is not None else "" for column in self._columns)
+
     def spoiled(self) -> list[Spoiled]:
         """Return what keeps columns that are meant as numbers from being them."""
         return [

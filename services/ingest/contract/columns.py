@@ -26,6 +26,24 @@ class Found:
     warnings: tuple[warning.Warning, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class SoFar:
+    """What the rows up to one say: the same, but "" for the type of a column that has no value yet."""
+
+    types: tuple[str, ...]
+    date_orders: Orders
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """The types, one for each column."""
+        return tuple(kind or column_types.STRING for kind in self.types)
+
+    def holds(self, types: Sequence[str], orders: Orders) -> bool:
+        """Tell whether these rows are judged by what all rows say as they were by this."""
+        same = all(kind in ("", found) for kind, found in zip(self.types, types, strict=True))
+        return same and self.date_orders == orders
+
+
 class Unsettled(Exception):
     """Rows were taken by the dates in an order that later ones disprove: read them again with the one that holds."""
 
@@ -105,11 +123,7 @@ class Columns:
         for position, evidence in self._evidence.items():
             if evidence.unclear is not None:
                 raise _unclear(self._names[position], evidence)
-        orders = {
-            self._names[position]: evidence.orders
-            for position, evidence in self._evidence.items()
-            if evidence.orders != moments.ORDERS
-        }
+        orders = self._orders()
         if self._filter is not None and self._settled is None and self._used - {self._filter.orders}:
             raise Unsettled(orders)
         types = self._types.result()
@@ -117,6 +131,21 @@ class Columns:
             str(self._declared[position]) if position in self._declared else kind for position, kind in enumerate(types)
         )
         return Found(types, orders, tuple(self._warnings()))
+
+    def so_far(self) -> SoFar:
+        """Return what the rows up to now say."""
+        types = tuple(
+            str(self._declared[position]) if position in self._declared else kind
+            for position, kind in enumerate(self._types.seen())
+        )
+        return SoFar(types, self._orders())
+
+    def _orders(self) -> Orders:
+        return {
+            self._names[position]: evidence.orders
+            for position, evidence in self._evidence.items()
+            if evidence.orders != moments.ORDERS
+        }
 
     def _warnings(self) -> list[warning.Warning]:
         made = [

@@ -37,6 +37,18 @@ class Usable(NamedTuple):
     text_cut: bool = False
 
 
+class Plain(NamedTuple):
+    """Usable rows as a manifest knows them; one entry a row each."""
+
+    # Among the rows that were judged, ascending.
+    places: Sequence[int]
+    # Written in UTF-8.
+    vector_ids: Sequence[bytes]
+    texts: Sequence[bytes]
+    # What `metadata.lasting` leaves of its entries.
+    lasting: Sequence[bytes]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reject:
     """A row that cannot be used: a stable snake_case reason, and a sentence with limit and remedy."""
@@ -81,13 +93,14 @@ class Contract:
         orders: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.encoder = metadata.Encoder(names, types, chosen, orders)
-        self._width = len(names)
+        self.width = len(names)
         self._id = names.index(chosen.id_column)
         self._vector_ids = ids.VectorIds(chosen)
         self._nulls = nulls.of(chosen)
         # The predecessor's modes take cells as they are read (but a text that is null is none).
         self._raw_text, self._raw_metadata = chosen.sanitizer == "legacy", chosen.metadata == "legacy"
         self._sanitize = sanitizers.of(chosen.sanitizer)
+        self._sanitize_each = sanitizers.each(chosen.sanitizer)
         self._truncate = chosen.on_long_text == "truncate"
         self._dates = dates.of(names, chosen, orders)
         self._keeps_text = self._raw_metadata or chosen.store_text != "none"
@@ -125,7 +138,7 @@ class Contract:
             record_index: 0-based position of the row in its chunk.
             common: Metadata of the chunk.
         """
-        if flaw or len(cells) != self._width:
+        if flaw or len(cells) != self.width:
             return self._unreadable(cells, flaw)
         try:
             return self._readable(cells, first_row, record_index, common)
@@ -136,6 +149,21 @@ class Contract:
         except Exception as error:  # a row that our code falls over must not end the task of its neighbours
             return _defect(error)
 
+    def plain(self, rows: Sequence[Sequence[str]], most_index: int, common: metadata.Common) -> Plain:
+        """Judge many rows at once, in half the time: those that are told are usable, of the others `judge` says.
+
+        Args:
+            rows: As read, without a flaw, as wide as the header, and none with an id that an earlier row has.
+            most_index: 0-based position in the chunk that none of them is beyond.
+            common: Metadata of the chunk.
+        """
+        try:
+            return self._plain(rows, most_index, common)
+        except MemoryError:
+            raise
+        except Exception:  # a row over which the code falls: which, `judge` will find
+            return Plain((), (), (), ())
+
     def vector_id(self, cells: Sequence[str], flaw: str) -> str | None:
         """The vector id of a row, whatever else is wrong with it; "" where it is no row; None: it cannot be read.
 
@@ -143,7 +171,7 @@ class Contract:
         """
         if flaw in unreadable.SKIPPED:
             return ""
-        if flaw or len(cells) != self._width:
+        if flaw or len(cells) != self.width:
             return None
         try:
             row_id = ids.of_cell(cells[self._id], self._nulls)
@@ -179,12 +207,51 @@ class Contract:
             return row
         return self._of_size(row, _Own(described, row_id, record_index), common)
 
+    def _plain(self, rows: Sequence[Sequence[str]], most_index: int, common: metadata.Common) -> Plain:
+        row_ids = ids.of_cells([row[self._id] for row in rows], self._nulls)
+        filled = texts_of = rows
+        columns = list(zip(*rows, strict=True))
+        if self._nulls or excel.OPENING[0] in "".join(map("".join, rows)):
+            filled = [self._nulls.blanked(excel.contents(cells)) for cells in rows]
+            texts_of = [self._nulls.blanked(cells) for cells in rows] if self._raw_text else filled
+            columns = columns if self._raw_metadata else list(zip(*filled, strict=True))
+        vector_ids = list(map(self._vector_ids.of, row_ids))
+        texts = self._sanitize_each(list(map(self._text, texts_of)))
+        lasting, bad = self.encoder.lasting_rows(columns, texts if self._keeps_text else None, row_ids)
+        room = metadata.SURE_BYTES - len(common.entries) - len(self.encoder.passing(most_index))
+        if not (all(row_ids) and index_names.all_good(vector_ids) and self._short(texts, lasting, room)):
+            bad.update(
+                place
+                for place, row_id in enumerate(row_ids)
+                if not row_id
+                or not index_names.is_good(vector_ids[place])
+                or not self._short(texts[place : place + 1], lasting[place : place + 1], room)
+            )
+        if self._dates is not None:
+            bad.update(place for place, cells in enumerate(filled) if _outside(self._dates, cells))
+        places: Sequence[int] = range(len(rows))
+        if bad:
+            places = [place for place in places if place not in bad]
+            vector_ids, texts = ([each[place] for place in places] for each in (vector_ids, texts))
+            lasting = [lasting[place] for place in places]
+        return Plain(places, list(map(str.encode, vector_ids)), list(map(str.encode, texts)), lasting)
+
+    def _short(self, texts: Sequence[str], lasting: Sequence[bytes], room: int) -> bool:
+        """Tell whether there is a text in each row, within all limits for sure."""
+        return (
+            all(texts)
+            and self._nothing not in texts
+            and not any(map(str.isspace, texts))
+            and max(map(len, texts)) <= _SURE_CHARACTERS
+            and max(map(len, lasting)) <= room
+        )
+
     def _unreadable(self, cells: Sequence[str], flaw: str) -> Reject | Skip:
         if flaw in unreadable.SKIPPED:
             return Skip(flaw, unreadable.SKIPPED[flaw])
         if flaw:
             return Reject(flaw, unreadable.FLAWS[flaw])
-        return Reject("ragged_row", unreadable.ragged(len(cells), self._width))
+        return Reject("ragged_row", unreadable.ragged(len(cells), self.width))
 
     def _judged(self, text: str) -> str | Reject:
         """Return a text that can be embedded, cut if the request wants that."""

@@ -6,9 +6,10 @@ concatenated: that is how the chunk's common part is joined to a row's own. Enco
 google.protobuf.Struct ten times that.
 """
 
+import contextlib
 import dataclasses
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import orjson
 
@@ -30,10 +31,14 @@ TEXT_TRUNCATED = "text_truncated"
 _OWN = _TEXT, _ROW_ID = "text", "row_id"
 # JSON of a byte can be as long as \u0000.
 _JSON_GROWTH = 6
+# Entries of so many bytes are within the limit for sure, whatever they hold.
+SURE_BYTES = LIMIT_BYTES // _JSON_GROWTH
 # What precedes strings of fewer bytes is kept; with many columns of fewer still, so that all keep about the third.
 _CACHED_LENGTHS = 512
 _LEAST_CACHED_LENGTHS = 8
 _CACHED_PREFIXES = 65_536
+# Cells of a block that show whether those of a column repeat: then each value is made once a block.
+_LOOKED_AT = 256
 
 # Pinecone's lists are of strings only.
 Value = str | float | bool | list[str]
@@ -60,17 +65,21 @@ class Field:
     def string(self, value: str) -> bytes:
         """Return the entry of a text."""
         data = value.encode()
-        size = len(data)
-        prefix = self._strings.get(size)
-        if prefix is None:
-            prefix = self._string_prefix(size)
-            if size < self._cached_lengths:
-                self._strings[size] = prefix
-        return prefix + data
+        return (self._strings.get(len(data)) or self._prefix(len(data))) + data
+
+    def string_each(self, values: Sequence[str]) -> list[bytes]:
+        """Return the entry of each of some texts."""
+        known = self._strings.get
+        return [(known(len(data)) or self._prefix(len(data))) + data for data in map(str.encode, values)]
 
     def number(self, value: float) -> bytes:
         """Return the entry of a number."""
         return self._number + _DOUBLE(value)
+
+    def number_each(self, values: Iterable[float]) -> list[bytes]:
+        """Return the entry of each of some numbers."""
+        begin = self._number
+        return [begin + each for each in map(_DOUBLE, values)]
 
     def boolean(self, value: bool) -> bytes:
         """Return the entry of a truth value."""
@@ -90,10 +99,14 @@ class Field:
             return self.strings(value)
         return self.string(value) if isinstance(value, str) else self.number(value)
 
-    def _string_prefix(self, size: int) -> bytes:
+    def _prefix(self, size: int) -> bytes:
+        """What precedes a string of so many bytes."""
         inner = wire.head(3, size)
         entry = self._key + wire.varint(len(inner) + size) + inner
-        return wire.head(1, len(entry) + size) + entry
+        prefix = wire.head(1, len(entry) + size) + entry
+        if size < self._cached_lengths:
+            self._strings[size] = prefix
+        return prefix
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,9 +171,7 @@ class Encoder:
         Raises:
             declared.BadValue: A cell is not of its column's declared type.
         """
-        parts = [
-            self._record_index.string(str(record_index)) if self._legacy else self._record_index.number(record_index)
-        ]
+        parts = [self.passing(record_index)]
         for position, field, kind, convert in self._columns:
             cell = cells[position]
             if not cell or cell.isspace():
@@ -172,17 +183,42 @@ class Encoder:
                 if converted is not None:
                     parts.append(field.any(converted))
             elif kind == column_types.NUMBER:
-                try:
-                    value = float(cell)
-                except ValueError:
-                    value = _number(cell)
-                parts.append(field.number(value))
+                parts.append(field.number(_number(cell)))
             else:
                 parts.append(field.boolean(column_types.BOOLEANS[cell.strip().lower()]))
         if text is not None:
             parts.append(self._text.string(text[:LEGACY_TEXT_CHARACTERS] if self._legacy else text))
         parts.append(self._row_id.string(row_id))
         return b"".join(parts)
+
+    def passing(self, record_index: int) -> bytes:
+        """Return what of a row's entries `lasting` cuts off."""
+        return self._record_index.string(str(record_index)) if self._legacy else self._record_index.number(record_index)
+
+    def lasting_rows(
+        self, columns: Sequence[Sequence[str]], texts: Sequence[str] | None, row_ids: Sequence[str]
+    ) -> tuple[list[bytes], set[int]]:
+        """Return what ``lasting`` leaves of the entries of many rows, made column by column in half the time.
+
+        Args:
+            columns: The cells of each of the source's columns.
+            texts: Of the rows; None: metadata hold none.
+            row_ids: Of the rows.
+
+        Returns:
+            The entries, and the places of rows that have none, since a cell is not of its column's declared type.
+        """
+        bad = set[int]()
+        parts: list[Sequence[bytes]] = []
+        for position, field, kind, convert in self._columns:
+            cells = columns[position]
+            if any(cells):
+                parts.append(_column(cells, field, kind, convert, bad))
+        if texts is not None:
+            copies = [text[:LEGACY_TEXT_CHARACTERS] for text in texts] if self._legacy else texts
+            parts.append(self._text.string_each(copies))
+        parts.append(self._row_id.string_each(row_ids))
+        return list(map(b"".join, zip(*parts, strict=True))), bad
 
     def lasting_common(self, common: Common) -> bytes:
         """Return what of a chunk's part does not change with task and chunk: a manifest hashes it with each row."""
@@ -252,7 +288,7 @@ def whole_text(record: Mapping[str, object]) -> str | None:
 
 def fits(entries: bytes, common: Common) -> bool:
     """Tell whether a row's metadata are within the limit for sure, whatever they hold."""
-    return (len(entries) + len(common.entries)) * _JSON_GROWTH <= LIMIT_BYTES
+    return len(entries) + len(common.entries) <= SURE_BYTES
 
 
 def column_keys(names: Sequence[str], *also_ours: str) -> tuple[str, ...]:
@@ -292,8 +328,45 @@ def _value(cell: str, kind: str) -> Value:
 
 
 def _number(cell: str) -> float:
-    # float knows fewer blanks than str: U+001F is none to it.
-    return float(cell.strip())
+    try:
+        return float(cell)
+    except ValueError:  # float knows fewer blanks than str: U+001F is none to it
+        return float(cell.strip())
+
+
+def _column(
+    cells: Sequence[str], field: Field, kind: str, convert: declared.Convert | None, bad: set[int]
+) -> Sequence[bytes]:
+    """Return the entry of each cell, empty where it has none; places of cells that cannot be converted are added."""
+    some = cells[:_LOOKED_AT]
+    repeated = len(set(some)) * 2 < len(some)
+    if kind == column_types.STRING and not repeated and all(cells) and not any(map(str.isspace, cells)):
+        return field.string_each(cells)
+    if kind == column_types.NUMBER and convert is None and not repeated:
+        with contextlib.suppress(ValueError):
+            return field.number_each(map(float, cells))
+    one = _maker(field, kind, convert)
+    made = {cell: one(cell) for cell in set(cells)} if repeated else {}
+    entries = list(map(made.__getitem__, cells)) if repeated else list(map(one, cells))
+    if None not in entries:
+        return entries  # type: ignore[return-value]  # as was looked up
+    bad.update(place for place, entry in enumerate(entries) if entry is None)
+    return [entry or b"" for entry in entries]
+
+
+def _maker(field: Field, kind: str, convert: declared.Convert | None) -> Callable[[str], bytes | None]:
+    """Return what makes the entry of a cell; None: it cannot be converted."""
+
+    def made(cell: str) -> bytes | None:
+        if not cell or cell.isspace():
+            return b""
+        try:
+            value = _value(cell, kind) if convert is None else convert(cell)
+        except declared.BadValue:
+            return None
+        return b"" if value is None else field.any(value)
+
+    return made
 
 
 _DOUBLE = struct.Struct("<d").pack

@@ -3,7 +3,9 @@
 import datetime
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from services.ingest.contract import markup
 
@@ -16,6 +18,8 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufffe\uffff]"
 )
 _PRINTABLE = bytes(range(0x20, 0x7F))
+# The first printable one, and the last.
+_BLANK, _TILDE = 0x20, 0x7E
 _LEGACY_TAG = re.compile(r"<[^>]+>")
 _LEGACY_DELETED = re.compile(r"[^\w\s\-.,!?;:()\[\]{}$]")
 _LEGACY_DATES = (
@@ -41,6 +45,13 @@ def of(name: str) -> Sanitizer:
     return {"clean": clean, "legacy": legacy, "none": none}[name]
 
 
+def each(name: str) -> Callable[[Sequence[str]], Sequence[str]]:
+    """Return what makes of many texts what the sanitizer of that name makes of each."""
+    if name == "clean":
+        return cleaned
+    return lambda texts: list(map(of(name), texts))
+
+
 def none(text: str) -> str:
     """Return the text as it is."""
     return text
@@ -60,6 +71,22 @@ def clean(text: str) -> str:
     if "  " in text or text[:1] == " " or text[-1:] == " ":
         return " ".join(text.split())
     return text
+
+
+def cleaned(texts: Sequence[str]) -> Sequence[str]:
+    """Return what ``clean`` makes of each text; the same ones where that is nothing else.
+
+    Printable ASCII without markup, entities and more than single blanks is told from the rest for all texts at once.
+    """
+    joined = "\n".join(texts)
+    if not joined.isascii() or "<" in joined or "&" in joined:
+        return [clean(text) for text in texts]
+    data = np.frombuffer(f"\n{joined}\n".encode(), dtype=np.uint8)
+    blank = data <= _BLANK
+    borders = int(np.count_nonzero(data < _BLANK)) == len(texts) + 1
+    if borders and data.max() <= _TILDE and not (blank[1:] & blank[:-1]).any():
+        return texts
+    return [clean(text) for text in texts]
 
 
 def legacy(text: str) -> str:

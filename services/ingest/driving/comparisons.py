@@ -15,11 +15,11 @@ import structlog
 from vectorline.v1 import ledger_pb2
 
 from services.ingest import failures, ledger_client, manifest_client, threads, warning
-from services.ingest.contract import rules
+from services.ingest.contract import context, rules
 from services.ingest.driving import lease_watch, merging, removing, trust
 from services.ingest.manifest import comparing, comparison, header, records, runs, standing, store, write_ahead
 from services.ingest.planning import plan, scratch
-from services.ingest.splitting import task_source
+from services.ingest.splitting import early, task_source
 from services.runtime import errors, failpoints, stages
 
 log = structlog.get_logger()
@@ -76,8 +76,35 @@ class Comparisons:
         self._scratch = folder
         self._work = work
 
-    async def of(self, task_id: str, opened: task_source.Opened, stand: lease_watch.Standing) -> Found:
+    async def witness(self, task: context.Context, folder: pathlib.Path) -> early.Early | None:
+        """What judges a task's rows while they are scanned; None: they will not be compared, as far as is known now.
+
+        Args:
+            task: Whose rows.
+            folder: For a file; the caller removes it.
+        """
+        if not self._skips:
+            return None
+        manifest = await self._manifests.of_task(task.task_id)
+        mirrors = task_source.mirrors(task)
+        if not manifest.uri and not mirrors:
+            return None
+        return early.Early(task, records.Hashes(manifest.hash_key), folder / "early", held=mirrors)
+
+    async def of(
+        self,
+        task_id: str,
+        opened: task_source.Opened,
+        stand: lease_watch.Standing,
+        seen: early.Early | None = None,
+    ) -> Found:
         """The comparison of a task's turn.
+
+        Args:
+            task_id: The task.
+            opened: Its rows.
+            stand: The turn.
+            seen: What its scan saw of its rows.
 
         Raises:
             failures.Failure: The source or the scratch folder cannot be used; PLAN_UNKNOWN: another row contract.
@@ -104,7 +131,7 @@ class Comparisons:
                 log.warning("The manifest changed in mid turn: everything travels.", action="unmarked")
                 return Found(None, tuple(told))
             try:
-                made = await stand.during(self._compared(manifest, task_id, opened, stand))
+                made = await stand.during(self._compared(manifest, task_id, opened, stand, seen))
             except trust.Distrusted as why:
                 told.append(_distrusted(manifest, str(why)))
                 await self._manifests.void(manifest, str(why), past=why.past)
@@ -205,6 +232,7 @@ class Comparisons:
         task_id: str,
         opened: task_source.Opened,
         stand: lease_watch.Standing,
+        seen: early.Early | None,
     ) -> comparison.Comparison | None:
         """Compare anew, and store it; None: another comparison was stored first."""
         hashes = records.Hashes(manifest.hash_key)
@@ -225,7 +253,7 @@ class Comparisons:
                 listed = standing.Listed(folder, hashes)
                 async for ids in self._manifests.ids(manifest.namespace, f"{manifest.question_id}.", task_id):
                     await self._work.run(listed.add, ids)
-            task = _Task(opened, hashes, folder, stand)
+            task = _Task(opened, hashes, folder, stand, seen)
             try:
                 made, sampled = await COMPARE.during(self._joined(task, old, listed, name, force=force))
             except store.Broken as error:
@@ -261,8 +289,14 @@ class _Task:
     """A task's rows, compared in a thread."""
 
     def __init__(
-        self, opened: task_source.Opened, hashes: records.Hashes, folder: pathlib.Path, stand: lease_watch.Standing
+        self,
+        opened: task_source.Opened,
+        hashes: records.Hashes,
+        folder: pathlib.Path,
+        stand: lease_watch.Standing,
+        seen: early.Early | None,
     ) -> None:
+        self._seen = seen
         self._opened = opened
         self._hashes = hashes
         self._folder = folder
@@ -279,7 +313,7 @@ class _Task:
     ) -> tuple[comparison.Comparison, list[comparing.Sampled]]:
         made = self._opened.plan
         rows = comparing.Rows(self._folder, made.rows_total, made.task_chunks)
-        for chunk in self._opened.survey(self._hashes):
+        for chunk in self._opened.survey(self._hashes, self._seen):
             self._stand.check()
             rows.add(chunk)
         mirror = self._opened.mirrors

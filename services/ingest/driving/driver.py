@@ -31,7 +31,7 @@ from services.ingest.planning import plan, scan, scratch, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
 from services.ingest.sources.metabase import export as metabase_export
-from services.ingest.splitting import split, task_source
+from services.ingest.splitting import early, split, task_source
 from services.runtime import errors, failpoints, stages
 from services.runtime.tracing import spans
 
@@ -199,17 +199,14 @@ class Driver:
             return await self._plan_retry(record, pinned, stand)
         with scratch.folder(self._scratch) as folder:
             source = self._sources.of_pin(pinned)
-            scanned = await SCAN.during(self._scanned(source, pinned, chosen, folder, stand))
+            seen = await self._comparisons.witness(task_source.context_of(record, pinned, chosen), folder)
+            scanned = await SCAN.during(self._scanned(source, pinned, chosen, folder, stand, seen=seen))
             if chosen.data_source == "metabase":
                 self._questions.check_rows(scanned.plan.rows_total)
             plan_uri = await self._plans.keep_plan(record.task_id, scanned)
-        log.info(
-            "The source was scanned.",
-            action="scanned",
-            rows=scanned.plan.rows_total,
-            chunks=scanned.plan.chunks_total,
-        )
-        made = await self._compared(record, scanned.pinned, scanned.plan, plan_uri, stand)
+            made = scanned.plan
+            log.info("The source was scanned.", action="scanned", rows=made.rows_total, chunks=made.chunks_total)
+            made = await self._compared(record, scanned.pinned, made, plan_uri, stand, seen=seen)
         failpoints.hit("ingest.before_end_scan")
         record = await self._ledger.end_scan(record, scanned.pinned, made, plan_uri)
         self._got_on.add(record.task_id)
@@ -222,13 +219,15 @@ class Driver:
         made: plan.Plan,
         plan_uri: str,
         stand: lease_watch.Standing,
+        *,
+        seen: early.Early | None = None,
     ) -> plan.Plan:
         """Compare what was scanned with what is known to be in the index; the plan, with what is to be said of that."""
         scanned = ledger_client.Record()
         scanned.CopyFrom(record)
         scanned.source.CopyFrom(pinned.to_proto())
         scanned.plan_uri = plan_uri
-        found = await self._comparisons.of(record.task_id, self._opened(scanned, made), stand)
+        found = await self._comparisons.of(record.task_id, self._opened(scanned, made), stand, seen)
         return dataclasses.replace(made, warnings=(*made.warnings, *found.warnings))
 
     async def _scanned(
@@ -238,9 +237,11 @@ class Driver:
         chosen: options.Options,
         folder: pathlib.Path,
         stand: lease_watch.Standing,
+        *,
+        seen: early.Early | None,
     ) -> scan.Scan:
         scanning = stages.helping(scan.scan)
-        return await self._work.run(scanning, source, pinned, chosen, folder, progress=stand.check)
+        return await self._work.run(scanning, source, pinned, chosen, folder, progress=stand.check, witness=seen)
 
     async def _plan_retry(
         self, record: ledger_client.Record, pinned: sources.Pinned, stand: lease_watch.Standing

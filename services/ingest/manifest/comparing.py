@@ -24,10 +24,12 @@ class Surveyed(NamedTuple):
     rows: int
     skipped: int
     rejected: int
-    row_numbers: Sequence[int]
-    ids: Sequence[bytes]
-    # 40 bytes a usable row.
+    # Of each usable row: its number, the bytes of its id, and 40 bytes.
+    row_numbers: Sequence[int] | NDArray[np.uint64]
+    sizes: Sequence[int] | NDArray[np.uint16]
     entries: bytes
+    # Their ids, one after the other.
+    ids: bytes
     # Of a mirror's rows that are not usable the hashes of their ids, 16 bytes each.
     held: bytes = b""
     # Rows of a mirror whose id cannot be read.
@@ -79,14 +81,14 @@ class Rows:
         chunk["rows"], chunk["skipped"], chunk["rejected"] = found.rows, found.skipped, found.rejected
         self.held.add(found.held)
         self.unreadable_rows += found.unreadable
-        if not found.ids:
+        if not found.entries:
             return
         rows = records.copied(np.frombuffer(found.entries, dtype=records.ENTRY), _ROW)
-        sizes = np.array([len(each) for each in found.ids], dtype=np.uint16)
+        sizes = np.asarray(found.sizes, dtype=np.uint16)
         rows["row"], rows["chunk"], rows["size"] = found.row_numbers, found.number, sizes
         rows["at"] = self._at + np.cumsum(sizes, dtype=np.uint64) - sizes
-        self._ids.write(b"".join(found.ids))
-        self._at += int(sizes.sum())
+        self._ids.write(found.ids)
+        self._at += len(found.ids)
         self._sorter.add(rows)
 
     def sorted(self) -> Iterator[runs.Block]:

@@ -65,7 +65,7 @@ class Hashes:
         return self.id(vector_id) + self.text(text) + self.metadata(entries)
 
     def entries(
-        self, vector_ids: Sequence[bytes], texts: Sequence[str], metadata: Sequence[bytes], shared: bytes
+        self, vector_ids: Sequence[bytes], texts: Sequence[bytes], metadata: Sequence[bytes], shared: bytes
     ) -> bytes:
         """The same of many rows, whose metadata begin with `shared`, in two thirds of the time.
 
@@ -80,7 +80,7 @@ class Hashes:
             hashed.update(vector_id)
             add(hashed.digest())
             hashed = new_text()
-            hashed.update(text.encode())
+            hashed.update(text)
             digest = hashed.digest()
             add(digest if digest != _ZEROS else _ONES)
             hashed = new_metadata()

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from services.ingest import failures, sources, warning
 from services.ingest.contract import columns, ids, nulls
@@ -30,6 +30,19 @@ class Scan:
     duplicates: pathlib.Path
 
 
+class Witness(Protocol):
+    """Sees the rows of a pass as it goes over them; only the last pass counts."""
+
+    def begin(self, names: Sequence[str], chosen: options.Options) -> None:
+        """A pass begins, over these columns; the request spells them as the file does."""
+
+    def see(self, block: blocks.Block, cuts: Sequence[int], known: columns.SoFar) -> None:
+        """The next rows, the places among them where a new chunk begins, and what the rows up to here say."""
+
+    def end(self, made: plan.Plan, sidecar: pathlib.Path) -> None:
+        """The scan is over; the sidecar of duplicates is as the plan has it."""
+
+
 def scan(
     source: sources.Source,
     pinned: sources.Pinned,
@@ -37,6 +50,7 @@ def scan(
     folder: pathlib.Path,
     *,
     progress: Callable[[int], None] | None = None,
+    witness: Witness | None = None,
 ) -> Scan:
     """Read the whole source once; again when all of it contradicts what its head or its beginning was taken for.
 
@@ -48,6 +62,7 @@ def scan(
         chosen: The request.
         folder: For temporary files and the sidecar; needs about 24 bytes a row, and 9 more where ids stand twice.
         progress: Called with the rows read so far, about every MiB; what it raises ends the scan.
+        witness: Sees the rows, too.
 
     Raises:
         failures.FileFailure: The file is not one to load; the message names the thing, the limit and the remedy.
@@ -60,15 +75,19 @@ def scan(
     while True:
         with tempfile.TemporaryDirectory(dir=folder) as partitions:
             known = _Known(settled, orders, writer_quotes)
-            run = _Pass(chosen, known, pathlib.Path(partitions), progress)
+            run = _Pass(chosen, known, pathlib.Path(partitions), progress, witness)
             try:
-                return run.over(source, pinned, folder / "duplicates.bin")
+                done = run.over(source, pinned, folder / "duplicates.bin")
             except _Contradicted as found:  # the passes that follow hold no vote
                 settled, orders = found.verdict, None
             except columns.Unsettled as found:
                 orders = found.orders
             except _WriterQuotes:
                 writer_quotes = True
+            else:
+                if witness is not None:
+                    witness.end(done.plan, done.duplicates)
+                return done
 
 
 class _Known(NamedTuple):
@@ -98,7 +117,9 @@ class _Pass:
         known: _Known,
         folder: pathlib.Path,
         progress: Callable[[int], None] | None,
+        witness: Witness | None,
     ) -> None:
+        self._witness = witness
         self._chosen = chosen
         self._known = known
         self._votes: ballot.Ballot | None = None
@@ -181,6 +202,8 @@ class _Pass:
                 id_position = names.index(self._chosen.id_column)
                 found = self._columns = columns.Columns(names, self._chosen, self._known.orders)
                 fitting = shape.Shape(names, form, self._chosen)
+                if self._witness is not None:
+                    self._witness.begin(names, self._chosen)
             if rows.records.bare and rows.records.quoted and not form.writer_quotes:
                 raise _WriterQuotes
             usable: Sequence[list[str]] = block.rows
@@ -192,7 +215,10 @@ class _Pass:
             if found.dated:
                 usable, numbers = _only(usable, numbers, found.within_dates)
             self._add_ids([row[id_position] for row in usable], numbers)
-            self._cut(block, fitting)
+            cuts = list(self._cutter.cut(block.sizes))
+            self._note(block, cuts, fitting)
+            if self._witness is not None:
+                self._witness.see(block, cuts, found.so_far())
             self._rows += len(block.rows)
             if self._progress is not None:
                 self._progress(self._rows)
@@ -213,11 +239,9 @@ class _Pass:
         if row_ids:
             self._finder.add(row_ids, numbers)
 
-    def _cut(self, block: blocks.Block, fitting: shape.Shape) -> None:
-        starts = list(self._cutter.cut(block.sizes))
-        if not self._chunks:
-            starts.insert(0, 0)
-        for start in starts:
+    def _note(self, block: blocks.Block, cuts: Sequence[int], fitting: shape.Shape) -> None:
+        """Note where the chunks begin that are cut off, and the very first."""
+        for start in (*(() if self._chunks else (0,)), *cuts):
             if self._chunks % plan.SHARD_CHUNKS == 0:
                 offset = block.offset + sum(block.sizes[:start])
                 line, after_short = block.line_at(start), fitting.short_before(block, start)

@@ -29,7 +29,7 @@ def folder(below: pathlib.Path | None) -> Iterator[pathlib.Path]:
         if error.errno in _FULL:
             raise failures.Failure(
                 "SCRATCH_FULL",
-                f"The scan's temporary files, about 100 bytes a row, have no room in {where}; make room there, or name "
+                f"The scan's temporary files, about 200 bytes a row, have no room in {where}; make room there, or name "
                 "a bigger disk with SCRATCH_FOLDER, then start a new task.",
             ) from error
         raise failures.Failure(

@@ -1,5 +1,5 @@
 """Pinned source and plan make chunks.
 
-``split`` is the pure function, ``survey`` judges all rows for a comparison, ``reread`` reads single rows again,
-``hashed`` is what a manifest knows of rows, ``task_source`` opens them for a task.
+``split`` is the pure function, ``survey`` judges all rows for a comparison, ``early`` does so while they are scanned,
+``reread`` reads single rows again, ``hashed`` is what a manifest knows of rows, ``task_source`` opens them for a task.
 """

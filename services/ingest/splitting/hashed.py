@@ -38,11 +38,20 @@ class Hashed:
         """Take some."""
         if not rows:
             return
-        ids = [row.vector_id.encode() for row in rows]
-        texts, own = [row.text for row in rows], [metadata.lasting(row.metadata) for row in rows]
+        ids, texts = [row.vector_id.encode() for row in rows], [row.text.encode() for row in rows]
+        self._add(row_numbers, ids, texts, [metadata.lasting(row.metadata) for row in rows])
+
+    def add_plain(self, row_numbers: Sequence[int], rows: contract.Plain) -> None:
+        """Take some that were judged together."""
+        if rows.places:
+            self._add(row_numbers, rows.vector_ids, rows.texts, rows.lasting)
+
+    def _add(
+        self, row_numbers: Sequence[int], ids: Sequence[bytes], texts: Sequence[bytes], lasting: Sequence[bytes]
+    ) -> None:
         self._row_numbers += row_numbers
         self._ids += ids
-        self._entries.append(self._hashes.entries(ids, texts, own, self._shared))
+        self._entries.append(self._hashes.entries(ids, texts, lasting, self._shared))
 
     def sent(self) -> records.Sent:
         """All of them."""

@@ -1,6 +1,6 @@
 """Every row of a source judged as the split judges it, and hashed for a comparison; nothing is kept of the rows."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from services.ingest import sources
 from services.ingest.contract import context, contract
@@ -28,14 +28,24 @@ def survey(
     judge = made.row_contract(task.options)
     hashing = hashed.Hashing(hashes, judge, task)
 
-    def builder(number: int, _row: int, firsts: duplicates.Firsts, selected: Collection[int] | None) -> "_Tally":
-        return _Tally(number, judge, task, firsts, hashing, selected=selected, held=held)
+    def builder(number: int, _row: int, firsts: duplicates.Firsts, selected: Collection[int] | None) -> Tally:
+        return Tally(number, judge, task, firsts, hashing, selected=selected, held=held)
 
     return split.chunks_of(split.Splitter(made, pairs, builder), source, pinned, task, only=only)
 
 
-class _Tally:
-    """Counts and hashes the rows of one chunk."""
+class Tally:
+    """Counts and hashes the rows of one chunk.
+
+    Args:
+        number: Of the chunk.
+        judge: Of the rows.
+        task: Whose they are.
+        firsts: Which of them have an id that an earlier row has.
+        hashing: Hashes them.
+        selected: The rows that a retry takes; None: all.
+        held: The ids of rows that are not usable are told, too.
+    """
 
     def __init__(
         self,
@@ -45,12 +55,12 @@ class _Tally:
         firsts: duplicates.Firsts,
         hashing: hashed.Hashing,
         *,
-        selected: Collection[int] | None,
+        selected: Collection[int] | None = None,
         held: bool,
     ) -> None:
         self.number = number
         self.firsts = firsts
-        self._contract = judge
+        self.judge = judge
         self._common = judge.common(task, number)
         self._hashes, self._hashed = hashing.hashes, hashing.chunk()
         self._selected = selected
@@ -60,17 +70,18 @@ class _Tally:
 
     def add(self, block: blocks.Block, start: int, end: int) -> None:
         """See ``split.Builder``."""
-        judge, common = self._contract.judge, self._common
-        first_of = self.firsts.between(block.first_row + start, block.first_row + end).get
-        flaw_of, selected = block.flaws.get, self._selected
+        begun, self._position = self._position, self._position + end - start
+        firsts = self.firsts.between(block.first_row + start, block.first_row + end)
+        wanted: Sequence[int] = range(start, end)
+        if self._selected is not None:
+            wanted = [position for position in wanted if block.first_row + position in self._selected]
+        self._rows += len(wanted)
+        others = self._plain(block, wanted, firsts)
         usable, numbers = list[contract.Usable](), list[int]()
-        for position in range(start, end):
-            row = block.first_row + position
-            self._position += 1
-            if selected is not None and row not in selected:
-                continue
-            outcome = judge(block.rows[position], flaw_of(position, ""), first_of(row, 0), self._position - 1, common)
-            self._rows += 1
+        for position in others:
+            row, index = block.first_row + position, begun + position - start
+            flaw = block.flaws.get(position, "")
+            outcome = self.judge.judge(block.rows[position], flaw, firsts.get(row, 0), index, self._common)
             if type(outcome) is contract.Usable:
                 usable.append(outcome)
                 numbers.append(row)
@@ -80,12 +91,31 @@ class _Tally:
             else:
                 self._skipped += 1
             if self._held is not None:
-                self._hold(self._held, block.rows[position], flaw_of(position, ""))
+                self._hold(self._held, block.rows[position], flaw)
         self._hashed.add(numbers, usable)
+
+    def _plain(self, block: blocks.Block, wanted: Sequence[int], firsts: Mapping[int, int]) -> Sequence[int]:
+        """Take those of the wanted rows that can be judged together; the others."""
+        first_row, width, flaws = block.first_row, self.judge.width, block.flaws
+        even = [
+            position
+            for position in wanted
+            if len(block.rows[position]) == width and position not in flaws and first_row + position not in firsts
+        ]
+        if not even:
+            return wanted
+        found = self.judge.plain([block.rows[position] for position in even], self._position, self._common)
+        if len(found.places) == len(wanted):
+            self._hashed.add_plain([first_row + position for position in wanted], found)
+            return ()
+        taken = [even[place] for place in found.places]
+        self._hashed.add_plain([first_row + position for position in taken], found)
+        left = set(taken)
+        return [position for position in wanted if position not in left]
 
     def _hold(self, held: list[bytes], cells: Sequence[str], flaw: str) -> None:
         """The id of a row that is not usable: the file holds it all the same."""
-        vector_id = self._contract.vector_id(cells, flaw)
+        vector_id = self.judge.vector_id(cells, flaw)
         if vector_id is None:
             self._unreadable += 1
         elif vector_id:
@@ -93,12 +123,16 @@ class _Tally:
 
     def chunk(self) -> comparing.Surveyed:
         """See ``split.Builder``."""
+        sent = self._hashed.sent()
         return comparing.Surveyed(
             self.number,
             self._rows,
             self._skipped,
             self._rejected,
-            *self._hashed.sent(),
+            sent.row_numbers,
+            list(map(len, sent.ids)),
+            sent.entries,
+            b"".join(sent.ids),
             b"".join(self._held or ()),
             self._unreadable,
         )

@@ -1,7 +1,7 @@
 """A task's source and plan, opened: to split it, or to read rows again."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from services.ingest import ledger_client, sources
 from services.ingest.contract import context
@@ -9,7 +9,7 @@ from services.ingest.manifest import comparing, records
 from services.ingest.planning import duplicates, plan, shelf
 from services.ingest.request import options
 from services.ingest.sources import named
-from services.ingest.splitting import reread, split, survey
+from services.ingest.splitting import early, reread, split, survey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,25 +48,22 @@ class Opened:
     @property
     def mirrors(self) -> bool:
         """Whether what its file does not hold is to be removed; a retry's rows are not all of a file."""
-        return self.task.options.mode == "mirror" and self.plan.selected is None
+        return mirrors(self.task) and self.plan.selected is None
 
-    def survey(self, hashes: records.Hashes) -> Iterator[comparing.Surveyed]:
-        """Judge every row of the task, chunk by chunk, for a comparison. Blocking."""
+    def survey(self, hashes: records.Hashes, seen: early.Early | None = None) -> Iterator[comparing.Surveyed]:
+        """Judge every row of the task, chunk by chunk, for a comparison; but for what was `seen` early. Blocking."""
+        if seen is not None and seen.hashes == hashes:
+            return seen.chunks(lambda wanted: self._surveyed(hashes, wanted))
         chosen = self.plan.selected
-        numbers = None if chosen is None else chosen.by_source_chunk
-        found = survey.survey(
-            self.source,
-            self.pinned,
-            self.plan,
-            self.task,
-            self.pairs,
-            hashes=hashes,
-            held=self.mirrors,
-            only=None if numbers is None else numbers.__contains__,
-        )
-        if numbers is None:
-            return found
+        if chosen is None:
+            return self._surveyed(hashes, None)
+        numbers = chosen.by_source_chunk
+        found = self._surveyed(hashes, numbers.__contains__)
         return (chunk._replace(number=numbers[chunk.number]) for chunk in found)
+
+    def _surveyed(self, hashes: records.Hashes, only: Callable[[int], bool] | None) -> Iterator[comparing.Surveyed]:
+        given = self.source, self.pinned, self.plan, self.task, self.pairs
+        return survey.survey(*given, hashes=hashes, held=self.mirrors, only=only)
 
     def compared(self, unchanged: split.Unchanged, *, replaced_known: bool) -> "Opened":
         """The same once it is known which rows do not travel, and perhaps what the others replace."""
@@ -101,12 +98,22 @@ def opened(
 ) -> Opened:
     """Open a scanned task."""
     pinned = sources.Pinned.from_proto(record.source)
-    task = context.Context(
+    task = context_of(record, pinned, options.Options.from_request(record.request, defaults))
+    return Opened(find.of_pin(pinned), pinned, made, task, plans.pairs(record.plan_uri))
+
+
+def context_of(record: ledger_client.Record, pinned: sources.Pinned, chosen: options.Options) -> context.Context:
+    """What the rows of a task know of it."""
+    return context.Context(
         task_id=record.task_id,
-        options=options.Options.from_request(record.request, defaults),
+        options=chosen,
         source=record.request.data_source,
         s3_key=record.request.s3_key or pinned.display_name,
         processed_at=record.created_at.ToDatetime().strftime(context.TIME_FORMAT),
         replaces_nothing=record.replaces_nothing,
     )
-    return Opened(find.of_pin(pinned), pinned, made, task, plans.pairs(record.plan_uri))
+
+
+def mirrors(task: context.Context) -> bool:
+    """Whether what a task's file does not hold is to be removed."""
+    return task.options.mode == "mirror"

@@ -113,6 +113,9 @@ class Everything:
     async def merge_before(self, *_: Any) -> None:
         pass
 
+    async def witness(self, *_: Any) -> None:
+        return None
+
     async def of(self, *_: Any) -> comparisons.Found:
         return comparisons.Found(None)
 

@@ -69,8 +69,9 @@ def surveyed(rows: Rows, held: set[str] = frozenset(), unreadable: int = 0) -> I
             0,
             0,
             range(start + 1, start + 1 + len(chunk)),
-            [row[0].encode() for row in chunk],
+            [len(row[0].encode()) for row in chunk],
             b"".join(HASHES.entry(*(cell.encode() for cell in row)) for row in chunk),
+            b"".join(row[0].encode() for row in chunk),
             b"".join(HASHES.id(name.encode()) for name in held) if not start else b"",
             unreadable if not start else 0,
         )
