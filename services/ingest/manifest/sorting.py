@@ -24,8 +24,8 @@ class Sorter:
     """
 
     def __init__(self, folder: pathlib.Path, name: str, dtype: "np.dtype[np.void]") -> None:
-        self._folder = folder
-        self._name = name
+        # Made once: Python keeps each part of a new Path in a table of its own, which grows.
+        self._paths = [folder / f"{name}-{number}" for number in range(1 << _PARTS_BITS)]
         self._dtype = dtype
         self._held: list[NDArray[np.void]] = []
         self._count = 0
@@ -45,15 +45,11 @@ class Sorter:
             yield held[records.order(held)]
             return
         self._spill()
-        for number in range(1 << _PARTS_BITS):
-            path = self._path(number)
+        for path in self._paths:
             if path.exists():
                 part = np.fromfile(path, dtype=self._dtype)
                 path.unlink()
                 yield part[records.order(part)]
-
-    def _path(self, number: int) -> pathlib.Path:
-        return self._folder / f"{self._name}-{number}"
 
     def _spill(self) -> None:
         self._spilled = True
@@ -64,7 +60,7 @@ class Sorter:
         part = (found["high"].astype(np.uint64) >> np.uint64(64 - _PARTS_BITS)).astype(np.int64)
         order = np.argsort(part, kind="stable")
         limits = np.searchsorted(part[order], np.arange((1 << _PARTS_BITS) + 1))
-        for number, (start, end) in enumerate(itertools.pairwise(limits)):
+        for path, (start, end) in zip(self._paths, itertools.pairwise(limits), strict=True):
             if end > start:
-                with self._path(number).open("ab") as file:
+                with path.open("ab") as file:
                     file.write(found[order[start:end]].tobytes())
