@@ -112,7 +112,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 await upload.write(received.file(first.body.data))
                 async for part in request:
                     await upload.write(received.file(part.body.data))
-                received.finish()
+                await upload.write(received.finish())
                 pinned = await upload.finish(name)
         except BaseException:
             await upload.abandon()

@@ -54,7 +54,7 @@ FAILED: Final = (
     ),
     Reason(
         "UNBALANCED_QUOTE",
-        "A quoted field is never closed, or in another row's text.",
+        "A quoted field is never closed, or in another row's text, or holds lines that look like rows.",
         'Close it, write quotes inside as ""; or say quoting.',
     ),
     Reason(

@@ -11,6 +11,11 @@ WARNINGS: Final = (
         "Look at the line; name encoding where it reads wrong.",
     ),
     Reason(
+        "garbled_text",
+        "Lines look as if UTF-8 had been taken for cp1252 before the file came here; one is shown.",
+        "Where they are garbled, make the file anew from its source.",
+    ),
+    Reason(
         "header_found",
         "The header is not the first line; what stands above it was left out.",
         "Nothing, or name skip_lines.",

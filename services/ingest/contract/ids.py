@@ -1,7 +1,8 @@
 """A row's id: what it is, and how it is written in the index.
 
 Ids are compared and stored without outer blanks. The index takes printable ASCII (``services.runtime.index_names``);
-``on_bad_id=escape`` percent-encodes the UTF-8 of the rest, and "%" itself, so that two ids never become one.
+``on_bad_id=escape`` percent-encodes the UTF-8 of the rest, and a "%" that would be read as the beginning of an escape,
+so that two ids never become one and all others stay as they are.
 """
 
 import re
@@ -10,8 +11,8 @@ from collections.abc import Sequence
 from services.ingest.contract import excel, nulls
 from services.ingest.request import options
 
-# Everything but printable ASCII, and the sign that begins an escape.
-_ESCAPED = re.compile("[^ -$&-~]")
+# Everything but printable ASCII, and what looks like an escape.
+_ESCAPED = re.compile("[^ -~]|%(?=[0-9A-Fa-f]{2})")
 
 
 def of_cell(cell: str, empty: nulls.Nulls) -> str:

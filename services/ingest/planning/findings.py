@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from services.ingest import warning
-from services.ingest.reading import block, dialect, header, quoting, shape
+from services.ingest.reading import block, dialect, encoding, header, mojibake, quoting, shape
 from services.ingest.request import options
 
 # Of names that stand twice.
@@ -26,6 +26,7 @@ class Findings:
     def __init__(self) -> None:
         # By flaw: how many rows, the first one's number and line.
         self._skipped: dict[str, tuple[int, int, int]] = {}
+        self._head: list[warning.Warning] = []
         self._table: list[warning.Warning] = []
 
     def add(self, rows: block.Block) -> None:
@@ -34,6 +35,11 @@ class Findings:
             if (flaw := rows.flaws[position]) in SKIPPED:
                 count, row, line = self._skipped.get(flaw, (0, rows.first_row + position, rows.line_of(position)))
                 self._skipped[flaw] = count + 1, row, line
+
+    def of_head(self, head: bytes, form: dialect.Dialect) -> None:
+        """Look at the text of the file's first bytes, its mark aside."""
+        if form.encoding == encoding.UTF8 and (said := mojibake.found(head.decode(errors="replace"))):
+            self._head = [said]
 
     def of_table(self, form: dialect.Dialect, cells: Sequence[str], chosen: options.Options) -> None:
         """Look at how the table is written.
@@ -47,6 +53,7 @@ class Findings:
 
     def warnings(self) -> Iterator[warning.Warning]:
         """Return what was found."""
+        yield from self._head
         yield from self._table
         for flaw, (count, row, line) in self._skipped.items():
             code, words = SKIPPED[flaw]

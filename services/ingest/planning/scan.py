@@ -182,6 +182,7 @@ class _Pass:
             form = dataclasses.replace(form, encoding_guessed=settled.guessed)
         elif encoding.votable(form.encoding, self._chosen.encoding, form.bom_bytes):
             self._votes = ballot.Ballot()
+        self._findings.of_head(head[form.bom_bytes :], form)
         return form, reader.Reader(stream, form, votes=self._votes)
 
     def _judge(self, form: dialect.Dialect) -> tuple[warning.Warning, ...]:

@@ -75,8 +75,8 @@ def find(head: bytes, declared: str) -> tuple[str, int]:
             return name, len(mark)
     if declared:
         return {"utf-16": "utf-16-le", "utf-32": "utf-32-le", "utf-8-sig": "utf-8"}.get(declared, declared), 0
-    nuls = head.count(0)
-    if nuls > len(head) // 5:
+    # In a script whose letters are bytes of ASCII in UTF-16 (Thai, Arabic, Russian), the header alone may show it.
+    if any(part.count(0) > len(part) // 5 for part in (head, head[: head.find(b"\n") + 1])):
         raise _unmarked(head)
     switching = _switching(head)
     if switching:

@@ -23,7 +23,13 @@ CANDIDATES = {
     "euc_jis_2004": 0.99, "koi8-u": 0.985, "cp1255": 0.98, "cp1256": 0.98, "cp874": 0.98, "cp1258": 0.97,
     "cp850": 0.96, "cp858": 0.95, "cp1254": 0.95, "cp437": 0.95, "mac-roman": 0.95, "cp1250": 0.91, "cp1257": 0.94,
     "iso8859-2": 0.905, "cp852": 0.9, "cp857": 0.93, "cp737": 0.93, "cp862": 0.93, "cp775": 0.93,
+    "iso8859-6": 0.93, "cp720": 0.9, "mac-greek": 0.93, "mac-turkish": 0.9, "mac-latin2": 0.88, "johab": 0.9,
+    "cp860": 0.9, "cp861": 0.9, "cp863": 0.9, "cp865": 0.9,
 }  # fmt: skip
+# Pages that hardly anybody writes any more: a handful of characters is no evidence for one of them.
+RARE = frozenset(
+    ("iso8859-6", "cp720", "mac-greek", "mac-turkish", "mac-latin2", "johab", "cp860", "cp861", "cp863", "cp865")
+)
 # The runner-up's likelihood, as a share of the best one's, at which they are as good as equal.
 AS_LIKELY = 0.975
 # Where only so few characters speak, a page that is rarer than cp1252 must win by more, and by more still over signs.
@@ -34,7 +40,7 @@ AS_LIKELY_AS_SIGNS = 0.8
 ODDITY = 0.97
 MOST_ODDITIES = 6
 # Below this share of plausible characters nothing was recognised.
-LEAST_PLAUSIBLE = 0.5
+LEAST_PLAUSIBLE = 0.78
 SHOWN = 3
 _SHOWN_CHARACTERS = 60
 # chardet looks so far into a sample at most.
@@ -125,6 +131,8 @@ def guesses(sample: bytes) -> tuple[Guess, ...]:
         if name is None or text is None:
             continue
         odd, beyond = plausible.oddities(text)
+        if name in RARE and beyond <= FEW:
+            continue
         fit = max(0.0, 1 - odd / max(1, beyond))
         likelihood = match["confidence"] * CANDIDATES[name] * fit**2 * ODDITY ** min(odd, MOST_ODDITIES)
         guess = Guess(codecs.lookup(name).name, likelihood, fit, beyond, text)

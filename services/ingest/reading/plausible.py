@@ -26,7 +26,12 @@ _SCRIPTS = ((0x0590, 0x05FF), (0x0600, 0x06FF), (0x0E00, 0x0E7F), (0x2E80, 0x2FF
 # Signs that stand in ordinary text; all others are rare, and box drawings and currency signs of nowhere hardly occur.
 _SIGNS = frozenset("’‘“”„‚–—…•€£¥™®©°§²³½¼¾×«»‹›·¡¿ªº№′″µ†‰¢‐‑׳״฿´\xa0\xad\u200b\u200c\u200d\u200e\u200f،؛؟٪ـ")
 _BEYOND = re.compile(r"[^\x00-\x7f]")
-_SIGN_IN_WORD = re.compile(r"(?<=[^\W\d_])[^\w\s!-~’‘·–—“”«»…‐‑׳״´\xad\u200b-\u200f](?=[^\W\d_])")
+# Marks on letters (tones, vowels, points) and the punctuation of East Asia, which has no blanks beside it.
+_OF_WORDS = (
+    "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+    "\u3000-\u303f\u309b\u309c\uff00-\uffef"
+)
+_SIGN_IN_WORD = re.compile(rf"(?<=[^\W\d_])[^\w\s!-~’‘·–—“”«»…‐‑׳״´\xad\u200b-\u200f{_OF_WORDS}](?=[^\W\d_])")
 _LETTER_PAIR = re.compile(r"(?=([^\W\d_])([^\W\d_]))")
 # Letters of Latin beyond a to z.
 _LATIN = "\xc0-\xd6\xd8-\xf6\xf8-\u024f"

@@ -140,7 +140,7 @@ def choose(lines: Sequence[str], rules: quoting.Rules, asked: str, *, cut: bool)
             return other
     if found.failed and _unquoted(other := by(quoting.NONE)):
         return other
-    if not found.quoted and not found.even and quoting.SINGLE in text:
+    if not found.quoted and quoting.SINGLE in text and (not found.even or _all_within(found.body, quoting.SINGLE)):
         other = _spaced(by, quoting.CSV, quoting.SINGLE)
         if other.clean and other.quoted and not other.bare and other.even:
             return other
@@ -176,6 +176,15 @@ def _enclosed(row: Sequence[str]) -> bool:
             return True
         opened = opened or cell.startswith('"')
     return False
+
+
+def _all_within(rows: Sequence[Sequence[str]], quote: str) -> bool:
+    """Tell whether in each row, of which there are several, all cells but numbers are within quotes."""
+    for row in rows:
+        words = [cell for cell in map(str.strip, row) if cell and not _NUMBER.fullmatch(cell)]
+        if not words or not all(len(cell) > 1 and cell[0] == cell[-1] == quote for cell in words):
+            return False
+    return len(rows) > 1
 
 
 def nameless(header: Sequence[str]) -> int:

@@ -14,11 +14,24 @@ _LINE_END = re.compile(rb"[\r\n]")
 _GZIP = b"\x1f"  # its first byte is no text's
 # So much without a line end is no table.
 _MOST_BYTES = 1 << 20
+_MOST_BOUNDARY_BYTES = 70
+# What a header of a form's part begins with.
+_PART = b"content-"
 HOW = "Send the file itself: curl --data-binary @file.csv."
 
 
 class Body:
-    """A body that is the file itself, whatever its Content-Type says: what the bytes are is for the reading to tell."""
+    """A body that is the file itself, whatever its Content-Type says: what the bytes are is for the reading to tell.
+
+    But for a form that is called something else, ``curl -F file=@file.csv -H 'Content-Type: text/csv'``: its first two
+    lines are those of no table.
+    """
+
+    def __init__(self) -> None:
+        # The body's beginning, while it may be that of a form.
+        self._begin = b""
+        self._form: Form | None = None
+        self._told = False
 
     def file(self, piece: bytes) -> bytes:
         """Return what of the file is in the next piece of the body.
@@ -26,14 +39,28 @@ class Body:
         Raises:
             errors.InvalidArgument: See Form.
         """
-        return piece
+        if self._form is not None:
+            return self._form.file(piece)
+        if self._told:
+            return piece
+        self._begin += piece
+        boundary = _boundary(self._begin)
+        if boundary is None:
+            return b""
+        self._told = True
+        begin, self._begin = self._begin, b""
+        if not boundary:
+            return begin
+        self._form = Form(boundary)
+        return self._form.file(begin)
 
-    def finish(self) -> None:
-        """Say that no piece follows.
+    def finish(self) -> bytes:
+        """Say that no piece follows; returns what is left of the file.
 
         Raises:
             errors.InvalidArgument: See Form.
         """
+        return self._form.finish() if self._form is not None else self._begin
 
 
 class Urlencoded(Body):
@@ -44,6 +71,7 @@ class Urlencoded(Body):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._whole = False
         self._bytes = 0
 
@@ -57,12 +85,13 @@ class Urlencoded(Body):
                 self.finish()
         return piece
 
-    def finish(self) -> None:
+    def finish(self) -> bytes:
         """See Body."""
         if self._bytes and not self._whole:
             raise errors.UnsupportedMediaType(
                 f"The body is {URLENCODED.decode()} and has no line end: curl -d takes them out of a file. {HOW}"
             )
+        return b""
 
 
 class Form(Body):
@@ -76,6 +105,7 @@ class Form(Body):
     """
 
     def __init__(self, boundary: bytes) -> None:
+        super().__init__()
         self._name = b""
         self._value = b""
         self._disposition: dict[bytes, bytes] = {}
@@ -104,12 +134,13 @@ class Form(Body):
         data, self._data = bytes(self._data), bytearray()
         return data
 
-    def finish(self) -> None:
+    def finish(self) -> bytes:
         """See Body."""
         if not self._ended:
             raise _bad("The form ends in the middle")
         if not self._files:
             raise _bad("The form holds no file")
+        return b""
 
     def _on_part_begin(self) -> None:
         self._disposition = {}
@@ -158,6 +189,18 @@ def of(content_type: str) -> Body:
     if not options.get(b"boundary"):
         raise errors.UnsupportedMediaType(f"The body is {FORM.decode()} and does not name its boundary. {HOW}")
     return Form(options[b"boundary"])
+
+
+def _boundary(begin: bytes) -> bytes | None:
+    """Return the boundary of the form that begins so (RFC 2046, section 5.1.1); empty: it is none, None: not told."""
+    if begin[:2] != b"--"[: len(begin)]:
+        return b""
+    line, end, rest = begin.partition(b"\r\n")
+    if len(line) > _MOST_BOUNDARY_BYTES + 2 or b"\n" in line:
+        return b""
+    if not end or len(rest) < len(_PART):
+        return None if _PART.startswith(rest.lower()) else b""
+    return line[2:] if rest.lower().startswith(_PART) else b""
 
 
 def _bad(what: str) -> errors.InvalidArgument:

@@ -76,7 +76,7 @@ def test_a_namespace_is_taken_by_a_request_where_the_index_takes_it(name: str) -
 def test_two_ids_never_become_one(first: str, second: str) -> None:
     escape = vector_ids("escape")
     assert (escape.of(first) == escape.of(second)) == (first == second)
-    assert re.fullmatch(r"7\.(?:[ -$&-~]|%[0-9A-F]{2})*", escape.of(first))
+    assert re.fullmatch(r"7\.[ -~]*", escape.of(first))
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,11 @@ def test_two_ids_never_become_one(first: str, second: str) -> None:
         ("stuhl-grün", "7.stuhl-gr%C3%BCn"),
         ("椅子-7", "7.%E6%A4%85%E5%AD%90-7"),
         ("lamp 1", "7.lamp 1"),
-        ("100%", "7.100%25"),
+        ("100%", "7.100%"),
+        ("5%ig", "7.5%ig"),
         ("100%25", "7.100%2525"),
+        ("%fc%f", "7.%25fc%f"),
+        ("%2é", "7.%2%C3%A9"),
         ("a\tb\x7fc", "7.a%09b%7Fc"),
         ("🪑", "7.%F0%9F%AA%91"),
         (" 7 ", "7.7"),

@@ -66,7 +66,7 @@ LANGUAGES = {
         "¿Busca un regalo? Este reloj le gustará", "Cafetera rápida y económica", "Alfombra hecha a mano en España",
         "Cajón extra para los cubiertos",
     )),
-    "Portuguese": Language(("cp1252", "cp850"), (
+    "Portuguese": Language(("cp1252", "cp850", "cp860"), (
         "Cadeira confortável para a sala de estar", "A mesa não ocupa muito espaço", "Fogão elétrico com três bocas",
         "Lençol de algodão, fácil de lavar", "Relógio de parede em aço", "Coleção de chávenas com pires",
         "É ideal para crianças e bebés", "Tapete macio, feito à mão", "Mochila impermeável com vários bolsos",
@@ -93,7 +93,7 @@ LANGUAGES = {
         "Sängyn päälle tuleva peitto", "Pyörän kori, sopii lähes kaikkiin", "Kahvikuppi, jossa on iso kahva",
         "Keittiöveitsi ruostumatonta terästä", "Hyvä lahja ystävälle", "Helppo pestä ja säilyttää",
     )),
-    "Polish": Language(("cp1250", "iso8859-2", "cp852"), (
+    "Polish": Language(("cp1250", "iso8859-2", "cp852", "mac_latin2"), (
         "Krzesło dla dziecka, bardzo wygodne", "Stół z litego drewna dębowego", "Lampa do czytania przy łóżku",
         "Ręcznie tkany dywan z wełny", "Poduszka, która łatwo się pierze", "Garnek ze stali, średni rozmiar",
         "Rower miejski z koszem na zakupy", "Żółty kubek na herbatę", "Półka na książki do małego pokoju",
@@ -114,7 +114,7 @@ LANGUAGES = {
         "Oală din oţel inoxidabil cu capac", "Cuţit foarte ascuţit pentru pâine", "Bicicletă de oraş cu coş",
         "Cană galbenă pentru ceai", "Raft de cărţi pentru o cameră mică", "Ceas deşteptător care luminează în întuneric",
     )),
-    "Turkish": Language(("cp1254",), (
+    "Turkish": Language(("cp1254", "mac_turkish"), (
         "Çocuklar için hafif sandalye", "Meşe ağacından masa", "El dokuması yumuşak halı", "Yatak başı için okuma lambası",
         "Kapaklı paslanmaz çelik tencere", "Çok keskin ekmek bıçağı", "Sepetli şehir bisikleti", "Çay için sarı kupa",
         "Küçük odalar için kitaplık", "Karanlıkta ışık veren sessiz çalar saat",
@@ -147,7 +147,7 @@ LANGUAGES = {
         "Тенджера от неръждаема стомана", "Много остър нож за хляб", "Градски велосипед с кошница", "Жълта чаша за чай",
         "Рафт за книги в малка стая", "Тих будилник, който свети в тъмното",
     )),
-    "Greek": Language(("cp1253", "iso8859-7"), (
+    "Greek": Language(("cp1253", "iso8859-7", "mac_greek"), (
         "Ελαφριά καρέκλα για παιδιά", "Τραπέζι από ξύλο δρυός", "Μαλακό χαλί, φτιαγμένο στο χέρι",
         "Φωτιστικό για διάβασμα δίπλα στο κρεβάτι", "Κατσαρόλα από ανοξείδωτο ατσάλι", "Πολύ κοφτερό μαχαίρι για ψωμί",
         "Ποδήλατο πόλης με καλάθι", "Κίτρινη κούπα για τσάι", "Ράφι βιβλίων για μικρό δωμάτιο",
@@ -157,7 +157,7 @@ LANGUAGES = {
         "כיסא קל לילדים", "שולחן מעץ אלון עם שתי מגירות", "שטיח רך בעבודת יד", "מנורת קריאה ליד המיטה",
         "סיר מפלדת אל חלד עם מכסה", "סכין לחם חדה מאוד", "אופני עיר עם סל", "ספל צהוב לתה",
     )),
-    "Arabic": Language(("cp1256",), (
+    "Arabic": Language(("cp1256", "iso8859-6", "cp720"), (
         "كرسي خفيف للأطفال", "طاولة من خشب البلوط", "سجادة ناعمة مصنوعة يدويا", "مصباح للقراءة بجانب السرير",
         "قدر من الفولاذ المقاوم للصدأ", "سكين حاد جدا للخبز", "دراجة للمدينة مع سلة", "كوب أصفر للشاي",
     )),
@@ -181,7 +181,7 @@ LANGUAGES = {
         "適合兒童的輕便椅子", "有兩個抽屜的橡木桌", "手工編織的柔軟地毯", "床邊閱讀燈，光線柔和", "有蓋的不鏽鋼鍋",
         "非常鋒利的麵包刀", "有籃子的城市自行車", "喝茶用的黃色杯子",
     )),
-    "Korean": Language(("cp949", "euc_kr"), (
+    "Korean": Language(("cp949", "euc_kr", "johab"), (
         "아이들을 위한 가벼운 의자", "서랍이 두 개 있는 참나무 탁자", "손으로 짠 부드러운 양탄자", "침대 옆 독서등",
         "뚜껑이 있는 스테인리스 냄비", "아주 날카로운 빵칼", "바구니가 달린 도시형 자전거", "차를 위한 노란 컵",
     )),

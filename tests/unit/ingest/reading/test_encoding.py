@@ -182,3 +182,32 @@ def test_a_record_that_is_skipped_over_votes_wherever_a_block_ends(block: int, m
     loaded = support.load(b"id,formatted_text\n1,caf\xe9\n" + long_line + b"3,\xc3\xa9t\xc3\xa9\n", piece_bytes=block)
     assert loaded.plan.dialect.encoding == "utf-8"
     assert loaded.reasons() == {1: "bad_encoding", 2: "field_too_long"}
+
+
+@pytest.mark.parametrize("text", ["Ein grüner Stuhl", "Зелёный стул", "เก้าอี้ไม้สีแดงสำหรับเด็ก", "كرسي أخضر", "緑色の椅子"])
+@pytest.mark.parametrize("rows", [1, 3, 400])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_its_mark_is_named_in_any_script(text: str, rows: int, codec: str) -> None:
+    data = (HEAD + "".join(f"{number},{text} {text} {text}\n" for number in range(rows))).encode(codec)
+    with pytest.raises(failures.FileFailure, match=f"encoding={codec}") as refused:
+        support.load(data)
+    assert refused.value.reason == "NOT_TEXT"
+    assert support.load(data, encoding=codec).rows()[0].text == f"{text} {text} {text}"
+
+
+@pytest.mark.parametrize("text", ["Une chaise très légère", "Größe für Küche", "€ 5 – 6 “big”", "Зелёный стул"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_text_that_was_garbled_before_is_loaded_with_a_warning(text: str, mark: str) -> None:
+    data = f"{mark}{HEAD}1,{text}\n2,plain\n".encode()
+    assert not support.load(data).plan.warnings
+    garbled = bytearray()
+    for byte in text.encode():
+        try:
+            garbled += bytes([byte]).decode("cp1252").encode()
+        except UnicodeDecodeError:
+            garbled += chr(byte).encode()
+    loaded = support.load(f"{mark}{HEAD}1,".encode() + garbled + b"\n2,plain\n", sanitizer="none")
+    (said,) = loaded.plan.warnings
+    assert (said.code, said.count) == ("garbled_text", 1)
+    assert f"'1,{text}'" in said.message
+    assert loaded.rows()[0].text == garbled.decode()

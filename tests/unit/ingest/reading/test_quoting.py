@@ -148,6 +148,61 @@ def test_what_was_detected_is_said_and_what_was_asked_for_is_not() -> None:
     assert [each.code for each in support.load(f"{HEAD}1,'a, b',5\n").plan.warnings] == ["single_quotes"]
 
 
+# The header, a plain row of such a file, and rows two of which have a stray quote.
+SWALLOWED = {
+    "a dump of tabs": (
+        "id\tformatted_text\tn\n", "{}\tA\t1\n",
+        '1\tA\t1\n2\t"The open lid\t2\n3\tB\t3\n4\tThe end"\t4\n5\tC\t5\n',
+    ),
+    "in the last column": (
+        "id,n,formatted_text\r\n", "a-{},7,A\r\n", 'a-1,7,A\r\na-2,8,"The lid\r\na-3,9,B"\r\na-4,5,C\r\n',
+    ),
+    "the writer quotes": (
+        HEAD, "{},A,1\n",
+        '1,"a, b",1\n2,"open,2\n' + "".join(f"{n},Thing,{n}\n" for n in range(3, 99)) + '99,end",5\n',
+    ),
+    "two columns": ("id|formatted_text\n", "{}|A\n", '1|"open\n2|B\n3|C"\n4|D\n'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("above", [0, 30_000])
+@pytest.mark.parametrize("case", SWALLOWED)
+def test_rows_that_two_stray_quotes_may_have_swallowed_are_asked_about(case: str, above: int) -> None:
+    header, plain, rows = SWALLOWED[case]
+    before = "".join(map(plain.format, range(1_000, 1_000 + above)))
+    with pytest.raises(failures.FileFailure, match=r"looks like a row.*quoting=none.*quoting=csv") as refused:
+        support.load(header + before + rows)
+    assert refused.value.reason == "UNBALANCED_QUOTE"
+    one_field = support.load(header + rows, quoting="csv")
+    assert len(one_field.rows()) < rows.count("\n")
+    assert not one_field.rejects()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{HEAD}1,"Hello\nDear Bob, how are you, well",5\n',
+        'id,formatted_text\n1,"Hello\nred,blue"\n2,b\n',
+        'id,formatted_text\n1,"Hello\nDear Bob, how are you\nBest wishes, Ann"\n',
+        'id,n,formatted_text\n1,2,"colours\nred,blue,green\nbig,small,tall"\n',
+        'id,formatted_text,n\n1,"a\n2,b,3\n",4\n',
+        'id;n;formatted_text\n1;2;"a\n\nb"\n',
+    ],
+)
+def test_a_text_of_several_lines_is_no_question(text: str) -> None:
+    loaded = support.load(text)
+    assert "\n" in loaded.rebuilt(1, 1)[0].cells[-1] + loaded.rebuilt(1, 1)[0].cells[1]
+    assert not loaded.rejects()
+
+
+def test_single_quotes_are_quotes_where_all_words_are_within_them() -> None:
+    loaded = support.load("id,formatted_text,n\n'1','A stool','5'\n'2','It''s a lamp',6\n")
+    assert [(row.vector_id, row.text) for row in loaded.rows()] == [("7.1", "A stool"), ("7.2", "It's a lamp")]
+    assert [each.code for each in loaded.plan.warnings] == ["single_quotes"]
+    plain = support.load("id,formatted_text,n\n1,'tis the season,5\n2,'A title',6\n")
+    assert [row.text for row in plain.rows()] == ["'tis the season", "'A title'"]
+
+
 CELLS = st.text(st.sampled_from("a\",\\ \n\r'\t5;N"), max_size=8)
 
 

@@ -19,8 +19,7 @@ MULTIPART = "multipart/form-data; boundary=bound"
 def taken(content_type: str, data: bytes, piece: int) -> bytes:
     made = body.of(content_type)
     out = b"".join(made.file(data[at : at + piece]) for at in range(0, len(data), piece))
-    made.finish()
-    return out
+    return out + made.finish()
 
 
 @pytest.mark.parametrize("piece", [1, 2, 7, 50, 10_000])
@@ -28,9 +27,24 @@ def test_a_form_is_unwrapped_wherever_its_pieces_end(piece: int) -> None:
     assert taken(MULTIPART, FORM, piece) == FILE
 
 
-@pytest.mark.parametrize("content_type", ["", "text/csv", "application/json", "text/html; charset=x", "???"])
-def test_any_other_body_is_the_file(content_type: str) -> None:
-    assert taken(content_type, FORM, 9) == FORM
+OTHER = ["", "text/csv", "application/json", "text/html; charset=x", "multipart/mixed; boundary=x", "???"]
+
+
+@pytest.mark.parametrize("content_type", OTHER)
+@pytest.mark.parametrize(
+    "data", [FILE, b"--", b"--bound", b"--a,b\r\n1,2\r\n", b"--a\r\nConten", b"--a\ncontent-b\n", b""]
+)
+@pytest.mark.parametrize("piece", [1, 9, 1_000])
+def test_any_other_body_is_the_file(content_type: str, data: bytes, piece: int) -> None:
+    assert taken(content_type, data, piece) == data
+
+
+@pytest.mark.parametrize("content_type", OTHER)
+@pytest.mark.parametrize("piece", [1, 9, 1_000])
+def test_a_form_is_unwrapped_whatever_it_is_called(content_type: str, piece: int) -> None:
+    assert taken(content_type, FORM, piece) == FILE
+    with pytest.raises(errors.InvalidArgument, match="ends in the middle"):
+        taken(content_type, FORM[:-9], piece)
 
 
 def test_a_form_without_its_boundary_says_how_to_send_a_file() -> None:
