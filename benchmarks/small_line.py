@@ -63,8 +63,8 @@ class _Index:
     def find_anew(self) -> None:
         """It is where it was."""
 
-    async def upsert(self, batch: batches.Batch) -> int:
-        return len(batch)
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
+        return batches.Written(len(batch))
 
 
 class SmallLine:

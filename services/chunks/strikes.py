@@ -80,17 +80,20 @@ class Strikes:
             finally:
                 await asyncio.shield(self.remove(token, *deliveries))
 
-    async def add(self, delivery: "Delivery") -> str:
+    async def add(self, *deliveries: "Delivery") -> str:
         """Count a strike for work done elsewhere (a call to indexer broke while that decoded); returns its token.
 
-        Empty: the chunk is another's, nothing is counted.
+        Empty: the chunks are others', nothing is counted.
+
+        Args:
+            deliveries: As of `guard`.
 
         Raises:
             errors.QueueUnavailable: Not known whether it counts; it will be taken back.
         """
         token = secrets.token_hex(8)
-        await self._add((delivery,), token)
-        return "" if delivery.lost.is_set() else token
+        await self._add(deliveries, token)
+        return "" if all(each.lost.is_set() for each in deliveries) else token
 
     async def _add(self, deliveries: Sequence["Delivery"], token: str) -> None:
         """Strike those that this process owns; the others are lost from now on."""

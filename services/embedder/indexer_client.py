@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf import struct_pb2
+from google.protobuf import message, struct_pb2
 from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
 from services.billing import spend
@@ -18,6 +18,7 @@ from services.chunks.delivery import Delivery
 from services.runtime.tracing import callers
 
 INDEX_CHUNK = "/vectorline.v1.IndexerService/IndexChunk"
+INDEX_CHUNKS = "/vectorline.v1.IndexerService/IndexChunks"
 SEND_SECONDS = 60.0
 # Decoding that lasts so long has its strike while it lasts.
 DECODING_SECONDS = 0.05
@@ -51,6 +52,10 @@ class IndexerUnavailable(Exception):
     """It does not answer, or broke off: the same call may succeed later."""
 
 
+class Unserved(IndexerUnavailable):
+    """It is of a release that has no such method: it did nothing of what was asked."""
+
+
 class Impossible(IndexerUnavailable):
     """It says that the same call can never succeed: a defect, of ours or of its. Whoever would repeat it must not."""
 
@@ -60,15 +65,15 @@ class ChunkRefused(Exception):
 
 
 class _Decoding:
-    """The indexer's decoding, as its marks tell of it: the strike of a chunk that it dies of.
+    """The indexer's decoding, as its marks tell of it: the strike of a chunk, or of each of several, that it dies of.
 
     It is written while decoding lasts, and when the call breaks in the middle of it. Nearly all of it is over within a
     millisecond, and a strike that is taken back at once need not be written. Who was given up for dead meanwhile, and
     finds its calls broken when it wakes, has lost the chunk and writes none.
     """
 
-    def __init__(self, delivery: Delivery, counter: strikes.Strikes) -> None:
-        self._delivery = delivery
+    def __init__(self, deliveries: Sequence[Delivery], counter: strikes.Strikes) -> None:
+        self._deliveries = deliveries
         self._strikes = counter
         self._timer: asyncio.TimerHandle | None = None  # while it is under way
         self._writing: asyncio.Task[str] | None = None
@@ -82,7 +87,7 @@ class _Decoding:
 
     async def _add(self) -> str:
         try:
-            return await self._strikes.add(self._delivery)
+            return await self._strikes.add(*self._deliveries)
         except queue_errors.QueueUnavailable:
             return ""  # without Valkey nothing is handed out either; the chunk itself goes on
 
@@ -93,7 +98,7 @@ class _Decoding:
             token = await asyncio.shield(self._writing)
             self._writing = None
             if token:
-                await self._strikes.remove(token, self._delivery)
+                await self._strikes.remove(token, *self._deliveries)
 
     async def broke(self) -> None:
         """The call has ended; the strike of what was under way stays."""
@@ -113,9 +118,13 @@ class _Decoding:
 class ChunkCall:
     """One IndexChunk call: send what is bought, then ask for the settlement."""
 
-    def __init__(self, call: Any, delivery: Delivery, counter: strikes.Strikes) -> None:
+    _request: type[message.Message] = indexer_pb2.IndexChunkRequest
+    # Of its events, the one that ends it well.
+    _last = "settled"
+
+    def __init__(self, call: Any, deliveries: Sequence[Delivery], counter: strikes.Strikes) -> None:
         self._call = call
-        self._decoding = _Decoding(delivery, counter)
+        self._decoding = _Decoding(deliveries, counter)
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, **part: Any) -> None:
@@ -124,7 +133,7 @@ class ChunkCall:
         Raises:
             ChunkRefused, IndexerUnavailable: The call has ended, or does not take it in time.
         """
-        await self.send_packed(indexer_pb2.IndexChunkRequest(**part).SerializeToString())
+        await self.send_packed(self._request(**part).SerializeToString())
 
     async def send_packed(self, request: bytes) -> None:
         """Send a part that is serialised already: the vectors. Raises what `send` does."""
@@ -135,8 +144,8 @@ class ChunkCall:
                 await asyncio.shield(self._reading)  # raises why the call has ended
                 raise
 
-    async def settle(self) -> indexer_pb2.ChunkSettled:
-        """Say that all was sent; wait for the settled counts."""
+    async def settle(self) -> Any:
+        """Say that all was sent; wait for the settled counts: a ChunkSettled."""
         async with _translated(), asyncio.timeout(SETTLE_SECONDS):
             await self._call.done_writing()
             return await asyncio.shield(self._reading)
@@ -151,7 +160,7 @@ class ChunkCall:
         if not broken:
             await self._decoding.end()
 
-    async def _read(self) -> indexer_pb2.ChunkSettled:
+    async def _read(self) -> Any:
         """Follow the decoding marks: a call that breaks between two of them leaves its strike behind."""
         try:
             async for event in self._call:
@@ -160,14 +169,20 @@ class ChunkCall:
                     self._decoding.begin()
                 elif kind == "decoded":
                     await self._decoding.end()
-                elif kind == "settled":
-                    settled: indexer_pb2.ChunkSettled = event.settled
-                    return settled
+                elif kind == self._last:
+                    return getattr(event, self._last)
         except grpc.aio.AioRpcError:
             await self._decoding.broke()
             raise
         await self._decoding.broke()
         raise IndexerUnavailable("The call ended without a settlement.")
+
+
+class ChunksCall(ChunkCall):
+    """One IndexChunks call: as ChunkCall, with heads= and spends= for its parts, and ChunkOutcomes for an answer."""
+
+    _request = indexer_pb2.IndexChunksRequest
+    _last = "outcomes"
 
 
 class Indexer:
@@ -181,6 +196,11 @@ class Indexer:
             INDEX_CHUNK,
             request_serializer=None,
             response_deserializer=indexer_pb2.IndexChunkResponse.FromString,
+        )
+        self._index_chunks: Any = channel.stream_stream(
+            INDEX_CHUNKS,
+            request_serializer=None,
+            response_deserializer=indexer_pb2.IndexChunksResponse.FromString,
         )
         self._metadata = metadata
 
@@ -275,11 +295,26 @@ class Indexer:
             ChunkRefused, IndexerUnavailable: From the call's methods.
         """
         with callers.calling(INDEX_CHUNK):
-            call = ChunkCall(self._index_chunk(metadata=(*self._metadata(), *callers.header())), delivery, counter)
+            call = ChunkCall(self._index_chunk(metadata=(*self._metadata(), *callers.header())), [delivery], counter)
             try:
                 yield call
             finally:
                 await call.close()
+
+    @contextlib.asynccontextmanager
+    async def index_chunks(
+        self, deliveries: Sequence[Delivery], counter: strikes.Strikes
+    ) -> AsyncIterator[ChunksCall]:
+        """Open an IndexChunks call, which is part of no trace.
+
+        Raises:
+            ChunkRefused, Unserved, IndexerUnavailable: From the call's methods.
+        """
+        call = ChunksCall(self._index_chunks(metadata=self._metadata()), deliveries, counter)
+        try:
+            yield call
+        finally:
+            await call.close()
 
     async def query(
         self,
@@ -317,6 +352,8 @@ async def _translated() -> AsyncIterator[None]:
             error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE.search(error.details() or "")
         ):
             raise Impossible(f"{error.code().name}: {error.details()}") from error
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            raise Unserved(f"{error.code().name}: {error.details()}") from error
         raise IndexerUnavailable(f"{error.code().name}: {error.details()}") from error
     except (TimeoutError, asyncio.InvalidStateError) as error:
         raise IndexerUnavailable(str(error) or "No answer in time.") from error

@@ -1,58 +1,57 @@
-"""Indexing one chunk: write its vectors as they come, then settle it once, with exact counts.
+"""Chunks on their way into the index: their vectors are written as they come, then each of them is settled, once.
 
-Nothing settles on hope: indexed rows are those that Pinecone confirmed, and indexed + skipped + failed must be the
-chunk's rows, or the chunk stays unsettled and is sent again.
+Nothing settles on hope; see `settling`. Small chunks of a task go together: their vectors are written by the same
+upserts, as if they were one chunk's, and each of them is settled and billed for itself.
 """
 
 import asyncio
+import bisect
 import collections
 import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, NoReturn
 
 import structlog
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
-from services.billing import spend, units
-from services.indexer import agreement, late, ledger
-from services.indexer.ledger import gate, items, namespaces, shards, turns
+from services.billing import spend
+from services.indexer import agreement, late, ledger, settling
+from services.indexer.ledger import gate, namespaces, turns
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import meter, writer
-from services.indexer.storage import rejects
-from services.runtime import errors, failpoints, stages
+from services.indexer.storage import rejects as reject_stores
+from services.runtime import errors, failpoints, grouping, stages
 from services.runtime.tracing import spans
 
 log = structlog.get_logger()
 
-INDEX, SETTLE = stages.Stage("index"), stages.Stage("settle")
+INDEX = stages.Stage("index")
 
 # The ledger's word that a task may write is asked again when it is older than this.
 CHECK_SECONDS = turns.PERMITTED_SECONDS
-# Upserts of one chunk under way at once: all of 1,000 rows of 1,536 values, so that few chunks keep a slow index busy.
-UPSERTS_A_CHUNK = 4
-REFUSED = "index_refused"
-# Of each reason that a record is rejected for here, what precedes the words about it.
-WORDS = {REFUSED: "The index refuses this row: ", agreement.DIFFERING: ""}
-# Reasons of rows that were usable when their chunk was made.
-LATE = frozenset({REFUSED, "embedding_refused", "embedding_unusable"})
+# That many share a question; all who can have an upsert under way.
+ASKED_TOGETHER = 1_000
+# Upserts of one call under way at once: all of 1,000 rows of 1,536 values, so that few calls keep a slow index busy.
+UPSERTS_A_CALL = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Rows of a chunk that go into the index by one upsert."""
+    """Rows that go into the index by one upsert; whose they are, their batch says."""
 
     batch: batches.Batch
     row_numbers: Sequence[int]
 
 
-@dataclasses.dataclass(frozen=True)
-class Written:
-    """What became of one upsert's rows."""
+class _Writing(NamedTuple):
+    """What is asked about: a task under a fence, and what it writes."""
 
-    indexed: int
-    rejects: list[chunk_pb2.Reject]
+    task_id: str
+    fence: int
+    wanted: namespaces.Wanted | None
 
 
 class Permissions:
@@ -61,7 +60,9 @@ class Permissions:
     def __init__(self, book: ledger.Ledger) -> None:
         self._ledger = book
         # When GO was asked for, by task, fence and what is written.
-        self._gone: dict[tuple[str, int, namespaces.Wanted | None], float] = {}
+        self._gone: dict[_Writing, float] = {}
+        # Those that find it old at the same moment ask once.
+        self._asking: grouping.Groups[_Writing, None, bool] = grouping.Groups(self._ask, ASKED_TOGETHER)
 
     async def check(self, task_id: str, fence: int, wanted: namespaces.Wanted | None = None) -> None:
         """Ask if need be. With the first GO of all, the namespace is claimed for what is written (None: nothing is).
@@ -70,61 +71,89 @@ class Permissions:
             errors.Conflict: The task is terminal, blocked, or has lost its turn; the reason says which.
         """
         # Again when the answer was long under way, or this process stood still: by now the turn may have passed on.
-        key = (task_id, fence, wanted)
-        while time.monotonic() - self._gone.get(key, -math.inf) >= CHECK_SECONDS:
-            asked_at = time.monotonic()
-            answer = await self._ledger.gate.check_write(task_id, fence, wanted)
-            failpoints.hit("indexer.after_check")
-            if answer is not gate.Answer.GO:
-                raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
-            self._gone = {key: at for key, at in self._gone.items() if asked_at - at < CHECK_SECONDS}
-            self._gone[key] = asked_at
+        key = _Writing(task_id, fence, wanted)
+        while not self._fresh(key):
+            await self._asking.call(key, None)
+
+    async def _ask(self, key: "_Writing", callers: Sequence[None]) -> Sequence[bool]:
+        if self._fresh(key):  # since the question before, which was under way when they came
+            return [True] * len(callers)
+        asked_at = time.monotonic()
+        answer = await self._ledger.gate.check_write(key.task_id, key.fence, key.wanted)
+        failpoints.hit("indexer.after_check")
+        if answer is not gate.Answer.GO:
+            raise errors.Conflict(f"The task may not write: {answer.value}.", reason=answer.name)
+        self._gone = {key: at for key, at in self._gone.items() if asked_at - at < CHECK_SECONDS}
+        self._gone[key] = asked_at
+        return [True] * len(callers)
+
+    def _fresh(self, key: "_Writing") -> bool:
+        return time.monotonic() - self._gone.get(key, -math.inf) < CHECK_SECONDS
 
     def forget(self, task_id: str) -> None:
         """The task was blocked a moment ago: whoever writes for it asks anew."""
-        self._gone = {key: at for key, at in self._gone.items() if key[0] != task_id}
+        self._gone = {key: at for key, at in self._gone.items() if key.task_id != task_id}
 
 
-class Chunk:
-    """One chunk on its way into the index. Closed by `settle`, or by `abandon`."""
+class Chunks:
+    """Chunks of one task on their way into the index, often one. Closed by `settle`, or by `abandon`."""
 
     def __init__(
         self,
-        header: indexer_pb2.IndexChunkHeader,
+        headers: Sequence[indexer_pb2.IndexChunkHeader],
         book: ledger.Ledger,
         upserts: writer.Upserts,
-        store: rejects.RejectStore,
+        store: reject_stores.RejectStore,
         permissions: Permissions,
         *,
         compares: agreement.Agreement | None = None,
     ) -> None:
-        """`compares`: the chunk is not written but compared with what is there; None: it is written."""
-        self.header = header
+        """`headers` have all but their numbers in common: task, fence, namespace, model and dimension.
+
+        `compares`: the chunks are not written but compared with what is there; None: they are written.
+        """
+        self.head = headers[0]
+        self.books = [settling.Book(header, book, store) for header in headers]
+        self.compared = compares is not None
         self._ledger = book
         self._upserts = upserts
         self._compares = compares
-        self._store = store
         self._permissions = permissions
-        self._slots = asyncio.Semaphore(UPSERTS_A_CHUNK)
-        kind = namespaces.Kind(header.model, header.dimension)
-        self._wanted = namespaces.Wanted(header.namespace, kind) if compares is None else None
-        self._taken = False  # the index took a record of it
-        self._meter = meter.Meter()
-        # What the embedder paid; it tells at the end.
-        self.spent = spend.NOTHING
-        self._settled = self._settling = False
-        self._writing: list[asyncio.Task[Written]] = []
-        self._rejects: list[chunk_pb2.Reject] = []
+        self._slots = asyncio.Semaphore(UPSERTS_A_CALL)
+        kind = namespaces.Kind(self.head.model, self.head.dimension)
+        self._wanted = namespaces.Wanted(self.head.namespace, kind) if compares is None else None
+        self._meters = meter.Meters([each.meter for each in self.books])
+        self._taken = False  # the index took a record of them
+        self._writing: list[asyncio.Task[None]] = []
 
-    def reject(self, found: Sequence[chunk_pb2.Reject]) -> None:
-        """Rows that failed before the index."""
-        self._rejects += found
-
-    async def write(self, part: Part) -> None:
-        """Begin to write a part; waits while enough of this chunk is under way.
+    async def take(
+        self,
+        rejects: Sequence[tuple[int, Sequence[chunk_pb2.Reject]]],
+        spends: Sequence[spend.Spend],
+        parts: collections.deque[Part],
+    ) -> None:
+        """What came for them: rejects by chunk, what was paid for each, vectors. Waits while enough is being written.
 
         Raises:
-            What an earlier batch of the chunk failed with.
+            errors.InvalidArgument: Not so many chunks.
+            What an earlier part failed with.
+        """
+        if spends and len(spends) != len(self.books):
+            raise errors.InvalidArgument(
+                f"There are {len(self.books)} chunks, but something was paid for {len(spends)}."
+            )
+        for place, found in rejects:
+            self.books[place].reject(found)
+        for book, spent in zip(self.books, spends, strict=False):
+            book.spent += spent
+        while parts:  # taken out, so that what is written is not held until the next message comes
+            await self.write(parts.popleft())
+
+    async def write(self, part: Part) -> None:
+        """Begin to write a part; waits while enough is under way.
+
+        Raises:
+            What an earlier part failed with.
         """
         await self._slots.acquire()
         for task in self._writing:
@@ -132,12 +161,13 @@ class Chunk:
                 task.result()
         self._writing.append(asyncio.create_task(self._write(part)))
 
-    async def _write(self, part: Part) -> Written:
-        reason = REFUSED if self._compares is None else agreement.DIFFERING
+    async def _write(self, part: Part) -> None:
         try:
             if self._compares is not None:
-                refused = await INDEX.during(self._compares.write(part.batch, self._may_write, self._meter))
-                return _written(part, refused, reason)
+                paying = self.books[part.batch.owners[0] if part.batch.owners else 0].meter
+                differing = await INDEX.during(self._compares.write(part.batch, self._may_write, paying))
+                self._count(part, differing, agreement.DIFFERING)
+                return
             refused = await INDEX.during(self._in_time(part))
             self._taken = self._taken or len(refused) < len(part.batch)
             if len(part.batch) > 1 and len(refused) == len(part.batch) and not self._taken:
@@ -146,18 +176,30 @@ class Chunk:
             await self._block(writer.quota_used(str(error)))
         finally:
             self._slots.release()
-        return _written(part, refused, reason)
+        self._count(part, refused, settling.REFUSED)
+
+    def _count(self, part: Part, refused: Mapping[int, str], reason: str) -> None:
+        """Tell each chunk what became of its rows."""
+        owners = part.batch.owners or [0] * len(part.batch)
+        for owner, rows in collections.Counter(owners).items():
+            self.books[owner].indexed(rows)
+        for position, words in refused.items():
+            message = f"{settling.WORDS[reason]}{words}"
+            found = chunk_pb2.Reject(row_number=part.row_numbers[position], reason=reason, message=message)
+            self.books[owners[position]].indexed(-1)
+            self.books[owners[position]].reject([found])
 
     async def _in_time(self, part: Part) -> dict[int, str]:
         """Write a part; a write that ended so late that the turn may have passed on is told to the ledger."""
+        paying = self._meters if part.batch.owners else self.books[0].meter
 
         async def write(check: late.Check) -> dict[int, str]:
-            return await self._upserts.write(part.batch, check, self._meter)
+            return await self._upserts.write(part.batch, check, paying)
 
-        return await late.watched(self._ledger, self.header.task_id, self.header.fence, self._may_write, write)
+        return await late.watched(self._ledger, self.head.task_id, self.head.fence, self._may_write, write)
 
     async def _may_write(self) -> None:
-        await self._permissions.check(self.header.task_id, self.header.fence, self._wanted)
+        await self._permissions.check(self.head.task_id, self.head.fence, self._wanted)
 
     async def _doubt_index(self, refused: Mapping[int, str]) -> None:
         """Every record of a batch was refused: that is the index rather than each of the rows.
@@ -172,116 +214,98 @@ class Chunk:
             f"refused are then rejected one by one.",
             reason="INDEX_REFUSED",
         )
-        if await self._ledger.refuse_whole(self.header.task_id, self.header.fence, found):
+        if await self._ledger.refuse_whole(self.head.task_id, self.head.fence, found):
             raise self._stopped()
 
     async def _block(self, why: errors.Conflict) -> NoReturn:
-        await self._ledger.tasks.block(self.header.task_id, why.reason, why.message)
+        await self._ledger.tasks.block(self.head.task_id, why.reason, why.message)
         raise self._stopped()
 
     def _stopped(self) -> errors.Conflict:
-        self._permissions.forget(self.header.task_id)
+        self._permissions.forget(self.head.task_id)
         return errors.Conflict(f"The task may not write: {gate.Answer.BLOCKED.value}.", reason=gate.Answer.BLOCKED.name)
 
-    async def settle(self) -> indexer_pb2.ChunkSettled:
-        """All was sent: wait for the writes, store the rejects, settle.
+    async def settle(self) -> list[indexer_pb2.ChunkSettled | errors.ServiceError]:
+        """All was sent: wait for the writes, then settle each chunk; what keeps one from that keeps no other.
 
         Raises:
-            errors.InvalidArgument: The rows do not add up to the header's.
             errors.Conflict: The task may not write any more.
             batches.IndexUnavailable: The index did not take everything.
         """
-        written = await asyncio.gather(*self._writing)
+        await asyncio.gather(*self._writing)
         with spans.span("settle"):
-            return await SETTLE.during(self._settle(written))
-
-    async def _settle(self, written: Sequence[Written]) -> indexer_pb2.ChunkSettled:
-        indexed = sum(each.indexed for each in written)
-        found = sorted(
-            [*self._rejects, *(reject for each in written for reject in each.rejects)],
-            key=lambda reject: reject.row_number,
-        )
-        self._check_sum(indexed, len(found))
-        key = await self._store.write(items.task_key(self.header.task_id), self.header.chunk, found)
-        outcome = shards.Outcome(
-            indexed=indexed,
-            skipped=self.header.skipped,
-            failed=len(found),
-            reasons=collections.Counter(reject.reason for reject in found),
-            rejects_key=key,
-            spent=self._bill(sum(reject.reason in LATE for reject in found)),
-            unchanged=self.header.unchanged,
-            fence=self.header.fence,
-            lsn=self._meter.lsn,
-        )
-        failpoints.hit("indexer.before_settle")
-        self._settling = True
-        settled = await self._ledger.closing.settle(self.header.task_id, self.header.chunk, outcome)
-        self._settled = True
-        if settled.already:  # by another delivery, or by this one, whose answer was lost
-            self._ledger.spending.add(self.header.task_id, outcome.spent.doubtful())
-        else:
-            self._ledger.spending.settled(self.header.task_id, outcome.spent)
-        return indexer_pb2.ChunkSettled(
-            indexed=settled.indexed,
-            skipped=settled.skipped,
-            failed=settled.failed,
-            already_settled=settled.already,
-        )
-
-    def _bill(self, late: int) -> spend.Spend:
-        """What the chunk cost, with what its records replaced: as far as the header knows, else a range.
-
-        Of `late` rows, which were rejected since the header was written, nobody knows whether they are among those.
-        """
-        replaced, records = self.header.replaced, self._meter.records
-        least, most = (replaced.least, replaced.most) if self.header.HasField("replaced") else (0, records)
-        spent = self.spent + self._meter.spent + self._meter.replaced(max(0, least - late), most)
-        return spent + self._meter.rewritten() if self.header.again else spent
+            ends = await asyncio.gather(*(each.settle() for each in self.books), return_exceptions=True)
+        settled: list[indexer_pb2.ChunkSettled | errors.ServiceError] = []
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, errors.ServiceError):
+                raise end
+            settled.append(end)
+        return settled
 
     async def abandon(self) -> None:
-        """Stop writing; nothing settles. What was written is billed, and once more when it is replaced."""
+        """Stop writing; nothing more settles. What was written is billed, and once more when it is replaced."""
         for task in self._writing:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
-        if not self._settled and self._meter.spent:
-            spent = self._meter.spent.doubtful() if self._settling else self._meter.spent  # it may be settled after all
-            again = spend.Spend(write_units_doubtful=units.of_replaced(self._meter.record_bytes))
-            self._ledger.spending.add(self.header.task_id, spent + again)
-
-    def _check_sum(self, indexed: int, failed: int) -> None:
-        rows = indexed + self.header.skipped + failed
-        if rows != self.header.rows:
-            raise errors.InvalidArgument(
-                f"The chunk has {self.header.rows} rows, but {rows} were accounted for; nothing is settled.",
-                reason="ROWS_UNACCOUNTED",
-            )
+        for each in self.books:
+            each.abandon()
 
 
-def _written(part: Part, refused: Mapping[int, str], reason: str) -> Written:
-    found = [
-        chunk_pb2.Reject(row_number=part.row_numbers[position], reason=reason, message=f"{WORDS[reason]}{words}")
-        for position, words in refused.items()
-    ]
-    return Written(len(part.batch) - len(found), found)
+class Cutting:
+    """Cuts the vectors of chunks, as they come one chunk after the other, into parts of one upsert each.
 
-
-def parts_of(batch: indexer_pb2.VectorBatch, header: indexer_pb2.IndexChunkHeader, most: int) -> list[Part]:
-    """A batch as it came, by upserts of at most `most` vectors.
-
-    Raises:
-        errors.InvalidArgument: The batch's fields do not belong together.
+    Args:
+        chunks: Whose they are.
+        vectors: How many come for each chunk; None: of one chunk, as many as come.
+        most: Vectors of an upsert.
     """
-    size = header.dimension * batches.BYTES_A_FLOAT
-    count = len(batch.ids)
-    if not size or len(batch.values) != count * size or not count == len(batch.metadata) == len(batch.row_numbers):
-        raise errors.InvalidArgument("The batch's ids, values, metadata and row numbers do not belong together.")
-    values = memoryview(batch.values)
-    vectors = [
-        batches.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
-        for vector_id, metadata, start in zip(batch.ids, batch.metadata, range(0, count * size, size), strict=True)
-    ]
-    return [
-        Part(batches.Batch(vectors[run], header.namespace), batch.row_numbers[run])
-        for run in batches.runs(vectors, most)
-    ]
+
+    def __init__(self, chunks: Chunks, vectors: Sequence[int] | None, most: int) -> None:
+        self._head = chunks.head
+        # Those that are compared pay for themselves: no part holds two chunks' then.
+        self._apart = chunks.compared
+        self._ends = None if vectors is None else list(itertools.accumulate(vectors))
+        self._came = 0
+        self._most = most
+
+    def parts(self, batch: indexer_pb2.VectorBatch) -> list[Part]:
+        """A batch as it came, by upserts.
+
+        Raises:
+            errors.InvalidArgument: The batch's fields do not belong together, or nobody's vectors are among them.
+        """
+        size = self._head.dimension * batches.BYTES_A_FLOAT
+        count = len(batch.ids)
+        if not size or len(batch.values) != count * size or not count == len(batch.metadata) == len(batch.row_numbers):
+            raise errors.InvalidArgument("The batch's ids, values, metadata and row numbers do not belong together.")
+        values = memoryview(batch.values)
+        vectors = [
+            batches.Vector(id=vector_id, values=values[start : start + size], metadata=metadata)
+            for vector_id, metadata, start in zip(batch.ids, batch.metadata, range(0, count * size, size), strict=True)
+        ]
+        owners = self._owners(count)
+        return [
+            Part(batches.Batch(vectors[run], self._head.namespace, owners[run]), batch.row_numbers[run])
+            for stretch in self._stretches(owners, count)
+            for run in _shifted(batches.runs(vectors[stretch], self._most), stretch.start)
+        ]
+
+    def _owners(self, count: int) -> list[int]:
+        """Whose the next vectors are; empty: one chunk's."""
+        if self._ends is None:
+            return []
+        first, self._came = self._came, self._came + count
+        if self._came > (self._ends[-1] if self._ends else 0):
+            raise errors.InvalidArgument("More vectors came than the heads of their chunks say.")
+        return [bisect.bisect_right(self._ends, place) for place in range(first, self._came)]
+
+    def _stretches(self, owners: Sequence[int], count: int) -> list[slice]:
+        """What may go into one upsert: all, or each chunk's."""
+        if not self._apart or not owners:
+            return [slice(0, count)]
+        borders = [place for place in range(1, count) if owners[place] != owners[place - 1]]
+        return [slice(start, end) for start, end in itertools.pairwise([0, *borders, count])]
+
+
+def _shifted(runs: Iterator[slice], by: int) -> Iterator[slice]:
+    return (slice(run.start + by, run.stop + by) for run in runs)

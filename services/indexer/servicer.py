@@ -1,35 +1,29 @@
 """IndexerService: RPC in, domain out."""
 
 import asyncio
-import collections
-import dataclasses
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2, json_format, message
-from vectorline.v1 import chunk_pb2, embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
+from google.protobuf import empty_pb2, json_format
+from vectorline.v1 import embedder_pb2, indexer_pb2, indexer_pb2_grpc, task_pb2
 
 from services.billing import spend
-from services.indexer import agreement, indexing, ledger, settings
+from services.indexer import agreement, indexing, ledger, receiving, settings
 from services.indexer.ledger import days
 from services.indexer.pinecone import batch as batches
 from services.indexer.pinecone import reading, writer
 from services.indexer.storage import rejects
 from services.indexer.tasks import console
 from services.indexer.tasks import servicer as task_servicer
-from services.runtime import errors, failpoints, identity, wire
+from services.runtime import errors, failpoints, identity
 from services.runtime.interceptors.around import Context
 
 SERVICE = "vectorline.v1.IndexerService"
 MOST_MATCHES = 1_000
 
-DECODING = indexer_pb2.IndexChunkResponse(decoding=indexer_pb2.Decoding())
-DECODED = indexer_pb2.IndexChunkResponse(decoded=indexer_pb2.Decoded())
-
-# Tags of the fields `header` and `spent`, as protobuf writes them before a message.
-FRAMES = (wire.head(1, 0)[:1], wire.head(4, 0)[:1])
-FRAME_BYTES = 4_096
+Ends = Sequence[indexer_pb2.ChunkSettled | errors.ServiceError]
 
 
 class IndexerServicer(console.ConsoleServicer):
@@ -54,52 +48,64 @@ class IndexerServicer(console.ConsoleServicer):
         self._upserts = upserts
         self._store = store
         self._permissions = permissions or indexing.Permissions(book)
-        # One chunk's bytes are decoded at a time, so that a crash in it is pinned on that chunk.
+        # One call's bytes are decoded at a time, so that a crash in it is pinned on its chunks.
         self._decoding = asyncio.Lock()
 
     async def IndexChunk(self, request: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:  # type: ignore[override]
         """IndexChunk on raw messages: decoding is work of ours, with a mark before and after it."""
-        chunk: indexing.Chunk | None = None
+        async with contextlib.aclosing(self._index(request, receiving.OneChunk(), _settled)) as events:
+            async for event in events:
+                yield event
+
+    async def IndexChunks(self, request: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:  # type: ignore[override]
+        """IndexChunks on raw messages: as IndexChunk, of chunks that are written together."""
+        async with contextlib.aclosing(self._index(request, receiving.SeveralChunks(), _outcomes)) as events:
+            async for event in events:
+                yield event
+
+    async def _index(
+        self, request: AsyncIterator[bytes], reader: receiving.Reader, answer: Callable[[Ends], Any]
+    ) -> AsyncGenerator[Any, None]:
+        """The marks, and the answer at last."""
+        chunks: indexing.Chunks | None = None
+        cutting: indexing.Cutting | None = None
         try:
             async for raw in request:
                 async with self._decoding:
-                    marked = not _is_frame(raw)
+                    marked = reader.marked(raw)
                     if marked:
-                        yield DECODING
+                        yield reader.decoding
                     with indexing.INDEX.working(run=False):
-                        decoded = _decode(raw, chunk.header if chunk else None, self._upserts.most_vectors)
-                    if marked:
-                        yield DECODED  # also of bad bytes: only a process that dies between the marks is a strike
-                del raw  # 2 MB that a chunk which waits for the index need not hold
-                if decoded.flaw is not None:
-                    raise decoded.flaw
-                if decoded.header is not None:
-                    chunk = await self._chunk(decoded.header)
-                elif chunk is None:
-                    raise errors.InvalidArgument("The header comes first.")
-                else:
-                    chunk.spent += decoded.spent
-                    chunk.reject(decoded.rejects)
-                    while decoded.parts:  # taken out, so that what is written is not held until the next message comes
-                        await chunk.write(decoded.parts.popleft())
-            if chunk is None:
+                        received = reader.read(raw, cutting)
+                    if marked:  # also of bad bytes: only a process that dies between the marks is a strike
+                        yield reader.decoded
+                del raw  # 2 MB that chunks which wait for the index need not hold
+                if received.flaw is not None:
+                    raise received.flaw
+                if received.headers and chunks is None:
+                    chunks = await self._chunks(received.headers)
+                    cutting = indexing.Cutting(chunks, received.vectors, self._upserts.most_vectors)
+                elif received.headers or chunks is None:
+                    raise errors.InvalidArgument("The header comes first, and once.")
+                await chunks.take(received.rejects, received.spends, received.parts)
+            if chunks is None:
                 raise errors.InvalidArgument("The stream held no header.")
-            settled = await chunk.settle()
+            ends = await chunks.settle()
             failpoints.hit("indexer.before_reply")
-            yield indexer_pb2.IndexChunkResponse(settled=settled)
+            yield answer(ends)
         except batches.IndexUnavailable as error:
             raise errors.Unavailable(f"The index does not take the chunk now: {error}", retry_seconds=1.0) from error
         finally:
-            if chunk is not None:
-                await chunk.abandon()
+            if chunks is not None:
+                await chunks.abandon()
 
-    async def _chunk(self, header: indexer_pb2.IndexChunkHeader) -> indexing.Chunk:
-        """A chunk that is written, or compared with what is there where its task is no load."""
+    async def _chunks(self, headers: Sequence[indexer_pb2.IndexChunkHeader]) -> indexing.Chunks:
+        """Chunks that are written, or compared with what is there where their task is no load."""
         try:
-            compares = None if await self._book.tasks.is_load(header.task_id) else self._agreement
+            compares = None if await self._book.tasks.is_load(headers[0].task_id) else self._agreement
         except errors.NotFound:  # it may not write either
             compares = None
-        return indexing.Chunk(header, self._book, self._upserts, self._store, self._permissions, compares=compares)
+        return indexing.Chunks(headers, self._book, self._upserts, self._store, self._permissions, compares=compares)
 
     async def RecordSpend(
         self, request: indexer_pb2.RecordSpendRequest, context: Context
@@ -176,47 +182,33 @@ class IndexerServicer(console.ConsoleServicer):
 
 
 def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
-    """Add the service, with an IndexChunk that takes raw messages in place of the generated one."""
+    """Add the service, with an IndexChunk and an IndexChunks that take raw messages in place of the generated ones."""
     indexer_pb2_grpc.add_IndexerServiceServicer_to_server(servicer, server)
-    raw: Any = grpc.stream_stream_rpc_method_handler(
-        servicer.IndexChunk,
-        request_deserializer=None,
-        response_serializer=indexer_pb2.IndexChunkResponse.SerializeToString,
+    kinds: tuple[tuple[Any, Any], ...] = (
+        (servicer.IndexChunk, indexer_pb2.IndexChunkResponse),
+        (servicer.IndexChunks, indexer_pb2.IndexChunksResponse),
     )
-    server.add_registered_method_handlers(SERVICE, {"IndexChunk": raw})
+    raw: dict[str, Any] = {
+        method.__name__: grpc.stream_stream_rpc_method_handler(
+            method, request_deserializer=None, response_serializer=response.SerializeToString
+        )
+        for method, response in kinds
+    }
+    server.add_registered_method_handlers(SERVICE, raw)
 
 
-def _is_frame(raw: bytes) -> bool:
-    """Whether a message is by its first field a header or what was paid, and short: nothing of a chunk's rows.
-
-    The two are every chunk's; marks around them are most of what is sent about a small one.
-    """
-    return len(raw) <= FRAME_BYTES and raw[:1] in FRAMES
-
-
-@dataclasses.dataclass(frozen=True)
-class _Decoded:
-    """A message of an IndexChunk call, or what is wrong with it. Of vectors it holds one copy, not the message's."""
-
-    header: indexer_pb2.IndexChunkHeader | None = None
-    parts: collections.deque[indexing.Part] = dataclasses.field(default_factory=collections.deque)
-    rejects: Sequence[chunk_pb2.Reject] = ()
-    spent: spend.Spend = spend.NOTHING
-    flaw: errors.ServiceError | None = None
+def _settled(ends: Ends) -> indexer_pb2.IndexChunkResponse:
+    (end,) = ends
+    if isinstance(end, errors.ServiceError):
+        raise end
+    return indexer_pb2.IndexChunkResponse(settled=end)
 
 
-def _decode(raw: bytes, header: indexer_pb2.IndexChunkHeader | None, most_vectors: int) -> _Decoded:
-    try:
-        request = indexer_pb2.IndexChunkRequest.FromString(raw)
-        failpoints.hit("indexer.decode", lambda: "\n".join(request.vectors.ids))
-        if request.HasField("header"):
-            return _Decoded(header=request.header)
-        if request.HasField("vectors") and header is not None:
-            return _Decoded(parts=collections.deque(indexing.parts_of(request.vectors, header, most_vectors)))
-        if request.HasField("spent"):
-            return _Decoded(spent=spend.of_proto(request.spent))
-        return _Decoded(rejects=request.rejects.rejects)
-    except message.DecodeError:
-        return _Decoded(flaw=errors.InvalidArgument("The message is no IndexChunkRequest."))
-    except errors.ServiceError as error:
-        return _Decoded(flaw=error)
+def _outcomes(ends: Ends) -> indexer_pb2.IndexChunksResponse:
+    outcomes = [
+        indexer_pb2.ChunkOutcome(unsettled=end.message)
+        if isinstance(end, errors.ServiceError)
+        else indexer_pb2.ChunkOutcome(settled=end)
+        for end in ends
+    ]
+    return indexer_pb2.IndexChunksResponse(outcomes=indexer_pb2.ChunkOutcomes(outcomes=outcomes))

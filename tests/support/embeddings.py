@@ -100,11 +100,64 @@ class FakeCall:
         await asyncio.sleep(self._indexer.settle_seconds)
         if self._indexer.breaks_in_settle:
             raise self._indexer.breaks_in_settle.pop(0)
+        return self.settled()
+
+    def settled(self) -> indexer_pb2.ChunkSettled:
         assert self.header is not None
         key = (self.header.task_id, self.header.chunk)
         assert len(self.vectors) + len(self.rejects) + self.header.skipped == self.header.rows
         self._indexer.settled.setdefault(key, self)
         return indexer_pb2.ChunkSettled(indexed=len(self.vectors), failed=len(self.rejects))
+
+
+class FakeChunksCall:
+    """One IndexChunks call: a call of each of its chunks."""
+
+    def __init__(self, indexer: "FakeIndexer") -> None:
+        self._indexer = indexer
+        self._calls: list[FakeCall] = []
+        # Of each vector to come, whose it is.
+        self._owners: list[FakeCall] = []
+
+    async def send(self, **part: Any) -> None:
+        await asyncio.sleep(0)
+        self._indexer.sent.append(next(iter(part)))
+        if "heads" in part:
+            for head in part["heads"].chunks:
+                call = FakeCall(self._indexer)
+                call.header = head.header
+                call.rejects.update({each.row_number: each.reason for each in head.rejects})
+                self._calls.append(call)
+                self._owners += [call] * head.vectors
+        else:
+            for call, spent in zip(self._calls, part["spends"].spends, strict=True):
+                call.spent = spend.of_proto(spent)
+
+    async def send_packed(self, request: bytes) -> None:
+        await asyncio.sleep(self._indexer.send_seconds)
+        if self._indexer.breaks_in_vectors:
+            raise self._indexer.breaks_in_vectors.pop(0)
+        self._indexer.sent.append("vectors")
+        batch = indexer_pb2.IndexChunksRequest.FromString(request).vectors
+        width = len(batch.values) // len(batch.ids)
+        for number, vector_id in enumerate(batch.ids):
+            owner = self._owners.pop(0)
+            assert vector_id not in owner.vectors, "sent twice in one call"
+            owner.vectors[vector_id] = batch.values[number * width : (number + 1) * width]
+
+    async def settle(self) -> indexer_pb2.ChunkOutcomes:
+        await asyncio.sleep(self._indexer.settle_seconds)
+        if self._indexer.breaks_in_settle:
+            raise self._indexer.breaks_in_settle.pop(0)
+        assert not self._owners, "vectors are missing"
+        outcomes = []
+        for call in self._calls:
+            assert call.header is not None
+            if call.header.chunk in self._indexer.unsettled_together:
+                outcomes.append(indexer_pb2.ChunkOutcome(unsettled="Its shard was not opened."))
+            else:
+                outcomes.append(indexer_pb2.ChunkOutcome(settled=call.settled()))
+        return indexer_pb2.ChunkOutcomes(outcomes=outcomes)
 
 
 class FakeIndexer:
@@ -130,6 +183,10 @@ class FakeIndexer:
         self.settle_seconds = 0.0
         self.breaks_in_vectors: list[Exception] = []
         self.breaks_in_settle: list[Exception] = []
+        # Chunks of the calls of several, and those that are never settled by one.
+        self.together: list[list[int]] = []
+        self.unsettled_together: set[int] = set()
+        self.unserved = False
 
     async def begin_chunks(
         self, headers: Sequence[entry.Header], model: str, dimension: int, *, answer_seconds: float
@@ -165,6 +222,13 @@ class FakeIndexer:
     @contextlib.asynccontextmanager
     async def index_chunk(self, delivery: Delivery, counter: Any) -> AsyncIterator[FakeCall]:
         yield FakeCall(self)
+
+    @contextlib.asynccontextmanager
+    async def index_chunks(self, deliveries: Sequence[Delivery], counter: Any) -> AsyncIterator[FakeChunksCall]:
+        self.together.append([each.header.chunk for each in deliveries])
+        if self.unserved:
+            raise indexer_client.Unserved("UNIMPLEMENTED: Method not found!")
+        yield FakeChunksCall(self)
 
 
 def rows(texts: Sequence[str], rejects: int = 0) -> bytes:

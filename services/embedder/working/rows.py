@@ -1,7 +1,7 @@
 """A chunk's rows, decoded: unique texts to buy, and the batches that go to the indexer as they are bought."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from vectorline.v1 import chunk_pb2
 
@@ -64,22 +64,34 @@ class _Batch:
         return b"".join((wire.head(2, sum(map(len, parts))), *parts))
 
 
-def batches(rows: Rows, positions: Sequence[int], vectors: Sequence[bytes | None]) -> Iterator[bytes]:
-    """The rows at these positions, each with its text's vector.
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """Rows of a chunk at some positions, each with its text's vector, which is there."""
+
+    rows: Rows
+    positions: Sequence[int]
+    vectors: Sequence[bytes | None]
+
+
+def batches(stretches: Iterable[Stretch]) -> Iterator[bytes]:
+    """The rows of one chunk or of several, in this order.
 
     Yields:
-        Serialised `IndexChunkRequest`s, each with a `VectorBatch` of at most about `BATCH_BYTES`.
+        Serialised `IndexChunkRequest`s, each with a `VectorBatch` of at most about `BATCH_BYTES`; an
+        `IndexChunksRequest` of that batch has the same bytes.
     """
-    common = rows.content.common_metadata
     batch = _Batch()
-    for position in positions:
-        row = rows.content.rows[position]
-        vector = vectors[rows.text_of[position]]
-        assert vector is not None
-        if batch.size and batch.size + len(vector) + len(row.metadata) + len(common) > BATCH_BYTES:
-            yield batch.pack()
-            batch = _Batch()
-        batch.add(row, vector, common)
+    for stretch in stretches:
+        rows, vectors = stretch.rows, stretch.vectors
+        common = rows.content.common_metadata
+        for position in stretch.positions:
+            row = rows.content.rows[position]
+            vector = vectors[rows.text_of[position]]
+            assert vector is not None
+            if batch.size and batch.size + len(vector) + len(row.metadata) + len(common) > BATCH_BYTES:
+                yield batch.pack()
+                batch = _Batch()
+            batch.add(row, vector, common)
     if batch.size:
         yield batch.pack()
 

@@ -1,6 +1,7 @@
-"""Sending one chunk to the indexer: the header, then what is bought, as it is bought."""
+"""Sending to the indexer: one chunk as it is bought, its header first; or several chunks that are bought."""
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from vectorline.v1 import chunk_pb2, indexer_pb2
@@ -52,6 +53,40 @@ async def send(
     failpoints.hit("embedder.after_index_sent")
 
 
+@dataclasses.dataclass(frozen=True)
+class Bought:
+    """A chunk of which everything is bought or refused."""
+
+    header: indexer_pb2.IndexChunkHeader
+    content: rows.Rows
+    batch: PendingBatch
+    on_progress: Callable[[], None]
+
+
+async def send_all(call: Call, chunks: Sequence[Bought]) -> None:
+    """Send chunks of a task together: what each is, the vectors of all, what was paid for each.
+
+    Raises:
+        indexer_client.ChunkRefused, indexer_client.IndexerUnavailable: See `indexer_client.ChunkCall`.
+    """
+    heads, stretches = [], []
+    for each in chunks:
+        bought, refused = _by_now(each.content, each.batch, range(len(each.content.text_of)))
+        rejects = [*each.content.content.rejects, *rows.refusals(each.content, refused, each.batch.refusals)]
+        heads.append(indexer_pb2.ChunkHead(header=each.header, vectors=len(bought), rejects=rejects))
+        stretches.append(rows.Stretch(each.content, bought, each.batch.vectors))
+    await call.send(heads=indexer_pb2.ChunkHeads(chunks=heads))
+    for message in HAND_OVER.each(rows.batches(stretches)):
+        await HAND_OVER.during(call.send_packed(message))
+        for each in chunks:
+            each.on_progress()
+    for each in chunks:
+        each.batch.told = True
+    spends = [spent_on(each.content, each.batch).to_proto() for each in chunks]
+    await call.send(spends=indexer_pb2.ChunkSpends(spends=spends))
+    failpoints.hit("embedder.after_index_sent")
+
+
 def spent_on(content: rows.Rows, batch: PendingBatch) -> spend.Spend:
     """What was paid for a chunk that is bought, and how many of its rows had their text with another row."""
     have = [text for text in content.text_of if batch.vectors[text] is not None]
@@ -70,15 +105,28 @@ async def until_more(batch: PendingBatch) -> None:
         batch.check()
 
 
+async def until_bought(batch: PendingBatch) -> None:
+    """Wait until every text has a vector or a refusal; raises what `until_more` does."""
+    while not batch.finished:
+        await until_more(batch)
+
+
 async def _send_bought(call: Call, content: rows.Rows, batch: PendingBatch, sent: set[int]) -> None:
     """Send the rows whose texts have a vector or a refusal by now."""
-    left = [position for position in range(len(content.text_of)) if position not in sent]
-    bought = [position for position in left if batch.vectors[content.text_of[position]] is not None]
-    refused = [position for position in left if content.text_of[position] in batch.refusals]
-    for message in HAND_OVER.each(rows.batches(content, bought, batch.vectors)):
+    bought, refused = _by_now(content, batch, [each for each in range(len(content.text_of)) if each not in sent])
+    for message in HAND_OVER.each(rows.batches([rows.Stretch(content, bought, batch.vectors)])):
         await HAND_OVER.during(call.send_packed(message))
     await _send_rejects(call, list(rows.refusals(content, refused, batch.refusals)))
     sent.update(bought, refused)
+
+
+def _by_now(content: rows.Rows, batch: PendingBatch, positions: Iterable[int]) -> tuple[list[int], list[int]]:
+    """Of these rows, those whose text has a vector, and those whose text is refused."""
+    vectors, text_of = batch.vectors, content.text_of
+    positions = list(positions)
+    bought = [position for position in positions if vectors[text_of[position]] is not None]
+    refused = [position for position in positions if text_of[position] in batch.refusals] if batch.refusals else []
+    return bought, refused
 
 
 async def _send_rejects(call: Call, rejects: Sequence[chunk_pb2.Reject]) -> None:

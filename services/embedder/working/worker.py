@@ -19,7 +19,7 @@ from services.chunks.delivery import Delivery
 from services.embedder import indexer_client
 from services.embedder.buying import batching, reuse
 from services.embedder.buying.pending_batch import Dropped, PendingBatch, Reason
-from services.embedder.working import concurrency, decoding, gates, rows, sending
+from services.embedder.working import concurrency, decoding, gates, rows, sending, together
 from services.embedder.working import unsettled as unsettled_spends
 from services.runtime import failpoints, grouping, stages
 from services.runtime.tracing import spans
@@ -81,6 +81,7 @@ class Worker:
         self._reuse = reuse.Reuse(batcher.place)
         self._decoding = decoding.Decoding(consumer)
         self._gates = gates.Gates(indexer)
+        self._together = together.Together(indexer, consumer.strikes)
         self._acks: grouping.Groups[bool, Delivery, bool] = grouping.Groups(self._ack_all, ACKS_TOGETHER)
         self._batches: set[PendingBatch] = set()
         self._draining = False
@@ -244,10 +245,14 @@ class Worker:
         Returns:
             How many seconds the settlement was waited for.
         """
+        gone = await self._go_together(delivery, content, batch)
+        if gone.settled is not None:
+            _tell_settled(gone.settled)
+            return gone.seconds
         sent_at = 0.0
         await sending.until_more(batch)
         async for attempt in self._patiently(delivery, batch):
-            again = attempt.retry_state.attempt_number > 1
+            again = gone.tried or attempt.retry_state.attempt_number > 1
             head = self._head(delivery, content, again=again)
             with attempt:
                 if again:
@@ -259,13 +264,18 @@ class Worker:
                     await sending.send(call, head, content, batch, delivery.progress)
                     sent_at = _now()
                     settled = await call.settle()
-                log.debug(
-                    "A chunk is settled: each of its rows has an outcome.",
-                    action="chunk_settled",
-                    indexed=settled.indexed,
-                    failed=settled.failed,
-                )
+                _tell_settled(settled)
         return _now() - sent_at
+
+    async def _go_together(self, delivery: Delivery, content: rows.Rows, batch: PendingBatch) -> together.Gone:
+        """A small chunk goes with others, once all of it is bought."""
+        share = self._consumer.share(delivery.header)
+        head = self._head(delivery, content, again=False)
+        bought = sending.Bought(head, content, batch, delivery.progress)
+        if not self._together.takes(delivery, bought, share):
+            return together.Gone(tried=False)
+        await sending.until_bought(batch)
+        return await self._together.send(delivery, bought, share)
 
     async def _judge(self, delivery: Delivery) -> None:
         """A call broke, perhaps because the chunk killed the indexer: what do its strikes say?
@@ -350,6 +360,15 @@ async def _or_drop(batch: PendingBatch, guard: Coroutine[object, object, None]) 
 async def _lost(delivery: Delivery, batch: PendingBatch) -> None:
     await delivery.lost.wait()
     batch.drop(Reason.LEASE_LOST)
+
+
+def _tell_settled(settled: indexer_pb2.ChunkSettled) -> None:
+    log.debug(
+        "A chunk is settled: each of its rows has an outcome.",
+        action="chunk_settled",
+        indexed=settled.indexed,
+        failed=settled.failed,
+    )
 
 
 def _tell(state: tenacity.RetryCallState) -> None:

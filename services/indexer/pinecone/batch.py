@@ -38,12 +38,14 @@ class Batch:
     Args:
         vectors: At most `UPSERT_BYTES` of them; see `runs`.
         namespace: Where they go.
+        owners: Of each vector, which of several chunks it is of; empty: all are one's.
     """
 
-    __slots__ = ("namespace", "record_bytes", "request", "vectors")
+    __slots__ = ("namespace", "owners", "record_bytes", "request", "vectors")
 
-    def __init__(self, vectors: Sequence[Vector], namespace: str) -> None:
+    def __init__(self, vectors: Sequence[Vector], namespace: str, owners: Sequence[int] = ()) -> None:
         self.namespace = namespace
+        self.owners = owners
         head = wire.head
         parts: list[bytes | memoryview] = []
         starts: list[int] = []
@@ -71,7 +73,7 @@ class Batch:
 
     def part(self, start: int, end: int) -> "Batch":
         """The vectors of some positions, as a batch of their own."""
-        return Batch(self.vectors[start:end], self.namespace)
+        return Batch(self.vectors[start:end], self.namespace, self.owners[start:end])
 
 
 def floats(values: bytes | memoryview) -> list[float]:

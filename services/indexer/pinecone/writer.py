@@ -58,7 +58,7 @@ class Upserts:
             return None
         return quota_used(self._exhausted[0])
 
-    async def write(self, batch: Batch, check: Check, bill: meter.Meter | None = None) -> dict[int, str]:
+    async def write(self, batch: Batch, check: Check, bill: meter.Bill | None = None) -> dict[int, str]:
         """Write a batch; `check` is asked before each try and may raise to stop. `bill` is told of each upsert.
 
         Returns:
@@ -81,7 +81,7 @@ class Upserts:
         return {}
 
     async def _look_through(
-        self, batch: Batch, check: Check, bill: meter.Meter, refusal: IndexRefused
+        self, batch: Batch, check: Check, bill: meter.Bill, refusal: IndexRefused
     ) -> dict[int, str]:
         """Write all but the records that a refused batch was refused for; see `write`.
 
@@ -110,7 +110,7 @@ class Upserts:
             refused |= {tried + position: words for position, words in found.items()}
         return refused
 
-    async def _write_one(self, single: Batch, check: Check, bill: meter.Meter) -> str | None:
+    async def _write_one(self, single: Batch, check: Check, bill: meter.Bill) -> str | None:
         """Write one record; the index's words if it is refused."""
         try:
             await self._write_all(single, check, bill)
@@ -118,7 +118,7 @@ class Upserts:
             return str(refusal)
         return None
 
-    async def _write_rest(self, batch: Batch, check: Check, bill: meter.Meter) -> dict[int, str]:
+    async def _write_rest(self, batch: Batch, check: Check, bill: meter.Bill) -> dict[int, str]:
         """Write a batch that may hold refused records, by halves."""
         try:
             await self._write_all(batch, check, bill)
@@ -134,7 +134,7 @@ class Upserts:
             refused |= {start + position: words for position, words in found.items()}
         return refused
 
-    async def _write_all(self, batch: Batch, check: Check, bill: meter.Meter) -> None:
+    async def _write_all(self, batch: Batch, check: Check, bill: meter.Bill) -> None:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(IndexUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5.0),

@@ -62,7 +62,7 @@ class Scene:
         transport: Any = self.way
         self.upserts = writer.Upserts(transport)
 
-    def chunk(self, number: int = 0, **header: Any) -> indexing.Chunk:
+    def chunk(self, number: int = 0, **header: Any) -> indexing.Chunks:
         head = indexer_pb2.IndexChunkHeader(
             task_id=self.task_id,
             chunk=number,
@@ -74,8 +74,8 @@ class Scene:
             **header,
         )
         store: Any = Store()
-        made = indexing.Chunk(head, self.line.book, self.upserts, store, indexing.Permissions(self.line.book))
-        made.spent = PAID
+        made = indexing.Chunks([head], self.line.book, self.upserts, store, indexing.Permissions(self.line.book))
+        made.books[0].spent = PAID
         return made
 
     async def index(self, number: int = 0, **header: Any) -> indexer_pb2.ChunkSettled:
@@ -84,7 +84,9 @@ class Scene:
         vectors = [batches.Vector(f"7.{row}", memoryview(bytes(4 * DIMENSION)), b"m" * 97) for row in range(ROWS)]
         try:
             await work.write(indexing.Part(batches.Batch(vectors, "v2"), list(range(ROWS))))
-            return await work.settle()
+            (settled,) = await work.settle()
+            assert isinstance(settled, indexer_pb2.ChunkSettled)
+            return settled
         finally:
             await work.abandon()
             await self.line.book.spending.flush()
@@ -169,9 +171,9 @@ async def test_what_was_written_for_a_chunk_that_never_settled_is_in_the_bill(sc
     work = scene.chunk(**NEW)
     vectors = [batches.Vector(f"7.{row}", memoryview(bytes(4 * DIMENSION)), b"m" * 97) for row in range(ROWS)]
     await work.write(indexing.Part(batches.Batch(vectors, "v2"), list(range(ROWS))))
-    work.header.rows = 99
-    with pytest.raises(errors.InvalidArgument):
-        await work.settle()
+    work.head.rows = 99
+    (end,) = await work.settle()
+    assert isinstance(end, errors.InvalidArgument)
     await work.abandon()
     await scene.line.book.spending.flush()
     # The embedder tells of its tokens itself. When the chunk comes again, it replaces what is there.

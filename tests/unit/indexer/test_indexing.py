@@ -92,11 +92,13 @@ class Scene:
             dimension=DIMENSION,
         )
         store: Any = self.store
-        work = indexing.Chunk(header, self.line.book, self.upserts, store, self.permissions, compares=compares)
+        work = indexing.Chunks([header], self.line.book, self.upserts, store, self.permissions, compares=compares)
         vectors = [batches.Vector(f"{chunk}.{row}", memoryview(b"12345678"), b"m") for row in range(rows)]
         try:
             await work.write(indexing.Part(batches.Batch(vectors, "v2"), [chunk * 100 + row for row in range(rows)]))
-            return await work.settle()
+            (settled,) = await work.settle()
+            assert isinstance(settled, indexer_pb2.ChunkSettled)
+            return settled
         finally:
             await work.abandon()
 

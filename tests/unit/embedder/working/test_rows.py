@@ -26,7 +26,7 @@ def test_batches_are_what_protobuf_would_have_written(records: list[chunk_pb2.Ro
     content = decoded(records)
     vectors = [text.encode().ljust(8) for text in content.texts]
 
-    packed = list(rows.batches(content, range(len(records)), vectors))
+    packed = list(rows.batches([rows.Stretch(content, range(len(records)), vectors)]))
 
     expected = indexer_pb2.VectorBatch(
         ids=[each.vector_id for each in records],
@@ -41,7 +41,7 @@ def test_a_batch_stays_near_one_upsert() -> None:
     records = [chunk_pb2.Row(row_number=n, vector_id=f"v{n}", text=f"t{n}", metadata=b"m") for n in range(1, 701)]
     content = decoded(records)
 
-    packed = list(rows.batches(content, range(700), [bytes(6144)] * 700))
+    packed = list(rows.batches([rows.Stretch(content, range(700), [bytes(6144)] * 700)]))
 
     found = [indexer_pb2.IndexChunkRequest.FromString(each).vectors for each in packed]
     assert all(len(each) < rows.BATCH_BYTES + 100_000 for each in packed)
