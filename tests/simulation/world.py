@@ -23,7 +23,7 @@ from services.chunks import entry, presence
 from services.chunks import settings as queue_settings
 from services.embedder.limiter import promise
 from services.embedder.working import decoding
-from services.indexer import late, servicer
+from services.indexer import late, receiving
 from services.indexer.ledger import items
 from services.indexer.ledger import records as task_records
 from services.indexer.pinecone import concurrency
@@ -101,7 +101,11 @@ class World:
         openai = providers.OpenAI(network, self.excuse_all, self._excuse_texts)
         content = {file.name: file.data for file in self.files}
         rate = self.choice.choice((5.0, 2.0, 0.0))
-        limits = queue_settings.QueueLimits(queue_bytes=self.choice.choice((2_000, 1 << 20)))
+        limits = queue_settings.QueueLimits(
+            queue_bytes=self.choice.choice((2_000, 1 << 20)),
+            # Small chunks go together, or none is small.
+            slot_rows=random.Random(f"slots of {self.seed}").choice((1, 1_000)),
+        )
         return line.Shared(
             loop=self.loop,
             network=network,
@@ -286,10 +290,11 @@ def _nature(world: World) -> Iterator[None]:
             (comparison, "DELETED"),
             (adopt, "QUIET"),
             (late, "_clock"),
-            (servicer, "_decode"),
+            (receiving.OneChunk, "read"),
+            (receiving.SeveralChunks, "read"),
         )
     ]
-    decode = servicer._decode
+    readers = (receiving.OneChunk, receiving.SeveralChunks)
 
     async def to_thread(function: Any, /, *arguments: Any, **named: Any) -> Any:
         await world.network.pause()
@@ -300,11 +305,14 @@ def _nature(world: World) -> Iterator[None]:
         await world.network.pause()
         return result
 
-    def decode_or_die(raw: bytes, *rest: Any) -> Any:
-        if files.POISON_INDEXER.encode() in raw:
-            loops.CURRENT.get().kill()
-            raise _Died
-        return decode(raw, *rest)
+    def deadly(read: Any) -> Any:
+        def read_or_die(reader: Any, raw: bytes, *rest: Any) -> Any:
+            if files.POISON_INDEXER.encode() in raw:
+                loops.CURRENT.get().kill()
+                raise _Died
+            return read(reader, raw, *rest)
+
+        return read_or_die
 
     time.monotonic = time.time = world.loop.time  # type: ignore[assignment]
     uuid.uuid4 = lambda: uuid.UUID(int=identities.getrandbits(128), version=4)
@@ -319,7 +327,8 @@ def _nature(world: World) -> Iterator[None]:
     adopt.QUIET = QUIET  # type: ignore[misc]
     if world.fate.contended:
         concurrency.FIRST = concurrency.LEAST  # as after much push-back: upserts wait for each other
-    servicer._decode = decode_or_die
+    for kind in readers:
+        kind.read = deadly(kind.read)  # type: ignore[method-assign]
     Journal.world = world
     state = random.getstate()
     random.seed(world.seed)

@@ -19,11 +19,10 @@ TEXTS = ["one", "two", "three"]
 class Embedder:
     """An embedder over fakes: everything but the network."""
 
-    def __init__(self, shared: buying.Buying, *, slots: int, timeout: float) -> None:
+    def __init__(self, shared: buying.Buying, *, slots: int, timeout: float, slot_rows: int) -> None:
         self.source, self.limiter = shared.source, shared.limiter
         self.indexer = embeddings.FakeIndexer()
-        # However few rows a test gives a chunk, it fills a slot.
-        limits = settings.QueueLimits(slot_rows=1)
+        limits = settings.QueueLimits(slot_rows=slot_rows)
         self.queue = memory_store.MemoryStore(settings.Timing(task_timeout_seconds=timeout), limits)
         self.consumer = consumer.Consumer(self.queue, slots=slots)
         self.late_seconds = 0.0
@@ -74,11 +73,12 @@ async def running(
     inputs: int = 2_048,
     timeout: float = 1_800,
     rate: float = 0.0,
+    slot_rows: int = 1,
 ) -> AsyncIterator[Embedder]:
-    """An embedder at work; `rate` requests a second, 0: no limit."""
+    """An embedder at work; `rate` requests a second, 0: no limit. By default any chunk fills a slot."""
     pack = packing.RequestSize(inputs, 300_000)
     async with buying.opened(source, rate=rate, pack=pack, in_flight=slots) as shared:
-        embedder = Embedder(shared, slots=slots, timeout=timeout)
+        embedder = Embedder(shared, slots=slots, timeout=timeout, slot_rows=slot_rows)
         await embedder.consuming.start()
         try:
             yield embedder

@@ -41,22 +41,30 @@ class Line:
         self.queue = queue
         self.consumer = consumer
         self.book = consumer.strikes
-        self._client = client
+        self.client = client
 
     def call(self) -> contextlib.AbstractAsyncContextManager[indexer_client.ChunkCall]:
         (delivery,) = self.consumer.held
-        return self._client.index_chunk(delivery, self.book)
+        return self.client.index_chunk(delivery, self.book)
 
     async def strikes(self) -> int:
         return await self.queue.strikes(HEADER.task_id, HEADER.chunk)
 
 
 @contextlib.asynccontextmanager
-async def line(behaviour: Behaviour) -> AsyncIterator[Line]:
+async def line(behaviour: Behaviour, *, count: int = 1, older: bool = False) -> AsyncIterator[Line]:
+    """An embedder that holds so many chunks; `older`: the indexer is of a release that takes none together."""
+
     class Indexer(indexer_pb2_grpc.IndexerServiceServicer):
         async def IndexChunk(self, request: Any, context: Any) -> AsyncIterator[Any]:
             async for each in behaviour(request, context):
                 yield each
+
+        if not older:
+
+            async def IndexChunks(self, request: Any, context: Any) -> AsyncIterator[Any]:
+                async for each in behaviour(request, context):
+                    yield each
 
     server = grpc.aio.server()
     indexer_pb2_grpc.add_IndexerServiceServicer_to_server(Indexer(), server)
@@ -66,9 +74,9 @@ async def line(behaviour: Behaviour) -> AsyncIterator[Line]:
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             queue = memory_store.MemoryStore()
-            await chunks.publish(queue, 1, task_id=HEADER.task_id)
-            consumer = consumers.Consumer(queue, slots=1)
-            assert len(await consumer.take(1)) == 1
+            await chunks.publish(queue, count, task_id=HEADER.task_id)
+            consumer = consumers.Consumer(queue, slots=count)
+            assert len(await consumer.take(count)) == count
             yield Line(server, indexer_client.Indexer(channel, lambda: ()), queue, consumer)
     finally:
         await server.stop(None)
@@ -196,6 +204,53 @@ async def test_decoding_that_is_over_at_once_is_not_worth_a_strike() -> None:
         assert not written
 
 
+TOGETHER = {"decoding": indexer_pb2.Decoding()}, {"decoded": indexer_pb2.Decoded()}
+
+
+async def index_together(subject: Line) -> Any:
+    async with subject.client.index_chunks(subject.consumer.held, subject.book) as call:
+        await call.send(heads=indexer_pb2.ChunkHeads())
+        await call.send_packed(BATCH)
+        return await call.settle()
+
+
+async def strikes_of_each(subject: Line) -> list[int]:
+    return [await subject.queue.strikes(HEADER.task_id, chunk) for chunk in range(3)]
+
+
+async def test_chunks_that_go_together_hear_the_end_of_each() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        async for _ in request:
+            for mark in TOGETHER:
+                yield indexer_pb2.IndexChunksResponse(**mark)
+        ends = [indexer_pb2.ChunkOutcome(settled=indexer_pb2.ChunkSettled(indexed=number)) for number in range(3)]
+        yield indexer_pb2.IndexChunksResponse(outcomes=indexer_pb2.ChunkOutcomes(outcomes=ends))
+
+    async with line(behaviour, count=3) as subject:
+        outcomes = (await index_together(subject)).outcomes
+        assert [each.settled.indexed for each in outcomes] == [0, 1, 2]
+        assert await strikes_of_each(subject) == [0, 0, 0]
+
+
+async def test_an_indexer_that_dies_while_it_decodes_them_strikes_each_once() -> None:
+    async def behaviour(request: Any, context: Any) -> AsyncIterator[Any]:
+        await anext(aiter(request))
+        yield indexer_pb2.IndexChunksResponse(**TOGETHER[0])
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "died")
+
+    async with line(behaviour, count=3) as subject:
+        with pytest.raises(indexer_client.IndexerUnavailable):
+            await index_together(subject)
+        assert await strikes_of_each(subject) == [1, 1, 1]
+
+
+async def test_an_indexer_of_the_release_before_says_that_it_takes_no_chunks_together() -> None:
+    async with line(decodes_and_settles, count=3, older=True) as subject:
+        with pytest.raises(indexer_client.Unserved):
+            await index_together(subject)
+        assert await strikes_of_each(subject) == [0, 0, 0]
+
+
 async def test_an_indexer_of_the_release_before_is_asked_for_each_chunk() -> None:
     """It knows nothing of `also`, and must not be taken to have said GO for all."""
     asked: list[int] = []
@@ -302,7 +357,7 @@ async def test_what_a_method_that_is_away_answers() -> None:
         yield SETTLED
 
     async with line(behaviour) as subject:
-        client = subject._client
+        client = subject.client
         with pytest.raises(indexer_client.IndexerUnavailable, match="UNIMPLEMENTED"):
             await client.begin_chunks([HEADER], "m", 4, answer_seconds=2.0)
         with pytest.raises(indexer_client.IndexerUnavailable):
