@@ -302,9 +302,7 @@ class Indexer:
                 await call.close()
 
     @contextlib.asynccontextmanager
-    async def index_chunks(
-        self, deliveries: Sequence[Delivery], counter: strikes.Strikes
-    ) -> AsyncIterator[ChunksCall]:
+    async def index_chunks(self, deliveries: Sequence[Delivery], counter: strikes.Strikes) -> AsyncIterator[ChunksCall]:
         """Open an IndexChunks call, which is part of no trace.
 
         Raises:

@@ -166,7 +166,7 @@ class Chunks:
             if self._compares is not None:
                 paying = self.books[part.batch.owners[0] if part.batch.owners else 0].meter
                 differing = await INDEX.during(self._compares.write(part.batch, self._may_write, paying))
-                self._count(part, differing, agreement.DIFFERING)
+                self._count(part, differing)
                 return
             refused = await INDEX.during(self._in_time(part))
             self._taken = self._taken or len(refused) < len(part.batch)
@@ -176,18 +176,21 @@ class Chunks:
             await self._block(writer.quota_used(str(error)))
         finally:
             self._slots.release()
-        self._count(part, refused, settling.REFUSED)
+        self._count(part, refused)
 
-    def _count(self, part: Part, refused: Mapping[int, str], reason: str) -> None:
+    def _count(self, part: Part, refused: Mapping[int, str]) -> None:
         """Tell each chunk what became of its rows."""
         owners = part.batch.owners or [0] * len(part.batch)
         for owner, rows in collections.Counter(owners).items():
             self.books[owner].indexed(rows)
+        reason = agreement.DIFFERING
         for position, words in refused.items():
-            message = f"{settling.WORDS[reason]}{words}"
-            found = chunk_pb2.Reject(row_number=part.row_numbers[position], reason=reason, message=message)
-            self.books[owners[position]].indexed(-1)
-            self.books[owners[position]].reject([found])
+            book, row = self.books[owners[position]], part.row_numbers[position]
+            book.indexed(-1)
+            if self.compared:
+                book.reject([chunk_pb2.Reject(row_number=row, reason=reason, message=words)])
+            else:
+                book.refuse(row, words)
 
     async def _in_time(self, part: Part) -> dict[int, str]:
         """Write a part; a write that ended so late that the turn may have passed on is told to the ledger."""

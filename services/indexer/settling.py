@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from vectorline.v1 import chunk_pb2, indexer_pb2
 
 from services.billing import spend, units
-from services.indexer import agreement, ledger
+from services.indexer import ledger
 from services.indexer.ledger import items, shards
 from services.indexer.pinecone import meter
 from services.indexer.storage import rejects
@@ -19,8 +19,6 @@ from services.runtime import errors, failpoints, stages
 SETTLE = stages.Stage("settle")
 
 REFUSED = "index_refused"
-# Of each reason that a record is rejected for here, what precedes the words about it.
-WORDS = {REFUSED: "The index refuses this row: ", agreement.DIFFERING: ""}
 # Reasons of rows that were usable when their chunk was made.
 LATE = frozenset({REFUSED, "embedding_refused", "embedding_unusable"})
 
@@ -46,6 +44,11 @@ class Book:
     def reject(self, found: Sequence[chunk_pb2.Reject]) -> None:
         """Rows that failed before the index, or there."""
         self._rejects += found
+
+    def refuse(self, row_number: int, words: str) -> None:
+        """The index refuses a row, in these words."""
+        message = f"The index refuses this row: {words}"
+        self.reject([chunk_pb2.Reject(row_number=row_number, reason=REFUSED, message=message)])
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
         """All of its rows have gone their way: store the rejects, settle.

@@ -19,7 +19,7 @@ TEXTS = ["one", "two", "three"]
 class Embedder:
     """An embedder over fakes: everything but the network."""
 
-    def __init__(self, shared: buying.Buying, *, slots: int, timeout: float, slot_rows: int) -> None:
+    def __init__(self, shared: buying.Buying, *, slots: int, timeout: float, slot_rows: int = 1) -> None:
         self.source, self.limiter = shared.source, shared.limiter
         self.indexer = embeddings.FakeIndexer()
         limits = settings.QueueLimits(slot_rows=slot_rows)
