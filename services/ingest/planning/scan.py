@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from services.ingest import failures, sources, warning
 from services.ingest.contract import columns, ids, nulls
 from services.ingest.planning import cutter, duplicates, findings, firsts, plan
-from services.ingest.reading import ballot, dialect, encoding, gunzip, header, reader, shape
+from services.ingest.reading import ballot, dialect, encoding, gunzip, header, reader, shape, swallowed
 from services.ingest.reading import block as blocks
 from services.ingest.request import options
 from services.ingest.sources import streams
@@ -203,10 +203,12 @@ class _Pass:
                 id_position = names.index(self._chosen.id_column)
                 found = self._columns = columns.Columns(names, self._chosen, self._known.orders)
                 fitting = shape.Shape(names, form, self._chosen)
+                watch = swallowed.Watch(form, self._chosen, len(names), id_position)
                 if self._witness is not None:
                     self._witness.begin(names, self._chosen)
             if rows.records.bare and rows.records.quoted and not form.writer_quotes:
                 raise _WriterQuotes
+            watch.look_at(block)
             usable: Sequence[list[str]] = block.rows
             numbers: Sequence[int] = range(block.first_row, block.first_row + len(usable))
             if not fitting.fit(block):

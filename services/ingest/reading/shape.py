@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.ingest import failures
-from services.ingest.reading import block, dialect, header, names, records, sample, swallowed
+from services.ingest.reading import block, dialect, exported, header, names, records, sample
 from services.ingest.request import options
 
 # Flaws of rows that are no records: they are skipped.
@@ -32,7 +32,8 @@ class Shape:
         self._wanted = {names.folded(name) for name in wanted}
         # What stands in the column of ids where the header is repeated, in whichever order.
         self._heads = frozenset(wanted)
-        self._swallowed = swallowed.Watch(form, chosen, self._width, self._key)
+        # Our own file of rejects: cells are as its reader finds them once the escapes are gone.
+        self._exported = exported.is_of_ours(columns)
         # The row before is too short: what follows may be the rest of it.
         self.after_short = False
 
@@ -43,9 +44,10 @@ class Shape:
         a flaw. Others stay as wide as they are.
 
         Raises:
-            failures.FileFailure: OTHER_HEADER: another table begins. UNBALANCED_QUOTE: a cell holds rows.
+            failures.FileFailure: OTHER_HEADER: another table begins.
         """
-        self._swallowed.look_at(rows)
+        if self._exported:
+            rows.rows[:] = [exported.plain(row) for row in rows.rows]
         cells, width, key = rows.rows, self._width, self._key
         rows.after_short = self.after_short
         even = set(map(len, cells)) == {width}

@@ -1,27 +1,21 @@
 """Rejected rows as a file, CSV or JSON lines: the source's columns, and ours.
 
-The CSV can be mended and loaded again: what a cell holds is what the source had, but for cells that a spreadsheet would
-run. A column of the source that has the name of one of ours is called csv_<name>.
+The CSV can be mended and loaded again: what a cell holds is what the source had, but for a ' before what a spreadsheet
+would run, which is taken off again (see ``reading.exported``). A column of the source that has the name of one of ours
+is called csv_<name>.
 """
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from services.ingest.contract import metadata
-from services.ingest.reading import reader
+from services.ingest.reading import exported, reader
 
 FLUSH_BYTES = 64 << 10
-# Spreadsheets run cells that begin like this (OWASP: CSV injection; the wide forms, too).
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-# Signed numbers, amounts, telephone numbers: nothing in them can name a function, a file or a command.
-_NUMBER = re.compile(r"[+-][\d .,()/-]*\d[\d .,()/-]*([eE][+-]?\d+)?%?", re.ASCII)
-_NUMBER_CHARACTERS = 64
-EXTRA = ("row_number", "line_number", "reason", "message", "line_text")
 # Of these the cells are no cells: the reader gives the line as it stands.
 _UNPARSED = frozenset({reader.BAD_QUOTING, reader.BAD_ENCODING, reader.FIELD_TOO_LONG})
 
@@ -74,10 +68,10 @@ class Export(Gathered):
 
     def __init__(self, form: str, columns: Sequence[str], delimiter: str = ",") -> None:
         super().__init__(form)
-        self._columns = metadata.set_apart(columns, EXTRA)
+        self._columns = metadata.set_apart(columns, exported.COLUMNS)
         self._delimiter = delimiter or ","
         if not self._jsonl:
-            self._writer.writerow([*map(_harmless, self._columns), *EXTRA])
+            self._writer.writerow([*map(exported.escaped, self._columns), *exported.COLUMNS])
 
     def add(self, line: Line) -> None:
         """Add one row."""
@@ -87,7 +81,7 @@ class Export(Gathered):
             return
         padded = [*cells[: len(self._columns)], *[""] * (len(self._columns) - len(cells))]
         ours = (line.row_number, line.line_number or "", line.reason, line.message, text)
-        self._writer.writerow([*map(_harmless, padded), *ours[:3], *map(_harmless, ours[3:])])
+        self._writer.writerow([*map(exported.escaped, padded), *ours[:3], *map(exported.escaped, ours[3:])])
 
     def _add_object(self, line: Line, cells: Sequence[str], text: str) -> None:
         row: dict[str, Any] = dict(zip(self._columns, cells, strict=False))
@@ -128,10 +122,4 @@ class Names(Gathered):
         if self._jsonl:
             self._buffer.writelines(orjson.dumps({self._column: name}).decode() + "\n" for name in names)
         else:
-            self._writer.writerows([_harmless(name)] for name in names)
-
-
-def _harmless(cell: str) -> str:
-    if not cell.startswith(DANGEROUS) or (len(cell) <= _NUMBER_CHARACTERS and _NUMBER.fullmatch(cell)):
-        return cell
-    return f"'{cell}"
+            self._writer.writerows([exported.escaped(name)] for name in names)

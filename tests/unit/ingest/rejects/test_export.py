@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.reading import reader
+from services.ingest.reading import exported, reader
 from services.ingest.rejects import export
 from tests.unit.ingest import support
 
@@ -157,9 +157,35 @@ def test_what_was_mended_is_loaded_as_if_it_had_been_right() -> None:
     written = io.StringIO()
     csv.writer(written).writerows(rows)
 
-    again = support.load(written.getvalue(), exclude_columns=export.EXTRA)
+    again = support.load(written.getvalue(), exclude_columns=exported.COLUMNS)
     whole = support.load(f'{header}\n-7,mended,"refund, ""please""",-7.5,+41 79 123-45-67\n'.encode())
     assert again.rows()[0].vector_id == whole.rows()[0].vector_id == "7.-7"
     found, wanted = again.metadata()[0], whole.metadata()[0]
     assert found.pop("csv_message") == wanted.pop("message") == good.partition(",-7.5")[0].replace('"', '"')
     assert found == wanted
+
+
+# Blanks around ids are no part of them.
+CELL = st.text("+-=@'5a %\t\n\uff1d", max_size=6)
+
+
+@given(cells=st.lists(CELL, min_size=1, max_size=5))
+def test_a_cell_comes_back_as_it_was(cells: list[str]) -> None:
+    out = export.Export("csv", ["id", "formatted_text", "v"])
+    for number, cell in enumerate(cells):
+        out.add(line([f"{number}{cell}", "mended", cell]))
+        out.add(line([cell, "mended", "x"]))
+    again = support.load(out.take(), quoting="csv", exclude_columns=exported.COLUMNS)
+    found = [(row.cells[0], row.cells[2]) for row in again.rebuilt(1, 2 * len(cells))]
+    wanted = [pair for number, cell in enumerate(cells) for pair in ((f"{number}{cell}", cell), (cell, "x"))]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("row_id", ["@anna", "-x7", "=a", "'@b", "''=c", "+49 17", "'d"])
+def test_an_id_that_was_escaped_is_the_same_id_again(row_id: str) -> None:
+    bad = support.load(f"id,formatted_text\n{row_id},\n")
+    out = export.Export("csv", bad.plan.columns)
+    out.add(export.Line(1, 2, "empty_text", "", list(bad.rejects()[0].cells)))
+    again = support.load(out.take().replace(b",,", b",mended,", 1), exclude_columns=exported.COLUMNS)
+    assert [row.vector_id for row in again.rows()] == [f"7.{row_id}"]
+    assert support.load(f"id,formatted_text\n{row_id},a\n").rows()[0].vector_id == f"7.{row_id}"
