@@ -1,9 +1,12 @@
 """Text that was garbled before it came here: UTF-8 that a program took for cp1252, and wrote as UTF-8 once more."""
 
+import re
+
 from services.ingest import warning
 from services.ingest.reading import encoding
 
 _SHOWN_CHARACTERS = 60
+_OPEN = re.compile("([\x81\x8d\x8f\x90\x9d]+)")
 
 
 def found(text: str) -> warning.Warning | None:
@@ -31,16 +34,11 @@ def _meant(line: str) -> str:
 
     The letters of an ordinary line, as bytes of cp1252, are hardly ever UTF-8.
     """
-    data = bytearray()
-    for character in line:
-        try:
-            data += character.encode("cp1252")
-        except UnicodeEncodeError:
-            # Bytes that cp1252 leaves open come as the control characters of Latin-1.
-            if not "\x80" <= character <= "\x9f":
-                return ""
-            data.append(ord(character))
+    # Bytes that cp1252 leaves open come as the control characters of Latin-1.
+    parts = _OPEN.split(line)
     try:
-        return data.decode()
-    except UnicodeDecodeError:
+        return b"".join(
+            part.encode("latin-1" if position % 2 else "cp1252") for position, part in enumerate(parts)
+        ).decode()
+    except UnicodeError:
         return ""

@@ -40,19 +40,19 @@ class Watch:
         """
         if not self._on or not rows.ends or rows.ends[-1] - rows.lead - len(rows.blanks) <= len(rows.rows):
             return
-        start = rows.lead
+        delimiter, most, start = self._delimiter, self._width - 1, rows.lead
         for position, end in enumerate(rows.ends):
-            if end - start > 1 and position not in rows.flaws and (lines := self._held(rows.rows[position])):
-                raise self._failure(rows, position, lines)
+            if end - start > 1:
+                whole = delimiter.join(rows.rows[position])
+                # A glance at the first line: most texts of several lines are left here.
+                glance = whole.count(delimiter, 0, whole.find("\n")) >= most
+                if glance and position not in rows.flaws and (lines := self._held(whole)):
+                    raise self._failure(rows, position, lines)
             start = end
 
-    def _held(self, row: list[str]) -> int:
+    def _held(self, record: str) -> int:
         """Return how many rows of the table a record is if its quotes are characters; 0: it is no such record."""
-        whole = self._delimiter.join(row)
-        first = _LINE_END.search(whole)
-        if first is None or whole.count(self._delimiter, 0, first.start()) != self._width - 1:
-            return 0
-        pieces = [line.split(self._delimiter) for line in _LINE_END.split(whole)]
+        pieces = [line.split(self._delimiter) for line in _LINE_END.split(record)]
         if len(pieces) < self._least or any(len(cells) != self._width for cells in pieces):
             return 0
         # Behind a comma within a sentence there is a blank.
