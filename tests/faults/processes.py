@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable
 
 from tests.faults import stage as stages
-from tests.faults import valkey
 from tests.faults.cells import Cell
 from tests.faults.scene import Scene
 from tests.support.line import wait_for
@@ -31,44 +30,6 @@ def terminated(process: str, times: int) -> Callable[[Scene], None]:
         scene.finish(job)
 
     return act
-
-
-def zombie(rule: str) -> Callable[[Scene], None]:
-    """A process stops at a place, loses its lease, and goes on when everything is over."""
-
-    def act(scene: Scene) -> None:
-        scene.arm(rule)
-        pids = {name: scene.line.pid(name) for name in scene.stage.processes}
-        job = scene.upload(2_000)
-        scene.fired()
-        stopped = [name for name, pid in pids.items() if state(pid) == "T"]
-        assert len(stopped) == 1, stopped
-        scene.finish(job)
-        scene.line.kill(stopped[0], signal.SIGCONT)
-        scene.hold(4)
-
-    return act
-
-
-def refused_zombie(scene: Scene) -> None:
-    """An embedder stands still before an ack for 60 s: what it then says of the chunks that it held is refused."""
-    scene.slow(400)
-    scene.arm("embedder.before_ack:stop@3")
-    pids = {name: scene.line.pid(name) for name in scene.stage.processes}
-    job = scene.upload(4_000)
-    scene.fired()
-    (name,) = [name for name, pid in pids.items() if state(pid) == "T"]
-    held = valkey.chunks_held(scene, pids[name])
-    assert held
-    scene.hold(60)
-    scene.finish(job)
-    scene.line.kill(name, signal.SIGCONT)
-
-    # Not of all: what it was just handed it never heard of, and what it could not say in a few tries it let go.
-    wait_for(
-        "the zombie hears that what it held is another's",
-        lambda: held & {each["chunk"] for each in scene.logged(name, "ack_refused")},
-    )
 
 
 def stopped(seconds: float) -> Callable[[Scene], None]:
@@ -131,12 +92,6 @@ def two_resubmitters(scene: Scene) -> None:
     scene.finish(job)
 
 
-def state(pid: int) -> str:
-    """As /proc has it: T is stopped."""
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0]
-
-
 def plain(scene: Scene) -> None:
     scene.struck()
     scene.lifted()
@@ -151,34 +106,8 @@ CELLS = [
     Cell("indexer: SIGTERM in mid task, twice", terminated("indexer-1", 2)),
     Cell("ingest: SIGTERM in mid publish, twice", terminated("ingest-1", 2)),
     Cell("embedder stopped for 9 s and continued", stopped(9), twice=stages.IN_HAND),
-    Cell(
-        "embedder stopped for 60 s, a zombie: heartbeat and ack are refused",
-        refused_zombie,
-        twice=stages.IN_HAND,
-        patient=True,
-    ),
-    Cell(
-        "embedder stopped before its ack, a zombie afterwards",
-        zombie("embedder.before_ack:stop@2"),
-        twice=stages.IN_HAND,
-    ),
-    Cell(
-        "embedder stopped before settling, a zombie afterwards",
-        zombie("embedder.after_index_sent:stop@2"),
-        twice=stages.IN_HAND,
-    ),
-    Cell(
-        "embedder stopped with a bought answer, a zombie afterwards",
-        zombie("embedder.after_openai:stop@2"),
-        twice=stages.IN_HAND,
-    ),
     Cell("rolling restart of all services under load", rolling),
     Cell("embedders scaled 1 to 4 to 1 under load", scaled, settings={"EMBEDDERS": "1"}, patient=True),
-    Cell(
-        "two ingests: the splitter stopped in mid publish, a zombie afterwards",
-        zombie("ingest.mid_publish:stop@7"),
-        settings=TWO_INGESTS,
-    ),
     Cell(
         "two ingests: FLUSHALL, both resubmit",
         two_resubmitters,

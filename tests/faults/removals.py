@@ -23,7 +23,7 @@ def mirrored(rule: str, *, rows: int = ROWS, left: int = ROWS - GONE, untold: bo
     """The rule fires while a mirror removes what left its file; where that is much, a person has confirmed it."""
 
     def act(scene: Scene) -> None:
-        before = _loaded(scene, rows)
+        before = loaded(scene, rows)
         after = manifests.later(before[:left])
         scene.arm(rule)
         job = scene.submit(after, mode="mirror")
@@ -41,7 +41,7 @@ def removed(rule: str, *, rows: int = ROWS, untold: bool = False, alone: bool = 
     """The rule fires while a question is taken back: id by id, or `alone` in its namespace, which is dropped."""
 
     def act(scene: Scene) -> None:
-        _loaded(scene, rows)
+        loaded(scene, rows)
         if not alone:
             scene.finish(scene.submit(csvs.rows(OTHERS, MANY + 1), question_id=OTHER))  # with texts of their own
         scene.arm(rule)
@@ -60,7 +60,7 @@ def removed(rule: str, *, rows: int = ROWS, untold: bool = False, alone: bool = 
     return act
 
 
-def _loaded(scene: Scene, count: int) -> manifests.Rows:
+def loaded(scene: Scene, count: int) -> manifests.Rows:
     """Rows that are in, without a flaw, and merged into what is known."""
     rows: manifests.Rows = list(csvs.rows(count))
     scene.finish(scene.submit(rows))

@@ -5,12 +5,25 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults import aws, kills, manifests, poison, processes, providers, removals, servers, table, turns, valkey
+from tests.faults import (
+    aws,
+    kills,
+    manifests,
+    poison,
+    processes,
+    providers,
+    removals,
+    servers,
+    table,
+    turns,
+    valkey,
+    zombies,
+)
 from tests.faults.cells import Cell
 from tests.faults.scene import Result, Scene
 from tests.faults.stage import Stage
 
-KINDS = (kills, valkey, providers, servers, aws, processes, poison, turns, manifests, removals)
+KINDS = (kills, valkey, providers, servers, aws, processes, zombies, poison, turns, manifests, removals)
 EVERYTHING = [cell for kind in KINDS for cell in kind.CELLS]
 # Cells with the same settings follow each other: the line is restarted as seldom as can be.
 ORDERED = sorted(EVERYTHING, key=lambda cell: sorted(cell.settings.items()))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import grpc
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc, ledger_pb2, ledger_pb2_grpc
 
-from tests.faults import aws, processes
+from tests.faults import aws, zombies
 from tests.faults import stage as stages
 from tests.faults.cells import Cell
 from tests.faults.scene import Scene, rows_with_flaws
@@ -94,7 +94,7 @@ def late_writer(scene: Scene) -> None:
     scene.arm("indexer.after_check:stop")
     scene.fired()
     assert first.status == "processing_chunks"
-    (name,) = [name for name, pid in pids.items() if processes.state(pid) == "T"]
+    (name,) = [name for name, pid in pids.items() if zombies.state(pid) == "T"]
     _cancel(scene, first.task_id)
     first.wait_status("cancelled")
     scene.lifted()

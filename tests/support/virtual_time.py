@@ -33,6 +33,10 @@ class Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return 1_000.0 + self._jumping.passed
 
+    def stand_still(self, seconds: float) -> None:
+        """The process is stopped for so long, here and now."""
+        self._jumping.passed += seconds
+
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
         future: asyncio.Future[Any] = self.create_future()
         try:

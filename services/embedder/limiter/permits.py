@@ -58,6 +58,8 @@ class _Waiter:
     came: float
     # The limiter said once that it has to wait.
     rationed: bool = False
+    # When it was granted, of the loop's clock.
+    at: float = math.inf
 
     @property
     def place(self) -> tuple[int, int]:
@@ -99,12 +101,12 @@ class Permits:
         loop = asyncio.get_running_loop()
         began = time.monotonic()
         waiter = _Waiter(SEARCH if search else BULK, next(self._numbers), cost, loop.create_future(), loop.time())
-        bisect.insort(self._waiters, waiter, key=lambda each: each.place)
-        if search:
-            self._search_came.set()
-        self.nudge()
+        self._line_up(waiter)
         try:
-            outcome = await waiter.granted
+            while (outcome := await waiter.granted) is True and loop.time() - waiter.at > promise.STALE_GRANT_SECONDS:
+                # This process stood still between the grant and here: others may start by now.
+                waiter.granted = loop.create_future()
+                self._line_up(waiter)
         finally:
             # A grant for one who has just been cancelled is lost: one request fewer, never one too many.
             self._forget(waiter)
@@ -114,6 +116,12 @@ class Permits:
             raise AccountBlocked
         WAITED[waiter.rank].observe(time.monotonic() - began)
         return waiter.rationed
+
+    def _line_up(self, waiter: _Waiter) -> None:
+        bisect.insort(self._waiters, waiter, key=lambda each: each.place)
+        if waiter.rank == SEARCH:
+            self._search_came.set()
+        self.nudge()
 
     def search_seconds(self) -> float:
         """How long a search that came now would probably wait: behind those that do, each at the pace of the last."""
@@ -185,6 +193,7 @@ class Permits:
 
     def _end(self, waiter: _Waiter, outcome: bool | Exception) -> None:
         self._forget(waiter)
+        waiter.at = asyncio.get_running_loop().time()
         if not waiter.granted.done():
             waiter.granted.set_result(outcome)
 

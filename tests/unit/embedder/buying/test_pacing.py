@@ -64,6 +64,31 @@ def test_a_pause_ends_without_a_herd() -> None:
     virtual_time.run(work())
 
 
+@pytest.mark.parametrize(("seconds", "questions"), [(0.1, 1), (60.0, 2)])
+def test_a_grant_whose_taker_stood_still_is_asked_for_anew(seconds: float, questions: int) -> None:
+    """By the time it went on others had started in its place; a moment is nothing, as it is of a late answer."""
+
+    class Stopped(Counted):
+        async def acquire(self, tokens: int, asker: Asker = Asker.BULK) -> promise.Answer:
+            answer = await super().acquire(tokens, asker)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, virtual_time.Loop)
+            if self.questions == 1:  # after the grant is there, and before its taker hears of it
+                loop.call_soon(loop.stand_still, seconds)
+            return answer
+
+    async def work() -> None:
+        shared = Stopped(Quota(0.0, 0.0, 300_000))
+        permit = permits.Permits(shared)
+        running = asyncio.create_task(permit.run())
+        await permit.take(lambda: 1)
+        assert shared.questions == questions
+        assert not permit.search_seconds()
+        running.cancel()
+
+    virtual_time.run(work())
+
+
 def test_permits_are_granted_in_the_order_in_which_they_were_asked_for() -> None:
     async def work() -> None:
         permit = permits.Permits(MemoryLimiter(Quota(RATE, 0.0, 300_000)))
