@@ -133,6 +133,8 @@ class Worker:
             case Reason.POISON:
                 return await self._finish(delivery, await _outcome(self._fail_poison(delivery)))
             case Reason.ACCOUNT_REFUSED:
+                if not await self._is_ours(delivery):
+                    return await self._finish(delivery, Dropped(Reason.LEASE_LOST))
                 await self._block(delivery, str(given_up))
             case Reason.DEFECT:
                 raise given_up
@@ -156,6 +158,13 @@ class Worker:
                 action="chunk_impossible",
                 why=why,
             )
+
+    async def _is_ours(self, delivery: Delivery) -> bool:
+        """Asked before a whole task is stopped: a refusal may be old by the time that a stalled process hears of it."""
+        try:
+            return await self._consumer.renew(delivery)
+        except queue_errors.QueueUnavailable:
+            return True
 
     async def _block(self, delivery: Delivery, words: str) -> None:
         message = f"The embedding account refuses: {words or 'no reason given'} It goes on by itself when it is good."

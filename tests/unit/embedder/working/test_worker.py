@@ -195,6 +195,28 @@ def test_a_refused_account_blocks_the_task_and_settles_nothing() -> None:
     scenario(work())
 
 
+def test_who_lost_the_chunk_meanwhile_stops_no_task_for_a_refusal() -> None:
+    """It stood still with the refusal in its socket: by now the account is good, and another has settled the chunk."""
+
+    class Late(embeddings.FakeEmbeddings):
+        async def embed(self, texts: Sequence[str]) -> Any:
+            for lane in embedder.queue.lanes.values():
+                for entry_id in list(lane.pending):
+                    lane.acknowledge(entry_id)
+            raise openai_errors.AccountRefused("You exceeded your current quota.")
+
+    async def work() -> None:
+        nonlocal embedder
+        async with running(Late()) as embedder:
+            await embedder.publish()
+            await embedder.empty()
+            await embedder.until(lambda: not embedder.consumer.held)
+            assert not embedder.indexer.blocked
+
+    embedder: Embedder
+    scenario(work())
+
+
 def test_a_poison_chunk_fails_by_its_header_and_is_never_decoded() -> None:
     async def work() -> None:
         async with running() as embedder:
