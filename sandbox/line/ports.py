@@ -8,13 +8,15 @@ import pathlib
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sandbox.line import run_dir
 
 FILE = "ports.json"
-# Two lines that start at the same moment must not choose the same port, which neither has bound yet.
+# Two lines that start at the same moment must not choose the same port, which neither has bound yet; nor may a line
+# choose that of a process that has just died in another, and is being started again. A line that runs keeps its own.
 RESERVATION_SECONDS = 120.0
+KEEP_SECONDS = RESERVATION_SECONDS / 4
 HIGHEST = 32767  # above lie the ports that the system gives to outgoing connections
 
 
@@ -47,8 +49,7 @@ class Ports:
             others = {int(port) for port, holder in reserved.items() if holder["run_dir"] != str(self._run.path)}
             for name, port in usual.items():
                 self._chosen[name] = self._choose(name, port, (fixed or {}).get(name), others)
-            for port in self._chosen.values():
-                reserved[str(port)] = {"run_dir": str(self._run.path), "until": time.time() + RESERVATION_SECONDS}
+            _reserve(reserved, self._run, self._chosen.values())
         self._run.write_json(FILE, {**self._kept, **self._chosen})
         return self._chosen
 
@@ -67,6 +68,17 @@ class Ports:
         if kept is not None:
             self.moved.append(f"Port {kept} of {name} is in use by another program now; it moves to {port}.")
         return port
+
+
+def keep(run: run_dir.RunDir) -> None:
+    """Reserve the ports of a line that runs for as long as if they were chosen now."""
+    with _reservations() as reserved:
+        _reserve(reserved, run, run.read_json(FILE).values())
+
+
+def _reserve(reserved: dict[str, dict[str, str | float]], run: run_dir.RunDir, ports: Iterable[int]) -> None:
+    until = time.time() + RESERVATION_SECONDS
+    reserved.update({str(port): {"run_dir": str(run.path), "until": until} for port in ports})
 
 
 def _free(port: int) -> bool:

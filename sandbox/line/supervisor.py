@@ -13,7 +13,7 @@ import pathlib
 import signal
 import sys
 
-from sandbox.line import run_dir, runner, specs
+from sandbox.line import ports, run_dir, runner, specs
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Supervisor:
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, reload.set)
         reload.set()
+        keeping = asyncio.create_task(self._keep_ports())
         stopped = asyncio.create_task(stop.wait())
         while not stop.is_set():
             reloaded = asyncio.create_task(reload.wait())
@@ -54,8 +55,18 @@ class Supervisor:
                     logger.error("The supervisor itself failed.", exc_info=error)
                 self._failure = str(error) or repr(error)
                 break
+        keeping.cancel()
         await self._stop_all()
         return 1 if self._failure else 0
+
+    async def _keep_ports(self) -> None:
+        """A process that dies finds its port free when it is back, also while other lines start on this machine."""
+        while True:
+            await asyncio.sleep(ports.KEEP_SECONDS)
+            try:
+                await asyncio.to_thread(ports.keep, self._run)
+            except OSError as error:
+                logger.warning("The line's ports are not kept from others: %s", error)
 
     async def _apply(self) -> None:
         """Make what runs equal to the plan."""

@@ -90,11 +90,11 @@ def late_writer(scene: Scene) -> None:
     first.wait_chunks(1)
     second = scene.submit(_others(stages.MID_WORK))
     second.wait_status("queued")
-    pids = {name: scene.line.pid(name) for name in scene.stage.processes}
+    processes = zombies.pids(scene)
     scene.arm("indexer.after_check:stop")
     scene.fired()
     assert first.status == "processing_chunks"
-    (name,) = [name for name, pid in pids.items() if zombies.state(pid) == "T"]
+    name = zombies.stopped(processes)
     _cancel(scene, first.task_id)
     first.wait_status("cancelled")
     scene.lifted()

@@ -7,7 +7,7 @@ counts, and every key of the queue.
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx
 
@@ -31,15 +31,28 @@ def state(pid: int) -> str:
         return stat.read().rpartition(")")[2].split()[0]
 
 
+def pids(scene: Scene) -> dict[str, int]:
+    """Of all that may be stopped, by name."""
+    return {name: scene.line.pid(name) for name in scene.stage.processes}
+
+
+def stopped(processes: Mapping[str, int]) -> str:
+    """The one that a rule has stopped; it says so a moment before it does it."""
+
+    def look() -> list[str]:
+        return [name for name, pid in processes.items() if state(pid) == "T"]
+
+    (name,) = wait_for("a process that is stopped", look)
+    return name
+
+
 @contextlib.contextmanager
 def asleep(scene: Scene, rule: str) -> Iterator[None]:
     """The rule stops a process within the block; it wakes at its end, and is given time to do what it was about to."""
     scene.arm(rule)
-    pids = {name: scene.line.pid(name) for name in scene.stage.processes}
+    processes = pids(scene)
     yield
-    stopped = [name for name, pid in pids.items() if state(pid) == "T"]
-    assert len(stopped) == 1, stopped
-    scene.line.kill(stopped[0], signal.SIGCONT)
+    scene.line.kill(stopped(processes), signal.SIGCONT)
     scene.hold(AWAKE_SECONDS)
 
 
@@ -59,11 +72,11 @@ def refused_zombie(scene: Scene) -> None:
     """An embedder stands still before an ack for 60 s: what it then says of the chunks that it held is refused."""
     scene.slow(400)
     scene.arm("embedder.before_ack:stop@3")
-    pids = {name: scene.line.pid(name) for name in scene.stage.processes}
+    processes = pids(scene)
     job = scene.upload(4_000)
     scene.fired()
-    (name,) = [name for name, pid in pids.items() if state(pid) == "T"]
-    held = valkey.chunks_held(scene, pids[name])
+    name = stopped(processes)
+    held = valkey.chunks_held(scene, processes[name])
     assert held
     scene.hold(60)
     scene.finish(job)

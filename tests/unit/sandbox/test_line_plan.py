@@ -7,6 +7,7 @@ import platform
 import shlex
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -81,6 +82,26 @@ def test_lines_that_start_at_once_do_not_choose_the_same_port(run: run_dir.RunDi
     there = ports.Ports(other, running=False).choose({"a": 20000})
 
     assert here != there
+
+
+def test_a_line_that_runs_keeps_the_port_of_a_process_that_has_just_died(
+    run: run_dir.RunDir, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another line took it within the seconds of the new start, and the process never came back."""
+    now = time.time()
+    monkeypatch.setattr(ports.time, "time", lambda: now)
+    monkeypatch.setattr(ports, "_free", lambda _: True)  # nobody has bound it at that moment
+    other = run_dir.RunDir(tmp_path / "other")
+    other.create()
+    here = ports.Ports(run, running=False).choose({"a": 20000})
+    for _ in range(10):
+        now += ports.KEEP_SECONDS
+        ports.keep(run)
+
+    assert ports.Ports(other, running=False).choose({"a": 20000}) != here
+
+    now += ports.RESERVATION_SECONDS + 1  # it is stopped, and forgotten
+    assert ports.Ports(other, running=False).choose({"b": 20000})["b"] in here.values()
 
 
 # --- variables
