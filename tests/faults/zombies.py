@@ -169,7 +169,7 @@ CELLS = [
             ("while it decodes", "embedder.decode:stop@2"),
             ("before its ack", "embedder.before_ack:stop@2"),
             ("before settling", "embedder.after_index_sent:stop@2"),
-            ("with a bought answer", "embedder.after_openai:stop@2"),
+            ("with a bought answer", "embedder.after_openai:stop"),
         )
     ),
     Cell("embedder stopped for 9 s amid searches", searching, twice=stages.IN_HAND),
