@@ -208,12 +208,13 @@ CELLS = [
     Cell(
         "two ingests: one stopped before a mirror's deletes, a zombie afterwards",
         mirroring("ingest.before_removal:stop"),
+        twice=removals.GONE,
         settings=TWO_INGESTS,
     ),
     Cell(
         "two indexers: one stopped before a mirror's delete, a zombie afterwards",
         mirroring("indexer.before_delete:stop", late=True),
-        twice=removals.ROWS,
+        twice=removals.GONE + removals.ROWS,
         settings=TWO_INDEXERS,
     ),
 ]
