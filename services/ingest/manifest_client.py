@@ -18,6 +18,7 @@ Drop = manifest_pb2.BeginDropResponse
 
 # A page of ids takes the index a moment, and fifty of them stand in a message.
 LIST_SECONDS = 600.0
+# So does a query of a million vectors, where nobody has asked for a while: given up too soon, a whole scan is lost.
 FETCH_SECONDS = 60.0
 # A delete waits for its place and is tried several times, each as long as an upsert.
 DELETE_SECONDS = 240.0
@@ -134,7 +135,7 @@ class Manifests:
         """Up to where in its log queries see a namespace, on the bill of a task; None: the index does not tell."""
         request = manifest_pb2.GetLogPositionRequest(namespace=namespace, task_id=task_id)
         with ledger_client.translated():
-            answer = await self._stub.GetLogPosition(request)
+            answer = await self._stub.GetLogPosition(request, timeout=FETCH_SECONDS)
         return answer.lsn if answer.HasField("lsn") else None
 
     async def ids(self, namespace: str, prefix: str, task_id: str) -> AsyncIterator[Sequence[str]]:

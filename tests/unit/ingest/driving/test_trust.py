@@ -6,13 +6,16 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
+import grpc
 import pytest
+from vectorline.v1 import manifest_pb2
 
 from services.ingest import manifest_client
 from services.ingest.contract import metadata, rules
 from services.ingest.driving import trust
 from services.ingest.manifest import comparing, header, records, store
 from services.ingest.request import options
+from services.runtime import channels
 
 HOST, MODEL, TASK = "http://index", "small", "task"
 HASHES = records.Hashes(b"k" * records.KEY_BYTES)
@@ -326,3 +329,19 @@ async def test_one_that_comes_late_is_believed(naps: list[float], monkeypatch: p
 
     monkeypatch.setattr(asyncio, "sleep", written)
     await checked(index)
+
+
+async def test_the_log_of_a_large_namespace_is_waited_for_longer_than_other_answers() -> None:
+    """It takes a query, which looks at every vector: whoever gives that up scans the file again."""
+    given: list[float] = []
+
+    class Stub:
+        async def GetLogPosition(self, _request: Any, timeout: float = channels.UNARY_TIMEOUT_SECONDS) -> Any:
+            given.append(timeout)
+            return manifest_pb2.GetLogPositionResponse(lsn=7)
+
+    async with grpc.aio.insecure_channel("ipv4:127.0.0.1:9") as nowhere:
+        asking = manifest_client.Manifests(nowhere)
+        asking._stub = Stub()  # type: ignore[assignment]
+        assert await asking.position("v2", TASK) == 7
+    assert given[0] >= 6 * channels.UNARY_TIMEOUT_SECONDS
