@@ -130,6 +130,8 @@ class Types:
             return True
         # How many cells have a value matters up to the counted rows, and beyond them to tell few from none.
         counted = counting or column.filled < _FEW
+        if not counted and len(distinct := set(cells)) * 2 < len(cells) and _as_before(column, distinct):
+            return True
         if column.spoiled is None and column.forms is not None and _all_of(column, cells):
             column.filled += sum(1 for cell in cells if cell and not cell.isspace()) if counted else 0
             return True
@@ -161,7 +163,14 @@ class Types:
                 return
 
 
-def _all_of(column: _Column, cells: Sequence[str]) -> bool:
+def _as_before(column: _Column, distinct: Collection[str]) -> bool:
+    """Tell whether cells that differ leave the column's type as it is."""
+    if column.spoiled is None:
+        return column.forms is not None and _all_of(column, distinct)
+    return column.boolean and all(not (bare := cell.strip()) or bare.lower() in BOOLEANS for cell in distinct)
+
+
+def _all_of(column: _Column, cells: Collection[str]) -> bool:
     """Tell whether all cells have one of the column's forms, or are empty; then keep the forms that all have."""
     joined = _SEPARATOR.join(cells) + _SEPARATOR
     if joined.count(_SEPARATOR) != len(cells):

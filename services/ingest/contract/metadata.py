@@ -8,6 +8,7 @@ google.protobuf.Struct ten times that.
 
 import contextlib
 import dataclasses
+import operator
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -44,6 +45,23 @@ _LOOKED_AT = 256
 Value = str | float | bool | list[str]
 
 
+class _Prefixes(dict[int, bytes]):
+    """What precedes a string of so many bytes."""
+
+    def __init__(self, key: bytes, cached_lengths: int) -> None:
+        super().__init__()
+        self._key = key
+        self._cached_lengths = cached_lengths
+
+    def __missing__(self, size: int) -> bytes:
+        inner = wire.head(3, size)
+        entry = self._key + wire.varint(len(inner) + size) + inner
+        prefix = wire.head(1, len(entry) + size) + entry
+        if size < self._cached_lengths:
+            self[size] = prefix
+        return prefix
+
+
 class Field:
     """One key's encoder; keeps the bytes that precede a string of each length.
 
@@ -56,8 +74,7 @@ class Field:
         self.name = name
         key = name.encode()
         self._key = wire.field(1, key) + b"\x12"
-        self._cached_lengths = cached_lengths
-        self._strings: dict[int, bytes] = {}
+        self._before = _Prefixes(self._key, cached_lengths)
         self._number = wire.head(1, len(self._key) + 10) + self._key + b"\x09\x11"
         boolean = wire.head(1, len(self._key) + 3) + self._key + b"\x02\x20"
         self._booleans = boolean + b"\x00", boolean + b"\x01"
@@ -65,12 +82,12 @@ class Field:
     def string(self, value: str) -> bytes:
         """Return the entry of a text."""
         data = value.encode()
-        return (self._strings.get(len(data)) or self._prefix(len(data))) + data
+        return self._before[len(data)] + data
 
     def string_each(self, values: Sequence[str]) -> list[bytes]:
         """Return the entry of each of some texts."""
-        known = self._strings.get
-        return [(known(len(data)) or self._prefix(len(data))) + data for data in map(str.encode, values)]
+        every = list(map(str.encode, values))
+        return list(map(operator.add, map(self._before.__getitem__, map(len, every)), every))
 
     def number(self, value: float) -> bytes:
         """Return the entry of a number."""
@@ -98,15 +115,6 @@ class Field:
         if isinstance(value, list):
             return self.strings(value)
         return self.string(value) if isinstance(value, str) else self.number(value)
-
-    def _prefix(self, size: int) -> bytes:
-        """What precedes a string of so many bytes."""
-        inner = wire.head(3, size)
-        entry = self._key + wire.varint(len(inner) + size) + inner
-        prefix = wire.head(1, len(entry) + size) + entry
-        if size < self._cached_lengths:
-            self._strings[size] = prefix
-        return prefix
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

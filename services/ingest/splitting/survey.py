@@ -97,14 +97,18 @@ class Tally:
     def _plain(self, block: blocks.Block, wanted: Sequence[int], firsts: Mapping[int, int]) -> Sequence[int]:
         """Take those of the wanted rows that can be judged together; the others."""
         first_row, width, flaws = block.first_row, self.judge.width, block.flaws
-        even = [
-            position
-            for position in wanted
-            if len(block.rows[position]) == width and position not in flaws and first_row + position not in firsts
-        ]
-        if not even:
+        rows = [block.rows[position] for position in wanted]
+        even = wanted
+        if flaws or firsts or set(map(len, rows)) != {width}:
+            even = [
+                position
+                for position, row in zip(wanted, rows, strict=True)
+                if len(row) == width and position not in flaws and first_row + position not in firsts
+            ]
+            rows = [block.rows[position] for position in even]
+        if not rows:
             return wanted
-        found = self.judge.plain([block.rows[position] for position in even], self._position, self._common)
+        found = self.judge.plain(rows, self._position, self._common)
         if len(found.places) == len(wanted):
             self._hashed.add_plain([first_row + position for position in wanted], found)
             return ()

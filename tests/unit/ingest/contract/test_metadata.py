@@ -75,7 +75,7 @@ def test_what_precedes_strings_is_kept_for_so_many_lengths_only() -> None:
             cells = ["1", "a", *["x" * length] * columns]
             made = support.struct(encoder.row(cells, "a", "1", 0))
             assert made["c7"] == "x" * length
-        kept = sum(len(field._strings) for _, field, _, _ in encoder._columns)
+        kept = sum(len(field._before) for _, field, _, _ in encoder._columns)
         assert kept <= 65_536
 
 
