@@ -212,9 +212,11 @@ ALL: Final = (
                 "DIMENSION_REFUSED",
                 "INDEX_QUOTA_EXCEEDED",
                 "INDEX_REFUSED",
+                "INDEX_UNCONFIRMED",
             )
         },
-        "MAX([namespace_refused, index_unusable, dimension_refused, index_quota_exceeded, index_refused])",
+        "MAX([namespace_refused, index_unusable, dimension_refused, index_quota_exceeded, index_refused, "
+        "index_unconfirmed])",
         0,
         periods=1,
     ),

@@ -69,6 +69,7 @@ async def application(
                 index=pinecone.pinecone_index_name,
                 upsert_deadline_seconds=rules.upsert_deadline_seconds,
                 circuit_open=lambda: upserts.circuit.open,
+                circuit_why=lambda: upserts.circuit.why,
                 index_dimension=lambda: index.dimension,
                 index_problem=lambda: index.problem or upserts.exhausted,
                 look_again=index.look_again,

@@ -174,6 +174,8 @@ class Chunks:
                 await self._doubt_index(refused)
         except batches.IndexExhausted as error:
             await self._block(writer.quota_used(str(error)))
+        except batches.IndexUnconfirmed as error:
+            await self._block(writer.unconfirmed(str(error)))
         finally:
             self._slots.release()
         self._count(part, refused)

@@ -97,6 +97,7 @@ REQUESTS: Final = (
     ),
     Reason("INDEX_UNUSABLE", "The index keeps sparse vectors or documents.", "Name another in PINECONE_INDEX_NAME."),
     Reason("INDEX_QUOTA_EXCEEDED", "Pinecone's plan is used up.", "Upgrade, delete records or wait for the month."),
+    Reason("INDEX_UNCONFIRMED", "The index does not confirm what it is sent.", "Put the index right."),
     Reason("INDEX_REFUSED", "The index refused every record that it was sent.", "Put the index right."),
     Reason("ROWS_UNACCOUNTED", "The rows of a chunk do not add up.", "A defect: report it."),
     Reason("MIRROR_HELD", "A held mirror does not go on by a retry.", "Confirm its list of ids, or cancel it."),

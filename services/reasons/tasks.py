@@ -218,6 +218,11 @@ BLOCKED: Final = (
         "Put it right and retry; if it is the rows, they are rejected one by one then.",
     ),
     Reason(
+        "INDEX_UNCONFIRMED",
+        "For a minute the index said that it wrote another number of records than it was sent.",
+        "Put it right, then retry.",
+    ),
+    Reason(
         "MIRROR_HELD",
         "All rows are in, and the mirror would remove much, or its file may not be whole.",
         "Look at the ids (rejects?include=gone); confirm them, or cancel it.",

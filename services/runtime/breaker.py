@@ -22,6 +22,8 @@ class Breaker:
         self._failures = 0
         self._openings = 0
         self._open_until = 0.0
+        # The last failure, in a sentence; "" where nothing failed since it last answered, or none was told.
+        self.why = ""
 
     @property
     def open(self) -> bool:
@@ -38,10 +40,12 @@ class Breaker:
             log.info("A dependency answers again, and is used as before.", action="circuit_closed", circuit=self._name)
         self._failures = self._openings = 0
         self._open_until = 0.0
+        self.why = ""
 
-    def fail(self) -> None:
-        """It failed."""
+    def fail(self, why: str = "") -> None:
+        """It failed; `why` is a sentence for people."""
         self._failures += 1
+        self.why = why
         if self._failures >= FAILURES_TO_OPEN and not self.open:
             # By openings, not by failures: calls under way at once fail together and are one sign, not many.
             seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._openings, 10))

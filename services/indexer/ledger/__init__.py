@@ -72,6 +72,7 @@ class Ledger:
         index: The Pinecone index that turns and namespaces are about.
         upsert_deadline_seconds: Longest that one upsert may take.
         circuit_open: Whether Pinecone is known not to take vectors now.
+        circuit_why: Its last words on that.
         index_dimension: Values a vector of the index; 0 while that is not known.
         index_problem: Why the index takes no vectors at all now, whatever is sent.
         look_again: Learns both anew.
@@ -86,6 +87,7 @@ class Ledger:
         index: str,
         upsert_deadline_seconds: float = 30.0,
         circuit_open: Callable[[], bool] = _closed,
+        circuit_why: Callable[[], str] = str,
         index_dimension: Callable[[], int] = _unknown,
         index_problem: Callable[[], errors.Conflict | None] = _no_problem,
         look_again: Callable[[], Awaitable[None]] = _nothing,
@@ -95,6 +97,7 @@ class Ledger:
         self._holds = holds
         self.clock = watch
         self.circuit_open = circuit_open
+        self.circuit_why = circuit_why
         self.creation = creation.Creation(storage, watch)
         self.allowance = allowance.Allowance(storage, watch)
         self.tasks = lifecycle.Lifecycle(storage, watch)

@@ -131,6 +131,10 @@ class IndexExhausted(Exception):
     """A quota of the plan is used up: no write is taken before a person acts, or the month ends. The index's words."""
 
 
+class IndexUnconfirmed(Exception):
+    """The index goes on saying that it wrote another number of records than it was sent. In a sentence."""
+
+
 def runs(vectors: Sequence[Vector], most: int = UPSERT_VECTORS) -> Iterator[slice]:
     """Positions of at most `most` vectors each that fit one upsert, in order."""
     start, size = 0, 0

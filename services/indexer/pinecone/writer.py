@@ -13,8 +13,15 @@ import structlog
 import tenacity
 
 from services.billing import units
-from services.indexer.pinecone import concurrency, meter, transport
-from services.indexer.pinecone.batch import UPSERT_VECTORS, Batch, IndexExhausted, IndexRefused, IndexUnavailable
+from services.indexer.pinecone import concurrency, confirmation, meter, transport
+from services.indexer.pinecone.batch import (
+    UPSERT_VECTORS,
+    Batch,
+    IndexExhausted,
+    IndexRefused,
+    IndexUnavailable,
+    IndexUnconfirmed,
+)
 from services.runtime import breaker, errors
 from services.runtime.tracing import spans
 
@@ -50,6 +57,7 @@ class Upserts:
         # By namespace; held while a refused batch is looked through and no record of it was taken yet.
         self._doubting: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._exhausted: tuple[str, float] | None = None
+        self._confirmations = confirmation.Confirmations()
 
     @property
     def exhausted(self) -> errors.Conflict | None:
@@ -66,6 +74,7 @@ class Upserts:
 
         Raises:
             IndexExhausted: Not written; no write is taken before a person acts.
+            IndexUnconfirmed: Not known to be written, however often it was sent.
             IndexUnavailable: Not written (or not known to be) after the retries; to be sent again later.
         """
         bill = bill or meter.Meter()
@@ -144,15 +153,29 @@ class Upserts:
         way, paid = await self._transport.way(), bill.upsert(batch)
         async for attempt in retrying:
             with attempt:
+                if self._confirmations.doubted(batch.namespace):  # each further try is billed
+                    await self.circuit.passage()
                 async with self._limiter.slot() as slot:
                     await check()  # after the wait for the slot: what it says must not be old when the upsert goes
                     written = await self._send(way, slot, batch, paid)
-                if written != len(batch):
-                    UPSERTS.labels("partial").inc()
-                    raise IndexUnavailable(f"Pinecone wrote {written} of {len(batch)} vectors.")
+                self._confirm(batch, written)
+
+    def _confirm(self, batch: Batch, written: int) -> None:
+        """Hold what the index says that it wrote against what it was sent."""
+        if written == len(batch):
+            self._confirmations.confirm(batch.namespace)
+            self.circuit.succeed()
+            return
+        UPSERTS.labels("partial").inc()
+        words = f"Pinecone wrote {written} of {len(batch)} vectors."
+        self.circuit.fail(words)
+        log.warning("Pinecone did not confirm a batch.", action="upsert_unconfirmed", error=words)
+        if self._confirmations.miss(batch.namespace):
+            raise IndexUnconfirmed(words)
+        raise IndexUnavailable(words)
 
     async def _send(self, way: transport.Way, slot: concurrency.Slot, batch: Batch, paid: meter.Upsert) -> int:
-        """One upsert, and what it tells about the index."""
+        """One upsert that was answered, and what it tells about the index."""
         try:
             with SECONDS.time(), spans.span("Pinecone Upsert", spans.Kind.CLIENT) as span:
                 span.set("vectors", len(batch))
@@ -173,7 +196,7 @@ class Upserts:
                 paid.lost()
             if error.busy:
                 slot.push_back()
-            self.circuit.fail()
+            self.circuit.fail(str(error))
             log.warning("Pinecone did not take a batch.", action="upsert_failed", error=str(error))
             if self.circuit.open:
                 self._transport.find_anew()
@@ -186,7 +209,6 @@ class Upserts:
         VECTORS.inc(written.count)
         UNITS.inc(units.of_upsert(batch.record_bytes))
         slot.succeed()
-        self.circuit.succeed()
         return written.count
 
 
@@ -197,3 +219,12 @@ def quota_used(words: str) -> errors.Conflict:
         f"deleted, or the next month), retry the task: it goes on where it stands."
     )
     return errors.Conflict(message, reason="INDEX_QUOTA_EXCEEDED")
+
+
+def unconfirmed(words: str) -> errors.Conflict:
+    """What the task is told of an index that does not confirm what it is sent."""
+    message = (
+        f"For {confirmation.UNCONFIRMED_SECONDS:.0f} s the index has not confirmed what it was sent: {words} "
+        f"Each further try would be billed. Put the index right and retry the task: it goes on where it stands."
+    )
+    return errors.Conflict(message, reason="INDEX_UNCONFIRMED")

@@ -62,7 +62,7 @@ async def of(
     for task, since in still:
         task_id = str(task[table.KEY])
         cause = _cause(task, ahead=ahead.get(task_id), circuit_open=circuit_open)
-        found[task_id] = Stall(since, cause, _reason(task, cause, ahead.get(task_id)))
+        found[task_id] = Stall(since, cause, _reason(task, cause, ahead.get(task_id), book.circuit_why()))
     return found
 
 
@@ -107,8 +107,10 @@ def _cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
     return Cause.PINECONE if circuit_open else Cause.EMBEDDERS
 
 
-def _reason(item: table.Item, cause: Cause, ahead: str | None) -> str:
+def _reason(item: table.Item, cause: Cause, ahead: str | None, circuit_why: str) -> str:
     match cause:
+        case Cause.PINECONE if circuit_why:
+            return f"{SENTENCES[cause]} Its last words: {circuit_why}"
         case Cause.DRIVER:
             return f"Its driver waits: {item['wait']}"
         case Cause.TURN:

@@ -194,6 +194,15 @@ async def test_a_quota_that_is_used_up_blocks_the_task_and_nothing_more_is_bough
     assert (await line.book.tasks.get(other))["error_reason"] == "INDEX_QUOTA_EXCEEDED"
 
 
+async def test_an_index_that_does_not_confirm_blocks_the_task(line: Line) -> None:
+    made = await scene(line, lambda _: batches.IndexUnconfirmed("Pinecone wrote 3 of 4 vectors."))
+
+    task = await blocked(made, 0)
+
+    assert (task["status"], task["error_reason"]) == ("blocked", "INDEX_UNCONFIRMED")
+    assert "Pinecone wrote 3 of 4 vectors." in task["error"]
+
+
 async def test_the_first_vector_claims_its_namespace_and_another_model_is_stopped_before_its_own(line: Line) -> None:
     made = await scene(line, lambda _: None)
     await line.book.namespaces.claim("v2", "another", DIMENSION)

@@ -1,6 +1,7 @@
 """Upserts on the wire: what we pack by hand is what protobuf would have written, and fits the provider's limits."""
 
 import asyncio
+import itertools
 import types
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from vectorline.v1 import pinecone_pb2
 
 from services.indexer.pinecone import batch as batches
-from services.indexer.pinecone import writer
+from services.indexer.pinecone import confirmation, writer
 from services.runtime import errors
 
 
@@ -165,3 +166,68 @@ async def test_a_quota_that_is_used_up_is_asked_once_and_known_for_a_while(monke
     assert "write unit limit for the current month" in upserts.exhausted.message
     now[0] += writer.EXHAUSTED_SECONDS + 1
     assert upserts.exhausted is None, "a person may have put it right"
+
+
+class Miscounting(Picky):
+    """A way into an index that writes, and names another number."""
+
+    def __init__(self, *, times: int, by: int) -> None:
+        super().__init__()
+        self._times = times
+        self._by = by
+
+    async def upsert(self, batch: batches.Batch) -> batches.Written:
+        self.upserts += 1
+        return batches.Written(len(batch) + (self._by if self.upserts <= self._times else 0))
+
+
+async def test_a_count_that_is_wrong_once_is_an_accident() -> None:
+    index: Any = Miscounting(times=1, by=-1)
+    upserts = writer.Upserts(index)
+    assert await upserts.write(batches.Batch([vector("a", b"1234", b"m")], "v2"), may_write) == {}
+    assert index.upserts == 2
+    assert upserts.circuit.why == ""
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+async def test_an_index_that_never_confirms_is_not_paid_for_ever(by: int) -> None:
+    """Three upserts a second went to one that counted otherwise, each of them billed, and the status named OpenAI."""
+    seconds = itertools.count(0, confirmation.UNCONFIRMED_SECONDS / 2)
+    index: Any = Miscounting(times=1_000, by=by)
+    upserts = writer.Upserts(index)
+    upserts._confirmations = confirmation.Confirmations(lambda: next(seconds))
+
+    with pytest.raises(batches.IndexUnconfirmed, match=f"wrote {2 + by} of 2"):
+        await upserts.write(batches.Batch([vector("a", b"1234", b"m"), vector("b", b"1234", b"m")], "v2"), may_write)
+
+    assert index.upserts == 3
+    assert "of 2 vectors" in upserts.circuit.why
+
+
+async def test_what_is_not_confirmed_is_sent_no_oftener_than_the_circuit_lets(monkeypatch: pytest.MonkeyPatch) -> None:
+    index: Any = Miscounting(times=1_000, by=-1)
+    upserts = writer.Upserts(index)
+    waits: list[float] = []
+
+    async def passage() -> None:
+        waits.append(index.upserts)
+
+    monkeypatch.setattr(upserts.circuit, "passage", passage)
+    with pytest.raises(batches.IndexUnavailable):
+        await upserts.write(batches.Batch([vector("a", b"1234", b"m")], "v2"), may_write)
+    assert waits == [1, 2, 3], "but for the first, all tries wait for it"
+
+
+def test_answers_far_apart_have_nothing_to_do_with_each_other() -> None:
+    now = [0.0]
+    found = confirmation.Confirmations(lambda: now[0])
+    assert not found.miss("v2")
+    now[0] += confirmation.APART_SECONDS + 1
+    assert not found.miss("v2")
+    now[0] += confirmation.UNCONFIRMED_SECONDS
+    assert not found.miss("another")
+    assert found.miss("v2")
+    assert not found.doubted("v2"), "a person was asked: it counts anew"
+    assert not found.miss("v2")
+    found.confirm("v2")
+    assert not found.doubted("v2")

@@ -242,3 +242,5 @@ async def test_chunks_that_do_not_settle_say_what_is_known(line: Line) -> None:
     assert (await seen(line, task_id)).stalled_reason == stalls.SENTENCES[stalls.Cause.EMBEDDERS]
     line.circuit[0] = True
     assert (await seen(line, task_id)).stalled_reason == stalls.SENTENCES[stalls.Cause.PINECONE]
+    line.book.circuit_why = lambda: "[401] Invalid API Key"
+    assert (await seen(line, task_id)).stalled_reason.endswith("Its last words: [401] Invalid API Key")
