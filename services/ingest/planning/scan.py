@@ -42,6 +42,9 @@ class Witness(Protocol):
     def end(self, made: plan.Plan, sidecar: pathlib.Path) -> None:
         """The scan is over; the sidecar of duplicates is as the plan has it."""
 
+    def close(self) -> None:
+        """A pass is over, also by an error."""
+
 
 def scan(
     source: sources.Source,
@@ -88,6 +91,9 @@ def scan(
                 if witness is not None:
                     witness.end(done.plan, done.duplicates)
                 return done
+            finally:
+                if witness is not None:
+                    witness.close()
 
 
 class _Known(NamedTuple):

@@ -114,3 +114,28 @@ def test_a_pass_that_is_contradicted_does_not_count(tmp_path: pathlib.Path) -> N
     assert found == whole
     assert not again
     assert len(whole) == 14
+
+
+def test_a_scan_that_is_stopped_holds_no_file(tmp_path: pathlib.Path) -> None:
+    source = memory.MemorySource(lines(40).encode(), piece_bytes=64)
+    picked = options.Options(data_source="upload", question_id=7, upload_id="u", chunk_size=3, id_column="id")
+    task = support.Loaded(source, source.pin(), None, b"", picked).task  # type: ignore[arg-type]  # asked for no rows
+    path = tmp_path / "early"
+    written: list[bool] = []
+
+    def stop(_rows: int) -> None:
+        written.append(path.exists())
+        if len(written) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError), support.blocks_of(64):
+        scan.scan(
+            source,
+            source.pin(),
+            picked,
+            tmp_path,
+            progress=stop,
+            witness=early.Early(task, HASHES, path, held=False),
+        )
+    assert written[-1]
+    assert str(path) not in {str(each.resolve()) for each in pathlib.Path("/proc/self/fd").iterdir()}
