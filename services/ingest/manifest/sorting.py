@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from services.ingest.manifest import records
 
-_PARTS_BITS = 6
+_PARTS_BITS = 8
 # Records held in memory before they go to disk, of some dozens of bytes each.
 _HELD = 1 << 16
 
