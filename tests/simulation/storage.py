@@ -33,7 +33,7 @@ class Watched(memory.MemoryTable):
         self._on_settled = on_settled
         # The fence of the task's turn when each chunk was settled.
         self.settled_under: dict[tuple[str, int], int] = {}
-        # Manifests that were made void at some time.
+        # Manifests that were made void at some time, or begun when an older release had had the turn already.
         self.voided: set[str] = set()
         # Of each turn, who had it under which fence.
         self.holders: dict[str, list[tuple[int, str]]] = {}
@@ -46,6 +46,8 @@ class Watched(memory.MemoryTable):
         if status in items.TERMINAL and new["status"] != status:
             self._broken.append(f"{write.key} was {status} and became {new['status']}")
         if new.get("kind") == "manifest" and 0 < version < new["version"] and "uri" not in new:
+            self.voided.add(write.key)
+        if new.get("kind") == "manifest" and not version and new["opened_fence"] > 1:
             self.voided.add(write.key)
         if new.get("status") != status:
             self._on_status(write.key, str(new["status"]))
