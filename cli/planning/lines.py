@@ -63,7 +63,7 @@ class Shape:
 
 
 SMALL: Final = Shape("small", "t3.large", 0.6, 1, 1, 0, 40, 1, 0, "cache.t4g.small", 1, 90, 0, 7, 5)
-PRODUCTION: Final = Shape("production", "m5.xlarge", 4, 2, 4, 2, 60, 2, 11, "cache.m7g.large", 2, 90, 200, 65, 15)
+PRODUCTION: Final = Shape("production", "m5.xlarge", 4, 2, 4, 2, 60, 2, 11, "cache.m7g.large", 2, 90, 200, 66, 15)
 SHAPES: Final = (SMALL, PRODUCTION)
 
 ZONES: Final = 2
