@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.manifest import comparison, leaving, parts, records, runs, sorting, standing, store
+from services.ingest.manifest import comparison, id_file, leaving, parts, records, runs, sorting, standing, store
 
 # Unchanged rows that are looked at in the index.
 SAMPLE_ROWS: Final = 1_000
@@ -97,10 +97,10 @@ class Rows:
         for found in self._sorter.sorted():
             yield from standing.blocks(found)
 
-    def ids_at(self) -> standing.Ids:
+    def ids_at(self) -> id_file.Ids:
         """Reads vector ids; once all rows were added."""
         self._ids.close()
-        return standing.Ids(self._folder / "ids")
+        return id_file.Ids(self._folder / "ids")
 
 
 def nothing_known(run: Run, *, rows_total: int, chunks_total: int) -> comparison.Comparison:

@@ -1,14 +1,13 @@
 """Entries with their vector ids, taken in any order and given back sorted: on disk, in flat memory."""
 
-import mmap
+import contextlib
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.manifest import records, runs, sorting
+from services.ingest.manifest import id_file, records, runs, sorting
 
 _PLACE = [("at", "<u8"), ("size", "<u2")]
 
@@ -48,18 +47,17 @@ class Spool:
         """All of them by the ids' hashes; of an id that was taken twice the first, or what `single` makes of those."""
         if not self._at:
             return
-        with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        with contextlib.closing(id_file.Ids(self._path)) as ids:
             for found in self._sorter.sorted():
-                yield from self._blocks((single or once)(found), view)
+                yield from self._blocks((single or once)(found), ids)
 
-    def _blocks(self, found: records.Entries, view: Any) -> Iterator[runs.Block]:
+    def _blocks(self, found: records.Entries, ids: id_file.Ids) -> Iterator[runs.Block]:
         for start in range(0, len(found), runs.BLOCK):
             part = found[start : start + runs.BLOCK]
             entries = np.zeros(len(part), dtype=self._dtype)
             for field in self._dtype.names or ():
                 entries[field] = part[field]
-            places = zip(part["at"].tolist(), part["size"].tolist(), strict=True)
-            yield runs.Block(entries, [view[at : at + size] for at, size in places])
+            yield runs.Block(entries, ids.of(part))
 
 
 def unknown(hashes: records.Hashes, ids: Sequence[bytes]) -> records.Entries:

@@ -3,7 +3,6 @@
 One run of them all, each with where it was found; the ids beside the entries only where they are wanted.
 """
 
-import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -17,25 +16,6 @@ from services.ingest.manifest import records, runs, sorting, spool
 # the file has the id, though none with it is loaded.
 OLD: Final = np.dtype([*records.ENTRY.descr, ("listed", "u1"), ("strange", "u1"), ("held", "u1")])
 ID: Final = np.dtype([("high", "<u8"), ("low", "<u8")])
-
-
-class Ids:
-    """A file of ids, from which those of some records are read.
-
-    Each by a call of the system (0.7 us): a mapping would soon hold all of a file whose ids are asked for in any order.
-    """
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self._file = path.open("rb")
-
-    def of(self, found: NDArray[np.void]) -> list[bytes]:
-        """The ids of records that have `at` and `size`."""
-        file, places = self._file.fileno(), zip(found["at"].tolist(), found["size"].tolist(), strict=True)
-        return [os.pread(file, size, at) for at, size in places]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class Listed:
