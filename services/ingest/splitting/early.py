@@ -77,7 +77,6 @@ class Early:
     def end(self, made: plan.Plan, sidecar: pathlib.Path) -> None:
         """See `scan.Witness`."""
         self._write()
-        self.close()
         holds = [known.holds(made.types, made.date_orders) for known in self._known]
         self._stale = np.array([not all(holds[each.first_known : each.last_known + 1]) for each in self._chunks], bool)
         if made.duplicates_total:
@@ -86,7 +85,7 @@ class Early:
             self._stale[np.searchsorted(firsts, rows, side="right") - 1] = True
 
     def close(self) -> None:
-        """Close the file."""
+        """See `scan.Witness`."""
         if self._file is not None:
             self._file.close()
             self._file = None
