@@ -86,10 +86,7 @@ class FakeCall:
             self.rejects.update({each.row_number: each.reason for each in part["rejects"].rejects})
 
     async def send_packed(self, request: bytes) -> None:
-        await asyncio.sleep(self._indexer.send_seconds)
-        if self._indexer.breaks_in_vectors:
-            raise self._indexer.breaks_in_vectors.pop(0)
-        self._indexer.sent.append("vectors")
+        await self._indexer.take_vectors()
         batch = indexer_pb2.IndexChunkRequest.FromString(request).vectors
         width = len(batch.values) // len(batch.ids)
         for number, vector_id in enumerate(batch.ids):
@@ -97,9 +94,7 @@ class FakeCall:
             self.vectors[vector_id] = batch.values[number * width : (number + 1) * width]
 
     async def settle(self) -> indexer_pb2.ChunkSettled:
-        await asyncio.sleep(self._indexer.settle_seconds)
-        if self._indexer.breaks_in_settle:
-            raise self._indexer.breaks_in_settle.pop(0)
+        await self._indexer.begin_settling()
         return self.settled()
 
     def settled(self) -> indexer_pb2.ChunkSettled:
@@ -134,10 +129,7 @@ class FakeChunksCall:
                 call.spent = spend.of_proto(spent)
 
     async def send_packed(self, request: bytes) -> None:
-        await asyncio.sleep(self._indexer.send_seconds)
-        if self._indexer.breaks_in_vectors:
-            raise self._indexer.breaks_in_vectors.pop(0)
-        self._indexer.sent.append("vectors")
+        await self._indexer.take_vectors()
         batch = indexer_pb2.IndexChunksRequest.FromString(request).vectors
         width = len(batch.values) // len(batch.ids)
         for number, vector_id in enumerate(batch.ids):
@@ -146,9 +138,7 @@ class FakeChunksCall:
             owner.vectors[vector_id] = batch.values[number * width : (number + 1) * width]
 
     async def settle(self) -> indexer_pb2.ChunkOutcomes:
-        await asyncio.sleep(self._indexer.settle_seconds)
-        if self._indexer.breaks_in_settle:
-            raise self._indexer.breaks_in_settle.pop(0)
+        await self._indexer.begin_settling()
         assert not self._owners, "vectors are missing"
         outcomes = []
         for call in self._calls:
@@ -187,6 +177,17 @@ class FakeIndexer:
         self.together: list[list[int]] = []
         self.unsettled_together: set[int] = set()
         self.unserved = False
+
+    async def take_vectors(self) -> None:
+        await asyncio.sleep(self.send_seconds)
+        if self.breaks_in_vectors:
+            raise self.breaks_in_vectors.pop(0)
+        self.sent.append("vectors")
+
+    async def begin_settling(self) -> None:
+        await asyncio.sleep(self.settle_seconds)
+        if self.breaks_in_settle:
+            raise self.breaks_in_settle.pop(0)
 
     async def begin_chunks(
         self, headers: Sequence[entry.Header], model: str, dimension: int, *, answer_seconds: float
