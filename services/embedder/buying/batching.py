@@ -17,8 +17,8 @@ log = structlog.get_logger()
 
 # A request that is not full waits so long for chunks that are being decoded.
 LINGER_SECONDS = 0.05
-# Under a limit on requests a small one costs as much as a full one: it waits for company so long in any case, and so
-# long while chunks are known to follow.
+# Under a limit on requests a small one costs as much as a full one: it waits for company until none has come for so
+# long, and in all so long while chunks come or are known to follow.
 GATHER_SECONDS = 0.1
 LIMITED_LINGER_SECONDS = 0.25
 # A request so full is not kept waiting for a text that just fits.
@@ -69,6 +69,7 @@ class Batcher:
         self._arriving = 0
         self._expecting = False
         self._short_since: float | None = None
+        self._last_placed_at = 0.0
         self._full = False
         self._packed: list[packing.Slice[PendingBatch]] = []
         self._requests: set[asyncio.Task[None]] = set()
@@ -79,6 +80,7 @@ class Batcher:
             return
         batch.on_admission(self._permits.nudge)
         batch.placed()
+        self._last_placed_at = asyncio.get_running_loop().time()
         self._queue.insert(sum(each.first for each in self._queue) if batch.first else len(self._queue), batch)
         self._arrived.set()
         self._permits.nudge()
@@ -174,10 +176,10 @@ class Batcher:
         now = asyncio.get_running_loop().time()
         if self._short_since is None:
             self._short_since = now
-        patience = LINGER_SECONDS if self._arriving else 0.0
-        if self._request_limited:
-            patience = LIMITED_LINGER_SECONDS if self._arriving or self._expecting else GATHER_SECONDS
-        return now - self._short_since < patience
+        if not self._request_limited:
+            return bool(self._arriving) and now - self._short_since < LINGER_SECONDS
+        more = self._arriving or self._expecting or now - self._last_placed_at < GATHER_SECONDS
+        return bool(more) and now - self._short_since < LIMITED_LINGER_SECONDS
 
     def _pop(self) -> list[Piece]:
         self._short_since = None

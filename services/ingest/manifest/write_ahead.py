@@ -12,7 +12,8 @@ over the object's name and content: no item of the ledger names a page, so none 
 import collections
 import pathlib
 import struct
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
@@ -24,6 +25,8 @@ from services.runtime import failpoints
 
 # Payloads that wait for their page, together; the chunk that goes beyond it is the page's last.
 HELD_BYTES: Final = 8 << 20
+# Nothing is published while a page is made: not for longer than this much of the time since the driver began.
+AGE_SHARE: Final = 0.1
 _PREFIX: Final = "sent-"
 _MAGIC: Final = b"VLW1"
 _HEAD: Final = struct.Struct("<4sIII")  # magic, chunks, rows, bytes of the compressed ids
@@ -58,32 +61,43 @@ class Writer:
         objects: The bucket.
         hashes: The manifest's.
         made: The run's comparison.
+        clock: Seconds; None: the machine's.
     """
 
-    def __init__(self, objects: store.Store, hashes: records.Hashes, made: comparison.Comparison) -> None:
+    def __init__(
+        self,
+        objects: store.Store,
+        hashes: records.Hashes,
+        made: comparison.Comparison,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._objects = objects
         self.hashes = hashes
         self._folder = made.folder
+        self._clock = clock or time.monotonic
 
     def ahead(self, chunks: Iterator[ChunkT]) -> Generator[ChunkT, None, None]:
         """The same chunks, each once its rows are written down; closed with it. Blocking.
 
-        The first waits for no other, then twice as many have a page together each time, up to HELD_BYTES.
+        The first waits for no other; then as many have a page together as are made in AGE_SHARE of the time so far, up
+        to HELD_BYTES: who works them is never left without for long, and pages are few all the same.
 
         Raises:
             errors.Unavailable: S3 does not answer.
             failures.StoreFailure: It refuses.
         """
         held: collections.deque[ChunkT] = collections.deque()
-        together, size = 1, 0
+        began = page_began = self._clock()
+        size = 0
         try:
             for chunk in chunks:
                 held.append(chunk)
                 size += len(chunk.payload)
-                if len(held) < together and size < HELD_BYTES:
+                now = self._clock()
+                if now - page_began < AGE_SHARE * (now - began) and size < HELD_BYTES:
                     continue
                 yield from self._written(held)
-                together, size = together * 2, 0
+                page_began, size = self._clock(), 0
             yield from self._written(held)
         finally:
             if isinstance(chunks, Generator):

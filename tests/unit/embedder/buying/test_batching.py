@@ -78,6 +78,39 @@ def test_requests_are_filled_across_chunks_at_a_request_rate() -> None:
     virtual_time.run(work())
 
 
+def test_a_request_waits_for_more_while_chunks_keep_coming() -> None:
+    """Nobody said that they would: while a file begins to be split, each take finds the queue empty."""
+
+    async def work() -> None:
+        async with opened(rate=5.0, pack=packing.RequestSize(500, 300_000)) as buying:
+            await buying.limiter.touch()
+            await asyncio.sleep(3)
+            batches = []
+            for chunk in range(22):  # the last two fill no request
+                batches.append(buying.batch([f"{chunk} {row}" for row in range(100)]))
+                await asyncio.sleep(0.04)
+            await complete(*batches)
+            assert [len(texts) for _, texts in buying.source.requests] == [500] * 4 + [200]
+
+    virtual_time.run(work())
+
+
+def test_a_request_does_not_wait_for_ever_while_chunks_keep_coming() -> None:
+    async def work() -> None:
+        async with opened(rate=5.0) as buying:
+            await buying.limiter.touch()
+            await asyncio.sleep(3)
+            began = asyncio.get_running_loop().time()
+            batches = []
+            for chunk in range(20):
+                batches.append(buying.batch([str(chunk)]))
+                await asyncio.sleep(0.05)
+            await complete(*batches)
+            assert buying.source.requests[0][0] - began <= 0.3
+
+    virtual_time.run(work())
+
+
 def test_a_tasks_first_chunks_are_bought_before_what_waits_of_others() -> None:
     async def work() -> None:
         async with opened(rate=1.0, pack=packing.RequestSize(1_000, 300_000)) as buying:

@@ -102,19 +102,40 @@ def test_the_next_load_finds_all_of_it_unchanged() -> None:
     assert (again.counts.unchanged, again.counts.sent, len(sampled)) == (20, 0, 20)
 
 
-def test_a_chunk_comes_when_its_page_is_in_the_bucket_and_pages_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_ahead, "HELD_BYTES", 50)
+def pages_of(seconds_a_chunk: float, chunks: int, seconds_a_publish: float = 0.0) -> list[int]:
+    """How many chunks each page has, where one is made, and one published, in so long."""
+    now = 0.0
+
+    def made_chunks() -> Iterator[Chunk]:
+        nonlocal now
+        for number in range(chunks):
+            now += seconds_a_chunk
+            yield chunk(number, rows, b"ten bytes!")
+
     objects = known.Objects()
-    rows = [(f"1.{number}", "text", "m") for number in range(90)]
-    made, pages = begun(90), dict[int, int]()
-    for ready in write_ahead.Writer(objects, HASHES, made).ahead(
-        chunk(number, rows, b"ten bytes!") for number in range(30)
-    ):
+    rows = [(f"1.{number}", "text", "m") for number in range(3 * chunks)]
+    made, pages = begun(3 * chunks), dict[int, int]()
+    writer = write_ahead.Writer(objects, HASHES, made, clock=lambda: now)
+    for ready in writer.ahead(made_chunks()):
         with written(objects, made) as found:
             assert found.chunks[ready.number]
-            assert not found.chunks[ready.number + 5 :].any()  # five fill a page
         pages[len(objects.kept)] = pages.get(len(objects.kept), 0) + 1
-    assert list(pages.values()) == [1, 2, 4, 5, 5, 5, 5, 3]
+        now += seconds_a_publish
+    return list(pages.values())
+
+
+def test_a_chunk_comes_when_its_page_is_in_the_bucket_and_pages_grow() -> None:
+    # Each took a tenth of the time so far.
+    assert pages_of(0.25, 60) == [*[1] * 10, *[2] * 5, 3, 3, 3, 4, 4, 5, 5, 6, 6, 1]
+
+
+def test_a_page_that_is_full_waits_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_ahead, "HELD_BYTES", 20)
+    assert pages_of(0.25, 60) == [1] * 10 + [2] * 25
+
+
+def test_a_queue_that_holds_a_driver_up_makes_pages_fewer_and_larger() -> None:
+    assert pages_of(0.25, 60, seconds_a_publish=2.0) == [1, 1, 2, 4, 8, 16, 28]
 
 
 def test_nothing_comes_while_the_bucket_is_away() -> None:
