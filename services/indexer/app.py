@@ -87,8 +87,8 @@ async def application(
         alarms = gauges.Gauges(views, rules.stall_seconds)
         await stack.enter_async_context(background.running("gauges", alarms.run))
         await stack.enter_async_context(background.running("lateness", lateness.Lateness().run))
+        stack.push_async_callback(book.spending.flush)  # once the loop below has ended
         await stack.enter_async_context(background.running("spending", book.spending.run))
-        stack.push_async_callback(book.spending.flush)
         followed = index_watch.IndexWatch(index, book)
         await stack.enter_async_context(background.running("index_watch", followed.run))
         await stack.enter_async_context(background.running("mirror_watch", mirror_watch.MirrorWatch(book).run))

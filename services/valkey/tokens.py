@@ -60,14 +60,17 @@ class ValkeyTokens:
             await self.flush()
 
     async def flush(self) -> None:
-        """Add what was spent since the last time."""
-        owed, self._owed = self._owed, collections.Counter()
-        for name, tokens in owed.items():
+        """Add what was spent since the last time, one key at a time; cancelled, it loses nothing."""
+        for name in list(self._owed):
+            tokens = self._owed.pop(name)
             try:
                 async with self._client.pipeline(transaction=True) as both:
                     both.incrby(name, tokens)
                     both.expire(name, KEPT_SECONDS)
                     await both.execute()
+            except asyncio.CancelledError:
+                self._owed[name] += tokens
+                raise
             except errors.ANY as error:
                 log.warning("A day's tokens are added later.", action="tokens_owed", error=type(error).__name__)
                 self._owed[name] += tokens

@@ -28,8 +28,16 @@ def terminated(process: str, times: int) -> Callable[[Scene], None]:
             scene.hold(0.1)
         scene.lifted()
         scene.finish(job)
+        _in_order(scene, process, pid)
 
     return act
+
+
+def _in_order(scene: Scene, process: str, pid: int) -> None:
+    """A process that was asked to end did so, and told all that it had to tell."""
+    wait_for(f"{process} anew", lambda: scene.stage.began_anew(process, pid), 60)
+    ends = [line for line in scene.stage.supervised() if f" {process} ended with " in line]
+    assert " ended with exit code 0 " in ends[-1], ends[-1]
 
 
 def stopped(seconds: float) -> Callable[[Scene], None]:
@@ -56,16 +64,9 @@ def rolling(scene: Scene) -> None:
     for process in scene.stage.processes:
         pid = scene.line.pid(process)
         scene.kill(process, signal.SIGTERM)
-        wait_for(f"{process} anew", lambda process=process, pid=pid: _another(scene, process, pid), 60)
+        _in_order(scene, process, pid)
         wait_for("health", lambda: scene.line.rest.get("/api/v1/health").status_code == 200, 60)
     scene.finish(job)
-
-
-def _another(scene: Scene, process: str, pid: int) -> bool:
-    try:
-        return scene.line.pid(process) != pid
-    except FileNotFoundError:
-        return False
 
 
 def scaled(scene: Scene) -> None:

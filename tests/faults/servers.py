@@ -1,19 +1,15 @@
 """Servers with OpenAI's API as they are: whose fault a refusal is, how much they take, what one text does to them."""
 
-import signal
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults import stage as stages
 from tests.faults.cells import Cell
 from tests.faults.providers import refusing
 from tests.faults.scene import Scene
 from tests.support import csvs
-from tests.support.line import wait_for
 
 ROW = 834
 FOUND_OUT_SECONDS = 120
-START_SECONDS = 120
 # From 2,048 texts down it would be five times that something is waited for in vain.
 MODEST = {"OPENAI_BATCH_INPUTS": "256"}
 
@@ -34,7 +30,6 @@ def larger(most: int, **rule: Any) -> Callable[[Scene], None]:
     """Requests of more texts do not go through: no row fails of it, and processes that begin anew know it."""
 
     def act(scene: Scene) -> None:
-        _begin_anew(scene)
         scene.struck()
         scene.stage.openai_faults({**rule, "more_than": most})
         job = scene.upload(1_500)
@@ -43,25 +38,11 @@ def larger(most: int, **rule: Any) -> Callable[[Scene], None]:
         assert before
         with scene.stage.redis() as client:
             assert int(client.get("{vectorline}:request_inputs:text-embedding-3-small")) <= most
-        _restart(scene)
+        scene.stage.restart_embedders()
         scene.finish(scene.upload(1_500, first=10_001))
         assert _too_large(scene, most) == before, "what was found out was found out again"
 
     return act
-
-
-def _begin_anew(scene: Scene) -> None:
-    """Nobody knows what the server took in the cells before."""
-    with scene.stage.redis() as client:
-        client.delete(*client.keys("{vectorline}:request_*"), "nothing")
-    _restart(scene)
-
-
-def _restart(scene: Scene) -> None:
-    for number in range(1, stages.EMBEDDERS + 1):
-        scene.line.kill(f"embedder-{number}", signal.SIGKILL)
-    scene.hold(1)  # they are gone, and missed
-    wait_for("the embedders", scene.stage.healthy, START_SECONDS)
 
 
 def _too_large(scene: Scene, most: int) -> int:

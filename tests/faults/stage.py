@@ -25,6 +25,7 @@ IN_HAND = MAX_WORKERS * 1_000
 # Rows of a task that is at work still when its first chunks are settled: three times what all have in hand.
 MID_WORK = 3 * EMBEDDERS * IN_HAND
 RATE = 40.0
+START_SECONDS = 120
 BASE = {
     "EMBEDDERS": str(EMBEDDERS),
     "INGESTS": "1",
@@ -139,12 +140,43 @@ class Stage:
     def reset(self) -> None:
         """No fault, no memory of the cell before, everybody well."""
         self.calm()
+        self.unlearn()
         self.http.delete(f"{self.openai_url}/_sandbox/requests").raise_for_status()
         self.http.delete(f"{self.pinecone_url}/_sandbox/requests").raise_for_status()
         lines.wait_for("a healthy line", self.healthy, 60)
         # What a cell that failed had bought must not be counted as the next one's.
         lines.wait_for("the end of all purchases", lambda: not self.journal()["summary"]["in_flight"], 30)
         self.http.delete(f"{self.openai_url}/_sandbox/requests").raise_for_status()
+
+    def unlearn(self) -> None:
+        """Nobody knows how much the server took in one request in the cells before."""
+        with self.redis() as client:
+            learned = client.keys("{vectorline}:request_*")
+            if not learned:
+                return
+            client.delete(*learned)
+        self.restart_embedders()
+
+    def restart_embedders(self) -> None:
+        """They begin anew, and know what Valkey does."""
+        names = [name for name in self.processes if name.startswith("embedder-")]
+        before = {name: self.line.pid(name) for name in names}
+        for name in names:
+            self.line.kill(name, signal.SIGKILL)
+        for name in names:
+            lines.wait_for(f"{name} anew", lambda name=name: self.began_anew(name, before[name]), START_SECONDS)
+        lines.wait_for("the embedders", self.healthy, START_SECONDS)
+
+    def began_anew(self, process: str, pid: int) -> bool:
+        """Whether another process has its place."""
+        try:
+            return self.line.pid(process) != pid
+        except (FileNotFoundError, ValueError):
+            return False
+
+    def supervised(self) -> list[str]:
+        """What was logged of the processes' ends, a line each."""
+        return (self.line.folder / "logs" / "supervisor.log").read_text().splitlines()
 
     @property
     def processes(self) -> list[str]:

@@ -42,11 +42,17 @@ class Unsettled:
             await self.flush()
 
     async def flush(self) -> None:
-        """Tell what was not told yet. What may have been told already is told again as doubtful."""
-        untold, self._untold = self._untold, {}
-        for task_id, spent in untold.items():
+        """Tell what was not told yet, one at a time; cancelled, it loses nothing.
+
+        What may have been told already is told again as doubtful.
+        """
+        for task_id in list(self._untold):
+            spent = self._untold.pop(task_id)
             try:
                 await self._indexer.record_spend(task_id, spent)
+            except asyncio.CancelledError:
+                self.add(task_id, spent.doubtful())
+                raise
             except indexer_client.IndexerUnavailable as error:
                 log.warning("The indexer was not told what was paid.", action="spend_untold", error=str(error)[:200])
                 self.add(task_id, spent.doubtful())

@@ -48,7 +48,7 @@ class Spending:
     def add(self, task_id: str, spent: spend.Spend) -> None:
         """Add to a task and to the day within a moment; see `flush`."""
         if spent:
-            self._unwritten[task_id] = self._unwritten.get(task_id, spend.NOTHING) + spent
+            self._keep(task_id, spent)
             self.settled(task_id, spent)
 
     def searched(self, account: days.Account, spent: spend.Spend) -> None:
@@ -62,15 +62,21 @@ class Spending:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what was gathered. What may be written already, since an answer was lost, is kept as doubtful."""
-        unwritten, self._unwritten = self._unwritten, {}
-        for task_id, spent in unwritten.items():
+        """Write what was gathered, one at a time; cancelled, it loses nothing.
+
+        What may be written already, since an answer was lost or not waited for, is kept as doubtful.
+        """
+        for task_id in list(self._unwritten):
+            spent = self._unwritten.pop(task_id)
             try:
                 with contextlib.suppress(errors.NotFound):
                     await self._record(task_id, spent)
+            except asyncio.CancelledError:
+                self._keep(task_id, spent.doubtful())
+                raise
             except errors.Unavailable as error:
                 log.warning("What was paid could not be written.", action="spend_unwritten", error=str(error))
-                self._unwritten[task_id] = self._unwritten.get(task_id, spend.NOTHING) + spent.doubtful()
+                self._keep(task_id, spent.doubtful())
         try:
             await self._place()
             await self.days.flush()
@@ -87,6 +93,9 @@ class Spending:
         if spent:
             await self._record(task_id, spent)
             self.settled(task_id, spent)
+
+    def _keep(self, task_id: str, spent: spend.Spend) -> None:
+        self._unwritten[task_id] = self._unwritten.get(task_id, spend.NOTHING) + spent
 
     async def _record(self, task_id: str, spent: spend.Spend) -> None:
         adding = table.Update(

@@ -1,5 +1,6 @@
 """Tokens of a key, counted for all processes together in a real Valkey."""
 
+import asyncio
 import datetime
 
 from services.valkey import connection, tokens
@@ -43,3 +44,18 @@ async def test_what_is_spent_while_valkey_is_away_is_added_when_it_is_back() -> 
             await counted.flush()
 
             assert await tokens.ValkeyTokens(client, clock=lambda: DAY).used("ann") == 7
+
+
+async def test_a_flush_that_is_cancelled_loses_nothing(valkey: valkey_server.ValkeyServer) -> None:
+    async with connection.connect(valkey.url) as client:
+        counted = tokens.ValkeyTokens(client, clock=lambda: DAY)
+        for key in ("ann", "bob"):
+            counted.spent(key, 5)
+        flush = asyncio.create_task(counted.flush())
+        await asyncio.sleep(0)
+        flush.cancel()
+        await asyncio.gather(flush, return_exceptions=True)
+        await counted.flush()
+        other = tokens.ValkeyTokens(client, clock=lambda: DAY)
+        assert await other.used("bob") == 5
+        assert await other.used("ann") in (5, 10)  # whose answer was not waited for

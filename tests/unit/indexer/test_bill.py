@@ -1,5 +1,6 @@
 """What a chunk cost is counted with its settlement; what was paid in vain is counted for itself."""
 
+import asyncio
 import datetime
 from collections.abc import Callable
 from typing import Any
@@ -238,6 +239,30 @@ async def test_a_lost_answer_of_the_table_never_counts_twice_for_sure(line: Line
     await once.book.spending.flush()
     await once.book.spending.flush()
     assert spend.of_stored(await once.book.tasks.get(task_id)) == spend.Spend(tokens=7, tokens_doubtful=7)
+
+
+async def test_a_flush_that_is_cancelled_loses_nothing(line: Line) -> None:
+    """A process that stops cancels its loops in the midst of whatever they do, and flushes once more."""
+    task_ids = [await ledgers.scanned(line.book) for _ in range(3)]
+    for task_id in task_ids:
+        line.book.spending.add(task_id, spend.Spend(tokens=7))
+    asked = asyncio.Event()
+
+    class Hanging(Broken):
+        async def update(self, write: Any) -> Any:
+            await self.inner.update(write)
+            asked.set()
+            await asyncio.Event().wait()
+
+    line.book.spending._table = Hanging(line.storage)  # type: ignore[assignment]
+    flush = asyncio.create_task(line.book.spending.flush())
+    await asked.wait()
+    flush.cancel()
+    await asyncio.gather(flush, return_exceptions=True)
+    line.book.spending._table = line.storage
+    await line.book.spending.flush()
+    found = [spend.of_stored(await line.book.tasks.get(task_id)) for task_id in task_ids]
+    assert found == [spend.Spend(tokens=7, tokens_doubtful=7), spend.Spend(tokens=7), spend.Spend(tokens=7)]
 
 
 def holding(line: Line, answer: Callable[[], bool]) -> Any:

@@ -78,6 +78,24 @@ def test_what_was_paid_for_a_chunk_that_is_given_up_is_told_for_itself(end: Exce
     scenario(work())
 
 
+def test_a_flush_that_is_cancelled_loses_nothing() -> None:
+    class Hanging:
+        async def record_spend(self, *_: object) -> None:
+            await asyncio.Event().wait()
+
+    async def work() -> None:
+        told = unsettled.Unsettled(Hanging())
+        for task_id in ("one", "two"):
+            told.add(task_id, PAID)
+        flush = asyncio.create_task(told.flush())
+        await asyncio.sleep(0)
+        flush.cancel()
+        await asyncio.gather(flush, return_exceptions=True)
+        assert told._untold == {"two": PAID, "one": PAID.doubtful()}
+
+    scenario(work())
+
+
 def test_what_was_paid_before_anything_was_told_is_sure() -> None:
     async def work() -> None:
         async with running() as embedder:
