@@ -205,9 +205,9 @@ class Indexer:
         self._metadata = metadata
 
     async def begin_chunks(
-        self, headers: Sequence[entry.Header], model: str, dimension: int, *, answer_seconds: float
+        self, headers: Sequence[entry.Header], model: str, dimension: int, *, waits: str, answer_seconds: float
     ) -> Sequence[Gate]:
-        """Ask the gate for chunks of one task and fence.
+        """Ask the gate for chunks of one task and fence; `waits`: why nothing goes through at the provider, or "".
 
         Raises:
             IndexerUnavailable: No answer within `answer_seconds`: a later one would be too old to buy on.
@@ -220,13 +220,16 @@ class Indexer:
             model=model,
             dimension=dimension,
             also=[each.chunk for each in others],
+            waits=waits,
         )
         async with _translated():
             answer = await self._ledger.BeginChunk(question, timeout=answer_seconds)
         if len(answer.also) == len(others):
             return [Gate(gate) for gate in (answer.gate, *answer.also)]
         # The release before answers for one chunk alone.
-        each = (self.begin_chunks([other], model, dimension, answer_seconds=answer_seconds) for other in others)
+        each = (
+            self.begin_chunks([other], model, dimension, waits=waits, answer_seconds=answer_seconds) for other in others
+        )
         return [Gate(answer.gate), *(gate for (gate,) in await asyncio.gather(*each))]
 
     async def index_dimension(self) -> int:

@@ -170,6 +170,22 @@ def outage(scene: Scene) -> None:
     scene.finish(job)
 
 
+def overloaded(scene: Scene) -> None:
+    """OpenAI gives nothing for a while: who looks at the task is told what it says."""
+
+    def told() -> bool:
+        return "overloaded" in scene.line.task(job.task_id).get("stalled_reason", "")
+
+    scene.slow(150)
+    job = scene.upload(stages.MID_WORK)
+    job.wait_chunks(3)
+    with scene.fault():
+        scene.stage.openai_faults({"kind": "status", "body": "overloaded"})
+        wait_for("OpenAI's words in the status", told, 60)
+        scene.stage.openai_faults()
+    scene.finish(job)
+
+
 def another_dimension(scene: Scene) -> None:
     """The index is made anew with another dimension: no row fails of it, and it goes on once that is put right."""
     _wrong_index(scene, {"dimension": 768, "metric": "cosine"}, "DIMENSION_REFUSED")
@@ -275,6 +291,7 @@ CELLS = [
     refusing("OpenAI: the model is unknown", "model_not_found"),
     Cell("OpenAI: 30 % 5xx", openai({"kind": "status", "body": "server_error", "probability": 0.3}, rows=2_000)),
     Cell("OpenAI: 503 six times in a row", openai({"kind": "status", "body": "overloaded", "times": 6})),
+    Cell("OpenAI: 503 for every call, until the status says so", overloaded),
     Cell("OpenAI: two calls hang", openai({"kind": "hang", "times": 2})),
     Cell("OpenAI: four connections reset", openai({"kind": "reset", "times": 4})),
     Cell("OpenAI: two connections reset once bought", openai({"kind": "reset", "times": 2, "after_work": True})),

@@ -169,6 +169,8 @@ class FakeIndexer:
         self.gate_calls = 0
         # Chunks of each question.
         self.asked: list[list[int]] = []
+        # Why nothing goes through at the provider, as it was told with each question.
+        self.waits: list[str] = []
         self.send_seconds = 0.0
         self.settle_seconds = 0.0
         self.breaks_in_vectors: list[Exception] = []
@@ -190,9 +192,10 @@ class FakeIndexer:
             raise self.breaks_in_settle.pop(0)
 
     async def begin_chunks(
-        self, headers: Sequence[entry.Header], model: str, dimension: int, *, answer_seconds: float
+        self, headers: Sequence[entry.Header], model: str, dimension: int, *, waits: str, answer_seconds: float
     ) -> Sequence[indexer_client.Gate]:
         self.gate_calls += 1
+        self.waits.append(waits)
         self.asked.append([header.chunk for header in headers])
         await asyncio.sleep(0)
         if isinstance(self.gate, Exception):

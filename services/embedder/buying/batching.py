@@ -89,6 +89,10 @@ class Batcher:
         """Whether the provider is known not to answer, and nobody tries."""
         return self._attempts.circuit_open
 
+    def why(self) -> str:
+        """What the provider said when it last gave nothing, in a sentence; "" since it gave something."""
+        return self._attempts.why
+
     def withdraw(self, batch: PendingBatch) -> None:
         """Take a batch out of the queue; what a request holds of it already is still delivered."""
         if batch in self._queue:

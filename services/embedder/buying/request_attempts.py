@@ -102,6 +102,8 @@ class RequestAttempts:
         self._refuse = refuse
         self._breaker = breaker.Breaker("openai", lambda: asyncio.get_running_loop().time())
         self.slots = slots.Slots(in_flight, self._breaker)
+        # What the provider said when it last gave nothing, in a sentence; "" since it gave something.
+        self.why = ""
 
     @property
     def circuit_open(self) -> bool:
@@ -143,6 +145,7 @@ class RequestAttempts:
                 await self._rest(trial, wanted, partial)
                 return False
             except (openai_errors.Refused, openai_errors.Throttled, openai_errors.Failed) as error:
+                self.why = str(error)
                 wait = await self._learn(trial, wanted, began, error)
                 if wait is None:
                     return False
@@ -332,6 +335,7 @@ class RequestAttempts:
         self._proof.bought(began)
         self._sizes.passed(len(pieces))
         self._breaker.succeed()
+        self.why = ""
         TEXTS.inc(len(pieces))
         TOKENS.inc(tokens)
         for piece, vector in zip(pieces, vectors, strict=True):

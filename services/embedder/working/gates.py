@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -28,7 +28,7 @@ class Ledger(Protocol):
     """`indexer_client.Indexer`, or a fake."""
 
     async def begin_chunks(
-        self, headers: Sequence[entry.Header], model: str, dimension: int, *, answer_seconds: float
+        self, headers: Sequence[entry.Header], model: str, dimension: int, *, waits: str, answer_seconds: float
     ) -> Sequence[indexer_client.Gate]:
         """See `indexer_client.Indexer`."""
 
@@ -44,10 +44,16 @@ class _Kind:
 
 
 class Gates:
-    """Asks for chunks, and tells their batches."""
+    """Asks for chunks, and tells their batches.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Args:
+        ledger: Answers.
+        waits: Why nothing goes through at the provider, for whoever looks at the task; "": it does.
+    """
+
+    def __init__(self, ledger: Ledger, waits: Callable[[], str]) -> None:
         self._ledger = ledger
+        self._waits = waits
         self._groups: grouping.Groups[_Kind, entry.Header, indexer_client.Gate] = grouping.Groups(
             self._together, MOST_TOGETHER
         )
@@ -94,7 +100,7 @@ class Gates:
 
     async def _together(self, kind: _Kind, headers: Sequence[entry.Header]) -> Sequence[indexer_client.Gate]:
         return await self._ledger.begin_chunks(
-            headers, kind.model, kind.dimension, answer_seconds=pending_batch.GATE_SECONDS
+            headers, kind.model, kind.dimension, waits=self._waits(), answer_seconds=pending_batch.GATE_SECONDS
         )
 
 

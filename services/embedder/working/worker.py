@@ -80,7 +80,7 @@ class Worker:
         self._spent = spent
         self._reuse = reuse.Reuse(batcher.place)
         self._decoding = decoding.Decoding(consumer)
-        self._gates = gates.Gates(indexer)
+        self._gates = gates.Gates(indexer, batcher.why)
         self._together = together.Together(indexer, consumer.strikes)
         self._acks: grouping.Groups[bool, Delivery, bool] = grouping.Groups(self._ack_all, ACKS_TOGETHER)
         self._batches: set[PendingBatch] = set()

@@ -60,12 +60,14 @@ class Gate:
         self._looks = grouping.Groups(self._read, MOST_LOOKS)
 
     async def begin(
-        self, task_id: str, chunks: Sequence[int], fence: int, model: str, dimension: int
+        self, task_id: str, chunks: Sequence[int], fence: int, model: str, dimension: int, *, waits: str = ""
     ) -> Sequence[Answer]:
-        """May these chunks of a task be bought with this model?"""
+        """May these chunks of a task be bought with this model? `waits`: why none goes through at the provider."""
         looks = await asyncio.gather(*(self._look(task_id, chunk, fence) for chunk in chunks))
         task = next((task for answer, task in looks if answer == Answer.GO), None)
         going = Answer.GO if task is None else await self._admit(task_id, task, fence, model, dimension)
+        if task is not None and waits and going == Answer.GO:
+            await self._tasks.note_refusal(task_id, waits, task)
         return [going if answer == Answer.GO else answer for answer, _ in looks]
 
     async def _admit(self, task_id: str, task: table.Item, fence: int, model: str, dimension: int) -> Answer:
@@ -131,9 +133,10 @@ class Gate:
         """A task and a shard of it, with the outcomes of these of its chunks; the same for all."""
         task_id, number = key
         shard_key = items.shard_key(*key)
-        known = ("status", "fence", "namespace", "model", "dimension", ("s", str(number)), "settled", "exp")
+        of_task = ("status", "fence", "namespace", "model", "dimension", "refusal_at")
+        outcomes = (("s", str(number)), *(("c", name) for name in dict.fromkeys(names)))
         found = await self._table.get_many(
-            [items.task_key(task_id), shard_key], (*known, *(("c", name) for name in dict.fromkeys(names)))
+            [items.task_key(task_id), shard_key], (*of_task, "settled", "exp", *outcomes)
         )
         return [(found.get(task_id), found.get(shard_key))] * len(names)
 

@@ -31,6 +31,8 @@ MOST_WARNINGS = 100  # of a task; each is a sentence
 WARNINGS_BYTES = 32 << 10  # all of them
 ERROR_CHARACTERS = 4_000
 WAIT_CHARACTERS = 500
+# What the provider refuses with is told with every question of every embedder, and kept so often.
+REFUSAL_NOTED_SECONDS = 15.0
 # What never changes of a task: of so many it is remembered.
 CLIENTS = 10_000
 
@@ -176,6 +178,21 @@ class Lifecycle:
             items.task_key(task_id),
             set=changes,
             remove=() if why else ("wait", "wait_at"),
+            when=(table.Equals("kind", "task"), table.OneOf("status", items.OPEN)),
+            answer=table.Answer.WRITTEN,
+        )
+        with contextlib.suppress(table.ConditionFailed):
+            await self._table.update(noting)
+
+    async def note_refusal(self, task_id: str, why: str, task: table.Item) -> None:
+        """Keep why none of an open task's texts goes through at the provider now; `task` as it was just read."""
+        now = self._clock.now()
+        noted = task.get("refusal_at")
+        if noted is not None and (now - clock.parse(str(noted))).total_seconds() < REFUSAL_NOTED_SECONDS:
+            return
+        noting = table.Update(
+            items.task_key(task_id),
+            set={"refusal": why[:WAIT_CHARACTERS], "refusal_at": clock.text(now)},
             when=(table.Equals("kind", "task"), table.OneOf("status", items.OPEN)),
             answer=table.Answer.WRITTEN,
         )

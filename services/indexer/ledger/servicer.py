@@ -222,7 +222,12 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         self, request: ledger_pb2.BeginChunkRequest, context: Context
     ) -> ledger_pb2.BeginChunkResponse:
         answers = await self._ledger.gate.begin(
-            request.task_id, (request.chunk, *request.also), request.fence, request.model, request.dimension
+            request.task_id,
+            (request.chunk, *request.also),
+            request.fence,
+            request.model,
+            request.dimension,
+            waits=request.waits,
         )
         gate, *also = (GATES[answer] for answer in answers)
         return ledger_pb2.BeginChunkResponse(gate=gate, also=also)

@@ -23,6 +23,9 @@ class Cause(enum.StrEnum):
     EMBEDDERS = "embedders"
 
 
+# An embedder that is refused says so every fifteen seconds, as long as it tries.
+REFUSAL_SECONDS = 60.0
+
 SENTENCES = {
     Cause.EMBEDDERS: (
         "No chunk of it was settled since. Its chunks wait for OpenAI, for the shared limit in Valkey, or for a free "
@@ -62,7 +65,7 @@ async def of(
     for task, since in still:
         task_id = str(task[table.KEY])
         cause = _cause(task, ahead=ahead.get(task_id), circuit_open=circuit_open)
-        found[task_id] = Stall(since, cause, _reason(task, cause, ahead.get(task_id), book.circuit_why()))
+        found[task_id] = Stall(since, cause, _reason(task, cause, ahead.get(task_id), book.circuit_why(), now))
     return found
 
 
@@ -107,8 +110,10 @@ def _cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
     return Cause.PINECONE if circuit_open else Cause.EMBEDDERS
 
 
-def _reason(item: table.Item, cause: Cause, ahead: str | None, circuit_why: str) -> str:
+def _reason(item: table.Item, cause: Cause, ahead: str | None, circuit_why: str, now: datetime.datetime) -> str:
     match cause:
+        case Cause.EMBEDDERS if _is_refused(item, now):
+            return f"OpenAI gives nothing for its texts now. It goes on by itself. Its last words: {item['refusal']}"
         case Cause.PINECONE if circuit_why:
             return f"{SENTENCES[cause]} Its last words: {circuit_why}"
         case Cause.DRIVER:
@@ -117,3 +122,8 @@ def _reason(item: table.Item, cause: Cause, ahead: str | None, circuit_why: str)
             return f"It waits for its turn: {ahead} of the same question and namespace goes first."
         case other:
             return SENTENCES[other]
+
+
+def _is_refused(item: table.Item, now: datetime.datetime) -> bool:
+    """Whether an embedder said of late why OpenAI gives nothing."""
+    return "refusal" in item and (now - clock.parse(str(item["refusal_at"]))).total_seconds() <= REFUSAL_SECONDS

@@ -269,7 +269,7 @@ async def test_an_indexer_of_the_release_before_is_asked_for_each_chunk() -> Non
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             client = indexer_client.Indexer(channel, lambda: ())
             headers = [chunks.header("task", chunk) for chunk in (1, 2, 3)]
-            gates = await client.begin_chunks(headers, "m", 4, answer_seconds=5.0)
+            gates = await client.begin_chunks(headers, "m", 4, waits="", answer_seconds=5.0)
     finally:
         await server.stop(None)
 
@@ -348,7 +348,7 @@ async def test_a_gate_that_hangs_is_given_up_when_its_answer_would_be_worth_noth
             client = indexer_client.Indexer(channel, tuple)
             began = time.monotonic()
             with pytest.raises(indexer_client.IndexerUnavailable):
-                await client.begin_chunks([HEADER], "m", 4, answer_seconds=0.3)
+                await client.begin_chunks([HEADER], "m", 4, waits="", answer_seconds=0.3)
             assert time.monotonic() - began < 5  # not the ten seconds of other questions
 
 
@@ -359,6 +359,6 @@ async def test_what_a_method_that_is_away_answers() -> None:
     async with line(behaviour) as subject:
         client = subject.client
         with pytest.raises(indexer_client.IndexerUnavailable, match="UNIMPLEMENTED"):
-            await client.begin_chunks([HEADER], "m", 4, answer_seconds=2.0)
+            await client.begin_chunks([HEADER], "m", 4, waits="", answer_seconds=2.0)
         with pytest.raises(indexer_client.IndexerUnavailable):
             await client.block_task("task", "ACCOUNT_REFUSED", "no money")

@@ -277,6 +277,22 @@ def test_a_void_chunk_keeps_its_strikes_while_it_may_be_split_again(gate: indexe
     scenario(work())
 
 
+def test_the_gate_is_told_why_nothing_is_bought_for_as_long_as_nothing_is() -> None:
+    async def work() -> None:
+        source = embeddings.FakeEmbeddings()
+        source.script = [openai_errors.Failed("HTTP 503: overloaded", 3.0)] * 2
+        async with running(source) as embedder:
+            await embedder.publish()
+            await embedder.empty()
+            told = list(dict.fromkeys(embedder.indexer.waits))
+            assert told == ["", "HTTP 503: overloaded"]
+            await embedder.publish()
+            await embedder.empty()
+            assert embedder.indexer.waits[-1] == ""
+
+    scenario(work())
+
+
 def test_the_gate_is_asked_a_second_after_the_question_however_late_the_answer() -> None:
     """An answer counts from its question on; one that took ten seconds was worth nothing when it came."""
 
@@ -286,7 +302,7 @@ def test_the_gate_is_asked_a_second_after_the_question_however_late_the_answer()
             asked: list[tuple[float, float]] = []
             loop = asyncio.get_running_loop()
 
-            async def slow(*_arguments: Any, answer_seconds: float) -> Sequence[indexer_client.Gate]:
+            async def slow(*_arguments: Any, waits: str, answer_seconds: float) -> Sequence[indexer_client.Gate]:
                 asked.append((loop.time(), answer_seconds))
                 await asyncio.sleep(0.9)
                 return [indexer_client.Gate.GO]

@@ -5,7 +5,7 @@ import uuid
 from vectorline.v1 import ingest_pb2, ledger_pb2, task_pb2, warning_pb2
 
 from services.indexer import settings
-from services.indexer.ledger import records
+from services.indexer.ledger import gate, records
 from services.indexer.tasks import messages, stalls
 from services.indexer.tasks import servicer as task_servicer
 from tests.support import ledgers
@@ -244,3 +244,38 @@ async def test_chunks_that_do_not_settle_say_what_is_known(line: Line) -> None:
     assert (await seen(line, task_id)).stalled_reason == stalls.SENTENCES[stalls.Cause.PINECONE]
     line.book.circuit_why = lambda: "[401] Invalid API Key"
     assert (await seen(line, task_id)).stalled_reason.endswith("Its last words: [401] Invalid API Key")
+
+
+async def test_chunks_that_are_bought_in_vain_say_what_the_provider_answers(line: Line) -> None:
+    task_id = await stored(line)
+    await line.book.turns.acquire(task_id)
+    fence = (await line.book.tasks.get(task_id))["fence"]
+    await line.book.shards.open(task_id, 0)
+
+    async def asked(words: str) -> str:
+        line.time.pass_by(16)
+        (answer,) = await line.book.gate.begin(task_id, [0], fence, "m", 4, waits=words)
+        assert answer is gate.Answer.GO
+        return (await seen(line, task_id)).stalled_reason
+
+    line.time.pass_by(121)
+    assert await asked("") == stalls.SENTENCES[stalls.Cause.EMBEDDERS]
+    assert (await asked("HTTP 503: overloaded")).endswith("Its last words: HTTP 503: overloaded")
+    assert (await asked("HTTP 502")).endswith("HTTP 502")
+    assert (await asked("")).endswith("HTTP 502")  # of another embedder
+    line.time.pass_by(stalls.REFUSAL_SECONDS)
+    assert (await seen(line, task_id)).stalled_reason == stalls.SENTENCES[stalls.Cause.EMBEDDERS]
+
+
+async def test_what_the_provider_answers_is_not_written_with_every_question(line: Line) -> None:
+    task_id = await stored(line)
+    await line.book.turns.acquire(task_id)
+    fence = (await line.book.tasks.get(task_id))["fence"]
+    await line.book.shards.open(task_id, 0)
+    for words in ("first", "second"):
+        await line.book.gate.begin(task_id, [0], fence, "m", 4, waits=words)
+    assert line.storage.items[task_id]["refusal"] == "first"
+    await line.book.tasks.cancel(task_id)
+    line.time.pass_by(60)
+    await line.book.gate.begin(task_id, [0], fence, "m", 4, waits="too late")
+    assert line.storage.items[task_id]["refusal"] == "first"
