@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 import structlog
 
 log = structlog.get_logger()
 
 RESTART_SECONDS = 1.0
+# Or nobody would hold them, and they might be collected in mid work.
+_UNCUT: set[asyncio.Task[None]] = set()
 
 
 @contextlib.asynccontextmanager
@@ -32,3 +34,11 @@ async def forever(name: str, loop: Callable[[], Awaitable[object]]) -> None:
             await asyncio.sleep(RESTART_SECONDS)
         else:
             return
+
+
+async def uncut(work: Coroutine[object, object, None]) -> None:
+    """Await work that a cancel is not to end: it goes on in a task of its own, to its end."""
+    task = asyncio.create_task(work)
+    _UNCUT.add(task)
+    task.add_done_callback(_UNCUT.discard)
+    await asyncio.shield(task)

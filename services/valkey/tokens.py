@@ -9,7 +9,7 @@ from typing import Final
 import redis.asyncio
 import structlog
 
-from services.runtime import key_tokens
+from services.runtime import background, key_tokens
 from services.valkey import errors
 
 log = structlog.get_logger()
@@ -37,6 +37,7 @@ class ValkeyTokens:
         self._clock = clock
         # Not in Valkey yet, by the name there.
         self._owed: collections.Counter[str] = collections.Counter()
+        self._flushing = asyncio.Lock()
 
     def spent(self, key_id: str, tokens: int) -> None:
         """See `key_tokens.Tokens.spent`."""
@@ -57,10 +58,14 @@ class ValkeyTokens:
         """Add what is spent, for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+            await background.uncut(self.flush())
 
     async def flush(self) -> None:
-        """Add what was spent since the last time, one key at a time; cancelled, it loses nothing."""
+        """Add what was spent since the last time."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         for name in list(self._owed):
             tokens = self._owed.pop(name)
             try:
@@ -68,12 +73,12 @@ class ValkeyTokens:
                     both.incrby(name, tokens)
                     both.expire(name, KEPT_SECONDS)
                     await both.execute()
-            except asyncio.CancelledError:
-                self._owed[name] += tokens
-                raise
             except errors.ANY as error:
                 log.warning("A day's tokens are added later.", action="tokens_owed", error=type(error).__name__)
                 self._owed[name] += tokens
+            except BaseException:
+                self._owed[name] += tokens
+                raise
 
     def _name(self, key_id: str) -> str:
         return f"{self._prefix}:tokens:{key_id}:{self._clock().date().isoformat()}"

@@ -174,7 +174,7 @@ def overloaded(scene: Scene) -> None:
     """OpenAI gives nothing for a while: who looks at the task is told what it says."""
 
     def told() -> bool:
-        return "overloaded" in scene.line.task(job.task_id).get("stalled_reason", "")
+        return "It answers HTTP 503." in scene.line.task(job.task_id).get("stalled_reason", "")
 
     scene.slow(150)
     job = scene.upload(stages.MID_WORK)

@@ -90,7 +90,7 @@ class Batcher:
         return self._attempts.circuit_open
 
     def why(self) -> str:
-        """What the provider said when it last gave nothing, in a sentence; "" since it gave something."""
+        """Why the last requests failed, in a sentence that quotes nothing; "" since the provider answered."""
         return self._attempts.why
 
     def withdraw(self, batch: PendingBatch) -> None:
@@ -156,6 +156,7 @@ class Batcher:
     def _cost(self) -> int | None:
         """Pack what could start now. Batches whose gate is not fresh are passed over, not waited for."""
         if not self._queue:
+            self._short_since = None  # of what was withdrawn
             raise _NobodyWaits
         fresh = [batch for batch in self._queue if batch.fresh()]
         for batch in self._queue:

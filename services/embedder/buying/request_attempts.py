@@ -102,13 +102,16 @@ class RequestAttempts:
         self._refuse = refuse
         self._breaker = breaker.Breaker("openai", lambda: asyncio.get_running_loop().time())
         self.slots = slots.Slots(in_flight, self._breaker)
-        # What the provider said when it last gave nothing, in a sentence; "" since it gave something.
-        self.why = ""
 
     @property
     def circuit_open(self) -> bool:
         """Whether the provider is known not to answer, and nobody tries."""
         return self._breaker.open
+
+    @property
+    def why(self) -> str:
+        """Why the last requests failed, in a sentence that quotes nothing; "" since the provider answered."""
+        return self._breaker.why
 
     async def passage(self) -> None:
         """Wait until trying is worth it. To be passed before a permit is taken."""
@@ -145,7 +148,6 @@ class RequestAttempts:
                 await self._rest(trial, wanted, partial)
                 return False
             except (openai_errors.Refused, openai_errors.Throttled, openai_errors.Failed) as error:
-                self.why = str(error)
                 wait = await self._learn(trial, wanted, began, error)
                 if wait is None:
                     return False
@@ -222,8 +224,8 @@ class RequestAttempts:
 
         try:
             await (self._proof.probe(permit) if own else self._proof.since(began, permit))
-        except openai_errors.Failed:
-            self._breaker.fail()
+        except openai_errors.Failed as failed:
+            self._breaker.fail(failed.brief)
             return False
         except openai_errors.Throttled:
             return False
@@ -315,7 +317,7 @@ class RequestAttempts:
         except openai_errors.Failed as failed:
             if failed.maybe_billed:
                 charging.doubt(pieces)
-            self._breaker.fail()
+            self._breaker.fail(failed.brief)
             raise
         except (openai_errors.AccountRefused, openai_errors.Refused):
             self._breaker.succeed()
@@ -335,7 +337,6 @@ class RequestAttempts:
         self._proof.bought(began)
         self._sizes.passed(len(pieces))
         self._breaker.succeed()
-        self.why = ""
         TEXTS.inc(len(pieces))
         TOKENS.inc(tokens)
         for piece, vector in zip(pieces, vectors, strict=True):

@@ -84,7 +84,8 @@ class OpenAI:
             Refused, AccountRefused, Throttled, Failed and their kinds: See `errors`.
         """
         if not self.dimension:
-            raise Failed("The index has not yet been asked for its dimension.")
+            words = "The index has not yet been asked for its dimension."
+            raise Failed(words, brief=words)
         sent = self._parameters.fields(self.dimension)
         try:
             decoder = await self._ask(texts, sent)
@@ -152,7 +153,8 @@ class OpenAI:
         self, error: openai.APIStatusError, texts: Sequence[str], sent: dict[str, Any], key: str
     ) -> Exception:
         if error.status_code in {401, 403} and await secrets.renewed(self._key, key):
-            return Failed("The key was rotated.")  # tried again, with the new one
+            words = "The key was rotated."
+            return Failed(words, brief=words)  # tried again, with the new one
         if 300 <= error.status_code < 400:
             return self._redirected(error)
         told = sorting.read(error.status_code, error.body, error.response.headers, self._where())

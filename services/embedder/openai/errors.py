@@ -43,24 +43,32 @@ class Throttled(Exception):
 
 
 class Failed(Exception):
-    """5xx, a dropped connection: the same request may succeed later. `seconds`: not before, if said."""
+    """5xx, a dropped connection: the same request may succeed later. `seconds`: not before, if said.
+
+    `brief` says it in words of ours alone, for those whose texts these were not: a server may quote a text.
+    """
 
     # It may have been billed all the same: the server had it, and nobody saw the end of its answer.
     maybe_billed = False
+    _BRIEF = "It cannot be reached."
 
-    def __init__(self, message: str, seconds: float = 0.0) -> None:
+    def __init__(self, message: str, seconds: float = 0.0, brief: str = "") -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.brief = brief or self._BRIEF
 
 
 class Unanswered(Failed):
     """The connection broke after the request was sent."""
 
     maybe_billed = True
+    _BRIEF = "Its connections break before an answer has come."
 
 
 class TimedOut(Unanswered):
     """No answer within the deadline: a smaller request may have one."""
+
+    _BRIEF = "No answer comes in time."
 
 
 class Adapted(Failed):
@@ -71,6 +79,7 @@ class Invalid(Failed):
     """A 200 that is no answer: not one embedding an input, a wrong dimension, no JSON."""
 
     maybe_billed = True
+    _BRIEF = "What it answers is not the embeddings that were asked for."
 
 
 class WrongWidth(Invalid):

@@ -136,7 +136,10 @@ def sort(told: Told, texts: Sequence[str], key: str) -> Exception:
     if status in CONTENT or (not status and (_ACCOUNT.search(safe) or _is_size(safe))):
         return _refused(told, safe, len(texts))
     if status in PASSING or status >= 500 or not status:
-        return Failed(f"HTTP {status or 200}: {safe}", headers.retry_after_seconds(told.headers) or 0.0)
+        answered = f"HTTP {status or 200}"
+        return Failed(
+            f"{answered}: {safe}", headers.retry_after_seconds(told.headers) or 0.0, f"It answers {answered}."
+        )
     return mine
 
 
@@ -148,7 +151,8 @@ def without(words: str, texts: Sequence[str], key: str) -> str:
         start = text.strip()[:24]
         if len(start) >= 8 and start in words:
             words = words[: words.index(start)] + "…"
-    return _QUOTES.sub("…", words)[:WORDS]
+    # Half of a character outside of Unicode's basic plane, which JSON can say, is not for those who hear of it.
+    return _QUOTES.sub("…", words)[:WORDS].encode("utf-8", "replace").decode()
 
 
 def _refused(told: Told, safe: str, inputs: int) -> Refused:

@@ -11,6 +11,7 @@ import structlog
 
 from services.billing import spend
 from services.embedder import indexer_client
+from services.runtime import background
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ class Unsettled:
     def __init__(self, indexer: Teller) -> None:
         self._indexer = indexer
         self._untold: dict[str, spend.Spend] = {}
+        self._flushing = asyncio.Lock()
 
     def add(self, task_id: str, spent: spend.Spend) -> None:
         """This was paid for the task."""
@@ -39,20 +41,21 @@ class Unsettled:
         """Tell for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+            await background.uncut(self.flush())
 
     async def flush(self) -> None:
-        """Tell what was not told yet, one at a time; cancelled, it loses nothing.
+        """Tell what was not told yet. What may have been told already is told again as doubtful."""
+        async with self._flushing:
+            await self._flush()
 
-        What may have been told already is told again as doubtful.
-        """
+    async def _flush(self) -> None:
         for task_id in list(self._untold):
             spent = self._untold.pop(task_id)
             try:
                 await self._indexer.record_spend(task_id, spent)
-            except asyncio.CancelledError:
-                self.add(task_id, spent.doubtful())
-                raise
             except indexer_client.IndexerUnavailable as error:
                 log.warning("The indexer was not told what was paid.", action="spend_untold", error=str(error)[:200])
                 self.add(task_id, spent.doubtful())
+            except BaseException:
+                self.add(task_id, spent.doubtful())
+                raise

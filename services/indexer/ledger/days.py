@@ -103,8 +103,12 @@ class Days:
                 book.announced = book.parts
             for part in sorted(book.changed):
                 key = items.spent_key(day, self._process, part)
-                await self._table.put(table.Put({table.KEY: key, "kind": "spent", "sums": book.part(part)}))
-                book.changed.discard(part)
+                book.changed.discard(part)  # what is added from now on changes it again
+                try:
+                    await self._table.put(table.Put({table.KEY: key, "kind": "spent", "sums": book.part(part)}))
+                except BaseException:
+                    book.changed.add(part)
+                    raise
         newest = max(self._books, default=None)
         self._books = {day: book for day, book in self._books.items() if book.changed or _near(day, newest)}
 

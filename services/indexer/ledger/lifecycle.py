@@ -1,5 +1,6 @@
 """A task's status: who may change it to what. Every change is one conditional update, so exactly one caller wins."""
 
+import asyncio
 import contextlib
 import dataclasses
 import uuid
@@ -31,8 +32,10 @@ MOST_WARNINGS = 100  # of a task; each is a sentence
 WARNINGS_BYTES = 32 << 10  # all of them
 ERROR_CHARACTERS = 4_000
 WAIT_CHARACTERS = 500
-# What the provider refuses with is told with every question of every embedder, and kept so often.
+# Why the provider gives nothing is told with every question of every embedder, and kept so often.
 REFUSAL_NOTED_SECONDS = 15.0
+# It is no reason to keep the question waiting.
+NOTE_SECONDS = 0.5
 # What never changes of a task: of so many it is remembered.
 CLIENTS = 10_000
 
@@ -185,7 +188,13 @@ class Lifecycle:
             await self._table.update(noting)
 
     async def note_refusal(self, task_id: str, why: str, task: table.Item) -> None:
-        """Keep why none of an open task's texts goes through at the provider now; `task` as it was just read."""
+        """Keep why none of an open task's texts goes through at the provider now, if that is easily done.
+
+        Args:
+            task_id: The task.
+            why: In a sentence.
+            task: As it was just read.
+        """
         now = self._clock.now()
         noted = task.get("refusal_at")
         if noted is not None and (now - clock.parse(str(noted))).total_seconds() < REFUSAL_NOTED_SECONDS:
@@ -196,8 +205,9 @@ class Lifecycle:
             when=(table.Equals("kind", "task"), table.OneOf("status", items.OPEN)),
             answer=table.Answer.WRITTEN,
         )
-        with contextlib.suppress(table.ConditionFailed):
-            await self._table.update(noting)
+        with contextlib.suppress(table.ConditionFailed, table.Invalid, errors.Unavailable, TimeoutError):
+            async with asyncio.timeout(NOTE_SECONDS):
+                await self._table.update(noting)
 
     async def note_scan(self, task_id: str, done: int = 0, total: int = 0) -> None:
         """Keep that the scan of a task moves now; of one that is no load also how far, which never falls."""

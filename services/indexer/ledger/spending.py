@@ -16,7 +16,7 @@ import structlog
 from services.billing import spend
 from services.indexer.ledger import days, items, lifecycle
 from services.indexer.storage import clock, table
-from services.runtime import errors
+from services.runtime import background, errors
 
 log = structlog.get_logger()
 
@@ -38,6 +38,7 @@ class Spending:
         # By day and task, until it is known whose the task is.
         self._unplaced: dict[tuple[datetime.date, str], spend.Spend] = {}
         self._accounts: dict[str, days.Account] = {}
+        self._flushing = asyncio.Lock()
 
     def settled(self, task_id: str, spent: spend.Spend) -> None:
         """A settlement holds it; here it is for the day."""
@@ -59,24 +60,25 @@ class Spending:
         """Flush for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+            await background.uncut(self.flush())
 
     async def flush(self) -> None:
-        """Write what was gathered, one at a time; cancelled, it loses nothing.
+        """Write what was gathered. What may be written already, since an answer was lost, is kept as doubtful."""
+        async with self._flushing:
+            await self._flush()
 
-        What may be written already, since an answer was lost or not waited for, is kept as doubtful.
-        """
+    async def _flush(self) -> None:
         for task_id in list(self._unwritten):
             spent = self._unwritten.pop(task_id)
             try:
                 with contextlib.suppress(errors.NotFound):
                     await self._record(task_id, spent)
-            except asyncio.CancelledError:
-                self._keep(task_id, spent.doubtful())
-                raise
             except errors.Unavailable as error:
                 log.warning("What was paid could not be written.", action="spend_unwritten", error=str(error))
                 self._keep(task_id, spent.doubtful())
+            except BaseException:
+                self._keep(task_id, spent.doubtful())
+                raise
         try:
             await self._place()
             await self.days.flush()

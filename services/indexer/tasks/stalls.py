@@ -23,7 +23,7 @@ class Cause(enum.StrEnum):
     EMBEDDERS = "embedders"
 
 
-# An embedder that is refused says so every fifteen seconds, as long as it tries.
+# An embedder that OpenAI gives nothing says so with each question, and that is kept every fifteen seconds.
 REFUSAL_SECONDS = 60.0
 
 SENTENCES = {
@@ -113,7 +113,7 @@ def _cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
 def _reason(item: table.Item, cause: Cause, ahead: str | None, circuit_why: str, now: datetime.datetime) -> str:
     match cause:
         case Cause.EMBEDDERS if _is_refused(item, now):
-            return f"OpenAI gives nothing for its texts now. It goes on by itself. Its last words: {item['refusal']}"
+            return f"Nothing comes from OpenAI now. It goes on by itself. Of the last requests: {item['refusal']}"
         case Cause.PINECONE if circuit_why:
             return f"{SENTENCES[cause]} Its last words: {circuit_why}"
         case Cause.DRIVER:

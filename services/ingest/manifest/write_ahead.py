@@ -25,8 +25,10 @@ from services.runtime import failpoints
 
 # Payloads that wait for their page, together; the chunk that goes beyond it is the page's last.
 HELD_BYTES: Final = 8 << 20
-# Nothing is published while a page is made: not for longer than this much of the time since the driver began.
+# Nothing is published while a page is made: not for longer than this much of the time since the driver began, nor than
+# so long.
 AGE_SHARE: Final = 0.1
+LONGEST_SECONDS: Final = 5.0
 _PREFIX: Final = "sent-"
 _MAGIC: Final = b"VLW1"
 _HEAD: Final = struct.Struct("<4sIII")  # magic, chunks, rows, bytes of the compressed ids
@@ -94,7 +96,8 @@ class Writer:
                 held.append(chunk)
                 size += len(chunk.payload)
                 now = self._clock()
-                if now - page_began < AGE_SHARE * (now - began) and size < HELD_BYTES:
+                longest = min(AGE_SHARE * (now - began), LONGEST_SECONDS)
+                if now - page_began < longest and size < HELD_BYTES:
                     continue
                 yield from self._written(held)
                 page_began, size = self._clock(), 0

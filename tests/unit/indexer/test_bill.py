@@ -265,6 +265,28 @@ async def test_a_flush_that_is_cancelled_loses_nothing(line: Line) -> None:
     assert found == [spend.Spend(tokens=7, tokens_doubtful=7), spend.Spend(tokens=7), spend.Spend(tokens=7)]
 
 
+async def test_two_flushes_at_once_tell_everything_once(line: Line) -> None:
+    """The loop's, and the last one of a process that stops: one fell over what the other had told."""
+    task_id = await ledgers.scanned(line.book)
+    line.book.spending.add(task_id, spend.Spend(tokens=7))
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    get = line.storage.get
+
+    async def slow(*arguments: Any, **named: Any) -> Any:
+        asked.set()
+        await go_on.wait()
+        return await get(*arguments, **named)
+
+    line.storage.get = slow  # type: ignore[method-assign]
+    flushes = [asyncio.create_task(line.book.spending.flush()) for _ in range(2)]
+    await asked.wait()
+    go_on.set()
+    await asyncio.gather(*flushes)
+    day = line.book.spending._clock.now().date()
+    (found,) = await line.book.spending.days.read([day])
+    assert found.spent == spend.of_stored(await line.book.tasks.get(task_id)) == spend.Spend(tokens=7)
+
+
 def holding(line: Line, answer: Callable[[], bool]) -> Any:
     async def holds(namespace: str, question_id: int) -> tuple[bool, spend.Spend]:
         assert (namespace, question_id) == ("v2", 232)

@@ -84,3 +84,18 @@ def test_a_loop_that_fails_is_said_and_begun_again() -> None:
 
     lines = virtual_time.run(work())
     assert [each["loop"] for each in lines if each["action"] == "loop_failed"] == ["rounds", "rounds"]
+
+
+def test_what_failed_is_told_until_it_answers_or_is_no_news() -> None:
+    async def work() -> None:
+        subject = breaker.Breaker("x", _now)
+        subject.fail("It answers HTTP 503.")
+        assert subject.why == "It answers HTTP 503."
+        await asyncio.sleep(breaker.NEWS_SECONDS + 1)
+        assert subject.why == ""
+        subject.fail("It cannot be reached.")
+        assert subject.why == "It cannot be reached."
+        subject.succeed()
+        assert subject.why == ""
+
+    virtual_time.run(work())

@@ -224,3 +224,17 @@ def test_words_quote_neither_rows_nor_keys(message: str, status: int) -> None:
     assert len(words) <= sorting.WORDS + 60
     for secret in (TEXTS[0][:24], KEY, "abcdefghijklm", "quoted at length"):
         assert secret not in words
+
+
+def test_a_failure_has_words_for_those_whose_texts_these_were_not() -> None:
+    found = refusal(500, "failed to tokenize 'Müller, A.'")
+    assert isinstance(found, openai_errors.Failed)
+    assert "Müller" in str(found)  # of which its own task hears
+    assert found.brief == "It answers HTTP 500."
+    for kind in (openai_errors.Unanswered, openai_errors.TimedOut, openai_errors.Invalid, openai_errors.Failed):
+        assert "Müller" not in kind("Müller").brief
+
+
+def test_half_a_character_in_a_servers_words_can_be_told() -> None:
+    body = b'{"error": {"message": "no emoji: \\ud83d"}}'
+    assert str(verdict(500, body)).encode() == b"HTTP 500: no emoji: ?"

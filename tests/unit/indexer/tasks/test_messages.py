@@ -1,13 +1,17 @@
 """A task as its callers see it."""
 
+import asyncio
 import uuid
 
+import pytest
 from vectorline.v1 import ingest_pb2, ledger_pb2, task_pb2, warning_pb2
 
 from services.indexer import settings
 from services.indexer.ledger import gate, records
+from services.indexer.storage import table
 from services.indexer.tasks import messages, stalls
 from services.indexer.tasks import servicer as task_servicer
+from services.runtime import errors
 from tests.support import ledgers
 from tests.support.ledgers import Line
 
@@ -260,7 +264,7 @@ async def test_chunks_that_are_bought_in_vain_say_what_the_provider_answers(line
 
     line.time.pass_by(121)
     assert await asked("") == stalls.SENTENCES[stalls.Cause.EMBEDDERS]
-    assert (await asked("HTTP 503: overloaded")).endswith("Its last words: HTTP 503: overloaded")
+    assert (await asked("HTTP 503")).startswith("Nothing comes from OpenAI now.")
     assert (await asked("HTTP 502")).endswith("HTTP 502")
     assert (await asked("")).endswith("HTTP 502")  # of another embedder
     line.time.pass_by(stalls.REFUSAL_SECONDS)
@@ -274,8 +278,28 @@ async def test_what_the_provider_answers_is_not_written_with_every_question(line
     await line.book.shards.open(task_id, 0)
     for words in ("first", "second"):
         await line.book.gate.begin(task_id, [0], fence, "m", 4, waits=words)
-    assert line.storage.items[task_id]["refusal"] == "first"
+    task = await line.book.tasks.get(task_id)
+    assert task["refusal"] == "first"
     await line.book.tasks.cancel(task_id)
     line.time.pass_by(60)
-    await line.book.gate.begin(task_id, [0], fence, "m", 4, waits="too late")
+    await line.book.tasks.note_refusal(task_id, "too late", task)
     assert line.storage.items[task_id]["refusal"] == "first"
+
+
+@pytest.mark.parametrize("breaks", [errors.Unavailable("throttled"), table.Invalid("too large"), None])
+async def test_a_note_that_cannot_be_written_keeps_nobody_from_buying(
+    line: Line, breaks: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await stored(line)
+    await line.book.turns.acquire(task_id)
+    fence = (await line.book.tasks.get(task_id))["fence"]
+    await line.book.shards.open(task_id, 0)
+    await line.book.gate.begin(task_id, [0], fence, "m", 4)
+
+    async def broken(_write: table.Update) -> None:
+        if breaks is not None:
+            raise breaks
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(line.storage, "update", broken)
+    assert await line.book.gate.begin(task_id, [0], fence, "m", 4, waits="HTTP 503") == [gate.Answer.GO]
