@@ -65,6 +65,7 @@ SERVER_OPTIONS = (
 # Python's 5 ms a step of the loop that waits for a thread or a socket took 23 ms at the 90th percentile beside a split;
 # now it is 8, for no more CPU: what is lost to more switches is less than can be measured.
 SWITCH_SECONDS = 0.001
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 async def _nothing() -> None:
@@ -194,7 +195,7 @@ async def _serve(
 ) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
     _show_metrics(name, process, authentication)
     async with opener() as service:
@@ -217,6 +218,9 @@ async def _serve(
         ):
             await stopping.wait()
             await _stop(process, service, watcher, server)
+    for number in STOPS:  # one that comes while the last is cleared away would end the process out of order
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
     log.info("The process has stopped in order.", action="stopped", name=name)
 
 

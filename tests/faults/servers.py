@@ -30,6 +30,7 @@ def larger(most: int, **rule: Any) -> Callable[[Scene], None]:
     """Requests of more texts do not go through: no row fails of it, and processes that begin anew know it."""
 
     def act(scene: Scene) -> None:
+        scene.stage.restart_embedders()  # who saw larger ones go through of late would not believe it
         scene.struck()
         scene.stage.openai_faults({**rule, "more_than": most})
         job = scene.upload(1_500)

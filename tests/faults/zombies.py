@@ -176,7 +176,7 @@ CELLS = [
         for place, rule in (
             ("while it decodes", "embedder.decode:stop@2"),
             ("before its ack", "embedder.before_ack:stop@2"),
-            ("before settling", "embedder.after_index_sent:stop@2"),
+            ("before settling", "embedder.after_index_sent:stop"),
             ("with a bought answer", "embedder.after_openai:stop"),
         )
     ),

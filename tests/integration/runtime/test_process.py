@@ -39,12 +39,12 @@ class Process:
     def actions(self) -> list[str]:
         return [str(line.get("action")) for line in self.lines()]
 
-    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := condition():
                 return found
-            time.sleep(0.02)
+            time.sleep(pause)
         raise AssertionError(self.log.read_text())
 
     def started(self) -> int:
@@ -90,6 +90,14 @@ def test_sigterm_turns_away_then_drains_then_closes_and_a_second_one_changes_not
         order = ["started", "draining", "drain_began", "drain_ended", "closed", "stopped"]
         assert [each for each in actions if each in order] == order
         assert "drain_cut" not in actions
+
+
+def test_signals_that_come_until_the_very_end_change_nothing(tmp_path: pathlib.Path) -> None:
+    with process(tmp_path) as running:
+        running.started()
+        running.until(lambda: running.process.poll() is not None or running.send(signal.SIGTERM), pause=0.0005)
+        assert running.process.returncode == 0
+        assert running.actions()[-2:] == ["closed", "stopped"]
 
 
 def test_reflection_is_served_where_it_is_configured(tmp_path: pathlib.Path) -> None:
