@@ -62,10 +62,12 @@ def rolling(scene: Scene) -> None:
     job = scene.upload(stages.MID_WORK)
     job.wait_chunks(3)
     for process in scene.stage.processes:
-        pid = scene.line.pid(process)
+        pid, starts = scene.line.pid(process), scene.stage.starts(process)
         scene.kill(process, signal.SIGTERM)
         _in_order(scene, process, pid)
-        wait_for("health", lambda: scene.line.rest.get("/api/v1/health").status_code == 200, 60)
+        # Health is looked at once a second for all who ask: it may be that of the process before.
+        wait_for(f"{process} listens", lambda process=process, starts=starts: scene.stage.starts(process) > starts, 60)
+        wait_for("everybody well", scene.stage.healthy, 60)
     scene.finish(job)
 
 

@@ -174,6 +174,10 @@ class Stage:
         except (FileNotFoundError, ValueError):
             return False
 
+    def starts(self, process: str) -> int:
+        """How often a process of this name began to listen."""
+        return (self.line.folder / "logs" / f"{process}.log").read_text().count('"action": "started"')
+
     def supervised(self) -> list[str]:
         """What was logged of the processes' ends, a line each."""
         return (self.line.folder / "logs" / "supervisor.log").read_text().splitlines()
