@@ -14,6 +14,7 @@ Where to look, in the order in which a text passes:
     shared_sizes        the same, told to embedders that start
     slots               how many requests are under way
     request_attempts    one request: try, retry, slow down, make smaller. The one place that retries OpenAI
+    trials              what its attempts came to, and how long to wait before the next
     charging            what each batch of a request pays of it
     proof               whose fault a refusal is: whether anything at all is bought
     shared_backoff      what one request learns of the quota and the account holds for everybody

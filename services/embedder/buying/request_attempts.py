@@ -5,14 +5,12 @@ a harmless text is bought (`proof`); a request of several that does not go throu
 """
 
 import asyncio
-import dataclasses
-import random
 from collections.abc import Callable, Sequence
 
 import prometheus_client
 import structlog
 
-from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots, traced
+from services.embedder.buying import charging, pending_batch, proof, shared_backoff, sizes, slots, traced, trials
 from services.embedder.buying.pending_batch import PendingBatch, Piece, Reason
 from services.embedder.limiter import permits, promise
 from services.embedder.openai import answers
@@ -26,11 +24,6 @@ EMBED = stages.Stage("embed")
 TEXTS = prometheus_client.Counter("vectorline_openai_texts", "Texts of rows bought.")
 TOKENS = prometheus_client.Counter("vectorline_openai_tokens", "Tokens that were billed for them.")
 
-RETRY_FIRST_SECONDS = 0.5
-RETRY_LONGEST_SECONDS = 20.0
-# So often a request of several texts fails before it is made smaller, should a harmless text be bought meanwhile; half
-# as often when it is part of one that did.
-PATIENCE = 4
 # So often in a row a single text fails, and a harmless one is bought right after, before it is given up. By accident,
 # where every other request fails, that is one text in 4,000.
 TRIES_ALONE = 6
@@ -40,34 +33,6 @@ THROTTLED = 0.5
 
 class _NothingWanted(Exception):
     """All batches of a request were dropped."""
-
-
-@dataclasses.dataclass
-class _Trial:
-    """What several attempts at the same pieces came to."""
-
-    pieces: list[Piece]
-    slot: slots.Slot
-    # Part of a request that failed while others did not.
-    suspect: bool = False
-    # Attempts in a row that failed, for the wait before the next.
-    failures: float = 0.0
-    # The same since it was last found that nothing else goes through either.
-    doubts: float = 0.0
-
-    def wanted(self) -> list[Piece]:
-        """The pieces whose batches were not dropped."""
-        return [piece for piece in self.pieces if piece.batch.dropped is None]
-
-    @property
-    def patience(self) -> float:
-        """After how many failures to ask whether they are its own."""
-        return PATIENCE / 2 if self.suspect or len(self.pieces) == 1 else PATIENCE
-
-    def fail(self, weight: float) -> None:
-        """An attempt failed."""
-        self.failures += weight
-        self.doubts += weight
 
 
 class RequestAttempts:
@@ -120,7 +85,7 @@ class RequestAttempts:
     async def buy(self, pieces: list[Piece], slot: slots.Slot) -> None:
         """Buy these pieces, holding a slot and a permit for the first attempt. Never raises but for a cancel."""
         try:
-            await self._buy(_Trial(pieces, slot))
+            await self._buy(trials.Trial(pieces, slot))
         except _NothingWanted:
             return
         except openai_errors.AccountRefused as refusal:
@@ -135,7 +100,7 @@ class RequestAttempts:
         finally:
             slot.release()
 
-    async def _buy(self, trial: _Trial) -> bool:
+    async def _buy(self, trial: trials.Trial) -> bool:
         """Attempt until nothing is open any more; whether all went through in one request."""
         while wanted := trial.wanted():
             began = self._proof.begin()
@@ -157,7 +122,7 @@ class RequestAttempts:
             await self._again(trial, seconds)
         return False
 
-    async def _learn(self, trial: _Trial, wanted: list[Piece], began: int, error: Exception) -> float | None:
+    async def _learn(self, trial: trials.Trial, wanted: list[Piece], began: int, error: Exception) -> float | None:
         """What follows from an attempt: seconds to wait before the next, or None when there is none."""
         if len(wanted) > 1 and self._exceeds(wanted, error):
             await self._split(trial, wanted)
@@ -165,7 +130,7 @@ class RequestAttempts:
         if isinstance(error, openai_errors.Refused):
             if not await self._is_ours(trial, began, own=False):
                 trial.fail(1)
-                return _backoff(trial.failures)
+                return trials.backoff(trial.failures)
             if len(wanted) > 1:
                 await self._split(trial, wanted)
             else:
@@ -175,7 +140,7 @@ class RequestAttempts:
         _tell(error, trial.failures)
         if _is_due(trial, error) and await self._is_over(trial, wanted, began, error):
             return None
-        return _wait(error, trial.failures)
+        return trials.wait(error, trial.failures)
 
     def _exceeds(self, wanted: list[Piece], error: Exception) -> bool:
         """Whether the answer says that the request is too large; what it says is remembered."""
@@ -187,7 +152,7 @@ class RequestAttempts:
             return True
         return False
 
-    async def _is_over(self, trial: _Trial, wanted: list[Piece], began: int, error: Exception) -> bool:
+    async def _is_over(self, trial: trials.Trial, wanted: list[Piece], began: int, error: Exception) -> bool:
         """What goes on failing: make it smaller, or give up the single text, unless nothing else goes through."""
         smaller, throttled = len(wanted) > 1, isinstance(error, openai_errors.Throttled)
         if not await self._is_ours(trial, began, own=throttled or not smaller):
@@ -201,7 +166,7 @@ class RequestAttempts:
             return True
         return False
 
-    async def _is_ours(self, trial: _Trial, began: int, *, own: bool) -> bool:
+    async def _is_ours(self, trial: trials.Trial, began: int, *, own: bool) -> bool:
         """Whether it is this request that does not go through: others do.
 
         Args:
@@ -233,7 +198,7 @@ class RequestAttempts:
         return True
 
     async def _split(
-        self, trial: _Trial, wanted: list[Piece], *, suspect: bool = False, most: int = 0, failures: float = 0.0
+        self, trial: trials.Trial, wanted: list[Piece], *, suspect: bool = False, most: int = 0, failures: float = 0.0
     ) -> None:
         """Buy them in smaller requests; if all of these go through, that is the size from now on.
 
@@ -253,7 +218,7 @@ class RequestAttempts:
             if self._sizes.exceeds(len(part)):  # learned meanwhile, by a part before it
                 left[:0] = self._sizes.parts(part, self._permits.tokens_per_second)
                 continue
-            again = _Trial(part, trial.slot, suspect, failures, failures)
+            again = trials.Trial(part, trial.slot, suspect, failures, failures)
             tried.append(len(part))
             try:
                 await self._again(again, 0.0)
@@ -263,7 +228,7 @@ class RequestAttempts:
             if len(tried) == 2 and whole:  # one that goes through alone may just be without the text that does not
                 self._sizes.proved(len(wanted), max(tried), sure=not suspect)
 
-    async def _rest(self, trial: _Trial, wanted: list[Piece], partial: openai_errors.Partial) -> None:
+    async def _rest(self, trial: trials.Trial, wanted: list[Piece], partial: openai_errors.Partial) -> None:
         """Some brought nothing that can be used, their neighbours did: those are tried in smaller requests.
 
         Of one text that is bad it is alone; a server that gives nothing for what is over its limit finds that limit.
@@ -272,10 +237,10 @@ class RequestAttempts:
         log.warning("Some embeddings cannot be used.", action="openai_partial", texts=len(left), why=str(partial))
         trial.pieces = left
         trial.slot.release()
-        await asyncio.sleep(_backoff(1.0))
+        await asyncio.sleep(trials.backoff(1.0))
         await self._split(trial, left, suspect=True, most=len(wanted) - len(left), failures=1.0)
 
-    async def _again(self, trial: _Trial, seconds: float) -> None:
+    async def _again(self, trial: trials.Trial, seconds: float) -> None:
         """Wait without a slot; then take one and a permit, when the gates of all that are still wanted are fresh.
 
         Raises:
@@ -367,7 +332,7 @@ def _refuse(pieces: list[Piece], why: str, reason: str) -> None:
         piece.batch.refuse(piece.index, why, reason)
 
 
-def _is_due(trial: _Trial, error: Exception) -> bool:
+def _is_due(trial: trials.Trial, error: Exception) -> bool:
     """Whether to find out now why it does not go through. A 200 without embeddings may have been paid for."""
     costly = len(trial.pieces) > 1 and isinstance(error, openai_errors.TimedOut | openai_errors.Invalid)
     return costly or _is_too_large(error) or trial.doubts >= trial.patience
@@ -375,20 +340,6 @@ def _is_due(trial: _Trial, error: Exception) -> bool:
 
 def _is_too_large(error: Exception) -> bool:
     return isinstance(error, openai_errors.Throttled) and error.too_large
-
-
-def _backoff(failures: float) -> float:
-    """Exponential, with full jitter."""
-    longest = min(RETRY_LONGEST_SECONDS, RETRY_FIRST_SECONDS * 2 ** min(failures, 10.0))
-    return random.uniform(0.0, longest)  # noqa: S311 (jitter)
-
-
-def _wait(error: Exception, failures: float) -> float:
-    """Not before the server said; after a 429 the limiter holds everybody, so not at all."""
-    if isinstance(error, openai_errors.Throttled):
-        return 0.0
-    told = error.seconds if isinstance(error, openai_errors.Failed) else 0.0
-    return max(told, _backoff(failures))
 
 
 def _tell(error: Exception, failures: float) -> None:

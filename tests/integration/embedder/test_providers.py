@@ -127,7 +127,7 @@ async def test_a_width_that_the_model_has_not_blocks_and_says_so(dialect: str) -
 async def test_a_text_that_always_fails_is_one_reject(
     dialect: str, rule: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.embedder.buying.request_attempts.RETRY_LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr("services.embedder.buying.trials.RETRY_LONGEST_SECONDS", 0.2)
     async with serving(dialect) as server, line(server) as buying:
         await server.faults(rule)
         batch, other = buying.batch([*rows(300), BAD]), buying.batch(rows(300, "another task's"))
@@ -143,7 +143,7 @@ async def test_a_text_that_always_fails_is_one_reject(
 async def test_a_text_that_is_too_long_for_the_model_is_one_reject(
     dialect: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.embedder.buying.request_attempts.RETRY_LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr("services.embedder.buying.trials.RETRY_LONGEST_SECONDS", 0.2)
     async with serving(dialect) as server, line(server) as buying:
         batch = buying.batch([*rows(100), text, *rows(100, "more")])
         await complete(batch, seconds=120)

@@ -17,7 +17,7 @@ from tests.support.strangers import Handler, Stranger, assert_right, buying_from
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.embedder.buying.request_attempts.RETRY_LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr("services.embedder.buying.trials.RETRY_LONGEST_SECONDS", 0.05)
     monkeypatch.setattr("services.runtime.breaker.FIRST_SECONDS", 0.05)
     monkeypatch.setattr("services.runtime.breaker.LONGEST_SECONDS", 0.1)
 

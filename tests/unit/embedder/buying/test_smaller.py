@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.embedder.buying import packing, pending_batch, request_attempts
+from services.embedder.buying import packing, pending_batch, request_attempts, trials
 from services.embedder.openai import client as openai_client
 from services.embedder.openai import errors as openai_errors
 from tests.support import embeddings, virtual_time
@@ -190,7 +190,7 @@ def test_a_text_that_always_fails_is_given_up_after_bounded_tries(failure: Excep
             assert refusal.reason == pending_batch.UNUSABLE
             assert str(failure) in refusal.words
             asked = sum("bad" in texts for _, texts in source.requests)
-            assert asked <= request_attempts.PATIENCE + 2 * 10 + request_attempts.TRIES_ALONE
+            assert asked <= trials.PATIENCE + 2 * 10 + request_attempts.TRIES_ALONE
             assert len(source.requests) <= 80
 
     virtual_time.run(work())
