@@ -207,7 +207,7 @@ class Indexer:
     async def begin_chunks(
         self, headers: Sequence[entry.Header], model: str, dimension: int, *, waits: str, answer_seconds: float
     ) -> Sequence[Gate]:
-        """Ask the gate for chunks of one task and fence; `waits`: why nothing goes through at the provider, or "".
+        """Ask the gate for chunks of one task and fence; `waits`: why nothing is bought, or "".
 
         Raises:
             IndexerUnavailable: No answer within `answer_seconds`: a later one would be too old to buy on.

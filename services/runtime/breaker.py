@@ -25,7 +25,7 @@ class Breaker:
         self._failures = 0
         self._openings = 0
         self._open_until = 0.0
-        self._why, self._failed_at = "", -math.inf
+        self._why, self._said_at = "", -math.inf
 
     @property
     def open(self) -> bool:
@@ -35,7 +35,7 @@ class Breaker:
     @property
     def why(self) -> str:
         """The last failure, in a sentence; "" where none was told of late, or it answered since."""
-        return self._why if self._clock() - self._failed_at <= NEWS_SECONDS else ""
+        return self._why if self._clock() - self._said_at <= NEWS_SECONDS else ""
 
     async def passage(self) -> None:
         """Wait until trying is worth it. To be passed before a permit is taken: a permit does not keep."""
@@ -49,10 +49,14 @@ class Breaker:
         self._open_until = 0.0
         self._why = ""
 
+    def say(self, why: str) -> None:
+        """It was of no use, without a failure; `why` is a sentence for people."""
+        self._why, self._said_at = why, self._clock()
+
     def fail(self, why: str = "") -> None:
         """It failed; `why` is a sentence for people."""
         self._failures += 1
-        self._why, self._failed_at = why, self._clock()
+        self.say(why)
         if self._failures >= FAILURES_TO_OPEN and not self.open:
             # By openings, not by failures: calls under way at once fail together and are one sign, not many.
             seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._openings, 10))

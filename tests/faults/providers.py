@@ -171,10 +171,10 @@ def outage(scene: Scene) -> None:
 
 
 def overloaded(scene: Scene) -> None:
-    """OpenAI gives nothing for a while: who looks at the task is told what it says."""
+    """OpenAI gives nothing for a while: who looks at the task is told why."""
 
     def told() -> bool:
-        return "It answers HTTP 503." in scene.line.task(job.task_id).get("stalled_reason", "")
+        return "OpenAI answers HTTP 503." in scene.line.task(job.task_id).get("stalled_reason", "")
 
     scene.slow(150)
     job = scene.upload(stages.MID_WORK)

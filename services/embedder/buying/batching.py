@@ -90,7 +90,9 @@ class Batcher:
         return self._attempts.circuit_open
 
     def why(self) -> str:
-        """Why the last requests failed, in a sentence that quotes nothing; "" since the provider answered."""
+        """Why nothing is bought, in a sentence that quotes nothing; "" where something is, as far as is known."""
+        if self._permits.limiter_down:
+            return "The limit that all embedders share is not to be had: Valkey does not answer."
         return self._attempts.why
 
     def withdraw(self, batch: PendingBatch) -> None:

@@ -284,6 +284,9 @@ class RequestAttempts:
                 charging.doubt(pieces)
             self._breaker.fail(failed.brief)
             raise
+        except openai_errors.Throttled as throttled:
+            self._breaker.say(throttled.brief)
+            raise
         except (openai_errors.AccountRefused, openai_errors.Refused):
             self._breaker.succeed()
             raise

@@ -27,6 +27,8 @@ class Throttled(Exception):
     the factor `excess`; however long it waits, it will not be let in.
     """
 
+    brief = "OpenAI answers HTTP 429."
+
     def __init__(
         self, seconds: float, *, tokens_exceeded: bool, limit_per_minute: float = 0.0, excess: float = 0.0
     ) -> None:
@@ -50,7 +52,7 @@ class Failed(Exception):
 
     # It may have been billed all the same: the server had it, and nobody saw the end of its answer.
     maybe_billed = False
-    _BRIEF = "It cannot be reached."
+    _BRIEF = "OpenAI cannot be reached."
 
     def __init__(self, message: str, seconds: float = 0.0, brief: str = "") -> None:
         super().__init__(message)
@@ -62,13 +64,13 @@ class Unanswered(Failed):
     """The connection broke after the request was sent."""
 
     maybe_billed = True
-    _BRIEF = "Its connections break before an answer has come."
+    _BRIEF = "Connections to OpenAI break before an answer has come."
 
 
 class TimedOut(Unanswered):
     """No answer within the deadline: a smaller request may have one."""
 
-    _BRIEF = "No answer comes in time."
+    _BRIEF = "OpenAI does not answer in time."
 
 
 class Adapted(Failed):
@@ -79,7 +81,7 @@ class Invalid(Failed):
     """A 200 that is no answer: not one embedding an input, a wrong dimension, no JSON."""
 
     maybe_billed = True
-    _BRIEF = "What it answers is not the embeddings that were asked for."
+    _BRIEF = "OpenAI answers, but not with the embeddings that were asked for."
 
 
 class WrongWidth(Invalid):

@@ -138,7 +138,7 @@ def sort(told: Told, texts: Sequence[str], key: str) -> Exception:
     if status in PASSING or status >= 500 or not status:
         answered = f"HTTP {status or 200}"
         return Failed(
-            f"{answered}: {safe}", headers.retry_after_seconds(told.headers) or 0.0, f"It answers {answered}."
+            f"{answered}: {safe}", headers.retry_after_seconds(told.headers) or 0.0, f"OpenAI answers {answered}."
         )
     return mine
 

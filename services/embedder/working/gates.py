@@ -48,7 +48,7 @@ class Gates:
 
     Args:
         ledger: Answers.
-        waits: Why nothing goes through at the provider, for whoever looks at the task; "": it does.
+        waits: Why nothing is bought, for whoever looks at the task; "": something is.
     """
 
     def __init__(self, ledger: Ledger, waits: Callable[[], str]) -> None:

@@ -62,7 +62,7 @@ class Gate:
     async def begin(
         self, task_id: str, chunks: Sequence[int], fence: int, model: str, dimension: int, *, waits: str = ""
     ) -> Sequence[Answer]:
-        """May these chunks of a task be bought with this model? `waits`: why none goes through at the provider."""
+        """May these chunks of a task be bought with this model? `waits`: why nothing is bought at all."""
         looks = await asyncio.gather(*(self._look(task_id, chunk, fence) for chunk in chunks))
         task = next((task for answer, task in looks if answer == Answer.GO), None)
         going = Answer.GO if task is None else await self._admit(task_id, task, fence, model, dimension)

@@ -8,8 +8,8 @@ rows of its parent are), sealed, chunks_total, shards_total, shards_opened, shar
 (settled chunks by rolled-up shard; before: the shard's sums), and of those shards together indexed, skipped, failed,
 chunks_failed, settled_at, failed:<reason> and what they cost (the names of `billing.spend.Spend`, with what was paid
 besides settlements); replaces_nothing (when its scan ended); wait and wait_at: why its driver waits, and since when;
-scan_at: when its scan was last seen to move; refusal and refusal_at: why none of its texts went through at the
-provider, and when that was last told.
+scan_at: when its scan was last seen to move; refusal and refusal_at: why an embedder bought nothing for it,
+and when that was last kept.
 
 A task that got its turn after another has after: the last that wrote, or may have.
 

@@ -32,7 +32,7 @@ MOST_WARNINGS = 100  # of a task; each is a sentence
 WARNINGS_BYTES = 32 << 10  # all of them
 ERROR_CHARACTERS = 4_000
 WAIT_CHARACTERS = 500
-# Why the provider gives nothing is told with every question of every embedder, and kept so often.
+# Why nothing is bought is told with every question of every embedder, and kept so often.
 REFUSAL_NOTED_SECONDS = 15.0
 # It is no reason to keep the question waiting.
 NOTE_SECONDS = 0.5
@@ -188,7 +188,7 @@ class Lifecycle:
             await self._table.update(noting)
 
     async def note_refusal(self, task_id: str, why: str, task: table.Item) -> None:
-        """Keep why none of an open task's texts goes through at the provider now, if that is easily done.
+        """Keep why nothing is bought for an open task now, if that is easily done.
 
         Args:
             task_id: The task.

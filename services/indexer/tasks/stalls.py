@@ -23,7 +23,7 @@ class Cause(enum.StrEnum):
     EMBEDDERS = "embedders"
 
 
-# An embedder that OpenAI gives nothing says so with each question, and that is kept every fifteen seconds.
+# An embedder that buys nothing says so with each question, and that is kept every fifteen seconds.
 REFUSAL_SECONDS = 60.0
 
 SENTENCES = {
@@ -113,7 +113,7 @@ def _cause(item: table.Item, *, ahead: str | None, circuit_open: bool) -> Cause:
 def _reason(item: table.Item, cause: Cause, ahead: str | None, circuit_why: str, now: datetime.datetime) -> str:
     match cause:
         case Cause.EMBEDDERS if _is_refused(item, now):
-            return f"Nothing comes from OpenAI now. It goes on by itself. Of the last requests: {item['refusal']}"
+            return f"Nothing is bought for it now. It goes on by itself. An embedder says: {item['refusal']}"
         case Cause.PINECONE if circuit_why:
             return f"{SENTENCES[cause]} Its last words: {circuit_why}"
         case Cause.DRIVER:
@@ -125,5 +125,5 @@ def _reason(item: table.Item, cause: Cause, ahead: str | None, circuit_why: str,
 
 
 def _is_refused(item: table.Item, now: datetime.datetime) -> bool:
-    """Whether an embedder said of late why OpenAI gives nothing."""
+    """Whether an embedder said of late why it buys nothing."""
     return "refusal" in item and (now - clock.parse(str(item["refusal_at"]))).total_seconds() <= REFUSAL_SECONDS

@@ -158,6 +158,7 @@ def test_without_the_limiter_nothing_is_bought_and_then_it_goes_on() -> None:
             await asyncio.sleep(60)
             assert not buying.source.requests
             assert buying.permits.limiter_down
+            assert "Valkey does not answer" in buying.batcher.why()
             buying.limiter.down = False
             await complete(batch, seconds=2)
 

@@ -230,7 +230,7 @@ def test_a_failure_has_words_for_those_whose_texts_these_were_not() -> None:
     found = refusal(500, "failed to tokenize 'Müller, A.'")
     assert isinstance(found, openai_errors.Failed)
     assert "Müller" in str(found)  # of which its own task hears
-    assert found.brief == "It answers HTTP 500."
+    assert found.brief == "OpenAI answers HTTP 500."
     for kind in (openai_errors.Unanswered, openai_errors.TimedOut, openai_errors.Invalid, openai_errors.Failed):
         assert "Müller" not in kind("Müller").brief
 

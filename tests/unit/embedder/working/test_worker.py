@@ -280,15 +280,22 @@ def test_a_void_chunk_keeps_its_strikes_while_it_may_be_split_again(gate: indexe
 def test_the_gate_is_told_why_nothing_is_bought_for_as_long_as_nothing_is() -> None:
     async def work() -> None:
         source = embeddings.FakeEmbeddings()
-        source.script = [openai_errors.Failed("HTTP 503: no 'A lamp' today", 3.0, "It answers HTTP 503.")] * 2
+        source.script = [openai_errors.Failed("HTTP 503: no 'A lamp' today", 3.0, "OpenAI answers HTTP 503.")] * 2
         async with running(source) as embedder:
             await embedder.publish()
             await embedder.empty()
             told = list(dict.fromkeys(embedder.indexer.waits))
-            assert told == ["", "It answers HTTP 503."]  # what a server quotes is not for the callers of other tasks
+            assert told == [
+                "",
+                "OpenAI answers HTTP 503.",
+            ]  # what a server quotes is not for the callers of other tasks
             await embedder.publish()
             await embedder.empty()
             assert embedder.indexer.waits[-1] == ""
+            source.script = [openai_errors.Throttled(3.0, tokens_exceeded=False)]
+            await embedder.publish()
+            await embedder.empty()
+            assert "OpenAI answers HTTP 429." in embedder.indexer.waits
 
     scenario(work())
 

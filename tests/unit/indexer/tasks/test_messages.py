@@ -264,7 +264,7 @@ async def test_chunks_that_are_bought_in_vain_say_what_the_provider_answers(line
 
     line.time.pass_by(121)
     assert await asked("") == stalls.SENTENCES[stalls.Cause.EMBEDDERS]
-    assert (await asked("HTTP 503")).startswith("Nothing comes from OpenAI now.")
+    assert (await asked("HTTP 503")).startswith("Nothing is bought for it now.")
     assert (await asked("HTTP 502")).endswith("HTTP 502")
     assert (await asked("")).endswith("HTTP 502")  # of another embedder
     line.time.pass_by(stalls.REFUSAL_SECONDS)
