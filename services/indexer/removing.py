@@ -18,6 +18,8 @@ log = structlog.get_logger()
 
 # Records that are looked at before a delete, in one read unit: how large they are is what it costs.
 LOOKED_AT = 10
+# Of a record, at most; https://docs.pinecone.io/reference/api/database-limits.
+ID_BYTES, METADATA_BYTES = 512, 40 * 1024
 
 
 class Reads(Protocol):
@@ -25,6 +27,9 @@ class Reads(Protocol):
 
     async def fetch(self, namespace: str, ids: Sequence[str]) -> tuple[dict[str, batches.Record], spend.Spend]:
         """Records by id, and what it cost."""
+
+    def dimension(self) -> int:
+        """Values a vector."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +176,11 @@ class Remover:
         raise errors.Conflict(f"The task may not write: {gate.Answer.BLOCKED.value}.", reason=gate.Answer.BLOCKED.name)
 
     async def _cost(self, namespace: str, chunk: Chunk) -> spend.Spend:
-        """What a delete costs: of records that are known to be there at least their values, at most as the largest."""
+        """What a delete costs: of records that are known to be there at least their values, at most as the largest.
+
+        Where those are not there any more, a delete before it did that, and died before it was settled: what that cost
+        is on no bill, and how large they were nobody can look up now.
+        """
         looked_at = chunk.ids[:LOOKED_AT]
         found, spent = await self._reads.fetch(namespace, looked_at)
         values = min((len(record.values) for record in found.values()), default=0)
@@ -180,6 +189,9 @@ class Remover:
         known = chunk.known if len(found) == len(looked_at) else 0
         least = units.of_upsert(known * values + sum(names[:known]))
         most = units.of_upsert(len(names) * largest + sum(names)) if found else least
+        if chunk.known and not found:
+            size = units.BYTES_A_FLOAT * self._reads.dimension() + METADATA_BYTES + ID_BYTES
+            most += units.of_upsert(chunk.known * size)
         return spent + spend.Spend(write_units=least, write_units_doubtful=max(0, most - least))
 
     async def _settle(self, chunk: Chunk | Drop, removed: int, done: deletes.Deleted) -> None:

@@ -276,6 +276,9 @@ class Reads:
         self.index = index
         self._pinecone = shared.pinecone
 
+    def dimension(self) -> int:
+        return 4
+
     async def list_ids(self, namespace: str, prefix: str, token: str = "") -> AsyncIterator[reading.Page]:
         del token  # there is one page
         ids = [name for name in await self._pinecone.records(namespace) if name.startswith(prefix)]

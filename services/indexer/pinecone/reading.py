@@ -69,6 +69,10 @@ class Reading:
         self._records = records
         self._lists, self._fetches = Pace(LISTS_PER_SECOND), Pace(FETCHES_PER_SECOND)
 
+    def dimension(self) -> int:
+        """Values a vector; 0: not known yet."""
+        return self.index.dimension
+
     async def list_ids(self, namespace: str, prefix: str, token: str = "") -> AsyncIterator[Page]:
         """Ids of a namespace that begin with a prefix, up to a hundred at a time.
 

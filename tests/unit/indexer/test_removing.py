@@ -37,6 +37,9 @@ class Index:
     def find_anew(self) -> None:
         """It is where it was."""
 
+    def dimension(self) -> int:
+        return 100
+
     async def fetch(self, _namespace: str, ids: Sequence[str]) -> tuple[dict[str, batches.Record], spend.Spend]:
         found = {name: batches.Record(struct_pb2.Struct(), bytes(400)) for name in ids if name in self.vectors}
         return found, spend.Spend(read_thousandths=1_000)
@@ -123,6 +126,16 @@ async def test_what_is_gone_is_deleted_counted_and_billed(scene: Scene) -> None:
     assert (task["status"], task["removed"], task["indexed"], task["rows_total"]) == ("completed", 4, 1, 1)
     # Two requests, 5 write units each at least, and a look at records before each.
     assert (task["write_units"], task["read_thousandths"]) == (10, 2000)
+
+
+async def test_a_delete_of_which_nobody_knows_the_end_is_in_the_bill_when_it_is_done_again(scene: Scene) -> None:
+    """An indexer died between a delete and its settlement; what that cost it took along."""
+    await scene.begin(1)
+    del scene.index.vectors["7.1"], scene.index.vectors["7.2"]
+    await scene.remove(1, ["7.1", "7.2"], known=2)
+    task = await scene.seal(2)
+    assert task["write_units"] == 5
+    assert task["write_units_doubtful"] == 2 * (4 * 100 + 40 * 1024 + 512) // 1000 + 1
 
 
 async def test_a_chunk_is_deleted_and_counted_once(scene: Scene) -> None:
