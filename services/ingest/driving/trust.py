@@ -66,11 +66,12 @@ async def read(
         raise Distrusted(f"it cannot be read: {error}") from error
     assert made is not None
     _, host = await manifests.count(found.namespace)
+    named = made.model or made.known
     for what, was, now in (
         ("row contract", made.contract, rules.version()),
-        ("model", made.model, found.model),
-        ("dimension", made.dimension, found.dimension),
         ("index", made.host, host),
+        # Of a run that ended before a model had claimed the namespace nothing is known, whatever the model is by now.
+        *((("model", made.model, found.model), ("dimension", made.dimension, found.dimension)) if named else ()),
     ):
         if was != now:
             raise Distrusted(f"its {what} was {was}, and is {now} now")

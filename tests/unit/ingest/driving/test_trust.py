@@ -120,12 +120,22 @@ async def test_one_that_is_for_this_index_and_these_rules_is_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"contract": "older"}, {"model": "large"}, {"dimension": 3}, {"host": "elsewhere"}], ids=str
+    "change",
+    [{"contract": "older"}, {"model": "large"}, {"dimension": 3}, {"host": "elsewhere"}, {"model": "", "dimension": 0}],
+    ids=str,
 )
 async def test_one_that_is_for_another_is_not(change: dict[str, Any]) -> None:
     objects = Objects()
     with pytest.raises(trust.Distrusted):
         await read(stored(objects, **change), objects)
+
+
+async def test_one_of_a_run_that_ended_before_any_model_wrote_is_for_each() -> None:
+    """Its ids may be there with whatever content, which equals nothing; verify has no reason to refuse it."""
+    objects = Objects()
+    made = await read(stored(objects, model="", dimension=0, known=0, unknown=4), objects)
+    assert made is not None
+    assert made.unknown == 4
 
 
 async def test_one_that_is_gone_or_was_changed_is_not() -> None:
