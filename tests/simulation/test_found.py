@@ -98,7 +98,7 @@ async def test_a_chunk_that_cannot_be_handed_back_is_let_go(monkeypatch: pytest.
     await chunks.publish(queue, 1)
     (delivery,) = await consumer.take(1)
     queue.down = True
-    shop: Any = types.SimpleNamespace(place=nothing)
+    shop: Any = types.SimpleNamespace(place=nothing, why=str)
     work = worker.Worker(consumer, nothing, shop, nothing, unsettled=nothing, model="", dimension=1, count=tokens.bound)
     assert await work._finish(delivery, pending_batch.Dropped(pending_batch.Reason.SUSPECT)) == "handed_back"
     assert consumer.held == []
