@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NoReturn
 
 import structlog
 
 log = structlog.get_logger()
 
 RESTART_SECONDS = 1.0
-# Or nobody would hold them, and they might be collected in mid work.
-_UNCUT: set[asyncio.Task[None]] = set()
 
 
 @contextlib.asynccontextmanager
@@ -36,9 +35,29 @@ async def forever(name: str, loop: Callable[[], Awaitable[object]]) -> None:
             return
 
 
-async def uncut(work: Coroutine[object, object, None]) -> None:
-    """Await work that a cancel is not to end: it goes on in a task of its own, to its end."""
-    task = asyncio.create_task(work)
-    _UNCUT.add(task)
-    task.add_done_callback(_UNCUT.discard)
-    await asyncio.shield(task)
+class Flushing:
+    """Flushes now and then, and once more at the end: never two at a time, and none is cut where the loop ends.
+
+    Args:
+        flush: Tells what was gathered.
+        seconds: Between two of them.
+    """
+
+    def __init__(self, flush: Callable[[], Awaitable[None]], seconds: float) -> None:
+        self._flush = flush
+        self._seconds = seconds
+        self._one = asyncio.Lock()
+        # Or nobody would hold it, and it might be collected in mid work.
+        self._under_way: asyncio.Task[None] | None = None
+
+    async def run(self) -> NoReturn:
+        """Flush for ever; what is under way when this is cancelled goes on to its end."""
+        while True:
+            await asyncio.sleep(self._seconds)
+            self._under_way = asyncio.create_task(self.once())
+            await asyncio.shield(self._under_way)
+
+    async def once(self) -> None:
+        """Flush, behind one that is under way."""
+        async with self._one:
+            await self._flush()

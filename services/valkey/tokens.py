@@ -1,6 +1,5 @@
 """Tokens bought for each API key in a day, counted for all processes together."""
 
-import asyncio
 import collections
 import datetime
 from collections.abc import Callable
@@ -37,7 +36,7 @@ class ValkeyTokens:
         self._clock = clock
         # Not in Valkey yet, by the name there.
         self._owed: collections.Counter[str] = collections.Counter()
-        self._flushing = asyncio.Lock()
+        self._flushing = background.Flushing(self._flush, FLUSH_SECONDS)
 
     def spent(self, key_id: str, tokens: int) -> None:
         """See `key_tokens.Tokens.spent`."""
@@ -56,14 +55,11 @@ class ValkeyTokens:
 
     async def run(self) -> None:
         """Add what is spent, for ever."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            await background.uncut(self.flush())
+        await self._flushing.run()
 
     async def flush(self) -> None:
         """Add what was spent since the last time."""
-        async with self._flushing:
-            await self._flush()
+        await self._flushing.once()
 
     async def _flush(self) -> None:
         for name in list(self._owed):

@@ -4,7 +4,6 @@ A chunk whose lease was lost, whose task was cancelled, blocked or superseded: i
 is told within a second or so; a process that is killed takes along what it had not told yet.
 """
 
-import asyncio
 from typing import Protocol
 
 import structlog
@@ -31,7 +30,7 @@ class Unsettled:
     def __init__(self, indexer: Teller) -> None:
         self._indexer = indexer
         self._untold: dict[str, spend.Spend] = {}
-        self._flushing = asyncio.Lock()
+        self._flushing = background.Flushing(self._flush, FLUSH_SECONDS)
 
     def add(self, task_id: str, spent: spend.Spend) -> None:
         """This was paid for the task."""
@@ -39,14 +38,11 @@ class Unsettled:
 
     async def run(self) -> None:
         """Tell for ever."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            await background.uncut(self.flush())
+        await self._flushing.run()
 
     async def flush(self) -> None:
         """Tell what was not told yet. What may have been told already is told again as doubtful."""
-        async with self._flushing:
-            await self._flush()
+        await self._flushing.once()
 
     async def _flush(self) -> None:
         for task_id in list(self._untold):

@@ -6,7 +6,6 @@ gathered for a moment, since a task that is cancelled leaves many such chunks at
 searches.
 """
 
-import asyncio
 import contextlib
 import datetime
 from typing import NoReturn
@@ -38,7 +37,7 @@ class Spending:
         # By day and task, until it is known whose the task is.
         self._unplaced: dict[tuple[datetime.date, str], spend.Spend] = {}
         self._accounts: dict[str, days.Account] = {}
-        self._flushing = asyncio.Lock()
+        self._flushing = background.Flushing(self._flush, FLUSH_SECONDS)
 
     def settled(self, task_id: str, spent: spend.Spend) -> None:
         """A settlement holds it; here it is for the day."""
@@ -58,14 +57,11 @@ class Spending:
 
     async def run(self) -> NoReturn:
         """Flush for ever."""
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
-            await background.uncut(self.flush())
+        await self._flushing.run()
 
     async def flush(self) -> None:
         """Write what was gathered. What may be written already, since an answer was lost, is kept as doubtful."""
-        async with self._flushing:
-            await self._flush()
+        await self._flushing.once()
 
     async def _flush(self) -> None:
         for task_id in list(self._unwritten):
