@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import random
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ import pytest
 
 from services.indexer.storage import table
 from services.runtime import errors
-from tests.simulation import fate, files, jobs, journal, people, world
+from tests.simulation import fate, files, jobs, journal, network, people, world
 from tests.simulation import loop as loops
 
 # Every defect must be noticed within so many seeds.
@@ -85,6 +86,29 @@ def leaning(
         return found
 
     monkeypatch.setattr(files, "draw", longer)
+
+
+def freezing(monkeypatch: pytest.MonkeyPatch, *, times: int = 6) -> None:
+    """In each seed processes with something in hand stand still so often, and others take over what they held."""
+    made = fate.Fate.__init__
+
+    def standing(self: Any, *arguments: Any) -> None:
+        made(self, *arguments)
+        self.line["embedder"] = max(2, self.line["embedder"])
+        self._events += [(fate.RAGE_SECONDS * number / times, self.freeze) for number in range(times)]
+        self._events.sort(key=lambda pair: pair[0])
+
+    monkeypatch.setattr(fate.Fate, "__init__", standing)
+
+
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each seed one answer of ten is lost, so that its call is made again."""
+    draw = fate.Fate._draw_weather
+
+    def losing(self: fate.Fate) -> network.Weather:
+        return dataclasses.replace(draw(self), lost_answer=0.1)
+
+    monkeypatch.setattr(fate.Fate, "_draw_weather", losing)
 
 
 def asking(monkeypatch: pytest.MonkeyPatch, kind: str, **fields: Any) -> None:
@@ -166,11 +190,13 @@ async def _later(seconds: float, call: Awaitable[Any]) -> None:
 
 def noticed(collect: Callable[[], None], *words: str) -> bool:
     """Whether some seed has a problem with one of these words; without any: of WRONG."""
-    for seed in range(1, NOTICED_WITHIN):
-        problems = world.run(seed).problems
-        if seed % 10 == 0:
-            collect()
-        if any(word in problem for problem in problems for word in words or WRONG):
-            collect()
-            return True
-    return False
+    try:
+        for seed in range(1, NOTICED_WITHIN):
+            problems = world.run(seed).problems
+            if seed % 10 == 0:
+                collect()
+            if any(word in problem for problem in problems for word in words or WRONG):
+                return True
+        return False
+    finally:
+        collect()

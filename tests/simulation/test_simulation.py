@@ -1,7 +1,6 @@
 """The protocols under crashes at every await: many seeds, and proof that they would notice."""
 
 import contextlib
-import dataclasses
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from services.chunks import memory_store, store
 from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
 from services.indexer.storage import table
-from tests.simulation import fate, network, noticing, wire, world
+from tests.simulation import noticing, wire, world
 
 # `make simulate` runs 2,000, and more with SEEDS=.
 SEEDS = 150
@@ -61,6 +60,7 @@ class TestTheSimulationNotices:
                     pending.consumer, pending.since = consumer, self._clock()
             return [True] * len(claims)
 
+        noticing.freezing(monkeypatch)  # of seeds as they are drawn, one in fifty has a zombie that notices
         monkeypatch.setattr(memory_store.MemoryStore, "heartbeat", steal)
         assert noticing.noticed(collect, "heartbeat of")
 
@@ -77,6 +77,7 @@ class TestTheSimulationNotices:
             def __getattr__(self, name: str) -> Any:
                 return Unchecked if name == "Update" else getattr(table, name)
 
+        noticing.striking(monkeypatch, shards.Shards, "settle", part=0.3, late=60.0)  # or it is one seed of thirty
         monkeypatch.setattr(shards, "table", Careless())
         assert noticing.noticed(collect, "recount")
 
@@ -97,13 +98,8 @@ class TestTheSimulationNotices:
                 request.task_id = str(uuid.uuid4())
             return await once(self, method, request)
 
-        draw = fate.Fate._draw_weather
-
-        def deaf(self: fate.Fate) -> network.Weather:
-            return dataclasses.replace(draw(self), lost_answer=0.1)
-
+        noticing.deaf(monkeypatch)  # or it is one seed of sixty
         monkeypatch.setattr(wire.Channel, "_once", rename)
-        monkeypatch.setattr(fate.Fate, "_draw_weather", deaf)  # or it is one seed of sixty
         assert noticing.noticed(collect, "was submitted 1 times and is")
 
     def test_a_turn_that_passes_on_at_once(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
