@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import itertools
 import random
 from collections.abc import Awaitable, Callable
@@ -12,7 +11,7 @@ import pytest
 
 from services.indexer.storage import table
 from services.runtime import errors
-from tests.simulation import fate, files, jobs, journal, network, people, world
+from tests.simulation import fate, files, jobs, journal, people, world
 from tests.simulation import loop as loops
 
 # Every defect must be noticed within so many seeds.
@@ -99,16 +98,6 @@ def freezing(monkeypatch: pytest.MonkeyPatch, *, times: int = 6) -> None:
         self._events.sort(key=lambda pair: pair[0])
 
     monkeypatch.setattr(fate.Fate, "__init__", standing)
-
-
-def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In each seed one answer of ten is lost, so that its call is made again."""
-    draw = fate.Fate._draw_weather
-
-    def losing(self: fate.Fate) -> network.Weather:
-        return dataclasses.replace(draw(self), lost_answer=0.1)
-
-    monkeypatch.setattr(fate.Fate, "_draw_weather", losing)
 
 
 def asking(monkeypatch: pytest.MonkeyPatch, kind: str, **fields: Any) -> None:

@@ -62,7 +62,10 @@ class Watched(memory.MemoryTable):
 
 
 class Table:
-    """One indexer's way to the table. As boto3 does, it repeats a call whose answer was lost; not for ever."""
+    """One indexer's way to the table. As `aws.Caller` does, it repeats a call whose answer was lost; not for ever.
+
+    A transaction's token is the same on every attempt, so that the table carries it out once.
+    """
 
     def __init__(self, shared: Watched, process: loops.Process, network: Network, watch: clock.Clock) -> None:
         self._shared = shared
@@ -74,12 +77,14 @@ class Table:
         operation = getattr(self._shared, name)
 
         async def call(*arguments: Any, **named: Any) -> Any:
+            result, done = None, False
             for _ in range(3):
                 if not self._process.alive:
                     await loops.for_ever()
                 sent = self._watch.wall()
                 if self._network.reaches(self._process, "dynamodb"):
-                    result = await operation(*arguments, **named)
+                    if not (done and name == "transact"):
+                        result, done = await operation(*arguments, **named), True
                     if not self._network.happens(self._network.weather.table_loses):
                         if self._process.clock_off:
                             now = asyncio.get_running_loop().time()

@@ -9,19 +9,22 @@ import pytest
 from botocore import exceptions
 from vectorline.v1 import pinecone_pb2
 
+from services.billing import spend
 from services.chunks import consumer as consumers
 from services.chunks import errors as queue_errors
 from services.chunks import memory_store
 from services.embedder.buying import pending_batch, tokens
 from services.embedder.working import worker
+from services.indexer.ledger import lifecycle, spending
 from services.indexer.pinecone import batch as pinecone_batch
 from services.indexer.pinecone import concurrency
 from services.indexer.pinecone import transport as pinecone_transport
 from services.indexer.pinecone import wire as pinecone_wire
 from services.indexer.pinecone import writer as pinecone_writer
+from services.indexer.storage import clock, memory, table
 from services.ingest.planning import shelf
 from services.runtime import errors
-from tests.simulation import providers
+from tests.simulation import network, providers, storage
 from tests.support import chunks
 
 
@@ -41,6 +44,34 @@ async def test_strikes_that_are_owed_back_are_not_counted() -> None:
         await consumer.strikes.add(delivery)
     queue.strike = apply  # type: ignore[method-assign]
     assert await consumer.strikes.count(delivery.header) == 0
+
+
+class LosesTheFirstAnswer:
+    """A network on which the first call to the table is carried out, and nobody hears of it."""
+
+    weather = network.CALM
+
+    def __init__(self) -> None:
+        self._losses = iter((True, False, False))
+
+    def reaches(self, *_: Any) -> bool:
+        return True
+
+    def happens(self, probability: float) -> bool:
+        return probability == self.weather.table_loses and next(self._losses)
+
+
+async def test_what_is_paid_in_vain_is_billed_once_though_the_answer_of_the_table_is_lost() -> None:
+    """Made again, as a plain update, it counted twice: seed 720, where heartbeats asked for no owner."""
+    shared = memory.MemoryTable()
+    await shared.put(table.Put({table.KEY: "t", "kind": "task"}))
+    process: Any = types.SimpleNamespace(alive=True, clock_off=0.0)
+    watch = clock.Clock()
+    lossy: Any = LosesTheFirstAnswer()
+    way: Any = storage.Table(shared, process, lossy, watch)
+    await spending.Spending(way, watch, lifecycle.Lifecycle(way, watch)).record("t", spend.Spend(tokens=3))
+    assert spend.of_stored(await shared.get("t") or {}) == spend.Spend(tokens=3)
+    assert not next(lossy._losses)  # the call was made twice
 
 
 class Away:

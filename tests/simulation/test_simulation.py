@@ -1,6 +1,7 @@
 """The protocols under crashes at every await: many seeds, and proof that they would notice."""
 
 import contextlib
+import dataclasses
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from services.chunks import memory_store, store
 from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
 from services.indexer.storage import table
-from tests.simulation import noticing, wire, world
+from tests.simulation import fate, network, noticing, wire, world
 
 # `make simulate` runs 2,000, and more with SEEDS=.
 SEEDS = 150
@@ -98,8 +99,13 @@ class TestTheSimulationNotices:
                 request.task_id = str(uuid.uuid4())
             return await once(self, method, request)
 
-        noticing.deaf(monkeypatch)  # or it is one seed of sixty
+        draw = fate.Fate._draw_weather
+
+        def deaf(self: fate.Fate) -> network.Weather:
+            return dataclasses.replace(draw(self), lost_answer=0.1)
+
         monkeypatch.setattr(wire.Channel, "_once", rename)
+        monkeypatch.setattr(fate.Fate, "_draw_weather", deaf)  # or it is one seed of sixty
         assert noticing.noticed(collect, "was submitted 1 times and is")
 
     def test_a_turn_that_passes_on_at_once(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:

@@ -96,16 +96,12 @@ class Spending:
         self._unwritten[task_id] = self._unwritten.get(task_id, spend.NOTHING) + spent
 
     async def _record(self, task_id: str, spent: spend.Spend) -> None:
-        adding = table.Update(
-            items.task_key(task_id),
-            add=spent.stored(),
-            when=(table.Equals("kind", "task"),),
-            answer=table.Answer.WRITTEN,
-        )
+        adding = table.Update(items.task_key(task_id), add=spent.stored(), when=(table.Equals("kind", "task"),))
         try:
-            await self._table.update(adding)
-        except table.ConditionFailed as failed:
-            raise items.unknown(task_id) from failed
+            # A plain update whose answer is lost is made again and would count twice; a transaction has a token.
+            await self._table.transact([adding])
+        except table.Cancelled as cancelled:
+            raise items.unknown(task_id) from cancelled
 
     async def _place(self) -> None:
         """Into the books of the days, by whose the tasks are."""

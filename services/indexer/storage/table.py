@@ -195,11 +195,14 @@ class Table(Protocol):
         ...
 
     async def update(self, write: Update) -> Item:
-        """Change an item and return it as it is now, or what `answer` says of it; raises ConditionFailed."""
+        """Change an item and return it as it is now, or what `answer` says of it; raises ConditionFailed.
+
+        One whose answer is lost is made again, within the call too: what it adds needs a condition that then fails.
+        """
         ...
 
     async def transact(self, writes: Sequence[Write]) -> None:
-        """Apply all writes or none; raises Cancelled."""
+        """Apply all writes or none, once, however often the call has to be made; raises Cancelled."""
         ...
 
     async def query(

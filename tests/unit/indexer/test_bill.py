@@ -222,8 +222,8 @@ class Broken:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    async def update(self, write: Any) -> Any:
-        done = await self.inner.update(write)
+    async def transact(self, write: Any) -> Any:
+        done = await self.inner.transact(write)
         if self.breaks:
             self.breaks -= 1
             raise errors.Unavailable("lost")
@@ -249,8 +249,8 @@ async def test_a_flush_that_is_cancelled_loses_nothing(line: Line) -> None:
     asked = asyncio.Event()
 
     class Hanging(Broken):
-        async def update(self, write: Any) -> Any:
-            await self.inner.update(write)
+        async def transact(self, write: Any) -> Any:
+            await self.inner.transact(write)
             asked.set()
             await asyncio.Event().wait()
 
