@@ -195,8 +195,8 @@ async def _serve(
 ) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in STOPS:
-        loop.add_signal_handler(number, stopping.set)  # a second signal sets what is set: no change
+    for number in STOPS:  # a second signal sets what is set: no change
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
     _show_metrics(name, process, authentication)
     async with opener() as service:
         server = grpc.aio.server(
@@ -218,8 +218,9 @@ async def _serve(
         ):
             await stopping.wait()
             await _stop(process, service, watcher, server)
-    for number in STOPS:  # one that comes while the last is cleared away would end the process out of order
-        loop.remove_signal_handler(number)
+    for number in STOPS:
+        # One that comes while the last is cleared away would end the process out of order. A loop that is told to
+        # remove its own handler puts the default action in its place first, and one may come right then.
         signal.signal(number, signal.SIG_IGN)
     log.info("The process has stopped in order.", action="stopped", name=name)
 
