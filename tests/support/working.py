@@ -84,3 +84,9 @@ async def running(
             yield embedder
         finally:
             await embedder.consuming.close()
+
+
+def assert_complete(embedder: Embedder, task_id: str, texts: Sequence[str] = TEXTS) -> None:
+    """Each text of the chunk was settled with its own vector."""
+    vectors = embedder.indexer.settled[task_id, 0].vectors
+    assert vectors == {f"7.{number}": embeddings.vector(text) for number, text in enumerate(texts, start=1)}

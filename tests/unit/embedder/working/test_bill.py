@@ -1,8 +1,6 @@
 """Whatever becomes of a chunk, what was paid for it is told: with its settlement, or for itself. Once."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
@@ -17,10 +15,6 @@ AWAY = indexer_client.IndexerUnavailable("away")
 PAID = spend.Spend(tokens=3, texts_bought=3)
 
 
-def scenario(work: Coroutine[Any, Any, None]) -> None:
-    virtual_time.run(work)
-
-
 def test_a_settlement_carries_what_was_paid_and_what_was_saved() -> None:
     async def work() -> None:
         async with running() as embedder:
@@ -30,7 +24,7 @@ def test_a_settlement_carries_what_was_paid_and_what_was_saved() -> None:
             await asyncio.sleep(5)
             assert not embedder.indexer.unsettled
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_equal_texts_of_several_chunks_are_bought_once_and_said_to_be() -> None:
@@ -44,7 +38,7 @@ def test_equal_texts_of_several_chunks_are_bought_once_and_said_to_be() -> None:
             for chunk in range(6):
                 assert len(embedder.indexer.settled[task_id, chunk].vectors) == 3
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_vectors_that_are_sent_again_are_paid_once() -> None:
@@ -58,7 +52,7 @@ def test_vectors_that_are_sent_again_are_paid_once() -> None:
             assert call.header is not None
             assert call.header.again  # the calls that broke may have written all of it
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 @pytest.mark.parametrize(
@@ -75,7 +69,7 @@ def test_what_was_paid_for_a_chunk_that_is_given_up_is_told_for_itself(end: Exce
             # The call that broke had said it, and may have settled the chunk.
             assert embedder.indexer.unsettled == {task_id: PAID.doubtful()}
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_flush_that_is_cancelled_loses_nothing() -> None:
@@ -93,7 +87,7 @@ def test_a_flush_that_is_cancelled_loses_nothing() -> None:
         await asyncio.gather(flush, return_exceptions=True)
         assert told._untold == {"two": PAID, "one": PAID.doubtful()}
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_what_was_paid_before_anything_was_told_is_sure() -> None:
@@ -105,7 +99,7 @@ def test_what_was_paid_before_anything_was_told_is_sure() -> None:
             await embedder.unsettled.flush()
             assert embedder.indexer.unsettled == {task_id: PAID}
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_an_answer_that_comes_after_the_chunk_was_given_up_is_paid_as_well() -> None:
@@ -120,7 +114,7 @@ def test_an_answer_that_comes_after_the_chunk_was_given_up_is_paid_as_well() -> 
             assert not embedder.indexer.settled
             assert embedder.indexer.unsettled == {task_id: PAID}
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_what_somebody_before_may_have_bought_is_in_doubt() -> None:
@@ -138,7 +132,7 @@ def test_what_somebody_before_may_have_bought_is_in_doubt() -> None:
             assert call.header is not None
             assert call.header.again
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 async def test_what_could_not_be_told_is_told_again_as_doubtful() -> None:

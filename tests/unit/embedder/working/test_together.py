@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 from vectorline.v1 import indexer_pb2
@@ -14,10 +14,6 @@ from tests.support import embeddings, virtual_time
 from tests.support.working import TEXTS, Embedder, running
 
 SLOT_ROWS = 1_000
-
-
-def scenario(work: Coroutine[Any, Any, None]) -> None:
-    virtual_time.run(work)
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +48,7 @@ def test_chunks_that_are_bought_together_go_together_and_each_is_settled() -> No
             assert sum(each.texts_reused for each in spent) == 4 * len(TEXTS)
             assert not embedder.indexer.unsettled
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_call_that_breaks_is_repeated_for_each_of_its_chunks_and_nothing_is_bought_twice() -> None:
@@ -69,7 +65,7 @@ def test_a_call_that_breaks_is_repeated_for_each_of_its_chunks_and_nothing_is_bo
             assert all(head is not None and head.again for head in heads), "the broken call may have written"
 
     for where in ("breaks_in_vectors", "breaks_in_settle"):
-        scenario(work(where))
+        virtual_time.run(work(where))
 
 
 def test_a_chunk_that_cannot_be_settled_with_the_others_is_sent_by_itself() -> None:
@@ -81,7 +77,7 @@ def test_a_chunk_that_cannot_be_settled_with_the_others_is_sent_by_itself() -> N
             assert settled(embedder, task_id) == [0, 1, 2]
             assert calls(embedder, "header") == 1
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_an_answer_that_does_not_tell_every_end_settles_nobody() -> None:
@@ -102,7 +98,7 @@ def test_an_answer_that_does_not_tell_every_end_settles_nobody() -> None:
                 embeddings.FakeChunksCall.settle = outcomes  # type: ignore[method-assign]
             assert calls(embedder, "header") == 3
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_task_that_may_not_write_any_more_has_all_of_its_chunks_void() -> None:
@@ -117,7 +113,7 @@ def test_a_task_that_may_not_write_any_more_has_all_of_its_chunks_void() -> None
             assert embedder.indexer.unsettled[task_id].texts_bought == 0, "what was told may have been heard"
             assert embedder.indexer.unsettled[task_id].tokens_doubtful > 0
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_an_indexer_of_the_release_before_is_asked_for_each_chunk_and_not_again_for_a_minute() -> None:
@@ -139,7 +135,7 @@ def test_an_indexer_of_the_release_before_is_asked_for_each_chunk_and_not_again_
             await embedder.empty()
             assert len(embedder.indexer.together) == 2
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_chunks_of_two_tasks_go_with_two_calls() -> None:
@@ -151,7 +147,7 @@ def test_chunks_of_two_tasks_go_with_two_calls() -> None:
             await embedder.empty()
             assert embedder.indexer.together == [[0, 1], [0, 1]]
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_call_has_so_many_chunks_and_so_many_slots_at_most() -> None:
@@ -163,8 +159,8 @@ def test_a_call_has_so_many_chunks_and_so_many_slots_at_most() -> None:
             assert max(len(each) for each in embedder.indexer.together) == most
             assert settled(embedder, task_id) == list(range(30))
 
-    scenario(work(3, together.MOST))
-    scenario(work(200, int(together.SLOTS * SLOT_ROWS / 200)))
+    virtual_time.run(work(3, together.MOST))
+    virtual_time.run(work(200, int(together.SLOTS * SLOT_ROWS / 200)))
 
 
 def test_a_large_chunk_and_one_of_many_refusals_go_by_themselves() -> None:
@@ -179,7 +175,7 @@ def test_a_large_chunk_and_one_of_many_refusals_go_by_themselves() -> None:
             assert not embedder.indexer.together
             assert calls(embedder, "header") == 2
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_chunk_with_a_strike_goes_by_itself() -> None:
@@ -202,7 +198,7 @@ def test_a_chunk_with_a_strike_goes_by_itself() -> None:
             assert embedder.indexer.together == [[0, 2]]
             assert calls(embedder, "header") == 1
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_chunk_whose_lease_is_lost_before_they_go_stays_behind() -> None:
@@ -218,7 +214,7 @@ def test_a_chunk_whose_lease_is_lost_before_they_go_stays_behind() -> None:
             await embedder.until(lambda: not embedder.consumer.held)
             assert 1 in await embedder.queue.in_flight(task_id), "its lease runs out, and another try follows"
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_who_is_cancelled_leaves_the_others_their_call_and_the_last_one_ends_it() -> None:
@@ -241,4 +237,4 @@ def test_who_is_cancelled_leaves_the_others_their_call_and_the_last_one_ends_it(
             await asyncio.sleep(10)
             assert settled(embedder, other) == [], "nobody waits for it any more"
 
-    scenario(work())
+    virtual_time.run(work())

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -14,18 +14,8 @@ from services.chunks import consumer
 from services.embedder import indexer_client
 from services.embedder.buying import pending_batch, tokens
 from services.embedder.openai import errors as openai_errors
-from services.embedder.working import decoding
 from tests.support import chunks, embeddings, virtual_time
-from tests.support.working import TEXTS, Embedder, running
-
-
-def scenario(work: Coroutine[Any, Any, None]) -> None:
-    virtual_time.run(work)
-
-
-def assert_complete(embedder: Embedder, task_id: str, texts: Sequence[str] = TEXTS) -> None:
-    vectors = embedder.indexer.settled[task_id, 0].vectors
-    assert vectors == {f"7.{number}": embeddings.vector(text) for number, text in enumerate(texts, start=1)}
+from tests.support.working import TEXTS, Embedder, assert_complete, running
 
 
 def test_a_chunk_is_bought_sent_settled_and_acknowledged() -> None:
@@ -38,7 +28,7 @@ def test_a_chunk_is_bought_sent_settled_and_acknowledged() -> None:
             assert embedder.source.bought == TEXTS
             assert not await embedder.queue.in_flight(task_id)
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_identical_texts_of_a_chunk_are_bought_once() -> None:
@@ -50,7 +40,7 @@ def test_identical_texts_of_a_chunk_are_bought_once() -> None:
             assert_complete(embedder, task_id, texts)
             assert embedder.source.bought == ["same", "other"]
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_chunk_of_rejects_alone_buys_nothing_and_settles() -> None:
@@ -61,62 +51,7 @@ def test_a_chunk_of_rejects_alone_buys_nothing_and_settles() -> None:
             assert len(embedder.indexer.settled[task_id, 0].rejects) == 3
             assert not embedder.source.requests
 
-    scenario(work())
-
-
-@pytest.mark.parametrize("gate", ["CANCELLED", "BLOCKED", "STALE", "SETTLED"])
-def test_a_closed_gate_ends_the_delivery_unsettled_and_unbought(gate: str) -> None:
-    async def work() -> None:
-        async with running() as embedder:
-            embedder.indexer.gate = indexer_client.Gate[gate]
-            await embedder.publish()
-            await embedder.empty()
-            assert not embedder.source.requests
-            assert not embedder.indexer.settled
-
-    scenario(work())
-
-
-@pytest.mark.parametrize("gate", [indexer_client.Gate.WAIT, indexer_client.IndexerUnavailable("away")])
-def test_a_gate_that_waits_stops_the_buying_and_keeps_the_lease(gate: Any) -> None:
-    async def work() -> None:
-        async with running(timeout=20) as embedder:
-            embedder.indexer.gate = gate
-            task_id = await embedder.publish()
-            await asyncio.sleep(300)
-            assert not embedder.source.requests
-            assert embedder.consumer.held, "waiting is progress, whatever TASK_TIMEOUT says"
-            embedder.indexer.gate = indexer_client.Gate.GO
-            await embedder.empty(seconds=5)
-            assert_complete(embedder, task_id)
-
-    scenario(work())
-
-
-def test_a_gate_that_closes_stops_the_buying_within_two_seconds() -> None:
-    async def work() -> None:
-        async with running(inputs=1, slots=1) as embedder:
-            await embedder.publish([f"text {number}" for number in range(1_000)])
-            await asyncio.sleep(5)
-            embedder.indexer.gate = indexer_client.Gate.CANCELLED
-            closed = asyncio.get_running_loop().time()
-            await embedder.empty()
-            assert max(at for at, _ in embedder.source.requests) <= closed + 2.0
-            assert not embedder.indexer.settled
-
-    scenario(work())
-
-
-def test_a_gate_of_an_unknown_kind_is_a_defect_and_never_a_silent_stall() -> None:
-    async def work() -> None:
-        async with running() as embedder:
-            embedder.indexer.gate = ValueError("0 is not a valid Gate")
-            task_id = await embedder.publish()
-            await embedder.until(lambda: embedder.indexer.gate_calls)
-            await embedder.until(lambda: not embedder.consumer.held)
-            assert await embedder.queue.in_flight(task_id), "not acknowledged: another try follows"
-
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_call_that_breaks_sends_again_what_was_bought_and_buys_nothing_twice() -> None:
@@ -131,7 +66,7 @@ def test_a_call_that_breaks_sends_again_what_was_bought_and_buys_nothing_twice()
             assert embedder.source.bought == TEXTS
             assert embedder.indexer.sent.count("header") == 4
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_call_that_broke_because_the_chunk_is_void_is_not_repeated_for_ever() -> None:
@@ -153,7 +88,7 @@ def test_a_call_that_broke_because_the_chunk_is_void_is_not_repeated_for_ever() 
             assert embedder.indexer.sent.count("header") == 1
             assert embedder.source.bought == TEXTS
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_an_indexer_that_refuses_the_chunk_voids_it() -> None:
@@ -164,7 +99,7 @@ def test_an_indexer_that_refuses_the_chunk_voids_it() -> None:
             await embedder.empty()
             assert not embedder.indexer.settled
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_refused_text_is_a_reject_and_its_neighbours_are_indexed() -> None:
@@ -178,7 +113,7 @@ def test_a_refused_text_is_a_reject_and_its_neighbours_are_indexed() -> None:
             assert set(call.vectors) == {"7.1", "7.3"}
             assert call.rejects == {2: "embedding_refused", 4: "embedding_refused"}
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_refused_account_blocks_the_task_and_settles_nothing() -> None:
@@ -192,7 +127,7 @@ def test_a_refused_account_blocks_the_task_and_settles_nothing() -> None:
             assert "exceeded your current quota" in embedder.indexer.blocked[task_id]
             assert len(source.requests) <= 3
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_who_lost_the_chunk_meanwhile_stops_no_task_for_a_refusal() -> None:
@@ -214,115 +149,7 @@ def test_who_lost_the_chunk_meanwhile_stops_no_task_for_a_refusal() -> None:
             assert not embedder.indexer.blocked
 
     embedder: Embedder
-    scenario(work())
-
-
-def test_a_poison_chunk_fails_by_its_header_and_is_never_decoded() -> None:
-    async def work() -> None:
-        async with running() as embedder:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(decoding.rows, "decode", lambda _payload: pytest.fail("decoded"))
-                await chunks.crashed(embedder.queue, "task-poison", 0, 5)
-                await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
-                await embedder.empty()
-            assert embedder.indexer.failed == [("task-poison", 0, "poison")]
-
-    scenario(work())
-
-
-@pytest.mark.parametrize(
-    ("gate", "left"),
-    [
-        (indexer_client.Gate.GO, 0),
-        (indexer_client.Gate.SETTLED, 0),
-        (indexer_client.Gate.CANCELLED, 0),
-        (indexer_client.Gate.BLOCKED, 5),
-        (indexer_client.Gate.STALE, 5),
-    ],
-)
-def test_a_poison_chunk_that_is_not_settled_keeps_its_strikes(gate: indexer_client.Gate, left: int) -> None:
-    """Its task is blocked: when that is resumed it is split again, and killed five more processes."""
-
-    async def work() -> None:
-        async with running() as embedder:
-            embedder.indexer.failing_gate = gate
-            await chunks.crashed(embedder.queue, "task-poison", 0, 5)
-            await chunks.publish(embedder.queue, 1, task_id="task-poison", payload=b"kills")
-            await embedder.empty()
-            assert await embedder.queue.strikes("task-poison", 0) == left
-
-    scenario(work())
-
-
-@pytest.mark.parametrize(
-    ("gate", "left"),
-    [
-        (indexer_client.Gate.BLOCKED, 1),
-        (indexer_client.Gate.STALE, 1),
-        (indexer_client.Gate.CANCELLED, 0),
-        (indexer_client.Gate.SETTLED, 0),
-    ],
-)
-def test_a_void_chunk_keeps_its_strikes_while_it_may_be_split_again(gate: indexer_client.Gate, left: int) -> None:
-    """What another settled, or its task left behind when it ended, is worked by nobody again."""
-
-    async def work() -> None:
-        async with running() as embedder:
-            embedder.indexer.gate = gate
-            task_id = await embedder.publish()
-            await chunks.crashed(embedder.queue, task_id, 0)
-            await embedder.empty()
-            assert await embedder.queue.strikes(task_id, 0) == left
-
-    scenario(work())
-
-
-def test_the_gate_is_told_why_nothing_is_bought_for_as_long_as_nothing_is() -> None:
-    async def work() -> None:
-        source = embeddings.FakeEmbeddings()
-        source.script = [openai_errors.Failed("HTTP 503: no 'A lamp' today", 3.0, "OpenAI answers HTTP 503.")] * 2
-        async with running(source) as embedder:
-            await embedder.publish()
-            await embedder.empty()
-            told = list(dict.fromkeys(embedder.indexer.waits))
-            assert told == [
-                "",
-                "OpenAI answers HTTP 503.",
-            ]  # what a server quotes is not for the callers of other tasks
-            await embedder.publish()
-            await embedder.empty()
-            assert embedder.indexer.waits[-1] == ""
-            source.script = [openai_errors.Throttled(3.0, tokens_exceeded=False)]
-            await embedder.publish()
-            await embedder.empty()
-            assert "OpenAI answers HTTP 429." in embedder.indexer.waits
-
-    scenario(work())
-
-
-def test_the_gate_is_asked_a_second_after_the_question_however_late_the_answer() -> None:
-    """An answer counts from its question on; one that took ten seconds was worth nothing when it came."""
-
-    async def work() -> None:
-        source = embeddings.FakeEmbeddings(seconds=9.0)
-        async with running(source) as embedder:
-            asked: list[tuple[float, float]] = []
-            loop = asyncio.get_running_loop()
-
-            async def slow(*_arguments: Any, waits: str, answer_seconds: float) -> Sequence[indexer_client.Gate]:
-                asked.append((loop.time(), answer_seconds))
-                await asyncio.sleep(0.9)
-                return [indexer_client.Gate.GO]
-
-            embedder.indexer.begin_chunks = slow  # type: ignore[method-assign]
-            await embedder.publish()
-            await embedder.empty()
-            assert {seconds for _, seconds in asked} == {pending_batch.GATE_SECONDS}
-            first, second, *_ = asked
-            assert second[0] - first[0] == pytest.approx(1.0, abs=0.01)
-            assert len(asked) >= 8
-
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_what_is_handed_out_in_the_moment_of_closing_goes_back() -> None:
@@ -345,25 +172,7 @@ def test_what_is_handed_out_in_the_moment_of_closing_goes_back() -> None:
             assert {pending.consumer for pending in lane.pending.values()} <= {"~returned"}
             assert set(await embedder.queue.in_flight(task_id)) == {0}
 
-    scenario(work())
-
-
-@pytest.mark.parametrize("where", ["breaks_in_vectors", "breaks_in_settle", "gate"])
-def test_what_the_indexer_refuses_for_good_ends_as_poison(where: str, logged: list[Any]) -> None:
-    """One chunk was sent 5,812 times in four hours, each time with all its upserts."""
-
-    async def work() -> None:
-        async with running() as embedder:
-            refusal = indexer_client.Impossible("INVALID_ARGUMENT: ROWS_UNACCOUNTED")
-            setattr(embedder.indexer, where, refusal if where == "gate" else [refusal] * 100)
-            task_id = await embedder.publish()
-            await embedder.empty()
-            assert embedder.indexer.failed == [(task_id, 0, "poison")]
-            assert not embedder.indexer.settled
-            assert embedder.indexer.sent.count("header") <= 5
-            assert [line["why"] for line in logged if line["action"] == "chunk_impossible"] == [str(refusal)]
-
-    scenario(work())
+    virtual_time.run(work())
 
 
 @pytest.mark.parametrize(
@@ -388,7 +197,7 @@ def test_never_and_not_now_of_the_indexer_are_told_apart(code: str, details: str
                 raise error
         assert type(caught.value) is kind
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_an_entry_that_holds_no_rows_leaves_the_queue_unsettled() -> None:
@@ -398,17 +207,7 @@ def test_an_entry_that_holds_no_rows_leaves_the_queue_unsettled() -> None:
             await embedder.empty()
             assert not embedder.indexer.settled
 
-    scenario(work())
-
-
-def test_no_strike_stays_after_a_chunk() -> None:
-    async def work() -> None:
-        async with running() as embedder:
-            task_id = await embedder.publish()
-            await embedder.empty()
-            assert await embedder.queue.strikes(task_id, 0) == 0
-
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_lost_lease_drops_the_chunk_without_a_word() -> None:
@@ -423,7 +222,7 @@ def test_a_lost_lease_drops_the_chunk_without_a_word() -> None:
             assert not embedder.indexer.settled
             assert await embedder.queue.in_flight(task_id)
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_work_without_progress_ends_the_lease() -> None:
@@ -435,7 +234,7 @@ def test_work_without_progress_ends_the_lease() -> None:
             (held,) = embedder.consumer.held
             await embedder.until(held.lost.is_set, seconds=120)
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_draining_finishes_what_is_bought_and_hands_back_the_rest() -> None:
@@ -456,7 +255,7 @@ def test_draining_finishes_what_is_bought_and_hands_back_the_rest() -> None:
             assert not embedder.consumer.held
             assert await embedder.queue.in_flight(waiting), "handed back, not acknowledged"
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_closing_in_mid_call_hands_everything_back() -> None:
@@ -473,7 +272,7 @@ def test_closing_in_mid_call_hands_everything_back() -> None:
         (delivery,) = await other.take(1)
         assert delivery.delivery_count == 1, "a hand-back does not count"
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_nothing_of_a_chunk_is_kept_once_it_is_settled() -> None:
@@ -494,7 +293,7 @@ def test_nothing_of_a_chunk_is_kept_once_it_is_settled() -> None:
             gc.collect()
             assert not list(alive)
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_a_valkey_that_is_away_at_the_ack_settles_nothing_twice() -> None:
@@ -510,7 +309,7 @@ def test_a_valkey_that_is_away_at_the_ack_settles_nothing_twice() -> None:
             assert_complete(embedder, task_id)
             assert embedder.source.bought == TEXTS
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_what_is_bought_for_a_key_with_a_limit_is_counted_as_billed_and_for_nobody_else() -> None:
@@ -524,7 +323,7 @@ def test_what_is_bought_for_a_key_with_a_limit_is_counted_as_billed_and_for_nobo
             await embedder.empty()
             assert embedder.spent.by_key == {"ann": sum(tokens.count(texts))}
 
-    scenario(work())
+    virtual_time.run(work())
 
 
 def test_what_was_bought_of_a_chunk_that_never_settles_is_counted_too() -> None:
@@ -537,4 +336,4 @@ def test_what_was_bought_of_a_chunk_that_never_settles_is_counted_too() -> None:
             assert not embedder.indexer.settled
             assert embedder.spent.by_key == {"ann": sum(tokens.count(TEXTS))}
 
-    scenario(work())
+    virtual_time.run(work())
