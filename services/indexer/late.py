@@ -56,16 +56,25 @@ async def watched(
 
 async def _tell(book: ledger.Ledger, task_id: str, fence: int, dropped: str | None) -> None:
     log.warning("A write ended late.", action="write_late", task_id=task_id)
-    for attempt in range(1, TRIES + 1):
+    try:
+        # Read once: a version that is void already, though the answer was lost, takes no other one along.
+        doubted = await _tried(lambda: book.turns.doubted(task_id, fence))
+        if doubted is not None:
+            why = f"a write of task {task_id} ended after its turn had passed on"
+            await _tried(lambda: book.manifests.void(*doubted, why))
+        if dropped is not None:
+            await _tried(lambda: book.drops.late(dropped))
+    except errors.Unavailable:
+        log.exception("A late write is not known to the ledger.", action="write_late_lost", task_id=task_id)
+
+
+async def _tried(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    for attempt in range(1, TRIES):
         try:
-            await book.turns.late(task_id, fence)
-            if dropped is not None:
-                await book.drops.late(dropped)
+            return await call()
         except errors.Unavailable:
             await asyncio.sleep(attempt)
-        else:
-            return
-    log.error("A late write is not known to the ledger.", action="write_late_lost", task_id=task_id)
+    return await call()
 
 
 def _clock() -> float:

@@ -22,6 +22,8 @@ from services.runtime.interceptors.around import Context
 
 SERVICE = "vectorline.v1.IndexerService"
 MOST_MATCHES = 1_000
+# Said with every attempt but the first (gRPC's proposal A6).
+PREVIOUS_ATTEMPTS = "grpc-previous-rpc-attempts"
 
 Ends = Sequence[indexer_pb2.ChunkSettled | errors.ServiceError]
 
@@ -123,7 +125,8 @@ class IndexerServicer(console.ConsoleServicer):
             )
         vector = batches.floats(request.vector)
         account = days.Account(request.client, request.namespace, request.model)
-        self._book.spending.searched(account, spend.Spend(tokens=request.tokens, texts_bought=bool(request.tokens)))
+        paid = spend.Spend(tokens=request.tokens, texts_bought=bool(request.tokens))
+        self._book.spending.searched(account, paid.doubtful() if _attempted_before(context) else paid)
         await self._ledger.namespaces.check(request.namespace, request.model, len(vector))
         found, cost = await self._reads.index.query(
             vector,
@@ -195,6 +198,11 @@ def register(servicer: IndexerServicer, server: grpc.aio.Server) -> None:
         for method, response in kinds
     }
     server.add_registered_method_handlers(SERVICE, raw)
+
+
+def _attempted_before(context: Context) -> bool:
+    """Whether the caller's channel makes this call again; its answer may have been lost, and its effect may stand."""
+    return any(name == PREVIOUS_ATTEMPTS for name, _ in context.invocation_metadata() or ())
 
 
 def _settled(ends: Ends) -> indexer_pb2.IndexChunkResponse:

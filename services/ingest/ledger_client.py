@@ -109,12 +109,13 @@ class Ledger:
         second one find what the first has stored. With `validate_only` nothing is stored: the answer is the task that
         the idempotency key made before, or empty.
         """
-        return await self._stub.CreateTask(
+        own = task_id or str(uuid.uuid4())
+        record: Record = await self._stub.CreateTask(
             ledger_pb2.CreateTaskRequest(
                 client=client,
                 request=request,
                 source=pinned.to_proto() if pinned else None,
-                task_id=task_id or str(uuid.uuid4()),
+                task_id=own,
                 parent_task_id=parent_task_id,
                 limits=_limits(client),
                 validate_only=validate_only,
@@ -122,6 +123,8 @@ class Ledger:
                 job=job,
             )
         )
+        record.existed &= record.task_id != own  # what an attempt before has stored is this call's
+        return record
 
     async def repeat(self, asked_by: Record, load: Record, request: ingest_pb2.ProcessRequest, repeats: str) -> Record:
         """Store a load of a source that another load had, for a task that asks for it.

@@ -25,7 +25,7 @@ from services.runtime import errors, failpoints, identity, key_tokens
 from services.runtime.interceptors.around import Context
 
 FORMATS = ("", "csv", "jsonl")
-# A task was surely not stored.
+# A task was not stored, unless by an attempt before: the channel makes a call again whose answer was lost.
 REFUSED = frozenset(
     {
         grpc.StatusCode.ALREADY_EXISTS,
@@ -131,12 +131,25 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         try:
             record = await self._ledger.create(caller, chosen.to_request(), pinned, upload_id)
         except grpc.aio.AioRpcError as error:
-            if error.code() in REFUSED:  # of any other error nobody knows what came of it
+            if error.code() not in REFUSED:  # nobody knows what came of it
+                raise
+            stored = await self._attempted(upload_id)
+            if stored is None:
                 await self._uploads.remove(pinned)
-            raise
-        if record.existed and record.task_id != upload_id:
+                raise
+            record = stored
+        if record.existed:
             await self._uploads.remove(pinned)
         return record
+
+    async def _attempted(self, task_id: str) -> ledger_client.Record | None:
+        """The task that an earlier attempt of a call stored, if one did."""
+        try:
+            return await self._ledger.find(task_id)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return None
 
     def _checked(self, request: ingest_pb2.ProcessRequest, context: Context) -> options.Options:
         """The request, if this deployment can serve it."""

@@ -58,6 +58,11 @@ async def _nothing() -> None:
     """There is nothing to learn."""
 
 
+def _again(task: table.Item, scan: lifecycle.Scan) -> bool:
+    """Whether a task that still runs goes by this scan."""
+    return task["status"] in items.OPEN and task.get("plan_uri") == scan.plan_uri
+
+
 async def _anything(_namespace: str, _question_id: int) -> tuple[bool, spend.Spend]:
     """Nobody can say what is in the index."""
     return True, spend.NOTHING
@@ -170,10 +175,11 @@ class Ledger:
         types = {name: scan.types[name] for name in items.fitting(scan.types)}
         changed = [records.types_changed(each) for each in await self.types.changes(task, types)]
         nothing, spent = await self._replaces_nothing(task)
+        await self.spending.record(task_id, spent)
         scan = dataclasses.replace(scan, warnings=(*scan.warnings, *changed), replaces_nothing=nothing)
         task, first = await self.tasks.end_scan(task_id, scan)
-        await self.spending.record(task_id, spent)
-        if first and not task.get("parent_task_id"):
+        # A call that broke after the scan was written comes again, and is not the first any more.
+        if (first or _again(task, scan)) and not task.get("parent_task_id"):
             await self.types.keep(task, types)
         return task
 

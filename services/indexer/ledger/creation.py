@@ -84,14 +84,15 @@ class Creation:
         return task, False
 
     async def find(self, new: NewTask) -> table.Item | None:
-        """The task that this idempotency key made before, if it did.
+        """The task that this idempotency key made before, or an earlier attempt of this call, if either did.
 
         Raises:
             errors.AlreadyExists: It was used with another body.
         """
-        if not await self.known(new.client, new.request_id):
-            return None
-        return await self._stored(new, self._new(new))
+        task = self._new(new)
+        if await self.known(new.client, new.request_id) or await self._table.get(str(task[table.KEY])) is not None:
+            return await self._stored(new, task)
+        return None
 
     async def known(self, client: str, request_id: str) -> bool:
         """Whether this idempotency key made a task before."""

@@ -266,7 +266,15 @@ class Lifecycle:
         except table.ConditionFailed as failed:
             if failed.item is None or not items.is_task(failed.item):
                 raise items.unknown(task_id) from failed
-            return failed.item, failed.item["status_token"] == token
+            own = bool(failed.item["status_token"] == token)  # made again, since the answer was lost
+            if own and "stopped_at" in changes:
+                await self._stamp_anew(task_id, token, now)
+            return failed.item, own
+        except errors.Unavailable:
+            if "stopped_at" in changes:  # it may have been written all the same, and late
+                with contextlib.suppress(errors.Unavailable):
+                    await self._stamp_anew(task_id, token, now)
+            raise
         if status in items.TERMINAL:
             lasted = clock.parse(now) - clock.parse(item["created_at"])
             SECONDS.labels(str(status), size_class(item.get("rows_total", 0))).observe(max(0.0, lasted.total_seconds()))

@@ -176,9 +176,11 @@ class Namespaces:
             await self._table.update(table.Update(key, set={"releasing": token}, when=same))
             await asyncio.sleep(self._writes_seconds)
             _check_empty(namespace, await count())
-            gone = table.Update(key, remove=("model", "dimension", "claimed_at", "releasing"), when=marked)
-            await self._table.update(gone)
+            held_no_more = ("model", "dimension", "claimed_at", "releasing")
+            await self._table.update(table.Update(key, set={"released": token}, remove=held_no_more, when=marked))
         except table.ConditionFailed as failed:
+            if (failed.item or {}).get("released") == token:  # made again, since the answer was lost
+                return self._released(namespace, held)
             raise errors.Conflict(
                 f"A task writes to namespace {namespace!r}, or somebody else releases it; nothing was changed. Wait "
                 f"for its tasks, or cancel them, and release it then.",
@@ -189,6 +191,9 @@ class Namespaces:
             with contextlib.suppress(table.ConditionFailed, errors.Unavailable):
                 await self._table.update(table.Update(key, remove=("releasing",), when=marked))
             raise
+        return self._released(namespace, held)
+
+    def _released(self, namespace: str, held: Kind) -> Kind:
         self._known.pop(namespace, None)
         log.warning("A namespace was released.", action="namespace_released", namespace=namespace, held=str(held))
         return held

@@ -146,19 +146,18 @@ class Turns:
             raise errors.Conflict(SUPERSEDED_WORDS, reason=SUPERSEDED, metadata={"task_id": parent_task_id, **later})
         return recency
 
-    async def late(self, task_id: str, fence: int) -> None:
-        """A write under this fence ended when the turn may have passed on: what is known of the index may be wrong.
+    async def doubted(self, task_id: str, fence: int) -> tuple[str, int] | None:
+        """A write under this fence ended late: the manifest, and its version, that may be wrong since; None: none is.
 
-        The index has no conditional write, so nothing can keep such a one out; all that is left is to buy again.
+        The index has no conditional write, so nothing can keep such a one out; all that is left is to void what is
+        known where the turn has passed on, and to buy again.
         """
         task = await self._tasks.get(task_id)
         turn = await self._table.get(self._key(task))
         if turn is None or (turn["holder"] == task_id and turn["fence"] == fence):
-            return
+            return None
         found = await self._manifests.of_task(task_id)
-        if found is not None:
-            why = f"a write of task {task_id} ended after its turn had passed on"
-            await self._manifests.void(found.key, found.item["version"], why)
+        return (found.key, found.item["version"]) if found is not None else None
 
     async def ahead(self, tasks: Sequence[table.Item]) -> dict[str, str]:
         """Of tasks that wait for their turn, whom they wait for, in words; another key's task is not named."""

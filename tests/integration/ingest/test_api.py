@@ -14,6 +14,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from vectorline.v1 import ingest_pb2, ledger_pb2
 
+from services.indexer.ledger import creation
+from services.ingest import servicer
+from services.runtime import errors
 from tests.integration.ingest.conftest import ADMIN, ANN, BOB, BUCKET, Api
 from tests.support import csvs
 
@@ -148,6 +151,50 @@ async def test_one_key_and_one_content_are_one_task_and_one_object(s3: Any, api:
     assert (again.task_id, again.upload_id) == (first.task_id, first.upload_id)
     assert without.task_id != first.task_id
     assert s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/").get("KeyCount") == before + 2
+
+
+async def test_an_upload_whose_task_is_stored_stays_though_the_repeated_call_was_refused(
+    api: Api, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channel repeats a call whose answer was lost; the second attempt may hear that a quota is used up since."""
+    create = api.line.book.create
+
+    async def used_up(new: creation.NewTask) -> Any:
+        await create(new)
+        raise errors.ResourceExhausted("The key has used its rows of today.", reason="ROWS_QUOTA_EXCEEDED")
+
+    monkeypatch.setattr(api.line.book, "create", used_up)
+    answer = await api.upload(csvs.of(csvs.rows(2)))
+    assert (await api.line.book.tasks.get(answer.task_id))["status"] == "pending"
+    assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"uploads/{answer.task_id}/").get("KeyCount") == 1
+    assert api.drives.begun == [answer.task_id]
+
+
+async def test_a_task_that_an_earlier_attempt_of_the_call_stored_is_told_as_new(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = api.line.book.create
+
+    async def twice(new: creation.NewTask) -> Any:
+        await create(new)
+        return await create(new)
+
+    monkeypatch.setattr(api.line.book, "create", twice)
+    answer = await api.upload(csvs.of(csvs.rows(2)))
+    assert answer.message == servicer.STORED
+
+
+async def test_an_upload_that_a_limit_refuses_is_taken_away_again(
+    api: Api, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(new: creation.NewTask) -> Any:
+        raise errors.ResourceExhausted("The key has used its rows of today.", reason="ROWS_QUOTA_EXCEEDED")
+
+    monkeypatch.setattr(api.line.book, "create", refuse)
+    before = s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/").get("KeyCount")
+    with pytest.raises(grpc.aio.AioRpcError):
+        await api.upload(csvs.of(csvs.rows(2)))
+    assert s3.list_objects_v2(Bucket=BUCKET, Prefix="uploads/").get("KeyCount") == before
 
 
 async def test_the_same_process_of_an_upload_is_one_task(api: Api) -> None:

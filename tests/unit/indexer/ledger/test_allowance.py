@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.indexer.ledger import allowance, items
+from services.indexer.ledger import allowance, creation, items
 from services.indexer.storage import memory, table
 from services.runtime import errors, identity
 from tests.support import ledgers
@@ -68,11 +68,22 @@ async def test_a_place_whose_task_was_never_stored_is_free_again_after_a_while(l
     await create(line, limits=one)
 
 
-async def test_a_refused_task_gives_its_place_back(line: Line) -> None:
+async def test_a_refused_task_gives_its_place_back(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def taken(_new: creation.NewTask) -> Any:
+        raise errors.AlreadyExists("This task id is taken.", reason="TASK_ID_TAKEN")  # in this moment, by another
+
+    monkeypatch.setattr(line.book.creation, "create", taken)
+    with pytest.raises(errors.AlreadyExists):
+        await create(line, limits=THREE)
+
+    assert line.storage.items[items.slots_key("ann")]["n"] == 0
+
+
+async def test_a_task_without_a_name_of_its_own_takes_no_place(line: Line) -> None:
     with pytest.raises(errors.InvalidArgument):
         await create(line, limits=THREE, task_id="no-uuid")
 
-    assert line.storage.items[items.slots_key("ann")]["n"] == 0
+    assert items.slots_key("ann") not in line.storage.items
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -223,11 +223,12 @@ async def test_a_claim_keeps_the_sums(line: Line) -> None:
 
 async def test_a_write_that_ended_in_anothers_turn_makes_the_manifest_void(line: Line) -> None:
     task_id, fence = await begun(line)
-    await line.book.turns.late(task_id, fence)
-    assert (await state(line)).item["version"] == 1  # it is its own turn still
+    assert await line.book.turns.doubted(task_id, fence) is None  # it is its own turn still
     await over(line, task_id)
     await marked(line)
-    await line.book.turns.late(task_id, fence)
+    doubted = await line.book.turns.doubted(task_id, fence)
+    assert doubted == ((await state(line)).key, 1)
+    await line.book.manifests.void(*doubted, "it ended late")
     item = (await state(line)).item
     assert (item["version"], "pending_task" in item) == (2, False)
 
