@@ -514,12 +514,13 @@ def test_every_call_has_a_deadline_and_the_key(do, line):
 
 
 def test_what_is_idempotent_is_tried_again_and_nothing_else(do, line):
-    for name in ("GetTask", "Process", "CancelTask", "RetryTasks"):
+    once = {"CancelTask": ("cancel", "x"), "RetryTask": ("retry", "x"), "RetryTasks": ("retry_tasks",)}
+    for name in ("GetTask", "Process", *once):
         line.refusals[name].extend([fake_line.BREAK] * 2)
     do("task", "x")
     do("load", "s3://b/k")
     assert line.calls == ["GetTask"] * 3 + ["Process"] * 3
-    for name, call in (("CancelTask", ("cancel", "x")), ("RetryTasks", ("retry_tasks",))):
+    for name, call in once.items():
         line.calls.clear()
         with pytest.raises(vectorline.Unavailable):
             do(*call)

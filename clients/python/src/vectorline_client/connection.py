@@ -19,11 +19,11 @@ GATEWAY_VARIABLE: Final = "GATEWAY_URL"
 KEY_VARIABLE: Final = "API_KEY"
 
 # What may be sent again without doing anything twice: reads, and what answers the same when it is repeated (Process has
-# an idempotency key from us, a task is retried once for each kind, a list is confirmed once). Not: CancelTask and
-# StopTask, whose repetition is a conflict, RetryTasks, which would count the first call's retries as made before, and
-# streams, which go on elsewhere.
+# an idempotency key from us, a list is confirmed once). Not: CancelTask and StopTask, whose repetition is a conflict,
+# RetryTask, whose repetition finds a blocked task at work (a conflict), or over again, with other rows to buy,
+# RetryTasks, which would count the first call's retries as made before, and streams, which go on elsewhere.
 REPEATABLE: Final = (
-    *("Process", "Estimate", "Verify", "Adopt", "Remove", "RetryTask", "ConfirmTask", "Search", "GetHealth"),
+    *("Process", "Estimate", "Verify", "Adopt", "Remove", "ConfirmTask", "Search", "GetHealth"),
     *(
         "GetDetailedHealth",
         "GetWorkers",
