@@ -527,6 +527,33 @@ def test_what_is_idempotent_is_tried_again_and_nothing_else(do, line):
         assert line.calls == [name]
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("Process", {"data_source": "s3_csv", "s3_key": "k"}),
+        ("Verify", {"question_id": 232}),
+        ("Adopt", {"question_id": 232}),
+        ("Remove", {"question_id": 232, "dry_run": False}),
+    ],
+)
+def test_what_makes_a_task_by_its_own_name_is_repeated_under_one_key(do, line, name, fields):
+    line.refusals[name].extend([fake_line.BREAK] * 2)
+    do("call", name, **fields)
+    do("call", name, **fields)
+    do("call", name, **fields, request_id="mine")
+    *same, other, mine = [request.request_id for request in line.requests]
+    assert len(same) == 3
+    assert len({*same, other}) == 2
+    assert all([*same, other])
+    assert mine == "mine"
+
+
+def test_what_makes_no_task_needs_no_key(do, line):
+    for name in ("Verify", "Adopt", "Remove"):
+        do("call", name, question_id=232, dry_run=True)
+    assert [request.request_id for request in line.requests] == [""] * 3
+
+
 def test_a_method_that_has_no_name_here_is_called_by_its_own(do, line):
     line.answers["GetHealth"] = embedder_pb2.GetHealthResponse(version="1")
     assert do("call", "GetHealth", messages.GetHealthResponse).version == "1"
