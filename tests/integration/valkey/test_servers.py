@@ -21,7 +21,7 @@ from services.chunks.consumer import Consumer
 from services.embedder.limiter import promise
 from services.embedder.limiter import valkey as valkey_limiter
 from services.runtime import secrets
-from services.valkey import connection, errors, health, rates
+from services.valkey import connection, errors, health, rates, tokens
 from services.valkey import settings as valkey_settings
 from tests.support import certificates, chunks
 from tests.support import valkey as valkey_server
@@ -32,7 +32,7 @@ KEYS = "~{vectorline}*"
 
 
 async def everything_works(client: redis.asyncio.Redis) -> None:
-    """Health, queue, limiter and rates, each command of them."""
+    """Health, queue, limiter, rates and tokens, each command of them."""
     await health.Server(client, 1, lambda _: None).probe()
     queue = valkey_store.ValkeyStore(client)
     task_id = await chunks.publish(queue, 3)
@@ -61,6 +61,10 @@ async def everything_works(client: redis.asyncio.Redis) -> None:
     await limiter.look()
     with structlog.testing.capture_logs() as logged:
         assert await rates.ValkeyRate(client).take("ann", 1) == 0
+        bought = tokens.ValkeyTokens(client)
+        bought.spent("ann", 5)
+        await bought.flush()
+        assert await bought.used("ann") == 5
     assert logged == []
 
 

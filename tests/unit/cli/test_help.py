@@ -137,6 +137,13 @@ def test_a_call_takes_fields_and_says_what_is_wrong_with_them(run, line):
     assert len(line.calls) == 1
 
 
+def test_a_call_that_is_repeated_makes_one_task(run, line):
+    line.refusals["Remove"].append(fake_line.BREAK)
+    assert run("call", "Remove", "question_id=232", "dry_run=false").exit_code == 0
+    first, again = line.requests
+    assert first.request_id == again.request_id != ""
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_each_command_calls_its_method(run, line, tmp_path, method):
     (tmp_path / "items.csv").write_text("id,formatted_text\n1,a\n")

@@ -514,16 +514,44 @@ def test_every_call_has_a_deadline_and_the_key(do, line):
 
 
 def test_what_is_idempotent_is_tried_again_and_nothing_else(do, line):
-    for name in ("GetTask", "Process", "CancelTask", "RetryTasks"):
+    once = {"CancelTask": ("cancel", "x"), "RetryTask": ("retry", "x"), "RetryTasks": ("retry_tasks",)}
+    for name in ("GetTask", "Process", *once):
         line.refusals[name].extend([fake_line.BREAK] * 2)
     do("task", "x")
     do("load", "s3://b/k")
     assert line.calls == ["GetTask"] * 3 + ["Process"] * 3
-    for name, call in (("CancelTask", ("cancel", "x")), ("RetryTasks", ("retry_tasks",))):
+    for name, call in once.items():
         line.calls.clear()
         with pytest.raises(vectorline.Unavailable):
             do(*call)
         assert line.calls == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("Process", {"data_source": "s3_csv", "s3_key": "k"}),
+        ("Verify", {"question_id": 232}),
+        ("Adopt", {"question_id": 232}),
+        ("Remove", {"question_id": 232, "dry_run": False}),
+    ],
+)
+def test_what_makes_a_task_by_its_own_name_is_repeated_under_one_key(do, line, name, fields):
+    line.refusals[name].extend([fake_line.BREAK] * 2)
+    do("call", name, **fields)
+    do("call", name, **fields)
+    do("call", name, **fields, request_id="mine")
+    *same, other, mine = [request.request_id for request in line.requests]
+    assert len(same) == 3
+    assert len({*same, other}) == 2
+    assert all([*same, other])
+    assert mine == "mine"
+
+
+def test_what_makes_no_task_needs_no_key(do, line):
+    for name in ("Verify", "Adopt", "Remove"):
+        do("call", name, question_id=232, dry_run=True)
+    assert [request.request_id for request in line.requests] == [""] * 3
 
 
 def test_a_method_that_has_no_name_here_is_called_by_its_own(do, line):

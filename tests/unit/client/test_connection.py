@@ -116,7 +116,8 @@ def test_repeatable_methods_exist_and_are_no_streams():
     assert config["methodConfig"][0]["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     named = {each["method"] for each in config["methodConfig"][0]["name"]}
     assert named == set(connection.REPEATABLE)
-    assert not named & {"CancelTask", "StopTask", "RetryTasks", "Upload", "HealTasks", "ReleaseNamespace"}
+    once = {"CancelTask", "StopTask", "RetryTask", "RetryTasks", "Upload", "HealTasks", "ReleaseNamespace"}
+    assert not named & once
 
 
 def test_the_messages_of_the_client_are_apart_from_those_of_the_process():

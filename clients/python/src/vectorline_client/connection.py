@@ -5,10 +5,12 @@ import json
 import os
 import pathlib
 import urllib.parse
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import grpc
+from google.protobuf import message
 
 from vectorline_client import errors, wire
 
@@ -18,12 +20,13 @@ VARIABLES: Final = {"ingest": "INGEST_ADDR", "embedder": "EMBEDDER_ADDR", "index
 GATEWAY_VARIABLE: Final = "GATEWAY_URL"
 KEY_VARIABLE: Final = "API_KEY"
 
-# What may be sent again without doing anything twice: reads, and what answers the same when it is repeated (Process has
-# an idempotency key from us, a task is retried once for each kind, a list is confirmed once). Not: CancelTask and
-# StopTask, whose repetition is a conflict, RetryTasks, which would count the first call's retries as made before, and
-# streams, which go on elsewhere.
+# What may be sent again without doing anything twice: reads, and what answers the same when it is repeated (what makes
+# a task has an idempotency key, see `identify`; a list is confirmed once). Not: CancelTask and StopTask, whose
+# repetition is a conflict, RetryTask, whose repetition finds a blocked task at work (a conflict), or over again, with
+# other rows to buy, RetryTasks, which would count the first call's retries as made before, and streams, which go on
+# elsewhere.
 REPEATABLE: Final = (
-    *("Process", "Estimate", "Verify", "Adopt", "Remove", "RetryTask", "ConfirmTask", "Search", "GetHealth"),
+    *("Process", "Estimate", "Verify", "Adopt", "Remove", "ConfirmTask", "Search", "GetHealth"),
     *(
         "GetDetailedHealth",
         "GetWorkers",
@@ -145,6 +148,19 @@ def from_environment(environ: Mapping[str, str]) -> tuple[str | Mapping[str, str
     if not services:
         raise ValueError(f"Set {GATEWAY_VARIABLE}, or {', '.join(VARIABLES.values())}.")
     return services, key
+
+
+def identify(method: str, request: message.Message) -> None:
+    """Give a request that may be sent again an idempotency key, where its method takes one and the caller has none.
+
+    Without it a repetition would make a second task. Where no task is made the key is ignored: in an estimate, and in a
+    dry run that is the default.
+    """
+    if method not in REPEATABLE or "request_id" not in request.DESCRIPTOR.fields_by_name:
+        return
+    made: Any = request
+    if not made.request_id and not getattr(made, "dry_run", False):
+        made.request_id = str(uuid.uuid4())
 
 
 def _parsed(address: str) -> tuple[str, str]:

@@ -31,13 +31,15 @@ class AsyncCalls:
             await channel.close()
 
     async def unary(self, name: str, fields: Mapping[str, Any], timeout: float) -> message.Message:
-        """One request, one answer."""
+        """One request, one answer. What is sent again after a broken connection makes one task all the same."""
         method = wire.method(name)
+        request = wire.request(method, fields)
+        connection.identify(name, request)
         call = self._channel(method).unary_unary(
             method.path, method.request.SerializeToString, method.answer.FromString
         )
         with self._translated(method):
-            made: message.Message = await call(wire.request(method, fields), timeout=timeout, metadata=self._metadata)
+            made: message.Message = await call(request, timeout=timeout, metadata=self._metadata)
         return made
 
     async def stream(self, name: str, fields: Mapping[str, Any], timeout: float) -> AsyncIterator[message.Message]:

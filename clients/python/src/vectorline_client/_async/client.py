@@ -413,8 +413,8 @@ class AsyncClient:
     async def _job(
         self, method: str, answer: type[JobAnswer], idempotency_key: str | None, **fields: Any
     ) -> task_handle.AsyncTaskHandle:
-        request_id = idempotency_key or str(uuid.uuid4())
-        return task_handle.AsyncTaskHandle(self, await self.call(method, answer, **fields, request_id=request_id))
+        stored = await self.call(method, answer, **fields, request_id=idempotency_key)
+        return task_handle.AsyncTaskHandle(self, stored)
 
     async def _price(self, method: str, answer: type[JobAnswer], **fields: Any) -> messages.JobForecast:
         priced = await self.call(method, answer, **fields, dry_run=True)
@@ -575,7 +575,8 @@ class AsyncClient:
         Args:
             method: E.g. "GetMetrics".
             answer: What its answer becomes, e.g. messages.Metrics; None: it has none, or it is not wanted.
-            fields: Of its request; what is None is left out.
+            fields: Of its request; what is None is left out. Where it makes a task and there is no request_id, a new
+                one is made, as in `load`.
         """
         raw = await self._calls.unary(method, fields, SLOW.get(method, self._timeout))
         return None if answer is None else wire.read(answer, raw)

@@ -32,13 +32,15 @@ class Calls:
             channel.close()
 
     def unary(self, name: str, fields: Mapping[str, Any], timeout: float) -> message.Message:
-        """One request, one answer."""
+        """One request, one answer. What is sent again after a broken connection makes one task all the same."""
         method = wire.method(name)
+        request = wire.request(method, fields)
+        connection.identify(name, request)
         call = self._channel(method).unary_unary(
             method.path, method.request.SerializeToString, method.answer.FromString
         )
         with self._translated(method):
-            made: message.Message = call(wire.request(method, fields), timeout=timeout, metadata=self._metadata)
+            made: message.Message = call(request, timeout=timeout, metadata=self._metadata)
         return made
 
     def stream(self, name: str, fields: Mapping[str, Any], timeout: float) -> Iterator[message.Message]:

@@ -412,8 +412,8 @@ class Client:
     def _job(
         self, method: str, answer: type[JobAnswer], idempotency_key: str | None, **fields: Any
     ) -> task_handle.TaskHandle:
-        request_id = idempotency_key or str(uuid.uuid4())
-        return task_handle.TaskHandle(self, self.call(method, answer, **fields, request_id=request_id))
+        stored = self.call(method, answer, **fields, request_id=idempotency_key)
+        return task_handle.TaskHandle(self, stored)
 
     def _price(self, method: str, answer: type[JobAnswer], **fields: Any) -> messages.JobForecast:
         priced = self.call(method, answer, **fields, dry_run=True)
@@ -574,7 +574,8 @@ class Client:
         Args:
             method: E.g. "GetMetrics".
             answer: What its answer becomes, e.g. messages.Metrics; None: it has none, or it is not wanted.
-            fields: Of its request; what is None is left out.
+            fields: Of its request; what is None is left out. Where it makes a task and there is no request_id, a new
+                one is made, as in `load`.
         """
         raw = self._calls.unary(method, fields, SLOW.get(method, self._timeout))
         return None if answer is None else wire.read(answer, raw)
