@@ -45,7 +45,7 @@ log = structlog.get_logger()
 SERVER_OPTIONS = (
     *channels.KEEPALIVE,
     *channels.SIZES,
-    # Pings of callers that we send nothing meanwhile, as in an upload: of Envoy every 30 s, of our channels every 10 s.
+    # Pings of callers that we send nothing meanwhile, as in an upload: of Envoy and of our channels every 10 s.
     # gRPC allows three in 15 minutes, then ends the connection and the calls on it (Too many pings).
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     # Callers look their names up again only on a new connection: without an end to old ones, new replicas idle. What is

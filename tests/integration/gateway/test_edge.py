@@ -1,5 +1,6 @@
 """What the gateway answers by itself: health, and refusals of what no service should see."""
 
+import concurrent.futures
 import socket
 import time
 from typing import Any
@@ -10,8 +11,12 @@ import pytest
 from vectorline.v1 import indexer_pb2, indexer_pb2_grpc
 
 from gateway import render
+from tests.support import proxy
+from tests.support.line import wait_for
 
 SERVICES = ("ingest", "embedder", "indexer")
+# A ping every ten seconds, and ten for its answer; what a busy machine adds.
+STILL_SECONDS = 30.0
 
 
 @pytest.mark.parametrize("path", ["/healthz", *(f"/healthz/{service}" for service in SERVICES)])
@@ -107,3 +112,26 @@ def test_a_dead_replica_is_passed_over(upstream: Any, start_gateway: Any, unused
     gateway.wait_for("/healthz", 200)
 
     assert {httpx.get(f"{gateway.url}/api/v1/status/t-{n}").status_code for n in range(20)} == {200}
+
+
+@pytest.mark.timeout(180)
+def test_an_upload_to_a_replica_that_stands_still_ends_in_time(upstream: Any, start_gateway: Any, seen: Any) -> None:
+    """It is healthy when the upload begins and answers nothing any more: who sent the file may send it again soon."""
+    between, before = proxy.Proxy(upstream.port), upstream.servicers.calls["Upload"]
+    seen.gate.clear()
+    try:
+        gateway = start_gateway(dict.fromkeys(render.ADDRESSES, f"127.0.0.1:{between.port}"))
+        gateway.wait_for("/healthz", 200)
+        with concurrent.futures.ThreadPoolExecutor(1) as callers:
+            url = f"{gateway.url}/api/v1/upload/slow.csv?question_id=1"
+            call = callers.submit(httpx.post, url, content=b"id,text\n", timeout=120)
+            wait_for("the upload to begin", lambda: upstream.servicers.calls["Upload"] > before or None)
+            began = time.monotonic()
+            with between.toxic(proxy.Kind.HANG):
+                answer = call.result(120)
+    finally:
+        seen.gate.set()
+        between.close()
+
+    assert answer.status_code == 503
+    assert time.monotonic() - began < STILL_SECONDS
