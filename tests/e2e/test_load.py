@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 from tests.support import csvs
 from tests.support.line import Line, wait_for
 
@@ -126,6 +128,7 @@ def test_one_idempotency_key_makes_one_task(line: Line) -> None:
     assert other.json()["details"][0]["reason"] == "IDEMPOTENCY_KEY_REUSED"
 
 
+@pytest.mark.timeout(300)
 def test_an_embedder_killed_in_mid_task_changes_no_count(line: Line) -> None:
     line.forget()
     task_id = line.upload(csvs.of(csvs.rows(20_000)), namespace="killed")
@@ -208,6 +211,7 @@ def test_a_retry_takes_only_the_rejected_rows_and_keeps_their_numbers(line: Line
     assert [each["row_number"] for each in line.rejects(retry["task_id"])] == [7, 8, 1_700]
 
 
+@pytest.mark.timeout(480)
 def test_a_retry_of_what_a_later_task_wrote_is_refused(line: Line) -> None:
     rows: list[tuple[str, ...]] = [*csvs.rows(3), ("i4", "", "1", "true", "1")]
     first = line.upload(csvs.of(rows), namespace="superseded")

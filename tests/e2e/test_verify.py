@@ -12,6 +12,8 @@ import pytest
 from tests.support import csvs
 from tests.support.line import Line
 
+# Also what all tests begin with, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(480)
 ROWS, ADOPTED = 1_200, 300
 HTTP = "http://"
 # The predecessor's way: every value a string, dates and signs rewritten.

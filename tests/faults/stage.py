@@ -67,7 +67,7 @@ class Stage:
 
     def _start(self) -> None:
         self.valkey = self._exit.enter_context(valkey_server.running())
-        self.aws_port, openai_port, pinecone_port = (ports.free() for _ in range(3))
+        self.aws_port, openai_port, pinecone_port = ports.several(3)
         self.openai_url = f"http://127.0.0.1:{openai_port}"
         self.pinecone_url = f"http://127.0.0.1:{pinecone_port}"
         self._spawn("aws", "-c", "import ministack.app; ministack.app.main()", GATEWAY_PORT=str(self.aws_port))

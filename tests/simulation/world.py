@@ -374,6 +374,7 @@ def tidy() -> Iterator[Callable[[], None]]:
     """Seeds leave coroutines that never end; collect them where their last words disturb nobody."""
     hook, enabled, configured = sys.unraisablehook, gc.isenabled(), structlog.get_config()
     structlog.configure(wrapper_class=Journal, cache_logger_on_first_use=False)
+    frozen = gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -393,5 +394,7 @@ def tidy() -> Iterator[Callable[[], None]]:
         collect()
         structlog.configure(**configured)
         gc.unfreeze()
+        if frozen:
+            gc.freeze()
         if enabled:
             gc.enable()

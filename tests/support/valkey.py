@@ -47,7 +47,7 @@ class ValkeyServer:
     def start(self) -> None:
         """Start on the port of the last time, or on a free one; returns when it serves."""
         for _ in range(5):
-            port = self.port or ports.free()
+            port = self.port or ports.free(self._highest())
             process = subprocess.Popen(
                 [
                     str(get_binary_path()),
@@ -66,6 +66,10 @@ class ValkeyServer:
             process.kill()
             process.wait()
         raise RuntimeError(f"valkey-server does not start; see {self.folder / 'valkey.log'}")
+
+    def _highest(self) -> int:
+        """A node of a cluster listens 10,000 ports above its own as well."""
+        return 55_535 if "--cluster-enabled" in self._options else 65_535
 
     def send_signal(self, number: signal.Signals) -> None:
         """SIGSTOP hangs it, SIGCONT lets it go on."""

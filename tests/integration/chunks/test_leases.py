@@ -1,6 +1,7 @@
 """Leases: who owns a chunk, and who does not any more."""
 
 import asyncio
+import dataclasses
 
 import pytest
 import redis.asyncio
@@ -54,7 +55,7 @@ async def test_the_delivery_count_is_part_of_the_owner(queue, client, embedder) 
 
 
 async def test_heartbeats_keep_a_lease_whatever_the_work_does(make_store, embedder) -> None:
-    queue = make_store(STEADY)
+    queue = make_store(dataclasses.replace(STEADY, task_timeout_seconds=30))
     await chunks.publish(queue, 3)
     worker, other = embedder(queue), embedder(queue)
     await worker.start()

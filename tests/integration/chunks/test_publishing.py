@@ -57,12 +57,12 @@ async def test_one_splitter_a_task_however_many_ask_at_once(queue) -> None:
 async def test_a_splitter_that_lost_its_lease_publishes_nothing_and_never_gets_it_back(make_store) -> None:
     queue = make_store(settings.Timing(split_seconds=0.1))
     old = await lease_of(queue)
-    new = await chunks.until(lambda: splitting.Splitting(queue).acquire("t"))
+    calm = make_store()
+    new = await chunks.until(lambda: splitting.Splitting(calm).acquire("t"))
     publish = publisher.Publisher(queue).publish
     assert await publish(chunks.header("t", 0), b"rows", old.token) is LEASE_LOST
     assert not await old.renew()
     assert not await old.release()
-    calm = make_store()
     assert await calm.renew_split("t", new.token)
     assert await new.release()
     assert not await new.renew()

@@ -271,7 +271,7 @@ class Gateway:
     """Envoy as a process."""
 
     def __init__(self, folder: pathlib.Path, environment: dict[str, str]) -> None:
-        self.port, self.admin_port = ports.free(), ports.free()
+        self.port, self.admin_port = ports.several(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / "envoy.yaml"
         self.log = folder / "envoy.log"

@@ -188,14 +188,21 @@ def test_upserts_over_the_rate_are_told_when_to_come_back(tmp_path: Path) -> Non
             spec = ServerlessSpec(cloud="aws", region="us-east-1")
             client.create_index(name="main", dimension=DIMENSION, metric="cosine", spec=spec)
         assert upsert_raw(server, body) == b"\x08\x01"
+
+        def over() -> None:
+            for _ in range(10):  # one that takes a second is not over the rate
+                upsert_raw(server, body)
+
         with pytest.raises(grpc.RpcError) as caught:
-            upsert_raw(server, body)
+            over()
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "upsert QPS limit for namespace __default__ (1 QPS)" in str(caught.value.details())
         assert ("retry-after", "1") in [tuple(item) for item in caught.value.trailing_metadata()]
         other = {"vectors": [{"id": "a", "values": FINE}], "namespace": "other"}
-        assert httpx.post(f"{server.url}/vectors/upsert", json=other, headers=KEY).status_code == 200
-        answer = httpx.post(f"{server.url}/vectors/upsert", json=other, headers=KEY)
+        with httpx.Client(base_url=server.url, headers=KEY) as client:
+            answers = [client.post("/vectors/upsert", json=other) for _ in range(10)]
+        assert answers[0].status_code == 200
+        answer = next(each for each in answers if each.status_code != 200)
         assert (answer.status_code, answer.headers["retry-after"], answer.json()["code"]) == (429, "1", 8)
 
 

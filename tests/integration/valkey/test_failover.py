@@ -18,7 +18,7 @@ from tests.support import chunks, proxy
 from tests.support import valkey as valkey_server
 
 BACK_SECONDS = 10.0
-TIMING = settings.Timing(lease_seconds=2, heartbeat_seconds=0.3, reclaim_seconds=0.5, block_seconds=0.3)
+TIMING = settings.Timing(lease_seconds=20, heartbeat_seconds=0.3, reclaim_seconds=0.5, block_seconds=0.3)
 
 
 class Pair:

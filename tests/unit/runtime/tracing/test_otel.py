@@ -32,7 +32,8 @@ def run(program: str, *before: pathlib.Path) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_spans_arrive_with_parents_links_and_kinds_of_errors() -> None:
+def test_spans_arrive_with_parents_links_and_kinds_of_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otel, "FLUSH_SECONDS", 60.0)
     with sink.Sink() as collector:
         backend = otel.OpenTelemetry("embedder", process(collector.url, otel_traces_sampler="parentbased_always_off"))
         chunk = backend.start("chunk", spans.Kind.CONSUMER, "", (test_spans.SAMPLED,))
