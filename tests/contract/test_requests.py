@@ -172,7 +172,7 @@ def test_an_estimate_has_every_number_exactly_and_buys_nothing(line: Line) -> No
 
 def test_an_estimated_upload_is_no_task_until_process_takes_its_id(line: Line) -> None:
     def newest() -> list[str]:
-        return [task["task_id"] for task in line.rest.get("/api/v1/tasks", params={"limit": 5}).json()["tasks"]]
+        return [task["task_id"] for task in line.rest.get("/api/v1/tasks", params={"limit": 5}).json()]
 
     before = newest()
     options = {"question_id": 232, "namespace": "contract-estimated", "estimate": "true"}
