@@ -1,5 +1,6 @@
 """API §4: what `make up` promises of the addresses, the pid files and the processes; and of a blocked task, §1."""
 
+import itertools
 import json
 import os
 import time
@@ -132,9 +133,10 @@ def test_a_watch_says_something_every_15_seconds_while_nothing_changes(line: Lin
         for text in answer.iter_lines():
             if text:
                 heard.append((time.monotonic(), json.loads(text.removeprefix("data: "))["status"]))
-            if len(heard) == 2:
+            if len(heard) == 3:
                 break
 
-    assert [status for _, status in heard] == ["blocked"] * 2
-    assert heard[1][0] - heard[0][0] < 30  # 15 at most, which tests in virtual time hold to the second
+    assert [status for _, status in heard] == ["blocked"] * 3
+    gaps = [after - before for (before, _), (after, _) in itertools.pairwise(heard)]
+    assert min(gaps) < 15  # one may be late on its way, where the machine is busy
     assert line.rest.delete(f"/api/v1/task/{blocked}").status_code == 204
