@@ -267,20 +267,18 @@ class Lifecycle:
             if failed.item is None or not items.is_task(failed.item):
                 raise items.unknown(task_id) from failed
             own = bool(failed.item["status_token"] == token)  # made again, since the answer was lost
-            if own and "stopped_at" in changes:
-                await self._stamp_anew(task_id, token, now)
+            if own:
+                await self._stamp_anew(task_id, token, changes)
             return failed.item, own
         except errors.Unavailable:
-            if "stopped_at" in changes:  # it may have been written all the same, and late
-                with contextlib.suppress(errors.Unavailable):
-                    await self._stamp_anew(task_id, token, now)
+            with contextlib.suppress(errors.Unavailable):  # it may have been written all the same, and late
+                await self._stamp_anew(task_id, token, changes)
             raise
         if status in items.TERMINAL:
             lasted = clock.parse(now) - clock.parse(item["created_at"])
             SECONDS.labels(str(status), size_class(item.get("rows_total", 0))).observe(max(0.0, lasted.total_seconds()))
         log.info("A task changed its status.", action="task_status", task_id=task_id, status=str(status))
-        if "stopped_at" in changes:
-            await self._stamp_anew(task_id, token, now)
+        await self._stamp_anew(task_id, token, changes)
         return item, True
 
     async def is_load(self, task_id: str) -> bool:
@@ -298,10 +296,13 @@ class Lifecycle:
             self._known[task_id] = found["client"], "job" not in found
         return self._known[task_id]
 
-    async def _stamp_anew(self, task_id: str, token: str, stamped: str) -> None:
+    async def _stamp_anew(self, task_id: str, token: str, written: Mapping[table.Path, Any]) -> None:
         """Correct the time of a stop whose write was slow: until then the task could still begin an upsert."""
         now = self._clock.now()
-        if (now - clock.parse(stamped)).total_seconds() <= SLOW_WRITE_SECONDS:
+        if (
+            "stopped_at" not in written
+            or (now - clock.parse(written["stopped_at"])).total_seconds() <= SLOW_WRITE_SECONDS
+        ):
             return
         later = table.Update(task_id, set={"stopped_at": clock.text(now)}, when=(table.Equals("status_token", token),))
         with contextlib.suppress(table.ConditionFailed):  # it goes on already
