@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import random
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,7 @@ import pytest
 
 from services.indexer.storage import table
 from services.runtime import errors
-from tests.simulation import fate, files, jobs, journal, people, world
+from tests.simulation import fate, files, jobs, journal, network, people, world
 from tests.simulation import loop as loops
 
 # Every defect must be noticed within so many seeds.
@@ -85,6 +86,16 @@ def leaning(
         return found
 
     monkeypatch.setattr(files, "draw", longer)
+
+
+def weather(monkeypatch: pytest.MonkeyPatch, **fields: float) -> None:
+    """Each seed has these fields of `network.Weather`."""
+    draw = fate.Fate._draw_weather
+
+    def drawn(self: fate.Fate) -> network.Weather:
+        return dataclasses.replace(draw(self), **fields)
+
+    monkeypatch.setattr(fate.Fate, "_draw_weather", drawn)
 
 
 def freezing(monkeypatch: pytest.MonkeyPatch, *, times: int = 6) -> None:

@@ -1,7 +1,6 @@
 """The protocols under crashes at every await: many seeds, and proof that they would notice."""
 
 import contextlib
-import dataclasses
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from services.chunks import memory_store, store
 from services.embedder.working import worker
 from services.indexer.ledger import shards, turns
 from services.indexer.storage import table
-from tests.simulation import fate, network, noticing, wire, world
+from tests.simulation import noticing, wire, world
 
 # `make simulate` runs 2,000, and more with SEEDS=.
 SEEDS = 150
@@ -46,6 +45,8 @@ class TestTheSimulationNotices:
                 await self._consumer._store.ack(self._consumer.name, [(delivery.claim, delivery.header)])
             return await index(self, delivery, *rest)
 
+        # Or it is one seed of twenty-five: what breaks is sent again, and by then others have the chunk.
+        noticing.weather(monkeypatch, broken_stream=0.03, lost_answer=0.1, slow=0.3)
         monkeypatch.setattr(worker.Worker, "_index", ack_first)
         assert noticing.noticed(collect, "times,")
 
@@ -99,18 +100,15 @@ class TestTheSimulationNotices:
                 request.task_id = str(uuid.uuid4())
             return await once(self, method, request)
 
-        draw = fate.Fate._draw_weather
-
-        def deaf(self: fate.Fate) -> network.Weather:
-            return dataclasses.replace(draw(self), lost_answer=0.1)
-
         monkeypatch.setattr(wire.Channel, "_once", rename)
-        monkeypatch.setattr(fate.Fate, "_draw_weather", deaf)  # or it is one seed of sixty
+        noticing.weather(monkeypatch, lost_answer=0.1)  # or it is one seed of sixty
         assert noticing.noticed(collect, "was submitted 1 times and is")
 
     def test_a_turn_that_passes_on_at_once(self, monkeypatch: pytest.MonkeyPatch, collect: Callable[[], None]) -> None:
         def at_once(self: turns.Turns, turn: table.Item, task_id: str, holder: table.Item | None) -> bool:
             return True
 
+        noticing.leaning(monkeypatch, contended=True, cancels=0.6)  # or it is one seed of twenty-five
+        noticing.weather(monkeypatch, pinecone_slow=0.3)
         monkeypatch.setattr(turns.Turns, "_free", at_once)
         assert noticing.noticed(collect, " holds ")
