@@ -30,7 +30,12 @@ def stranger(line: Line) -> Any:
 
 
 def test_health_needs_no_key_and_tells_workers_and_services(stranger: httpx.Client) -> None:
-    answer = stranger.get("/api/v1/health")
+    def whole() -> httpx.Response | None:
+        """Once the ingest of a line that has just come up has announced itself."""
+        answer = stranger.get("/api/v1/health")
+        return None if '"unhealthy"' in answer.text else answer
+
+    answer = wait_for("a healthy line", whole)
     told = answer.json()
 
     assert answer.status_code == 200
@@ -59,8 +64,12 @@ def test_detailed_health_has_all_that_it_is_judged_by(line: Line) -> None:
 
 
 def test_workers_and_queues_agree_with_each_other_at_rest(line: Line, done: dict[str, Any]) -> None:
-    queues = wait_for("an empty queue", lambda: (told := view(line, "queues"))["pending"] == 0 and told)
-    workers = view(line, "workers")
+    def rest() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Once the last chunk is acknowledged, which is after its task is over, and both views have seen it."""
+        queues, workers = view(line, "queues"), view(line, "workers")
+        return None if queues["pending"] or queues["waiting"] or workers["active"] else (queues, workers)
+
+    queues, workers = wait_for("a line at rest", rest)
 
     assert [lane["name"] for lane in queues["queues"]] == ["first", "high", "normal", "low"]
     assert (queues["waiting"], queues["bytes"], queues["oldest_seconds"]) == (0, 0, 0)

@@ -1,7 +1,9 @@
 """The Python client on a real line, by its gateway and by its services; and every example of its README."""
 
 import asyncio
+import itertools
 import pathlib
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +13,7 @@ from tests.support import csvs, examples
 from tests.support.line import ROOT, Line
 
 README = ROOT / "clients" / "python" / "README.md"
+QUESTIONS = itertools.count(50)  # of what counts the tasks of one question
 BIKES = b"""id,formatted_text,price,colour
 1,"A red bicycle for children, with stabilisers",120,red
 2,"A blue mountain bike with 21 gears",640,blue
@@ -62,12 +65,13 @@ def test_rows_of_a_generator_arrive_with_their_types(client: vectorline.Client, 
 
 def test_the_same_key_is_the_same_task(client: vectorline.Client) -> None:
     data = csvs.of(csvs.rows(10))
-    first = client.load(data, question_id=8, namespace="same", idempotency_key=f"march-{id(client)}")
-    again = client.load(data, question_id=8, namespace="same", idempotency_key=f"march-{id(client)}")
+    march = str(uuid.uuid4())
+    first = client.load(data, question_id=8, namespace="same", idempotency_key=march)
+    again = client.load(data, question_id=8, namespace="same", idempotency_key=march)
     other = client.load(data, question_id=8, namespace="same")
     assert first.task_id == again.task_id != other.task_id
     with pytest.raises(vectorline.Conflict) as refused:
-        client.load(data, question_id=9, namespace="same", idempotency_key=f"march-{id(client)}")
+        client.load(data, question_id=9, namespace="same", idempotency_key=march)
     assert refused.value.reason == "IDEMPOTENCY_KEY_REUSED"
 
 
@@ -99,7 +103,7 @@ def test_a_wrong_key_is_told_as_such(line: Line) -> None:
 
 def test_what_a_filter_matches_is_counted_and_retried_once(client: vectorline.Client, line: Line) -> None:
     """Rows that are rejected for good are nothing to retry, but with `all`."""
-    question = 50 + len(client.health().services) + id(client) % 1_000
+    question = next(QUESTIONS)
     with pytest.raises(vectorline.RowsRejected):
         client.load([{"id": 1, "formatted_text": "a"}, {"id": 2}], question_id=question, namespace="retried").wait()
 

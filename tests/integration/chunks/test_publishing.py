@@ -1,6 +1,7 @@
 """Publishing: the splitting lease, the window, the byte budget, memory."""
 
 import asyncio
+import dataclasses
 import os
 
 import pytest
@@ -74,14 +75,14 @@ async def test_publishing_renews_the_lease_also_when_full(make_store, client: re
     lease = await lease_of(queue)
     split = queue.keys.split("t")
     for expected in (PUBLISHED, FULL):
-        await client.pexpire(split, 1000)
+        await client.pexpire(split, 10_000)
         chunk = 0 if expected is PUBLISHED else 1
         assert await publisher.Publisher(queue).publish(chunks.header("t", chunk), b"rows", lease.token) is expected
         assert await client.pttl(split) > 25_000
 
 
 async def test_the_window_is_two_chunks_a_live_slot_and_never_under_its_floor(make_store) -> None:
-    queue = make_store(chunks.QUICK, settings.QueueLimits())
+    queue = make_store(dataclasses.replace(chunks.QUICK, presence_seconds=30), settings.QueueLimits())
     lease = await lease_of(queue)
     publish = publisher.Publisher(queue).publish
     book = presence.Presence(queue)
@@ -100,6 +101,7 @@ async def test_the_window_is_two_chunks_a_live_slot_and_never_under_its_floor(ma
     assert await published(50) == 16
     assert await book.live() == {"a": 3, "b": 5}
     await book.withdraw("a")
+    await presence.Presence(make_store(chunks.QUICK)).announce("b", 5)
 
     async def nobody_lives() -> bool:
         return not await book.live()
@@ -168,7 +170,7 @@ async def test_out_of_memory_means_wait_and_everything_that_frees_memory_still_w
     await consumer.start()
     (first,) = await consumer.take(1)
     await client.config_set("maxmemory", 1)
-    await client.pexpire(queue.keys.split(task_id), 1000)
+    await client.pexpire(queue.keys.split(task_id), 10_000)
     publish = publisher.Publisher(queue).publish
     assert await publish(chunks.header(task_id, 3), b"rows", lease.token) is FULL
     assert await client.pttl(queue.keys.split(task_id)) > 25_000

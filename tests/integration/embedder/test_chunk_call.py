@@ -195,7 +195,8 @@ async def test_who_lost_the_chunk_in_the_meantime_leaves_no_strike() -> None:
         assert delivery.lost_because == "not_owner"
 
 
-async def test_decoding_that_is_over_at_once_is_not_worth_a_strike() -> None:
+async def test_decoding_that_is_over_at_once_is_not_worth_a_strike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexer_client, "DECODING_SECONDS", 60.0)  # at once, also on a machine that stands still
     async with line(decodes_and_settles) as subject:
         written: list[Any] = []
         subject.queue.strike = lambda *given, **named: written.append(given)  # type: ignore[method-assign]
@@ -364,6 +365,6 @@ async def test_what_a_method_that_is_away_answers() -> None:
     async with line(behaviour) as subject:
         client = subject.client
         with pytest.raises(indexer_client.IndexerUnavailable, match="UNIMPLEMENTED"):
-            await client.begin_chunks([HEADER], "m", 4, waits="", answer_seconds=2.0)
+            await client.begin_chunks([HEADER], "m", 4, waits="", answer_seconds=20.0)
         with pytest.raises(indexer_client.IndexerUnavailable):
             await client.block_task("task", "ACCOUNT_REFUSED", "no money")

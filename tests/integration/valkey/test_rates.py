@@ -34,21 +34,21 @@ async def test_replicas_share_one_bucket(clients: list[redis.asyncio.Redis]) -> 
 
 async def test_over_time_the_rate_is_met_and_not_exceeded(clients: list[redis.asyncio.Redis]) -> None:
     rate = rates.ValkeyRate(clients[0])
-    began, granted = time.monotonic(), 0
+    began, granted, lasted = time.monotonic(), 0, 0.0
 
     while time.monotonic() < began + 1.5:
         wait = await rate.take("ann", 20)
-        granted += wait == 0
+        if wait == 0:
+            granted, lasted = granted + 1, time.monotonic() - began
         await asyncio.sleep(wait)  # as retry-after says
 
-    lasted = time.monotonic() - began
     assert 20 + 20 * lasted * 0.7 <= granted <= 20 + 20 * lasted + 1
 
 
 async def test_a_bucket_is_forgotten_when_it_is_full_again(clients: list[redis.asyncio.Redis]) -> None:
-    await rates.ValkeyRate(clients[0]).take("ann", 10)
+    await rates.ValkeyRate(clients[0]).take("ann", 0.1)
 
-    assert 0 < await clients[0].pttl("{vectorline}:rate:ann") <= 1_100
+    assert 0 < await clients[0].pttl("{vectorline}:rate:ann") <= 11_000
 
 
 async def test_without_valkey_the_process_counts_for_itself() -> None:

@@ -12,13 +12,15 @@ STANDSTILL_SECONDS = 0.5
 
 def test_a_standstill_is_seen_by_every_call_that_was_due_in_it() -> None:
     """One caller that waits for its answers would see one slow call of 50."""
-    frozen = threading.Lock()
+    frozen, stands = threading.Lock(), threading.Event()
 
     def call(number: int) -> None:
         if number == 25:
             with frozen:
+                stands.set()
                 time.sleep(STANDSTILL_SECONDS)
         elif number > 25:
+            stands.wait(30)
             with frozen:
                 pass
 

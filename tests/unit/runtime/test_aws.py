@@ -11,6 +11,7 @@ from services.indexer.storage import clock
 from services.runtime import aws, errors
 
 QUICK = aws.CallerSettings(aws_retry_seconds=0.5)
+PATIENT = aws.CallerSettings(aws_retry_seconds=60)
 
 
 def refusal(code: str, status: int = 400, **more: Any) -> exceptions.ClientError:
@@ -47,7 +48,7 @@ TRANSIENT = [
 @pytest.mark.parametrize("error", TRANSIENT, ids=str)
 async def test_what_passes_is_tried_again(error: Exception) -> None:
     method = Method(error, error)
-    await aws.Caller("DynamoDB", QUICK).call(method)
+    await aws.Caller("DynamoDB", PATIENT).call(method)
     assert method.calls == 3
 
 
@@ -122,7 +123,7 @@ async def test_each_try_is_counted_by_how_it_ended(error: Exception | None, outc
 
     before = {each: counted(each) for each in ("ok", outcome)}
     with contextlib.suppress(exceptions.ClientError, errors.Unavailable):
-        await aws.Caller("Counted", QUICK).call(Method(*([error] if error else [])))
+        await aws.Caller("Counted", PATIENT).call(Method(*([error] if error else [])))
 
     assert counted(outcome) == before[outcome] + 1
     again = error is None or aws.transient(error)  # then the second try went well

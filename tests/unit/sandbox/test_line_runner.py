@@ -85,6 +85,7 @@ async def test_pauses_grow_while_a_process_keeps_dying(
     starts = run.path / "starts"
     flag = run.path / "up"
     one = await start(shell(f"echo >> {starts}; test -e {flag} && exit 1; touch {flag}; exec sleep 60"))
+    await eventually(flag.exists)
     killed = time.monotonic()
     os.kill(int(str(one.describe()["pid"])), signal.SIGKILL)
 
