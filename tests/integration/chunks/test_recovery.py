@@ -1,11 +1,13 @@
 """Whatever happens to Valkey, no chunk is lost for good and no consumer dies."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+import redis.asyncio
 
 from services.chunks import errors, inflight, keys, publisher, settings, splitting, store, valkey_store, views
 from services.chunks.consumer import Consumer
@@ -20,19 +22,23 @@ def own_server(request: pytest.FixtureRequest) -> Iterator[valkey.ValkeyServer]:
         yield server
 
 
+@contextlib.asynccontextmanager
+async def queue_of(client: redis.asyncio.Redis) -> AsyncIterator[valkey_store.ValkeyStore]:
+    async with contextlib.aclosing(client):
+        yield valkey_store.ValkeyStore(client, chunks.QUICK, settings.QueueLimits(window_floor=1000))
+
+
 @pytest_asyncio.fixture
 async def own_queue(own_server: valkey.ValkeyServer) -> AsyncIterator[valkey_store.ValkeyStore]:
-    client = connection.connect(own_server.url)
-    yield valkey_store.ValkeyStore(client, chunks.QUICK, settings.QueueLimits(window_floor=1000))
-    await client.aclose()
+    async with queue_of(connection.connect(own_server.url)) as queue:
+        yield queue
 
 
 @pytest_asyncio.fixture
 async def impatient_queue(own_server: valkey.ValkeyServer) -> AsyncIterator[valkey_store.ValkeyStore]:
     """Gives up an answer before a server that hangs goes on."""
-    client = connection.connect(own_server.url, answer_seconds=0.5)
-    yield valkey_store.ValkeyStore(client, chunks.QUICK, settings.QueueLimits(window_floor=1000))
-    await client.aclose()
+    async with queue_of(connection.connect(own_server.url, answer_seconds=0.5)) as queue:
+        yield queue
 
 
 async def line(queue: store.Store, embedder, total: int, settled: set[int], disturb, workers: int = 2) -> None:

@@ -196,13 +196,27 @@ async def test_who_lost_the_chunk_in_the_meantime_leaves_no_strike() -> None:
 
 
 async def test_decoding_that_is_over_at_once_is_not_worth_a_strike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(indexer_client, "DECODING_SECONDS", 60.0)  # at once, also on a machine that stands still
+    # At once, also on a machine that stands still: whether a strike would have come later, its timers say.
+    monkeypatch.setattr(indexer_client, "DECODING_SECONDS", 60.0)
+    timers: list[asyncio.TimerHandle] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def watched(delay: float, *call: Any, **named: Any) -> asyncio.TimerHandle:
+        timer = call_later(delay, *call, **named)
+        if delay == indexer_client.DECODING_SECONDS:
+            timers.append(timer)
+        return timer
+
+    monkeypatch.setattr(loop, "call_later", watched)
     async with line(decodes_and_settles) as subject:
         written: list[Any] = []
         subject.queue.strike = lambda *given, **named: written.append(given)  # type: ignore[method-assign]
         async with subject.call() as call:
             await send_all(call, batches=20)
         assert not written
+        assert timers
+        assert all(timer.cancelled() for timer in timers)
 
 
 TOGETHER = {"decoding": indexer_pb2.Decoding()}, {"decoded": indexer_pb2.Decoded()}

@@ -1,5 +1,6 @@
 """HEAD, wherever there is GET: the head of its answer, and nothing behind it."""
 
+import time
 from typing import Any
 
 import httpx
@@ -41,9 +42,11 @@ def test_head_of_a_stream_tells_the_status_and_starts_none(
     rest: httpx.Client, upstream: Any, stream: str, task: str, status: int
 ) -> None:
     before = upstream.servicers.calls["WatchTask"] + upstream.servicers.calls["GetRejects"]
+    since = time.monotonic()
     answer = rest.head(f"/api/v1/status/{task}/{stream}")
 
     assert (answer.status_code, answer.content) == (status, b"")
+    assert time.monotonic() - since < 3, "the streams of this task last four seconds"
     assert upstream.servicers.calls["WatchTask"] + upstream.servicers.calls["GetRejects"] == before
 
 

@@ -53,9 +53,10 @@ async def test_no_log_holds_a_key_a_secret_or_row_text(printed: io.StringIO) -> 
             )
             await over(ingest(ingest_pb2.ProcessRequest(s3_key=ROW), metadata=servers.key(KEY)))
             # A call is journalled after its caller has the answer.
-            await chunks.eventually(lambda: printed.getvalue().count("Served a call.") == 8)
+            await chunks.eventually(lambda: printed.getvalue().count("Served a call.") >= 8)
 
     said = printed.getvalue()
+    assert said.count("Served a call.") == 8
     assert "ValueError" in said  # the broken call was logged, by kind and place
     assert "tests/support/servers.py" in said
     assert not [canary for canary in CANARIES if canary in said]
